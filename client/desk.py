@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from pydeephaven.table import Table
@@ -93,10 +94,9 @@ class Desk:
         """
         for view in self.views:
             table = self.tables[view.name]
-            if view.may_be_empty and table.empty_on_server():
-                continue
+            arrived = partial(_arrived, view, table)
             try:
-                table.wait_for(bool, seconds)
+                table.wait_for(arrived, seconds)
             except TimeoutError:
                 raise ClientError(
                     f"{view.name} stayed empty for {seconds:g} s; is the server's market running? "
@@ -106,10 +106,12 @@ class Desk:
     def render(self) -> Group:
         """Return all views as text."""
         parts: list[Any] = []
-        if not all(t.connected for t in self.tables.values()):
+        lost = [t for t in self.tables.values() if not t.connected]
+        if lost:
             parts.append(
                 Text(
-                    "The server is gone; waiting for it. These are the last known rows.",
+                    f"The server is gone; waiting for it ({lost[0].last_error}). "
+                    "These are the last known rows.",
                     style="bold red",
                 )
             )
@@ -167,6 +169,10 @@ def run(
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return 1
     return 0
+
+
+def _arrived(view: View, table: LiveTable, rows: list[Row]) -> bool:
+    return bool(rows) or (view.may_be_empty and table.updates > 0)
 
 
 def _screen(desk: Desk, footer: Callable[[], Text | None]) -> Group:

@@ -61,11 +61,6 @@ class LiveTable:
         with self._changed:
             return list(self._rows)
 
-    def empty_on_server(self) -> bool:
-        """Ask whether the table has no rows now; an empty table sends no first update."""
-        table = self._table
-        return table is not None and table.to_arrow().num_rows == 0
-
     def wait_for(
         self, condition: Callable[[list[Row]], bool], timeout: float | None = None
     ) -> list[Row]:
@@ -110,15 +105,18 @@ class LiveTable:
 
     def _received(self, update: TableUpdate) -> None:
         current = update.update.current
-        sequence = current.get_row_sequence()
-        columns = {
-            name: current.get_column_by_name(name, True).get_chunk(sequence).to_pylist()
-            for name in self._columns
-        }
-        rows = [
-            dict(zip(columns, values, strict=True))
-            for values in zip(*columns.values(), strict=True)
-        ]
+        rows: list[Row] = []
+        # Reading a column of no rows is an error there, not an empty array.
+        if current.num_rows:
+            sequence = current.get_row_sequence()
+            columns = [
+                current.get_column_by_name(name, True).get_chunk(sequence).to_pylist()
+                for name in self._columns
+            ]
+            rows = [
+                dict(zip(self._columns, values, strict=True))
+                for values in zip(*columns, strict=True)
+            ]
         with self._changed:
             self._rows = rows
             self.updates += 1

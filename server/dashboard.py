@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import deephaven.plot.express as dx
@@ -16,16 +17,16 @@ def make_dashboard(tables: MarketTables) -> Any:
     """Return the dashboard; publish it under the name that its link carries."""
     return ui.dashboard(
         ui.column(
-            ui.row(ui.panel(_totals(tables), title="Portfolio"), height=18),
+            ui.row(ui.panel(_totals(tables), title="Portfolio"), height=14),
             ui.row(
                 ui.panel(_prices(tables), title="Prices"),
                 ui.panel(_price_chart(tables), title="Price chart"),
-                height=41,
+                height=43,
             ),
             ui.row(
                 ui.panel(_risk(tables), title="Risk by position"),
-                ui.panel(_exposure_chart(tables), title="Exposure"),
-                height=41,
+                *_exposure_panels(tables),
+                height=43,
             ),
         )
     )
@@ -33,14 +34,14 @@ def make_dashboard(tables: MarketTables) -> Any:
 
 def _totals(tables: MarketTables) -> Any:
     """Return the portfolio's totals as large numbers that follow the table."""
-    shown = {
-        "TotalMV": ("Market value", "${:,.0f}"),
-        "TotalPnL": ("Unrealized P&L", "${:+,.0f}"),
-        "TotalDelta": ("Delta, shares", "{:,.0f}"),
-        "AvgGamma": ("Average gamma", "{:,.3f}"),
-        "AvgTheta": ("Average theta a year", "${:,.0f}"),
-        "AvgVega": ("Average vega", "${:,.0f}"),
-        "NumPositions": ("Positions", "{:,.0f}"),
+    shown: dict[str, tuple[str, Callable[[float], str]]] = {
+        "TotalMV": ("Market value", _dollars),
+        "TotalPnL": ("Unrealized P&L", _dollars),
+        "TotalDelta": ("Delta, shares", "{:,.0f}".format),
+        "AvgGamma": ("Average gamma", "{:,.3f}".format),
+        "AvgTheta": ("Average theta a year", _dollars),
+        "AvgVega": ("Average vega", _dollars),
+        "NumPositions": ("Positions", "{:,.0f}".format),
     }
 
     @ui.component  # type: ignore[untyped-decorator]
@@ -49,24 +50,22 @@ def _totals(tables: MarketTables) -> Any:
         if row is None:
             return ui.text("Waiting for the first tick …")
         tiles = []
-        for column, (label, form) in shown.items():
+        for column, (label, shape) in shown.items():
             value = row[column]
             color = (UP if value >= 0 else DOWN) if column == "TotalPnL" else None
-            tiles.append(
-                ui.view(
-                    ui.text(label),
-                    ui.heading(
-                        form.format(value),
-                        level=3,
-                        **({"UNSAFE_style": {"color": color}} if color else {}),
-                    ),
-                )
+            number = ui.text(
+                shape(value), color=color, UNSAFE_style={"fontSize": "24px", "fontWeight": 600}
             )
+            tiles.append(ui.flex(ui.text(label), number, direction="column"))
         if row["Stale"]:
             tiles.append(ui.badge("Market data is stale", variant="negative"))
-        return ui.flex(*tiles, gap="size-400", wrap=True, align_items="center")
+        return ui.flex(*tiles, gap="size-600", wrap=True, align_items="center")
 
     return totals()
+
+
+def _dollars(amount: float) -> str:
+    return f"{'-' if amount < 0 else ''}${abs(amount):,.0f}"
 
 
 def _prices(tables: MarketTables) -> Any:
@@ -102,7 +101,7 @@ def _price_chart(tables: MarketTables) -> Any:
             [ticks],
         )
         return ui.flex(
-            ui.picker(*symbols, label="Symbol", selected_key=symbol, on_change=choose),
+            ui.picker(*symbols, aria_label="Symbol", selected_key=symbol, on_change=choose),
             chart,
             direction="column",
             height="100%",
@@ -127,6 +126,31 @@ def _risk(tables: MarketTables) -> Any:
     )
 
 
-def _exposure_chart(tables: MarketTables) -> Any:
+def _exposure_panels(tables: MarketTables) -> list[Any]:
+    """Return bars by position: its market value, and a Greek of choice."""
+    exposure = dx.bar(tables.risk_live, x="Symbol", y="MarketValue", title="Market value, dollars")
+    units = {
+        "Delta": "shares",
+        "Gamma": "shares a dollar",
+        "Theta": "dollars a year",
+        "Vega": "dollars for 1.00 of volatility",
+    }
 
-    return dx.bar(tables.risk_live, x="Symbol", y="MarketValue", title="Market value by position")
+    @ui.component  # type: ignore[untyped-decorator]
+    def greeks() -> Any:
+        greek, choose = ui.use_state("Delta")
+        chart = ui.use_memo(
+            lambda: dx.bar(tables.risk_live, x="Symbol", y=greek, title=f"{greek}, {units[greek]}"),
+            [greek],
+        )
+        return ui.flex(
+            ui.picker(*units, aria_label="Greek", selected_key=greek, on_change=choose),
+            chart,
+            direction="column",
+            height="100%",
+        )
+
+    return [
+        ui.panel(exposure, title="Exposure"),
+        ui.panel(greeks(), title="Greeks by position"),
+    ]

@@ -185,8 +185,7 @@ def book_for(feed: MarketFeed) -> Book:
         {
             s: Position(POSITIONS.get(s, DEFAULT_QUANTITY), entry.get(s, opening[s]))
             for s in feed.symbols
-        },
-        opening,
+        }
     )
 
 

@@ -30,31 +30,19 @@ class Book:
     """Positions with the option model that their Greeks are taken from.
 
     The Greeks of a position are those of three-month European calls on its shares, struck
-    5 % above the opening price: `quantity` × the Greek of one option, so that they add up
-    over the book.
+    5 % above the session's reference price: `quantity` × the Greek of one option, so that they
+    add up over the book.
 
     Args:
-        positions: holding of each symbol.
-        opening_prices: reference price of each symbol, in dollars; fixes the strikes.
+        positions: holding of each symbol that the feed ticks.
     """
 
-    def __init__(
-        self, positions: Mapping[str, Position], opening_prices: Mapping[str, float]
-    ) -> None:
-        without = sorted(set(positions) - set(opening_prices))
-        if without:
-            raise ValueError(
-                f"positions in {', '.join(without)}, but the feed only ticks "
-                f"{', '.join(sorted(opening_prices))}"
-            )
+    def __init__(self, positions: Mapping[str, Position]) -> None:
         self.positions = dict(positions)
-        symbols = list(opening_prices)
-        self._row = {symbol: row for row, symbol in enumerate(symbols)}
-        flat = {s: Position(0, p) for s, p in opening_prices.items()}
-        held = [self.positions.get(s, flat[s]) for s in symbols]
+        held = self.positions.values()
+        self._row = {symbol: row for row, symbol in enumerate(self.positions)}
         self._quantity = np.array([p.quantity for p in held], dtype=np.int64)
         self._entry = np.array([p.entry_price for p in held], dtype=np.float64)
-        self._strike = DEFAULT_MONEYNESS * np.array([opening_prices[s] for s in symbols])
 
     def risk_columns(self, batch: TickBatch) -> tuple[npt.NDArray[Any], ...]:
         """Return the columns of the risk tables for the ticks of a batch, in their order.
@@ -65,7 +53,7 @@ class Book:
         """
         rows = np.fromiter((self._row[s] for s in batch.symbol), dtype=np.intp, count=len(batch))
         quantity = self._quantity[rows]
-        delta, gamma, theta, vega = option_greeks(batch.price, self._strike[rows])
+        delta, gamma, theta, vega = option_greeks(batch.price, DEFAULT_MONEYNESS * batch.reference)
         return (
             batch.symbol,
             quantity,

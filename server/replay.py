@@ -34,7 +34,8 @@ class Replay:
 
     A file holds `timestamp` (or `date`) and `price` (or `close`), and may hold `symbol`, `open`,
     `bid`, `ask` and `volume`; capitals don't matter. Without a symbol column the file's name is
-    the symbol (`AAPL.csv`). Timestamps without a zone are UTC. The reference price of a day is
+    the symbol (`AAPL.csv`). Each symbol's rows are in the order of their timestamps, which are UTC
+    where they name no zone. The reference price of a day is
     the last price of the day before; on the first day it is the open, or else the first price.
     Volume adds up within a day. Without quotes, bid and ask are one basis point around the price.
 
@@ -43,8 +44,8 @@ class Replay:
         speed: how many times faster than recorded to play; infinity plays without waiting.
 
     Raises:
-        FeedFileError: a file is missing or unreadable, a column is missing, timestamps go
-            backwards, or a row is bad; it names file, line and reason.
+        FeedFileError: a file is missing or unreadable, a column is missing, a symbol's
+            timestamps go backwards, or a row is bad; it names file, line and reason.
     """
 
     name = "replay"
@@ -125,9 +126,10 @@ def _load(path: Path) -> pd.DataFrame:
     frame["open"] = frame["open"] if "open" in frame else frame["price"]
     check.refuse(frame["bid"] > frame["ask"], "bid {} is above ask {}", frame["bid"], frame["ask"])
     check.refuse(
-        frame["timestamp"].diff() < 0,
-        "timestamp {} is before that of the line above; sort the file by time",
+        frame.groupby("symbol", sort=False)["timestamp"].diff() < 0,
+        "timestamp {} is before the one that {} has above it; sort the file by time",
         raw[found["timestamp"]],
+        frame["symbol"],
     )
     return frame
 

@@ -1,0 +1,56 @@
+"""Fixtures that all tests share."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.processes import free_port
+
+if TYPE_CHECKING:
+    from server.trading_server import TradingServer
+
+# The machine's load must not decide whether a property holds.
+_COMMON = {
+    "deadline": None,
+    "print_blob": True,
+    "suppress_health_check": [HealthCheck.too_slow],
+}
+settings.register_profile("default", max_examples=100, **_COMMON)
+settings.register_profile("nightly", max_examples=2_000, **_COMMON)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.fixture(scope="session")
+def state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A state directory of the tests' own: keys and logs stay out of the user's."""
+    path = tmp_path_factory.mktemp("state")
+    before = os.environ.get("XDG_STATE_HOME")
+    os.environ["XDG_STATE_HOME"] = str(path)
+    yield path
+    if before is None:
+        del os.environ["XDG_STATE_HOME"]
+    else:
+        os.environ["XDG_STATE_HOME"] = before
+
+
+@pytest.fixture(scope="session")
+def trading_server(state_home: Path) -> Iterator[TradingServer]:
+    """The one server that runs inside the tests' process; a JVM can be started once."""
+    from server.options import Options
+    from server.trading_server import TradingServer
+
+    streams = sys.stdout, sys.stderr
+    server = TradingServer(Options(port=free_port(), seed=7, rate=20.0, raw_rows=2_000))
+    # Deephaven copies both streams into its log; pytest changes them with each test.
+    sys.stdout, sys.stderr = streams
+    # As server/app.py does with its own variables: clients see those of the main module.
+    vars(sys.modules["__main__"]).update(server.published)
+    yield server
+    server.stop()
