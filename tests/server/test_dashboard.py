@@ -20,10 +20,15 @@ if TYPE_CHECKING:
 
 CHROMIUM = shutil.which("chromium")
 # Told not to look beyond this machine: there is nothing to look for in a test.
-QUIET = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="no Chromium: install Debian's package chromium to look at the page"

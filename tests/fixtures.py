@@ -27,6 +27,30 @@ settings.register_profile("nightly", max_examples=2_000, **_COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
+_jvm_started = False
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Leave without the interpreter's own way out where a JVM runs.
+
+    It waits, now and then for ever, for threads of the JVM.
+    """
+    if _jvm_started:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(_exit_status)
+
+
+_exit_status = 0
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Keep the status for the way out."""
+    global _exit_status  # noqa: PLW0603 - pytest hands it to this hook alone
+    _exit_status = int(exitstatus)
+
+
 @pytest.fixture(scope="session")
 def state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A state directory of the tests' own: keys and logs stay out of the user's."""
@@ -43,9 +67,11 @@ def state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def trading_server(state_home: Path) -> Iterator[TradingServer]:
     """The one server that runs inside the tests' process; a JVM can be started once."""
+    global _jvm_started  # noqa: PLW0603 - the process has one JVM or none
     from server.options import Options
     from server.trading_server import TradingServer
 
+    _jvm_started = True
     streams = sys.stdout, sys.stderr
     server = TradingServer(Options(port=free_port(), seed=7, rate=20.0, raw_rows=2_000))
     # Deephaven copies both streams into its log; pytest changes them with each test.
