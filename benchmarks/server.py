@@ -10,6 +10,7 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -220,6 +221,8 @@ def main() -> None:
         return
     scale = 10 if options.quick else 1
     port, key = 10_900, "benchmark-key"
+    # The client process finds the key there, and a user's own servers keep theirs.
+    os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="benchmark-")
     start_jvm_server("127.0.0.1", port, key, 2_048)
     keep_key(port, key)
     print(f"Publishing, 8 columns, batches of {BATCH:,}")

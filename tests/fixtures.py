@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,8 @@ from hypothesis import HealthCheck, settings
 from tests.processes import free_port
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
     from server.trading_server import TradingServer
 
 # The machine's load must not decide whether a property holds.
@@ -80,3 +83,40 @@ def trading_server(state_home: Path) -> Iterator[TradingServer]:
     vars(sys.modules["__main__"]).update(server.published)
     yield server
     server.stop()
+
+
+# Told not to look beyond this machine: there is nothing to look for in a test.
+_QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser | None]:
+    """Debian's Chromium without a window, None where it is not installed.
+
+    Not for the whole session: Playwright keeps an event loop running meanwhile, and other tests
+    want one of their own.
+    """
+    executable = shutil.which("chromium")
+    if executable is None:
+        yield None
+        return
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=executable, args=_QUIET)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def screenshots(tmp_path: Path) -> Path:
+    """Where pictures go: $SCREENSHOTS when those of the README are to be made again."""
+    return Path(os.environ.get("SCREENSHOTS") or tmp_path)
