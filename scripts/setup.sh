@@ -66,7 +66,7 @@ profiles="$*"
 
 # The server runs inside a JVM and compiles formulas: a JDK, not only a JRE.
 if wants server && ! .venv/bin/python server/jdk.py >/dev/null 2>&1; then
-    if may_apt; then
+    if [ -z "${JAVA_HOME:-}" ] && may_apt; then
         apt_install openjdk-17-jdk-headless || apt_install default-jdk-headless ||
             fail "apt-get could not install a JDK; install one of version 17 or later by hand"
     fi

@@ -34,7 +34,7 @@ def start(arguments: list[str]) -> TradingServer:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         leave(1)
         raise
-    atexit.register(server.stop)
+    atexit.register(_leave_prompt, server)
     print(server.greeting(), flush=True)  # noqa: T201
     return server
 
@@ -52,6 +52,12 @@ def stop_on_signals(*, at_prompt: bool) -> threading.Event:
     if not at_prompt:
         signal.signal(signal.SIGINT, on_signal)
     return wish
+
+
+def _leave_prompt(server: TradingServer) -> None:
+    # The interpreter's own way out waits, now and then for ever, for threads of the JVM.
+    server.stop()
+    leave(0)
 
 
 def serve(server: TradingServer, wish_to_stop: threading.Event) -> NoReturn:

@@ -119,10 +119,11 @@ class Publisher:
             self._loop.changed.notify_all()
 
     def _array(self, name: str, kind: str, dtype: Any, column: npt.ArrayLike) -> npt.NDArray[Any]:
-        given = np.asarray(column)
+        # numpy's own string arrays drop trailing NUL characters; arrays of objects do not.
+        given = np.asarray(column, dtype=object if kind == "string" else None)
         if given.ndim != 1:
             raise RowError(f"column {name} must be one-dimensional, not of shape {given.shape}")
-        fits = {"string": "OU", "double": "fiu", "long": "iu"}[kind]
+        fits = {"string": "O", "double": "fiu", "long": "iu"}[kind]
         if given.dtype.kind not in fits:
             raise RowError(f"column {name} holds {kind} values, not an array of {given.dtype}")
         if kind == "string" and not all(v is None or isinstance(v, str) for v in given):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import re
@@ -26,6 +27,8 @@ from tests.processes import ROOT, client_script, free_port, server_process, wait
 from tests.server.test_replay import REAL_PRICES
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
     from server.trading_server import TradingServer
 
 CLIENTS = ("quant_client.py", "risk_client.py", "pm_client.py")
@@ -168,10 +171,9 @@ def test_a_client_shows_ticks_in_a_terminal_and_leaves_on_ctrl_c(port: int, name
 
         def ended() -> bool:
             nonlocal status, shown
-            try:
+            # Nothing to read yet, or the other end is closed.
+            with contextlib.suppress(OSError):
                 shown += os.read(terminal, 65_536).decode(errors="replace")
-            except OSError:
-                pass
             done, raw = os.waitpid(child, os.WNOHANG)
             if done:
                 status = os.waitstatus_to_exitcode(raw)
@@ -184,10 +186,12 @@ def test_a_client_shows_ticks_in_a_terminal_and_leaves_on_ctrl_c(port: int, name
         os.close(terminal)
 
 
-def test_three_clients_run_side_by_side_on_replayed_real_prices(state_home: Path) -> None:
+def test_three_clients_run_side_by_side_on_replayed_real_prices(
+    state_home: Path, browser: Browser | None, screenshots: Path
+) -> None:
     # A trading day a tenth of a second.
     replay = ("--replay", str(REAL_PRICES), "--speed", "864000")
-    with server_process(*replay) as (_, port):
+    with server_process(*replay) as (server, port):
         clients = [client_script(name, "--port", str(port)) for name in CLIENTS]
         with DeephavenClient(port=port) as observer:
             wait_until(
@@ -198,6 +202,17 @@ def test_three_clients_run_side_by_side_on_replayed_real_prices(state_home: Path
             live = observer.follow("quant_spreads")
             first = live.wait_for(bool, 20)
             live.wait_for(lambda rows: rows != first, 20)
+        if browser is not None:
+            [link] = re.findall(r"http://\S+name=dashboard\S+", server.output)
+            for name, height in (("dashboard", 1000), ("risk_scores", 130)):
+                page = browser.new_page(viewport={"width": 1600, "height": height})
+                page.goto(link.replace("dashboard", name))
+                table = page.locator(".iris-grid").first
+                table.wait_for(timeout=60_000)
+                before = table.screenshot()
+                wait_until(lambda: table.screenshot() != before, 30, "another picture")  # noqa: B023
+                page.screenshot(path=str(screenshots / f"replay-{name.replace('_', '-')}.png"))
+                page.close()
         for process in clients:
             assert process.child.poll() is None
             assert process.end(signal.SIGINT, 15) == 0

@@ -62,7 +62,7 @@ def test_a_service_serves_its_tables_locally_and_stops_on_sigterm(state_home: Pa
 
 
 def test_ctrl_c_stops_a_service_without_a_traceback() -> None:
-    with server_process("--psk", "a-key-of-ours") as (process, port):
+    with server_process("--psk", "a-key-of-ours") as (process, _):
         assert "psk=a-key-of-ours" in process.output
         assert process.end(signal.SIGINT, 10) == 0
     assert "Traceback" not in process.output

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,42 +12,23 @@ import pytest
 from tests.processes import wait_until
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
     from server.trading_server import TradingServer
 
-CHROMIUM = shutil.which("chromium")
-# Told not to look beyond this machine: there is nothing to look for in a test.
-QUIET = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
 
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no Chromium: install Debian's package chromium to look at the page"
-)
-
-
-@pytest.fixture(scope="module")
-def page() -> Iterator[Page]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        opened = browser.new_page(viewport={"width": 1600, "height": 1000})
-        opened.set_default_timeout(60_000)
-        yield opened
-        browser.close()
-
-
-def screenshot_file(tmp_path: Path) -> Path:
-    """Return where the picture goes: $SCREENSHOTS when the README's is to be made again."""
-    kept = os.environ.get("SCREENSHOTS")
-    return Path(kept or tmp_path) / "dashboard.png"
+@pytest.fixture
+def page(browser: Browser | None) -> Iterator[Page]:
+    if browser is None:
+        pytest.skip("no Chromium: install Debian's package chromium to look at the page")
+    opened = browser.new_page(viewport={"width": 1600, "height": 1000})
+    opened.set_default_timeout(60_000)
+    yield opened
+    opened.close()
 
 
 def test_the_dashboard_shows_numbers_that_change(
-    trading_server: TradingServer, page: Page, tmp_path: Path
+    trading_server: TradingServer, page: Page, screenshots: Path
 ) -> None:
     page.goto(trading_server.dashboard_url)
     for title in ("Portfolio", "Prices", "Price chart", "Risk by position", "Exposure"):
@@ -63,7 +42,7 @@ def test_the_dashboard_shows_numbers_that_change(
     for drawing in (page.locator(".iris-grid").first, page.locator(".js-plotly-plot").first):
         before = drawing.screenshot()
         wait_until(lambda: drawing.screenshot() != before, 30, "another picture")  # noqa: B023
-    picture = page.screenshot(path=str(screenshot_file(tmp_path)))
+    picture = page.screenshot(path=str(screenshots / "dashboard.png"))
     assert len(picture) > 50_000
 
 

@@ -48,9 +48,9 @@ class Scripted:
 
     name = "scripted"
     symbols = tuple(SYMBOLS)
-    opening_prices = dict(BASE_PRICES)
 
     def __init__(self, count: int, then: Exception | None = None) -> None:
+        self.opening_prices = dict(BASE_PRICES)
         self.count = count
         self.then = then
 

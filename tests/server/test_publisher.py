@@ -192,7 +192,7 @@ def test_a_row_that_does_not_fit_is_refused_at_the_call(
     [
         ((["a"], [1.0]), "a batch has 3 columns"),
         ((["a"], [1.0], [1, 2]), r"columns of a batch have one length, not \[1, 2\]"),
-        (([1], [1.0], [1]), "column Name holds string values, not an array of int64"),
+        (([1], [1.0], [1]), "one of them is not a string"),
         ((np.array(["a", 1], dtype=object), [1.0, 1.0], [1, 1]), "one of them is not a string"),
         ((["a"], ["x"], [1]), "column Value holds double values"),
         ((["a"], [1.0], [1.0]), "column Count holds long values, not an array of float64"),
@@ -240,10 +240,11 @@ def test_a_writer_that_waits_for_room_hears_of_the_end() -> None:
     raised = threading.Event()
 
     def write() -> None:
-        with pytest.raises(PublishingStopped):
+        try:
             for i in range(10):
                 publisher.write_row("a", 1.0, i)
-        raised.set()
+        except PublishingStopped:
+            raised.set()
 
     writer = threading.Thread(target=write)
     writer.start()

@@ -50,7 +50,7 @@ def test_quotes_stand_around_a_positive_price_and_volume_grows(
     for batch in islice(feed.batches(), 30):
         assert batch.due_s > due
         due = batch.due_s
-        assert (0 < batch.bid).all()
+        assert (batch.bid > 0).all()
         assert (batch.bid < batch.price).all()
         assert (batch.price < batch.ask).all()
         assert (batch.volume >= volume).all()
