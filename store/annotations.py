@@ -38,6 +38,11 @@ class AnnotatedField:
     default: Any
     factory: Callable[[], Any] | Any
 
+    @property
+    def has_default(self) -> bool:
+        """Does the class give a default or a factory of one?"""
+        return self.default is not MISSING or self.factory is not MISSING
+
 
 def annotated_fields(cls: type) -> list[AnnotatedField]:
     """The fields that `cls` has, or will have once `dataclass` has run on it."""

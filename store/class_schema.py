@@ -16,6 +16,7 @@ from store.annotations import (
     check_records,
     defining_frames,
     init_vars_without_default,
+    record_types,
 )
 from store.checks import (
     GOOD,
@@ -35,7 +36,7 @@ from store.column_types import (
     type_text,
 )
 from store.errors import RegistryError, Violation
-from store.limits import field_check, limits_of
+from store.limits import field_check, limits_of, quick_check
 
 if TYPE_CHECKING:
     from store.registry import ColumnRegistry
@@ -66,6 +67,12 @@ class GovernedField:
         words = self.prefix.replace("_", " ").capitalize()
         return f"{words} {self.column.title[:1].lower()}{self.column.title[1:]}"
 
+    @property
+    def may_be_missing(self) -> bool:
+        """Is there a value for it where JSON lacks it?"""
+        has_default = self.default is not MISSING or self.factory is not MISSING
+        return has_default or self.nullable or self.column.default is not None
+
     def class_default(self) -> Any:
         """The default that the class gives, made anew by its factory; or `MISSING`."""
         return self.default if self.factory is MISSING else self.factory()
@@ -86,13 +93,14 @@ class ClassSchema:
         self._checks = tuple(
             field_check(field.column, field.type, nullable=field.nullable) for field in fields
         )
+        self._quick = tuple(quick_check(field.column, field.type) for field in fields)
         self._values = values_getter(tuple(self.fields))
 
     def problems(self, obj: Any) -> Problems:
         """What is wrong with an instance; a field left at its class's default is not."""
         values = self._values(obj)
-        for check, value in zip(self._checks, values, strict=True):
-            if check(value):
+        for quick, check, value in zip(self._quick, self._checks, values):  # noqa: B905 - speed
+            if not quick(value) and check(value):
                 break
         else:
             return GOOD
@@ -157,6 +165,14 @@ def schema_of(cls: type, registry: ColumnRegistry) -> ClassSchema:
     if isinstance(kept, ClassSchema) and kept.registry is registry:
         return kept
     return build_schema(cls, registry)
+
+
+def field_types(cls: type) -> dict[str, ColumnType]:
+    """The type of each field of a governed class or of a plain dataclass."""
+    schema = vars(cls).get(SCHEMA)
+    if isinstance(schema, ClassSchema):
+        return {name: field.type for name, field in schema.fields.items()}
+    return record_types(cls)
 
 
 def governed(cls: type) -> ClassSchema:

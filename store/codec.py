@@ -17,9 +17,9 @@ from operator import itemgetter
 from types import MemberDescriptorType
 from typing import Any
 
-from store.annotations import annotated_fields, record_types
+from store.annotations import annotated_fields
 from store.checks import SCHEMA
-from store.class_schema import ClassSchema, values_getter
+from store.class_schema import ClassSchema, field_types, values_getter
 from store.column_types import ColumnType, DictOf, ListOf, Nullable, Record, Scalar
 from store.errors import RegistryError, SerializationError
 from store.json_reading import Read, reader
@@ -35,7 +35,7 @@ class Codec:
     """Writes and reads the objects of one class."""
 
     def __init__(self, cls: type) -> None:
-        kinds, defaults = _field_types(cls)
+        kinds = field_types(cls)
         names = tuple(kinds)
         fields = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
         if names != tuple(field.name for field in fields):
@@ -56,7 +56,7 @@ class Codec:
         self._reads: list[Read] = [reader(kind, _read_of) for kind in kinds.values()]
         # What a parsed value may be as it is; floats are looked at, they may have overflowed.
         self._plain = [_PLAIN.get(kind) for kind in kinds.values()]
-        self._defaults = defaults
+        self._defaults = _defaults(cls)
         self._zones = [
             (name, zones) for name, kind in kinds.items() if (zones := zones_of(kind)) is not None
         ]
@@ -208,22 +208,19 @@ def _read_of(cls: type) -> Read:
     return codec_of(cls).read
 
 
-def _field_types(cls: type) -> tuple[dict[str, ColumnType], dict[str, Callable[[], Any]]]:
-    """The type of each field, and what makes the default of those that have one."""
+def _defaults(cls: type) -> dict[str, Callable[[], Any]]:
+    """What makes the value of a field that the JSON lacks, for those that have a default."""
     schema = vars(cls).get(SCHEMA)
-    declared = annotated_fields(cls)
     columns = schema.fields if isinstance(schema, ClassSchema) else {}
-    kinds = {name: field.type for name, field in columns.items()} or record_types(cls)
-    defaults: dict[str, Callable[[], Any]] = {}
-    for field in declared:
-        column = columns[field.name].column if columns else None
+    found: dict[str, Callable[[], Any]] = {}
+    for field in annotated_fields(cls):
         if field.factory is not MISSING:
-            defaults[field.name] = field.factory
+            found[field.name] = field.factory
         elif field.default is not MISSING:
-            defaults[field.name] = partial(deepcopy, field.default)
-        elif column is not None and (column.nullable or column.default is not None):
-            defaults[field.name] = partial(deepcopy, column.default)
-    return kinds, defaults
+            found[field.name] = partial(deepcopy, field.default)
+        elif field.name in columns and columns[field.name].may_be_missing:
+            found[field.name] = partial(deepcopy, columns[field.name].column.default)
+    return found
 
 
 def _has_decimal(kind: ColumnType, seen: set[type]) -> bool:
@@ -234,7 +231,7 @@ def _has_decimal(kind: ColumnType, seen: set[type]) -> bool:
             return _has_decimal(inner, seen)
         case Record(python=record) if record not in seen:
             seen.add(record)
-            return any(_has_decimal(each, seen) for each in _field_types(record)[0].values())
+            return any(_has_decimal(each, seen) for each in field_types(record).values())
     return False
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from store.checks import GOOD, Check, Problems, one_problem, type_check
-from store.column_types import ColumnType, EnumOf
+from store.checks import GOOD, INT_MAX, Check, Problems, one_problem, type_check
+from store.column_types import ColumnType, EnumOf, Scalar
 
 if TYPE_CHECKING:
     from store.column import ColumnDef
@@ -64,3 +65,45 @@ def limits_of(column: ColumnDef) -> list[tuple[Callable[[Any], Any], Problems]]:
             re.compile(column.pattern).fullmatch,
         )
     return limits
+
+
+def quick_check(column: ColumnDef, kind: ColumnType) -> Callable[[Any], Any]:
+    """What tells in one step that an ordinary value is good; the full check judges all others."""
+    if not isinstance(kind, Scalar) or kind.python not in (str, int, float, bool):
+        return _never
+    if column.enum is not None:
+        python, choices = kind.python, frozenset(column.enum)
+        return lambda value: value.__class__ is python and value in choices
+    if kind.python is str:
+        return _quick_str(column)
+    if kind.python is bool:
+        return lambda value: value is True or value is False
+    greatest = sys.float_info.max if kind.python is float else INT_MAX - 1
+    low = -greatest if column.min_value is None else column.min_value
+    high = greatest if column.max_value is None else column.max_value
+    if kind.python is float:
+        return lambda value: value.__class__ is float and low <= value <= high
+    return lambda value: value.__class__ is int and low <= value <= high
+
+
+def _quick_str(column: ColumnDef) -> Callable[[Any], Any]:
+    longest = column.max_length or sys.maxsize
+    if column.pattern is None:
+        return lambda value: (
+            value.__class__ is str
+            and len(value) <= longest
+            and value.isascii()
+            and "\0" not in value
+        )
+    matches = re.compile(column.pattern).fullmatch
+    return lambda value: (
+        value.__class__ is str
+        and len(value) <= longest
+        and matches(value)
+        and value.isascii()
+        and "\0" not in value
+    )
+
+
+def _never(_: Any) -> bool:
+    return False

@@ -54,6 +54,11 @@ _JSON: st.SearchStrategy[Any] = st.recursive(
 
 def instances(cls: type[T], **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[T]:
     """Valid objects of a governed class or dataclass; keywords set the strategies of fields."""
+    known = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    unknown = set(fields) - set(known)
+    if unknown:
+        raise TypeError(f"{cls.__name__} has no fields {sorted(unknown)}; it has {known}")
+    # Not yet: a class may refer to itself.
     return st.deferred(lambda: _built(cls, fields))
 
 
@@ -75,9 +80,6 @@ def _built(cls: type[T], given: dict[str, st.SearchStrategy[Any]]) -> st.SearchS
         found = {name: field_values(field) for name, field in schema.fields.items()}
     else:
         found = {name: _of_type(kind) for name, kind in record_types(cls).items()}
-    unknown = set(given) - set(found)
-    if unknown:
-        raise TypeError(f"{cls.__name__} has no fields {sorted(unknown)}; it has {list(found)}")
     found.update(given)
     in_init = {field.name for field in dataclasses.fields(cls) if field.init}  # type: ignore[arg-type]
 

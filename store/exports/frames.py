@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timezone
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -15,10 +15,8 @@ from uuid import UUID
 import pandas as pd
 import pyarrow as pa
 
-from store.annotations import record_types
-from store.checks import SCHEMA
-from store.class_schema import ClassSchema, GovernedField, governed
-from store.column_types import ColumnType, DictOf, EnumOf, ListOf, Nullable, Record, Scalar
+from store.class_schema import GovernedField, field_types, governed
+from store.column_types import AnyJson, ColumnType, DictOf, EnumOf, ListOf, Nullable, Record, Scalar
 from store.exports.masking import masked
 
 # A Decimal column holds 20 digits before the point and 18 after it.
@@ -77,11 +75,9 @@ def to_frame(cls: type, objects: Iterable[Any], clearance: str = "internal") -> 
     columns = {}
     for name, dtype in pandas_dtypes(cls).items():
         values = [row[name] for row in rows]
-        columns[name] = (
-            pd.Series(pd.to_datetime(values, utc=True), dtype=dtype)
-            if dtype.startswith("datetime64")
-            else pd.Series(values, dtype=dtype)
-        )
+        if dtype.startswith("datetime64"):
+            values = [value and value.astimezone(timezone.utc) for value in values]
+        columns[name] = pd.Series(values, dtype=dtype)
     return pd.DataFrame(columns)
 
 
@@ -110,6 +106,8 @@ def _arrow_type(kind: ColumnType) -> pa.DataType:
             return _ARROW[python]
         case EnumOf():
             return _ARROW[kind.value_type]
+        case ListOf(item=AnyJson()) | DictOf(value=AnyJson()):
+            return pa.string()
         case ListOf(item=item):
             return pa.list_(_arrow_type(item))
         case DictOf(value=value):
@@ -117,7 +115,9 @@ def _arrow_type(kind: ColumnType) -> pa.DataType:
         case Nullable(inner=inner):
             return _arrow_type(inner)
         case Record(python=record):
-            return pa.struct([(name, _arrow_type(part)) for name, part in _parts(record).items()])
+            return pa.struct(
+                [(name, _arrow_type(part)) for name, part in field_types(record).items()]
+            )
     return pa.string()
 
 
@@ -126,9 +126,13 @@ def _arrow_value(kind: ColumnType, value: Any) -> Any:
         return None
     match kind:
         case Scalar(python=python):
-            return str(value) if python is UUID else value
+            # Arrow and pandas would drop the seconds of an offset.
+            in_utc = value.astimezone(timezone.utc) if python is datetime else value
+            return str(value) if python is UUID else in_utc
         case EnumOf():
             return value
+        case ListOf(item=AnyJson()) | DictOf(value=AnyJson()):
+            return json.dumps(value, ensure_ascii=False)
         case ListOf(item=item):
             return [_arrow_value(item, part) for part in value]
         case DictOf(value=inner):
@@ -136,16 +140,9 @@ def _arrow_value(kind: ColumnType, value: Any) -> Any:
         case Nullable(inner=inner):
             return _arrow_value(inner, value)
         case Record(python=record):
-            kinds = _parts(record)
+            kinds = field_types(record)
             return {name: _arrow_value(kinds[name], part) for name, part in value.items()}
     return json.dumps(value, ensure_ascii=False)
-
-
-def _parts(record: type) -> dict[str, ColumnType]:
-    schema = vars(record).get(SCHEMA)
-    if isinstance(schema, ClassSchema):
-        return {name: field.type for name, field in schema.fields.items()}
-    return record_types(record)
 
 
 def _dtype(kind: ColumnType) -> str:

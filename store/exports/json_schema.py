@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from store.annotations import record_types
+from store.annotations import annotated_fields, record_types
 from store.checks import SCHEMA
 from store.class_schema import ClassSchema, GovernedField
 from store.codec import json_text
@@ -65,13 +65,11 @@ def _record_schema(cls: type, seen: dict[type, dict[str, Any]], top: type) -> di
     if isinstance(schema, ClassSchema):
         fields = schema.fields.values()
         properties = {field.name: _field_schema(field, seen, top) for field in fields}
-        required = [field.name for field in fields if not _may_be_missing(field)]
+        required = [field.name for field in fields if not field.may_be_missing]
     else:
         kinds = record_types(cls)
-        properties = {
-            name: _nullable(_type_schema(kind, seen, top)) for name, kind in kinds.items()
-        }
-        required = []
+        properties = {name: _type_schema(kind, seen, top) for name, kind in kinds.items()}
+        required = [field.name for field in annotated_fields(cls) if not field.has_default]
     version = len(upcasters_of(cls)) + 1
     if version > 1:
         properties = {VERSION_KEY: {"const": version}, **properties}
@@ -172,8 +170,3 @@ def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
     if isinstance(schema.get("type"), str):
         return {**schema, "type": [schema["type"], "null"]}
     return schema if "enum" in schema else {"anyOf": [schema, {"type": "null"}]}
-
-
-def _may_be_missing(field: GovernedField) -> bool:
-    has_default = field.default is not MISSING or field.factory is not MISSING
-    return has_default or field.nullable or field.column.default is not None
