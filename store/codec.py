@@ -19,9 +19,9 @@ from typing import Any
 
 from store.annotations import annotated_fields
 from store.checks import SCHEMA
-from store.class_schema import ClassSchema, field_types, values_getter
+from store.class_schema import ClassSchema, GovernedField, field_types, values_getter
 from store.column_types import ColumnType, DictOf, ListOf, Nullable, Record, Scalar
-from store.errors import RegistryError, SerializationError
+from store.errors import RegistryError, SerializationError, shown
 from store.json_reading import Read, reader
 from store.json_writing import Write, check_text, quote, writer, zones_of
 from store.upcasting import VERSION_KEY, ZONE_KEY, lift, upcasters_of
@@ -57,6 +57,8 @@ class Codec:
         # What a parsed value may be as it is; floats are looked at, they may have overflowed.
         self._plain = [_PLAIN.get(kind) for kind in kinds.values()]
         self._defaults = _defaults(cls)
+        governed = _governed_fields(cls)
+        self._secret = {name for name, field in governed.items() if field.is_secret}
         self._zones = [
             (name, zones) for name, kind in kinds.items() if (zones := zones_of(kind)) is not None
         ]
@@ -131,10 +133,12 @@ class Codec:
                     value = data[name]
                     values[name] = None if value is None else read(value, zones.get(name))
             except _UNFIT as error:  # noqa: PERF203 - it names the field
-                shown = f"{str(data[name])[:100]!r}: " if name in data else ""
                 where = f"{self._class.__name__}.{name} in JSON"
-                raise SerializationError(f"{where}: {shown}{error}") from None
+                raise SerializationError(f"{where}: {self._seen(name, data)}{error}") from None
         return values
+
+    def _seen(self, name: str, data: dict[str, Any]) -> str:
+        return f"{shown(data[name])}: " if name in data and name not in self._secret else ""
 
     def _default(self, name: str) -> Any:
         if name not in self._defaults:
@@ -170,8 +174,9 @@ class Codec:
                     write(value)
                     zones.get(name, str)(value)
             except _UNFIT as error:  # noqa: PERF203 - it names the field
+                what = "a value" if name in self._secret else shown(value)
                 return SerializationError(
-                    f"{self._class.__name__}.{name}: {value!r} has no exact JSON form: {error}"
+                    f"{self._class.__name__}.{name}: {what} has no exact JSON form: {error}"
                 )
         return SerializationError(f"{self._class.__name__} changed while it was written")
 
@@ -210,8 +215,7 @@ def _read_of(cls: type) -> Read:
 
 def _defaults(cls: type) -> dict[str, Callable[[], Any]]:
     """What makes the value of a field that the JSON lacks, for those that have a default."""
-    schema = vars(cls).get(SCHEMA)
-    columns = schema.fields if isinstance(schema, ClassSchema) else {}
+    columns = _governed_fields(cls)
     found: dict[str, Callable[[], Any]] = {}
     for field in annotated_fields(cls):
         if field.factory is not MISSING:
@@ -221,6 +225,11 @@ def _defaults(cls: type) -> dict[str, Callable[[], Any]]:
         elif field.name in columns and columns[field.name].may_be_missing:
             found[field.name] = partial(deepcopy, columns[field.name].column.default)
     return found
+
+
+def _governed_fields(cls: type) -> dict[str, GovernedField]:
+    schema = vars(cls).get(SCHEMA)
+    return schema.fields if isinstance(schema, ClassSchema) else {}
 
 
 def _has_decimal(kind: ColumnType, seen: set[type]) -> bool:

@@ -50,3 +50,12 @@ class ValidationError(StoreError):
             return self.violations[0].message
         lines = "".join(f"\n  {violation}" for violation in self.violations)
         return f"{len(self.violations)} values break the rules of the catalog:{lines}"
+
+
+def shown(value: Any) -> str:
+    """A value as messages show it, at most a hundred characters."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - an int of too many digits, or a repr of somebody's own
+        return f"this {type(value).__name__}"
+    return text if len(text) <= 100 else f"{text[:97]}..."
