@@ -60,7 +60,7 @@ def test_asking() -> None:
             "'traderr' is not an allowed prefix of 'name'; allowed: 'trader'",
         ),
         ("tradr_name", "allowed: 'trader', 'sales_person'; did you mean 'trader_name'?"),
-        ("strike_px", "column 'strike_px' is not defined; did you mean 'strike_price'?"),
+        ("strike_prise", "column 'strike_prise' is not defined; did you mean 'strike_price'?"),
         ("security_name", "'security' is not an allowed prefix of 'name'; allowed: 'trader', "),
         ("x_short_name", "'x' is not an allowed prefix of 'short_name'; allowed: 'desk'"),
         ("x_price", "'x' is not an allowed prefix of 'price'; allowed: it has none"),
