@@ -18,14 +18,7 @@ from store.annotations import (
     init_vars_without_default,
     record_types,
 )
-from store.checks import (
-    GOOD,
-    SCHEMA,
-    Problem,
-    Problems,
-    inside,
-    type_check,
-)
+from store.checks import GOOD, SCHEMA, Problem, Problems, inside, type_check
 from store.column import ColumnDef
 from store.column_types import (
     ColumnType,
@@ -202,7 +195,7 @@ def _govern(cls: type, declared: AnnotatedField, registry: ColumnRegistry) -> Go
     default = declared.default
     if default is not MISSING and default is not None:
         for problem in type_check(kind)(default):
-            raise RegistryError(f"column {name!r}: the default {default!r}: {problem.allowed}")
+            raise RegistryError(f"column {name!r}: the default {shown(default)}: {problem.allowed}")
     nullable = column.nullable or default is None
     return GovernedField(name, column, prefix, kind, nullable, default, declared.factory)
 

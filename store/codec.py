@@ -92,7 +92,10 @@ class Codec:
         """The JSON object as text, its characters not yet checked."""
         if obj.__class__ is not self._class:
             raise TypeError(f"{type(obj).__name__} is no {self._class.__name__}")
-        values = self._values(obj)
+        try:
+            values = self._values(obj)
+        except AttributeError as error:
+            raise SerializationError(f"{self._class.__name__} is not whole: {error}") from None
         try:
             parts = self._first + [
                 f"{key}null" if value is None else key + write(value)
@@ -172,7 +175,8 @@ class Codec:
             try:
                 if value is not None:
                     write(value)
-                    zones.get(name, str)(value)
+                    if name in zones:
+                        zones[name](value)
             except _UNFIT as error:  # noqa: PERF203 - it names the field
                 what = "a value" if name in self._secret else shown(value)
                 return SerializationError(

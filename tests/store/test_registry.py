@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 from dataclasses import dataclass
 from datetime import datetime
@@ -98,6 +99,13 @@ def test_finding_by_kind() -> None:
     assert [column.name for column in REG.find(semantic_type="identifier")] == ["symbol"]
     assert [column.name for column in REG.find(tag="key")] == ["symbol"]
     assert REG.find("price", role="dimension") == []
+
+
+def test_define_shows_what_it_takes() -> None:
+    parameters = list(inspect.signature(ColumnRegistry().define).parameters)
+    assert parameters[:3] == ["name", "python_type", "nullable"]
+    with pytest.raises(TypeError, match="colour"):
+        ColumnRegistry().define("x", str, **MEANING, colour="red")
 
 
 def test_entities_with_a_column() -> None:
