@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from server.errors import FeedFileError
-from server.feed import TickBatch
+from server.feed import LongArray, TickBatch
 
 # What a column may be called in the file, in lower case; the first is our name for it.
 COLUMN_NAMES = {
@@ -70,6 +70,7 @@ class Replay:
     def batches(self) -> Iterator[TickBatch]:
         """Yield the ticks; those of one timestamp come together."""
         stamp = self._ticks["timestamp"].to_numpy()
+        starts: LongArray
         if math.isinf(self.speed):
             starts = np.arange(0, len(stamp), BATCH_ROWS)
         else:

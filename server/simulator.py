@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from server.feed import TickBatch
+from server.feed import FloatArray, LongArray, TickBatch
 
 # A trading year: 252 sessions of 6.5 hours.
 TRADING_SECONDS_A_YEAR = 252 * 6.5 * 3600
@@ -65,7 +65,7 @@ class Simulator:
         step = self.volatility * math.sqrt(self.tick_interval / TRADING_SECONDS_A_YEAR)
         lots_a_tick = SHARES_A_SECOND * self.tick_interval / LOT
         log_return = np.zeros(len(symbol))
-        volume = np.zeros(len(symbol), dtype=np.int64)
+        volume: LongArray = np.zeros(len(symbol), dtype=np.int64)
         tick = 0
         while True:
             log_return += step * random.standard_normal(len(symbol)) - step * step / 2
@@ -85,8 +85,7 @@ class Simulator:
             tick += 1
 
 
-def _to_tick_size(
-    price: np.ndarray[tuple[int], np.dtype[np.float64]],
-) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _to_tick_size(price: FloatArray) -> FloatArray:
     # Dividing by 100 gives the double nearest to the cent, multiplying by 0.01 does not.
-    return np.round(price * 100) / 100
+    cents: FloatArray = np.round(price * 100)
+    return cents / 100
