@@ -195,8 +195,6 @@ def python_type(kind: ColumnType) -> Any:
             return list
         case DictOf():
             return dict
-        case Nullable(inner=inner):
-            return python_type(inner) | None
     return object
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import pandas as pd
 import pytest
 
 from store import SerializationError, Storable
@@ -216,6 +217,7 @@ def test_a_zone_that_is_not_there_or_changed_leaves_the_offset() -> None:
         ("money", 1.5, "has no exact JSON form"),
         ("money", Decimal("NaN"), "NaN is no finite number"),
         ("money", Decimal("1E-20000"), "more digits than PostgreSQL keeps"),
+        ("at", pd.Timestamp("2026-01-01T00:00:00.000000001Z"), "kept to the microsecond"),
         ("at", date(2026, 1, 1), "has no exact JSON form"),
         ("at", datetime(2026, 3, 29, 2, 30, tzinfo=OSLO), "does not exist in Europe/Oslo"),
         ("at", datetime.min.replace(tzinfo=timezone(timedelta(hours=1))), "years 1 to 9999"),
