@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from copy import deepcopy
 from dataclasses import MISSING
 from decimal import Decimal
@@ -122,8 +122,8 @@ class Codec:
             except _UNFIT:
                 pass  # Something is missing or does not fit: the way below says what.
             else:
-                return self._make(dict(zip(self._names, values)))  # noqa: B905 - speed
-        return self._make(self._read_each(data))
+                return self._make(zip(self._names, values))  # noqa: B905 - speed
+        return self._make(self._read_each(data).items())
 
     def _read_each(self, data: dict[str, Any]) -> dict[str, Any]:
         zones = data.get(ZONE_KEY, {})
@@ -148,11 +148,12 @@ class Codec:
             raise ValueError("it is missing and has no default; an upcaster can give it a value")
         return self._defaults[name]()
 
-    def _make(self, values: dict[str, Any]) -> Any:
+    def _make(self, named: Iterable[tuple[str, Any]]) -> Any:
         obj: Any = object.__new__(self._class)
         if self._fills_dict:
-            obj.__dict__.update(values)
+            obj.__dict__.update(named)
             return obj
+        values = dict(named)
         if self._post_init:
             obj = self._class(**{name: values[name] for name in self._arguments})
         # What was stored wins over what __post_init__ makes of it.
