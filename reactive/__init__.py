@@ -33,6 +33,7 @@ from reactive.expr import (
     StrOp,
     Substring,
     UnaryOp,
+    from_json,
 )
 from reactive.python_target import compile_positional, compile_python, python_source
 from reactive.types import Column, ColumnTypes, FieldTypes, Type
@@ -68,5 +69,6 @@ __all__ = [
     "UnaryOp",
     "compile_positional",
     "compile_python",
+    "from_json",
     "python_source",
 ]

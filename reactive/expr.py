@@ -45,6 +45,7 @@ __all__ = [
     "StrOp",
     "Substring",
     "UnaryOp",
+    "from_json",
 ]
 
 _BOOL = frozenset({Type.BOOL})
@@ -68,6 +69,37 @@ class Expr(Node):
         # From now on the compiled function stands in for this method.
         self.__dict__["eval"] = compiled
         return compiled(ctx)
+
+    def to_sql(self, col: str = "data", **options: Any) -> str:
+        """Return the expression as PostgreSQL over a JSONB column.
+
+        `as_type=bool` gives a condition where the expression is a bare field; `strict=True` makes fields
+        of another type raise; see `sql_target.to_sql`. Numbers come out as double precision or numeric.
+        """
+        from reactive.sql_target import to_sql  # noqa: PLC0415
+
+        return to_sql(self, col, **options)
+
+    def to_sql_params(self, col: str = "data", **options: Any) -> tuple[str, list[Any]]:
+        """Return SQL with `%s` for every constant, and the list of their values, as psycopg takes them."""
+        from reactive.sql_target import to_sql_params  # noqa: PLC0415
+
+        return to_sql_params(self, col, **options)
+
+    def to_pure(self, var: str = "$row", *, null_safe: bool = False) -> str:
+        """Return the expression as Legend Pure.
+
+        The plain text is for fields that are present; the null-safe one means what `eval` means on every row.
+        """
+        from reactive.pure_target import to_pure  # noqa: PLC0415
+
+        return to_pure(self, var, null_safe=null_safe)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the expression as plain data for JSON, with a version; `from_json` reads it."""
+        from reactive.json_format import to_json  # noqa: PLC0415
+
+        return to_json(self)
 
     # --- structure ------------------------------------------------------------------------------------------
 
@@ -294,6 +326,13 @@ class Expr(Node):
         return DatePart("second", self)
 
 
+def from_json(data: Any) -> Expr:
+    """Build the expression that `to_json` gave; raises `ExpressionFormatError` for anything else."""
+    from reactive.json_format import from_json as read  # noqa: PLC0415
+
+    return read(data)
+
+
 def as_expr(value: Any) -> Expr:
     """Return the value as an expression: itself, or a constant."""
     return value if isinstance(value, Expr) else Const(value)
@@ -358,11 +397,12 @@ def _checked(python_type: type, value: Any) -> Any:
             )
         return value
     if python_type is datetime:
-        return (
-            value.replace(tzinfo=timezone.utc)
-            if value.tzinfo is None
-            else value.astimezone(timezone.utc)
-        )
+        if value.tzinfo is None:
+            raise ExpressionValueError(
+                f"{value!r} has no time zone, so it is no instant; "
+                "give it one: value.replace(tzinfo=timezone.utc)"
+            )
+        return value.astimezone(timezone.utc)
     if python_type in (int, float, Decimal):
         value = python_type(value)
         try:
@@ -392,6 +432,7 @@ class Field(Expr):
             )
         declared = Type.ANY if type is None or type is Type.ANY else require_declared(type)
         self._set(declared, name, declared)
+        self.__dict__["constant"] = False
 
 
 _BINARY_ALIASES = {"and": "&", "or": "|", "=": "==", "<>": "!="}

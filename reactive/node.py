@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypeVar
 from reactive.errors import ExpressionTypeError, ExpressionValueError
 from reactive.types import UNDECIDED, Type, common_type
 
-MAX_DEPTH = 200
+MAX_DEPTH = 128
 """Levels of nesting; what walks a tree by recursion stays clear of Python's own limit."""
 MAX_SIZE = 10_000
 """Nodes, counted as often as they occur: `x = x + x` doubles them each time."""
@@ -26,22 +26,25 @@ class Node:
     type: Type
     depth: int
     size: int
+    constant: bool
+    """Whether no field occurs in it."""
 
     def _set(self, type_: Type, *values: Any) -> None:
         """Fill the node, once, from its constructor."""
         state = self.__dict__
-        depth, size = 0, 1
+        depth, size, constant = 0, 1, True
         for part, value in zip(self.parts, values, strict=True):
             state[part] = value
             for _, child in _nodes(part, value):
                 depth = max(depth, child.depth)
                 size += child.size
+                constant = constant and child.constant
         if depth >= MAX_DEPTH or size > MAX_SIZE:
             raise ExpressionValueError(
                 f"{self.label}: the expression is {depth + 1} levels deep and has {size} nodes; "
                 f"{MAX_DEPTH} levels and {MAX_SIZE} nodes are allowed; compute parts of it on their own"
             )
-        state.update(type=type_, depth=depth + 1, size=size)
+        state.update(type=type_, depth=depth + 1, size=size, constant=constant)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"expressions are immutable: cannot set {name!r} of {self.label}")

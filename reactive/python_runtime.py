@@ -80,7 +80,7 @@ def read_int(value: Any, field: str) -> int | None:
     if isinstance(value, numbers.Integral) and not isinstance(value, bool):
         return int(value)
     if isinstance(value, (float, Decimal)) and math.isfinite(value) and value == int(value):
-        return int(value) if isinstance(value, Decimal) else int_of_float(value)
+        return int(value if isinstance(value, Decimal) else Decimal(repr(float(value))))
     if isinstance(value, Enum):
         return read_int(value.value, field)
     raise FieldTypeError(field, Type.INT.words, value)
@@ -95,7 +95,7 @@ def read_decimal(value: Any, field: str) -> Decimal | None:
     if isinstance(value, numbers.Integral) and not isinstance(value, bool):
         return Decimal(int(value))
     if isinstance(value, float) and math.isfinite(value):
-        return decimal_of_float(float(value))
+        return Decimal(repr(float(value)))
     if isinstance(value, str):
         parsed = parse_decimal(value)
         if parsed is not None:
@@ -141,23 +141,21 @@ def read_date(value: Any, field: str) -> date | None:
 
 
 _INSTANT = re.compile(
-    r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d)(?::(\d\d)(?:\.(\d{1,6}))?)?(Z|[+-]\d\d(?::?\d\d)?)?",
+    r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d)(?::(\d\d)(?:\.(\d{1,6}))?)?(Z|[+-]\d\d(?::?\d\d)?)",
     re.ASCII,
 )
 
 
 def read_datetime(value: Any, field: str) -> datetime | None:
-    """Read an instant as UTC, from a datetime or ISO text; UTC is also assumed where no time zone is given."""
+    """Read an instant as UTC, from a datetime or ISO text that says its time zone."""
     if value is None:
         return None
     try:
-        if isinstance(value, datetime):
-            if value.tzinfo is None:
-                return value.replace(tzinfo=timezone.utc)
+        if isinstance(value, datetime) and value.tzinfo is not None:
             return value.astimezone(timezone.utc)
         if isinstance(value, str) and (match := _INSTANT.fullmatch(value)):
             day, minutes, seconds, fraction, zone = match.groups()
-            zone = "+00:00" if zone in (None, "Z") else f"{zone[:3]}:{zone[3:].lstrip(':') or '00'}"
+            zone = "+00:00" if zone == "Z" else f"{zone[:3]}:{zone[3:].lstrip(':') or '00'}"
             text = f"{day}T{minutes}:{seconds or '00'}.{fraction or '0':0<6}{zone}"
             return datetime.fromisoformat(text).astimezone(timezone.utc)
     except (ValueError, OverflowError):
@@ -173,7 +171,7 @@ def read_json(value: Any, field: str) -> Any:
         return "boolean", value
     if isinstance(value, float) and math.isfinite(value):
         # Beyond 2**53 the double's text, not its binary value, is what JSON holds.
-        return float(value) if -(2**53) < value < 2**53 else int_of_float(value)
+        return float(value) if -(2**53) < value < 2**53 else int(Decimal(repr(float(value))))
     if isinstance(value, numbers.Integral):
         return int(value)
     if isinstance(value, Enum):
@@ -329,21 +327,36 @@ def round_exact(x: Any, digits: int) -> Any:
 
 # --- conversions --------------------------------------------------------------------------------------------
 
-NUMBER_PATTERN = r"[+-]?[0-9]{1,200}(\.[0-9]{1,200})?([eE][+-]?[0-9]{1,2})?"
+NUMBER_PATTERN = "[+-]?[0-9]{1,200}([.][0-9]{1,200})?([eE][+-]?[0-9]{1,2})?"
 """Text that is read as a number; within these bounds it always fits a double."""
-DATE_PATTERN = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+DATE_PATTERN = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _NUMBER = re.compile(NUMBER_PATTERN)
 _DATE = re.compile(DATE_PATTERN)
 
 
 def decimal_of_float(x: float) -> Decimal:
-    """Return the shortest decimal that gives this double."""
-    return Decimal(repr(x))
+    """Return the shortest decimal that lies nearer to this double than to any other.
+
+    That is what PostgreSQL writes. Python's repr also takes one that lies half-way: 1e23, where PostgreSQL
+    writes 9.999999999999999e+22.
+    """
+    shortest, exact = Decimal(repr(x)), Decimal(x)
+    if shortest == exact:
+        return shortest
+    beside = Decimal(math.nextafter(x, math.inf if shortest > exact else -math.inf))
+    if EXACT.subtract(shortest, exact) != EXACT.subtract(beside, shortest):
+        return shortest
+    digits = len(shortest.as_tuple().digits)
+    while True:
+        candidate = Decimal(f"{x:.{digits}e}")
+        if candidate != shortest and float(candidate) == x:
+            return candidate
+        digits += 1
 
 
 def int_of_float(x: float) -> int:
-    """Drop the fraction; beyond 2**53 the double's shortest text counts."""
-    return int(x) if -(2**53) < x < 2**53 else int(Decimal(repr(x)))
+    """Drop the fraction; beyond 2**53 the double's shortest decimal counts."""
+    return int(x) if -(2**53) < x < 2**53 else int(decimal_of_float(x))
 
 
 def text_of_number(x: Any) -> str:

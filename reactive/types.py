@@ -30,7 +30,7 @@ class Type(enum.Enum):
     STR = "str"
     DATE = "date"
     DATETIME = "datetime"
-    """An instant; one without a time zone is read as UTC."""
+    """An instant: a datetime with a time zone."""
     JSON = "json"
     """What two fields of undeclared type are compared as; no expression gives it."""
 
@@ -49,7 +49,7 @@ _WORDS = {
     Type.DECIMAL: "a number (Decimal)",
     Type.STR: "text",
     Type.DATE: "a date",
-    Type.DATETIME: "a datetime",
+    Type.DATETIME: "a datetime with a time zone",
     Type.JSON: "a value of JSON (a number, text, a boolean, a list or a dict)",
 }
 
