@@ -114,7 +114,7 @@ def _kleene(writer: Writer, op: str, left: Value, right_of: Callable[[], Value])
         right = right_of()
         text = right.text
         if left.leaves:
-            # The left side is null or leaves it to the right one, which may still decide over a null.
+            # The left side is null, or leaves it to the right one, which decides over a null.
             text = f"{text} if {result} is not None or {text} is {decided} else None"
         writer.line(f"{result} = {text}")
     return Value(result, (result,) if left.leaves or right.leaves else (), atom=True)
@@ -220,7 +220,7 @@ def _branches(
         with writer.block("else:"):
             nullable |= _assign(writer, result, default, have)
         return Value(result, (result,) if nullable else (), atom=True)
-    # A loop that runs once: many branches stay at one depth, and a condition is computed only when reached.
+    # A loop that runs once keeps many branches at one depth, each computed when reached.
     nullable = False
     with writer.block("while True:"):
         for condition, value in branches:

@@ -30,7 +30,7 @@ from reactive.sql_writer import Sql, Writer, repeat
 from reactive.types import UNDECIDED, Type
 
 
-def converted(value: Sql, have: Type, want: Type) -> Sql:
+def converted(value: Sql, _have: Type, want: Type) -> Sql:
     """Turn a number into another kind of number; whole numbers and decimals are numeric alike."""
     if want is Type.FLOAT and not value.loose:
         return Sql(f"{value.operand}::float")
@@ -189,7 +189,10 @@ def _round(x: Sql, reads: Type, digits: int) -> Sql:
     if digits < 0:
         unit, inverse = inverse, unit
     scaled = f"({{0}} * {unit})" if digits else "{0}"
-    whole = f"CASE WHEN ABS(MOD({scaled}, 1)) = 0.5 THEN 2 * ROUND({scaled} * 0.5) ELSE ROUND({scaled}) END"
+    whole = (
+        f"CASE WHEN ABS(MOD({scaled}, 1)) = 0.5 THEN 2 * ROUND({scaled} * 0.5) "
+        f"ELSE ROUND({scaled}) END"
+    )
     return repeat(f"({whole} * {inverse})" if digits else whole, x)
 
 
