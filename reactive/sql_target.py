@@ -74,6 +74,7 @@ class SqlWriter(Writer):
         self._parameters = parameters
         self._strict = strict
         self._field_text = field_text
+        self._in_constant = False
 
     def root(self, expr: Expr, as_type: Any) -> str:
         """Return the text of the whole expression."""
@@ -86,14 +87,17 @@ class SqlWriter(Writer):
         """Return the node's value, as the type that its surroundings need."""
         if isinstance(node, Const):
             return self._constant(node, want)
-        if node.constant:
-            _refuse_overflow(node)
+        have = want if node.type in UNDECIDED else node.type
         if isinstance(node, Field):
-            have = want if node.type is Type.ANY else node.type
             value = self._field(node.name, have)
         else:
-            have = want if node.type in UNDECIDED else node.type
+            outermost = node.constant and not self._in_constant
+            if outermost:
+                _refuse_overflow(node)
+                self._in_constant = True
             value = EMIT[type(node)](self, node, have)
+            if outermost:
+                self._in_constant = False
         if want is have or want in UNDECIDED or want is Type.JSON:
             return value
         return converted(value, have, want)

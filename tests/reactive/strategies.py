@@ -163,13 +163,6 @@ def rows(draw: st.DrawFn, names: Collection[str] = tuple(FIELDS)) -> dict[str, A
     return row
 
 
-def to_json_value(value: Any) -> Any:
-    """How a store keeps the value in JSON."""
-    if isinstance(value, Decimal):
-        return str(value)
-    return value.isoformat() if isinstance(value, date) else value
-
-
 def _field(draw: st.DrawFn, type_: Type) -> Expr:
     name = draw(st.sampled_from([name for name, own in FIELDS.items() if own is type_]))
     # Whole numbers, decimals, dates and instants must be declared; the rest may be.
