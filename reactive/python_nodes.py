@@ -27,7 +27,7 @@ from reactive.expr import (
     UnaryOp,
 )
 from reactive.python_writer import Value, Writer
-from reactive.types import UNDECIDED, Type
+from reactive.types import UNDECIDED, Type, decided
 
 
 def converted(writer: Writer, value: Value, have: Type, want: Type) -> Value:
@@ -249,7 +249,7 @@ def _is_null(writer: Writer, node: IsNull, _have: Type) -> Value:
 
 
 def _null_if(writer: Writer, node: NullIf, have: Type) -> Value:
-    compare = Type.JSON if node.type in UNDECIDED else node.type
+    compare = decided(have, Type.JSON)
     left = writer.settle(writer.read(node.operand, compare))
     right = writer.settle(writer.read(node.value, compare))
     value = left if compare is have else writer.settle(writer.read(node.operand, have))

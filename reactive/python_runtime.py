@@ -110,7 +110,9 @@ def double(x: int | Decimal) -> float:
         number = float(x)
     except OverflowError:
         refuse("conversion to float")
-    return number if number - number == 0.0 else refuse("conversion to float")
+    if number - number != 0.0 or (x and not number):
+        refuse("conversion to float")
+    return number
 
 
 # --- exact numbers --------------------------------------------------------------------------

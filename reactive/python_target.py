@@ -125,7 +125,7 @@ def _body(
     body.returns(expr, want or expr.type)
     if body.mixed:
         # That a field is read as several types, so that its raw value is needed, shows at the end.
-        body = PythonWriter(names, careful, frozenset(body.mixed))
+        body = PythonWriter(names, careful, body)
         body.returns(expr, want or expr.type)
     return body
 
@@ -141,9 +141,13 @@ class PythonWriter(Writer):
     """A writer that knows the nodes."""
 
     def __init__(
-        self, names: Sequence[str], careful: bool, mixed: frozenset[str] = frozenset()
+        self, names: Sequence[str], careful: bool, draft: PythonWriter | None = None
     ) -> None:
-        super().__init__(names, careful, mixed)
+        super().__init__(names, careful, draft.mixed if draft else set())
+        # Functions for parts that lie deep; the draft's can be used again.
+        self._parts: dict[tuple[int, Type], tuple[PythonWriter, Evaluate]] = (
+            draft._parts if draft else {}
+        )
 
     def returns(self, expr: Expr, want: Type) -> None:
         """Write the lines that compute and return the expression."""
@@ -192,12 +196,17 @@ class PythonWriter(Writer):
 
     def _apart(self, node: Expr, want: Type) -> Value:
         """Put a part that lies deep in blocks into a function of its own."""
-        names = sorted(node.fields())
-        inner = _body(node, names, self.careful, want)
-        parameters = ", ".join(f"v{index}" for index in range(len(names)))
-        function = self.constant(inner.build(f"def evaluate({parameters}):\n{inner.text(1)}"))
-        arguments = ", ".join(self.field(name, Type.ANY).text for name in names)
-        return self.partial(f"{function}({arguments})", ())
+        if (id(node), want) not in self._parts:
+            inner = _body(node, sorted(node.fields()), self.careful, want)
+            parameters = ", ".join(f"v{index}" for index in range(len(inner.names)))
+            function = inner.build(f"def evaluate({parameters}):\n{inner.text(1)}")
+            self._parts[id(node), want] = inner, function
+        inner, function = self._parts[id(node), want]
+        for name, type_ in inner.wanted.items():
+            self.wants(name, type_)
+        self.mixed |= inner.mixed
+        arguments = ", ".join(self.raw(name) for name in inner.names)
+        return self.partial(f"{self.constant(function)}({arguments})", ())
 
 
 def _made_when_called(

@@ -46,11 +46,11 @@ class Writer(ABC):
     collects those that are not.
     """
 
-    def __init__(self, names: Sequence[str], careful: bool, mixed: frozenset[str]) -> None:
+    def __init__(self, names: Sequence[str], careful: bool, mixed: set[str]) -> None:
         self.names = names
         self.careful = careful
         self.mixed = set(mixed)
-        self._wanted: dict[str, Type] = {}
+        self.wanted: dict[str, Type] = {}
         self.lines: list[str] = []
         self.namespace = NAMESPACE.copy()
         self.level = 0
@@ -97,21 +97,30 @@ class Writer(ABC):
         self.level -= 1
         self._known = known
 
+    def raw(self, name: str) -> str:
+        """Return the variable that holds a field as the row has it."""
+        return f"v{self._index[name]}"
+
+    def wants(self, name: str, want: Type) -> None:
+        """Note that a field is read as a type."""
+        if self.wanted.setdefault(name, want) is not want:
+            self.mixed.add(name)
+
     def field(self, name: str, want: Type) -> Value:
         """Read a field as a type."""
-        index = self._index[name]
-        raw = f"v{index}"
-        if self._wanted.setdefault(name, want) is not want:
-            self.mixed.add(name)
+        raw = self.raw(name)
+        self.wants(name, want)
         if want is Type.ANY:
             return Value(raw, (raw,), atom=True)
         known = self._known.get((name, want))
         if known is None:
-            variable = self.variable() if name in self.mixed else raw
+            # Reading twice changes nothing, but for JSON.
+            apart = name in self.mixed or want is Type.JSON
+            variable = self.variable() if apart else raw
             if variable != raw:
                 self.line(f"{variable} = {raw}")
             template = _READ_CAREFULLY if self.careful and want is Type.FLOAT else _READ[want]
-            self.line(template.format(v=variable, n=f"n{index}"))
+            self.line(template.format(v=variable, n=f"n{raw[1:]}"))
             known = Value(variable, (variable,), want is Type.FLOAT, atom=True)
             self._known[name, want] = known
         return known

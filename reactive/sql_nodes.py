@@ -236,11 +236,9 @@ def _is_null(writer: Writer, node: IsNull, _have: Type) -> Sql:
 
 
 def _null_if(writer: Writer, node: NullIf, have: Type) -> Sql:
-    if node.type in UNDECIDED:
+    if have in UNDECIDED:
         left, right = writer.all([node.operand, node.value], Type.JSON)
         value = writer.read(node.operand, have)
-        if value.text == "NULL":
-            value = value.typed(have)
         return Sql(f"CASE WHEN {left.operand} = {right.operand} THEN NULL ELSE {value.text} END")
     left, right = writer.all([node.operand, node.value], have)
     return Sql(f"NULLIF({left.text}, {right.text})")

@@ -79,7 +79,10 @@ class SqlWriter(Writer):
     def root(self, expr: Expr, as_type: Any) -> str:
         """Return the text of the whole expression."""
         if as_type is None:
-            return self.read(expr, expr.type).text
+            value = self.read(expr, expr.type)
+            # A choice among literals would be numeric, and 0.1 is another number there.
+            choice = expr.type is Type.FLOAT and not isinstance(expr, Const)
+            return value.typed(Type.FLOAT).text if choice else value.text
         want = require_declared(as_type)
         return self.sure(expr if expr.type in UNDECIDED else Cast(expr, want), want).text
 
