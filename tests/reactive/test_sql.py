@@ -48,7 +48,7 @@ def test_no_text_leaves_its_literal(quoting_connections: list[Any], text: str) -
         assert in_postgres(connection, bound, parameters, [{"s": ""}]) == ["<" + text]
 
 
-@given(name=awkward.filter(lambda name: name and name.isprintable()))
+@given(name=awkward.filter(lambda name: name.isprintable() and name.strip("_")))
 def test_no_name_leaves_its_quotes(quoting_connections: list[Any], name: str) -> None:
     expr = Field(name).concat("!")
     for connection in quoting_connections:
