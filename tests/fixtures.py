@@ -26,7 +26,7 @@ __all__ = ["postgres_dsn"]
 _COMMON = {
     "deadline": None,
     "print_blob": True,
-    "suppress_health_check": [HealthCheck.too_slow],
+    "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large],
 }
 settings.register_profile("default", max_examples=100, **_COMMON)
 settings.register_profile("nightly", max_examples=2_000, **_COMMON)
