@@ -433,14 +433,14 @@ SECTIONS = [
                 "s.contains('%')",
                 s.contains("%"),
                 [({"s": "5%"}, True), ({"s": "5"}, False)],
-                f"STRPOS({S}, '%') > 0",
+                f"strpos({S}, '%') > 0",
                 "contains($row.s, '%')",
             ),
             Row(
                 "s.starts_with('_')",
                 s.starts_with("_"),
                 [({"s": "_a"}, True), ({"s": "a"}, False)],
-                f"STARTS_WITH({S}, '_')",
+                f"starts_with({S}, '_')",
                 "startsWith($row.s, '_')",
             ),
             Row(

@@ -265,6 +265,13 @@ def test_whole_numbers_and_decimals_are_exact() -> None:
     assert (amount * 3).eval({"amount": Decimal("0.1")}) == Decimal("0.3")
 
 
+def test_decimals_of_too_many_digits_are_refused() -> None:
+    amount = Field("amount", Decimal)
+    third = Decimal("0." + "3" * 100_000)
+    with pytest.raises(ExpressionRangeError, match="exact arithmetic"):
+        (amount * amount).eval({"amount": third})
+
+
 def test_operations_that_have_no_value_give_null() -> None:
     for expr in (
         x / 0,
