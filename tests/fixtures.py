@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.postgres import postgres_dsn
 from tests.processes import free_port
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
     from server.trading_server import TradingServer
+
+__all__ = ["postgres_dsn"]
 
 # The machine's load must not decide whether a property holds.
 _COMMON = {
