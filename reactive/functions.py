@@ -1,0 +1,64 @@
+"""The functions of `Func`: how many arguments, of which types, giving what."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from reactive.types import NUMERIC, ORDERED, Type
+
+
+class Signature(NamedTuple):
+    """What a function takes and gives; `reads` None means that the arguments' common type decides."""
+
+    least: int
+    most: int | None
+    allowed: frozenset[Type]
+    expected: str
+    reads: Type | None = None
+    gives: Type | None = None
+
+
+_NUMBER = "a number"
+
+FUNCTIONS: dict[str, Signature] = {
+    "abs": Signature(1, 1, NUMERIC, _NUMBER),
+    "sign": Signature(1, 1, NUMERIC, _NUMBER),
+    "ceil": Signature(1, 1, NUMERIC, _NUMBER),
+    "floor": Signature(1, 1, NUMERIC, _NUMBER),
+    # Half to even; a second argument, a whole constant, is the number of decimal places.
+    "round": Signature(1, 2, NUMERIC, _NUMBER),
+    "sqrt": Signature(1, 1, NUMERIC, _NUMBER, Type.FLOAT),
+    "exp": Signature(1, 1, NUMERIC, _NUMBER, Type.FLOAT),
+    # Natural.
+    "log": Signature(1, 1, NUMERIC, _NUMBER, Type.FLOAT),
+    "log10": Signature(1, 1, NUMERIC, _NUMBER, Type.FLOAT),
+    # Null where one of the arguments is null.
+    "min": Signature(2, None, ORDERED, "values that have an order"),
+    "max": Signature(2, None, ORDERED, "values that have an order"),
+    # From the first date to the second; negative when the second is the earlier one.
+    "days_between": Signature(2, 2, frozenset({Type.DATE}), "a date", Type.DATE, Type.INT),
+}
+
+MAX_ROUND_DIGITS = 15
+
+DATE_PARTS: dict[str, frozenset[Type]] = {
+    "year": frozenset({Type.DATE, Type.DATETIME}),
+    "quarter": frozenset({Type.DATE, Type.DATETIME}),
+    "month": frozenset({Type.DATE, Type.DATETIME}),
+    "day": frozenset({Type.DATE, Type.DATETIME}),
+    # Monday is 1, as in ISO 8601.
+    "weekday": frozenset({Type.DATE, Type.DATETIME}),
+    "hour": frozenset({Type.DATETIME}),
+    "minute": frozenset({Type.DATETIME}),
+    "second": frozenset({Type.DATETIME}),
+}
+
+CASTS: dict[Type, frozenset[Type]] = {
+    Type.FLOAT: NUMERIC | {Type.STR},
+    Type.INT: NUMERIC | {Type.STR},
+    Type.DECIMAL: NUMERIC | {Type.STR},
+    Type.STR: NUMERIC | {Type.STR, Type.BOOL, Type.DATE},
+    Type.BOOL: frozenset({Type.BOOL, Type.STR}),
+    Type.DATE: frozenset({Type.DATE, Type.DATETIME, Type.STR}),
+    Type.DATETIME: frozenset({Type.DATETIME, Type.DATE}),
+}
