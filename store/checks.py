@@ -103,6 +103,7 @@ _TOO_MANY_DIGITS = one_problem(
     "point are kept",
 )
 _INT_TOO_LONG = one_problem("digits", "an int of at most 4,300 digits is expected")
+_NANOSECONDS = one_problem("digits", "a time to the microsecond is expected; round it first")
 _NO_ZONE = one_problem("zone", "a time with a zone is expected, such as tzinfo=timezone.utc")
 _NUL = one_problem("text", "text without the NUL character is expected: PostgreSQL keeps none")
 _HALF = one_problem("text", "whole characters are expected, not one half of a surrogate pair")
@@ -158,6 +159,8 @@ def _check_datetime(value: Any) -> Problems:
         return _NOT_DATETIME
     if value.tzinfo is UTC and value.__class__ is datetime:
         return GOOD
+    if getattr(value, "nanosecond", 0):
+        return _NANOSECONDS
     if value.utcoffset() is None:
         return _NO_ZONE
     try:

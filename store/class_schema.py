@@ -18,14 +18,7 @@ from store.annotations import (
     init_vars_without_default,
     record_types,
 )
-from store.checks import (
-    GOOD,
-    SCHEMA,
-    Problem,
-    Problems,
-    inside,
-    type_check,
-)
+from store.checks import GOOD, SCHEMA, Problem, Problems, inside, type_check
 from store.column import ColumnDef
 from store.column_types import (
     ColumnType,
@@ -35,7 +28,7 @@ from store.column_types import (
     split_optional,
     type_text,
 )
-from store.errors import RegistryError, Violation
+from store.errors import RegistryError, Violation, shown
 from store.limits import field_check, limits_of, quick_check
 
 if TYPE_CHECKING:
@@ -66,6 +59,11 @@ class GovernedField:
             return self.column.title
         words = self.prefix.replace("_", " ").capitalize()
         return f"{words} {self.column.title[:1].lower()}{self.column.title[1:]}"
+
+    @property
+    def is_secret(self) -> bool:
+        """Must messages not show its values?"""
+        return self.column.sensitivity in ("confidential", "restricted")
 
     @property
     def may_be_missing(self) -> bool:
@@ -108,9 +106,8 @@ class ClassSchema:
         for field, check, value in zip(self.fields.values(), self._checks, values, strict=True):
             problems = check(value)
             if problems and not field.is_default(value):
-                secret = field.column.sensitivity in ("confidential", "restricted")
                 found += (
-                    problem._replace(secret=secret or problem.secret)
+                    problem._replace(secret=field.is_secret or problem.secret)
                     for problem in inside([(field.name, value, problems)])
                 )
         return tuple(found)
@@ -124,7 +121,7 @@ class ClassSchema:
                 problem.value,
                 problem.rule,
                 f"{self.class_name}.{problem.path}: "
-                f"{'a value' if problem.secret else _shortened(problem.value)} "
+                f"{'a value' if problem.secret else shown(problem.value)} "
                 f"breaks {problem.rule}: {problem.allowed}",
             )
             for problem in self.problems(obj)
@@ -148,11 +145,11 @@ def build_schema(cls: type, registry: ColumnRegistry) -> ClassSchema:
     for declared in annotated_fields(cls):
         try:
             fields.append(_govern(cls, declared, registry))
-        except RegistryError as error:  # noqa: PERF203 - all of them are told
+        except RegistryError as error:
             problems.append(str(error))
     if problems:
-        lines = problems[0] if len(problems) == 1 else "".join(f"\n  {line}" for line in problems)
-        raise RegistryError(f"class {cls.__name__} is refused: {lines}")
+        told = f" {problems[0]}" if len(problems) == 1 else "\n  ".join(["", *problems])
+        raise RegistryError(f"class {cls.__name__} is refused:{told}")
     # `slots=True` makes the class a second time: one warning will do.
     if "__dataclass_fields__" not in vars(cls):
         _warn_of_deprecated(cls, fields)
@@ -198,7 +195,7 @@ def _govern(cls: type, declared: AnnotatedField, registry: ColumnRegistry) -> Go
     default = declared.default
     if default is not MISSING and default is not None:
         for problem in type_check(kind)(default):
-            raise RegistryError(f"column {name!r}: the default {default!r}: {problem.allowed}")
+            raise RegistryError(f"column {name!r}: the default {shown(default)}: {problem.allowed}")
     nullable = column.nullable or default is None
     return GovernedField(name, column, prefix, kind, nullable, default, declared.factory)
 
@@ -253,11 +250,3 @@ def _warn_of_deprecated(cls: type, fields: list[GovernedField]) -> None:
                 warnings.warn_explicit(
                     text, DeprecationWarning, frame.f_code.co_filename, frame.f_lineno
                 )
-
-
-def _shortened(value: Any) -> str:
-    try:
-        text = repr(value)
-    except Exception:  # noqa: BLE001 - an int of too many digits, or a repr of somebody's own
-        return f"this {type(value).__name__}"
-    return text if len(text) <= 100 else f"{text[:97]}..."

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from copy import deepcopy
 from dataclasses import MISSING
 from decimal import Decimal
@@ -19,9 +19,9 @@ from typing import Any
 
 from store.annotations import annotated_fields
 from store.checks import SCHEMA
-from store.class_schema import ClassSchema, field_types, values_getter
+from store.class_schema import ClassSchema, GovernedField, field_types, values_getter
 from store.column_types import ColumnType, DictOf, ListOf, Nullable, Record, Scalar
-from store.errors import RegistryError, SerializationError
+from store.errors import RegistryError, SerializationError, shown
 from store.json_reading import Read, reader
 from store.json_writing import Write, check_text, quote, writer, zones_of
 from store.upcasting import VERSION_KEY, ZONE_KEY, lift, upcasters_of
@@ -57,6 +57,8 @@ class Codec:
         # What a parsed value may be as it is; floats are looked at, they may have overflowed.
         self._plain = [_PLAIN.get(kind) for kind in kinds.values()]
         self._defaults = _defaults(cls)
+        governed = _governed_fields(cls)
+        self._secret = {name for name, field in governed.items() if field.is_secret}
         self._zones = [
             (name, zones) for name, kind in kinds.items() if (zones := zones_of(kind)) is not None
         ]
@@ -90,7 +92,10 @@ class Codec:
         """The JSON object as text, its characters not yet checked."""
         if obj.__class__ is not self._class:
             raise TypeError(f"{type(obj).__name__} is no {self._class.__name__}")
-        values = self._values(obj)
+        try:
+            values = self._values(obj)
+        except AttributeError as error:
+            raise SerializationError(f"{self._class.__name__} is not whole: {error}") from None
         try:
             parts = self._first + [
                 f"{key}null" if value is None else key + write(value)
@@ -117,8 +122,8 @@ class Codec:
             except _UNFIT:
                 pass  # Something is missing or does not fit: the way below says what.
             else:
-                return self._make(dict(zip(self._names, values)))  # noqa: B905 - speed
-        return self._make(self._read_each(data))
+                return self._make(zip(self._names, values))  # noqa: B905 - speed
+        return self._make(self._read_each(data).items())
 
     def _read_each(self, data: dict[str, Any]) -> dict[str, Any]:
         zones = data.get(ZONE_KEY, {})
@@ -130,22 +135,25 @@ class Codec:
                 else:
                     value = data[name]
                     values[name] = None if value is None else read(value, zones.get(name))
-            except _UNFIT as error:  # noqa: PERF203 - it names the field
-                shown = f"{str(data[name])[:100]!r}: " if name in data else ""
+            except _UNFIT as error:
                 where = f"{self._class.__name__}.{name} in JSON"
-                raise SerializationError(f"{where}: {shown}{error}") from None
+                raise SerializationError(f"{where}: {self._seen(name, data)}{error}") from None
         return values
+
+    def _seen(self, name: str, data: dict[str, Any]) -> str:
+        return f"{shown(data[name])}: " if name in data and name not in self._secret else ""
 
     def _default(self, name: str) -> Any:
         if name not in self._defaults:
             raise ValueError("it is missing and has no default; an upcaster can give it a value")
         return self._defaults[name]()
 
-    def _make(self, values: dict[str, Any]) -> Any:
+    def _make(self, named: Iterable[tuple[str, Any]]) -> Any:
         obj: Any = object.__new__(self._class)
         if self._fills_dict:
-            obj.__dict__.update(values)
+            obj.__dict__.update(named)
             return obj
+        values = dict(named)
         if self._post_init:
             obj = self._class(**{name: values[name] for name in self._arguments})
         # What was stored wins over what __post_init__ makes of it.
@@ -168,10 +176,12 @@ class Codec:
             try:
                 if value is not None:
                     write(value)
-                    zones.get(name, str)(value)
-            except _UNFIT as error:  # noqa: PERF203 - it names the field
+                    if name in zones:
+                        zones[name](value)
+            except _UNFIT as error:
+                what = "a value" if name in self._secret else shown(value)
                 return SerializationError(
-                    f"{self._class.__name__}.{name}: {value!r} has no exact JSON form: {error}"
+                    f"{self._class.__name__}.{name}: {what} has no exact JSON form: {error}"
                 )
         return SerializationError(f"{self._class.__name__} changed while it was written")
 
@@ -210,8 +220,7 @@ def _read_of(cls: type) -> Read:
 
 def _defaults(cls: type) -> dict[str, Callable[[], Any]]:
     """What makes the value of a field that the JSON lacks, for those that have a default."""
-    schema = vars(cls).get(SCHEMA)
-    columns = schema.fields if isinstance(schema, ClassSchema) else {}
+    columns = _governed_fields(cls)
     found: dict[str, Callable[[], Any]] = {}
     for field in annotated_fields(cls):
         if field.factory is not MISSING:
@@ -221,6 +230,11 @@ def _defaults(cls: type) -> dict[str, Callable[[], Any]]:
         elif field.name in columns and columns[field.name].may_be_missing:
             found[field.name] = partial(deepcopy, columns[field.name].column.default)
     return found
+
+
+def _governed_fields(cls: type) -> dict[str, GovernedField]:
+    schema = vars(cls).get(SCHEMA)
+    return schema.fields if isinstance(schema, ClassSchema) else {}
 
 
 def _has_decimal(kind: ColumnType, seen: set[type]) -> bool:

@@ -184,6 +184,20 @@ def type_text(annotation: Any) -> str:
     )
 
 
+def python_type(kind: ColumnType) -> Any:
+    """What `isinstance` would be asked of the values of a type, an Enum's by their values."""
+    match kind:
+        case Scalar(python=python) | Record(python=python):
+            return python
+        case EnumOf():
+            return kind.value_type
+        case ListOf():
+            return list
+        case DictOf():
+            return dict
+    return object
+
+
 def meet(declared: ColumnType, column: ColumnType) -> ColumnType | None:
     """The type of a field declared as one type on a column of another; None if they disagree.
 

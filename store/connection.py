@@ -108,7 +108,7 @@ class Connection:
                 try:
                     self._reconnect()
                     return self._run(self.raw, statement, values)
-                except Unavailable:  # noqa: PERF203 - it is what is waited for
+                except Unavailable:
                     if not self.raw.closed or self._blocks or time.monotonic() > end:
                         raise
                     time.sleep(0.1)

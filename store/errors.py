@@ -52,6 +52,15 @@ class ValidationError(StoreError):
         return f"{len(self.violations)} values break the rules of the catalog:{lines}"
 
 
+def shown(value: Any) -> str:
+    """A value as messages show it, at most a hundred characters."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - an int of too many digits, or a repr of somebody's own
+        return f"this {type(value).__name__}"
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
 class ServerError(StoreError):
     """The database server cannot be started, reached or stopped."""
 

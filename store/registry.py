@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec
@@ -9,6 +10,7 @@ from typing import Any, Concatenate, ParamSpec
 from store.checks import SCHEMA
 from store.class_schema import GovernedField, build_schema, schema_of
 from store.column import ColumnDef
+from store.column_types import python_type
 from store.entities import Entities
 from store.errors import RegistryError, ValidationError, Violation
 from store.search import rank, suggestion
@@ -21,7 +23,15 @@ P = ParamSpec("P")
 def _taking_arguments_of(
     _: Callable[P, ColumnDef],
 ) -> Callable[[Callable[..., ColumnDef]], Callable[Concatenate[ColumnRegistry, P], ColumnDef]]:
-    return lambda method: method
+    """Let a method be typed and shown as one that takes what ColumnDef takes."""
+
+    def mark(method: Any) -> Any:
+        own = next(iter(inspect.signature(method).parameters.values()))
+        arguments = inspect.signature(ColumnDef).parameters.values()
+        method.__signature__ = inspect.Signature([own, *arguments])
+        return method
+
+    return mark
 
 
 class ColumnRegistry:
@@ -166,15 +176,28 @@ class ColumnRegistry:
         """The fields of a class with their columns, precise types, nullability and defaults."""
         return list(schema_of(cls, self).fields.values())
 
+    def types_for(self, cls: type) -> dict[str, Any]:
+        """The Python type of each field in JSON, `float` or `float | None`, for type checks.
+
+        An Enum counts as the type of its values, as in SQL; a container as `list` or `dict`.
+        """
+        found = {}
+        for field in self.fields_for(cls):
+            kind = python_type(field.type)
+            found[field.name] = kind | None if field.nullable else kind
+        return found
+
     def _unknown(self, name: str) -> str:
         """Say that a name is not defined, why, and what may have been meant."""
         text = f"column {name!r} is not defined"
         columns = self.all_columns()
         bases = [base for base in columns if name.endswith(f"_{base}")]
         if bases:
-            base = max(bases, key=len)
-            prefix, allowed = name.removesuffix(f"_{base}"), columns[base].allowed_prefixes
-            listed = ", ".join(map(repr, allowed)) or "it has none"
-            return f"{text}: {prefix!r} is not an allowed prefix of {base!r}; allowed: {listed}"
+            column = columns[max(bases, key=len)]
+            allowed = ", ".join(map(repr, column.allowed_prefixes)) or "it has none"
+            prefix = name.removesuffix(f"_{column.name}")
+            text += f": {prefix!r} is not an allowed prefix of {column.name!r}; allowed: {allowed}"
         meant = suggestion(name, columns.values(), self._names)
-        return f"{text}; did you mean {meant}?" if meant else f"{text} in the catalog"
+        if meant is not None:
+            return f"{text}; did you mean {meant}?"
+        return text if bases else f"{text} in the catalog"

@@ -32,7 +32,7 @@ def suggestion(name: str, columns: Iterable[ColumnDef], names: Iterable[str]) ->
     called = {_plain(word): column.name for column in columns for word in column.synonyms}
     if _plain(name) in called:
         return f"{called[_plain(name)]!r}, also called {name!r}"
-    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.7)
+    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.8)
     if close:
         return repr(close[0])
     close = difflib.get_close_matches(_plain(name), list(called), n=1, cutoff=0.8)

@@ -165,6 +165,7 @@ def test_accepted(annotations: dict[str, Any], body: dict[str, Any]) -> None:
         ({"active": bool}, {"active": 0}, "the default 0: bool is expected"),
         ({"timestamp": datetime}, {"timestamp": datetime(2026, 1, 1)}, "a time with a zone"),
         ({"seed": InitVar[int]}, {}, "InitVar 'seed' needs a default"),
+        ({"extras": list["Later"]}, {}, "the annotation 'Later' cannot be resolved"),  # noqa: F821
         ({"_secret": int}, {}, "column '_secret' is not defined"),
     ],
 )
@@ -479,6 +480,7 @@ def test_plain_dataclasses_can_be_checked_too() -> None:
 
     registry.validate_class(Quote)
     assert registry.entities() == [Quote]
+    assert registry.entity(f"{__name__}.{Quote.__qualname__}") is Quote
     assert [column.name for column in registry.columns_for(Quote)] == ["symbol", "price"]
     assert registry.validate_instance(Quote(price="x"))[0].rule == "type"
     with pytest.raises(RegistryError, match="column 'foo'"):

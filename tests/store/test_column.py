@@ -100,6 +100,7 @@ def test_a_name_must_be_a_field_name(name: Any) -> None:
     [
         (float, {"min_value": 2, "max_value": 1}, "min_value 2 is above max_value 1"),
         (float, {"min_value": "0"}, "min_value '0' is no float"),
+        (float, {"min_value": "0", "max_value": 1}, "'0' and max_value 1 cannot be compared"),
         (float, {"min_value": float("nan")}, "min_value nan is no float"),
         (int, {"max_value": 1.5}, "max_value 1.5 is no int"),
         (bool, {"min_value": False}, "min_value needs numbers, dates or times, not bool"),

@@ -86,6 +86,7 @@ REG = registry_of(
     },
     name={"python_type": str, "allowed_prefixes": ["trader"], "sensitivity": "internal"},
     matrix=list[list[int]],
+    curve=list[float | None],
 )
 
 
@@ -116,6 +117,7 @@ class Everything(Storable):
     salary: float | None = None
     trader_name: str = ""
     matrix: list[list[int]] = field(default_factory=list)
+    curve: list[float | None] = field(default_factory=list)
 
 
 FULL = Everything(
@@ -130,6 +132,7 @@ FULL = Everything(
     salary=1_000.0,
     trader_name="Ada",
     matrix=[[1], []],
+    curve=[1.5, None],
 )
 
 
@@ -160,6 +163,7 @@ def test_a_schema_says_what_the_catalog_knows() -> None:
     assert schema["properties"]["at"]["type"] == ["string", "null"]
     assert schema["properties"]["at"]["format"] == "date-time"
     assert schema["properties"]["tags"]["maxItems"] == 3
+    assert schema["properties"]["curve"]["items"] == {"type": ["number", "null"]}
     assert schema["properties"]["extra"]["maxProperties"] == 4
     assert schema["properties"]["trader_name"]["x-column"] == "name"
     assert schema["properties"]["trader_name"]["title"] == "Trader name"
@@ -259,6 +263,7 @@ def test_pure_definitions() -> None:
         "salary": "Float[0..1]",
         "trader_name": "String[1]",
         "matrix": "String[*]",
+        "curve": "String[*]",
     }
     assert model[f"{here}::Leg"]["expiry"] == (None, "StrictDate", "0..1")
     assert pure_path(type("A b", (), {"__module__": "x.y"})) == "x::y::'A b'"
@@ -307,6 +312,7 @@ def test_arrow() -> None:
     assert first["legs"] == [{"strike": 1.0, "side": "SELL", "expiry": date(2026, 3, 1)}]
     assert first["extra"] == '{"k": [1, null]}'
     assert first["matrix"] == [[1], []]
+    assert first["curve"] == [1.5, None]
     assert first["key"] == str(UUID(int=7))
     assert second["leg"] is None
     assert to_arrow(Everything, []).num_rows == 0

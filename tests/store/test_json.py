@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import pandas as pd
 import pytest
 
 from store import SerializationError, Storable
@@ -216,6 +217,7 @@ def test_a_zone_that_is_not_there_or_changed_leaves_the_offset() -> None:
         ("money", 1.5, "has no exact JSON form"),
         ("money", Decimal("NaN"), "NaN is no finite number"),
         ("money", Decimal("1E-20000"), "more digits than PostgreSQL keeps"),
+        ("at", pd.Timestamp("2026-01-01T00:00:00.000000001Z"), "kept to the microsecond"),
         ("at", date(2026, 1, 1), "has no exact JSON form"),
         ("at", datetime(2026, 3, 29, 2, 30, tzinfo=OSLO), "does not exist in Europe/Oslo"),
         ("at", datetime.min.replace(tzinfo=timezone(timedelta(hours=1))), "years 1 to 9999"),
@@ -249,7 +251,7 @@ def test_characters_that_postgresql_does_not_keep(text: str) -> None:
     [
         ("text", "", "Holder in JSON: Expecting value"),
         ("text", "[]", "an object is expected, not list"),
-        ("text", '{"x": 1}', "Holder.x in JSON: '1': a text is expected, not int"),
+        ("text", '{"x": 1}', "Holder.x in JSON: 1: a text is expected, not int"),
         ("number", '{"x": "1"}', "a number is expected, not str"),
         ("number", '{"x": true}', "a number is expected, not bool"),
         ("number", '{"x": 1e400}', "beyond the largest float"),
@@ -259,7 +261,7 @@ def test_characters_that_postgresql_does_not_keep(text: str) -> None:
         ("flag", '{"x": 1}', "true or false is expected, not int"),
         ("money", '{"x": "1"}', "a number is expected, not str"),
         ("at", '{"x": "noon"}', "Invalid isoformat string"),
-        ("at", '{"x": 5}', "Holder.x in JSON: '5'"),
+        ("at", '{"x": 5}', "Holder.x in JSON: 5: "),
         ("day", '{"x": "2026-02-30"}', "day is out of range"),
         ("key", '{"x": "abc"}', "badly formed hexadecimal UUID"),
         ("side", '{"x": "HOLD"}', "'HOLD' is not a valid Side"),
@@ -397,3 +399,37 @@ def test_storables_inside_storables() -> None:
         Spread.from_json('{"legs":[{"price":"x"}]}')
     [violation] = registry.validate_instance(Spread("a", [Leg(-1.0)]))
     assert (violation.field, violation.rule) == ("legs[0].price", "min_value")
+
+
+def test_values_of_confidential_columns_stay_out_of_messages() -> None:
+    registry = registry_of(
+        secret={"python_type": str, "sensitivity": "confidential"}, open={"python_type": str}
+    )
+
+    @dataclass
+    class Vault(Storable):
+        _registry = registry
+        secret: str = ""
+        open: str = ""
+
+    for name, text in (("secret", "a value"), ("open", "31415")):
+        with pytest.raises(SerializationError, match=rf"Vault\.{name}: {text} has no exact JSON"):
+            Vault(**{name: 31415}).to_json()  # type: ignore[arg-type]
+        with pytest.raises(SerializationError, match=rf"Vault\.{name} in JSON") as caught:
+            Vault.from_json(json.dumps({name: 31415}))
+        assert ("31415" in str(caught.value)) == (name == "open")
+
+
+def test_an_object_inside_itself_is_refused() -> None:
+    registry = registry_of(items=list)
+
+    @dataclass
+    class Node(Storable):
+        _registry = registry
+        items: list[Node] = field(default_factory=list)
+
+    node = Node()
+    node.items.append(node)
+    with pytest.raises(SerializationError, match="recursion") as caught:
+        node.to_json()
+    assert len(str(caught.value)) < 300

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timezone
 from decimal import Decimal
 from typing import Any
@@ -140,3 +140,15 @@ def test_plain_dataclasses_too(path: Path) -> None:
 def test_an_unknown_field_is_named() -> None:
     with pytest.raises(TypeError, match=r"Trade has no fields \['px'\]; it has \['symbol', "):
         instances(Trade, px=st.just(1.0))
+
+
+@dataclass
+class Derived(Storable):
+    _registry = registry_of(a=int, b=int)
+    a: int
+    b: int = field(init=False)
+
+
+@given(instances(Derived))
+def test_fields_outside_of_init_are_filled_too(derived: Derived) -> None:
+    assert type(derived.b) is int

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
 
 import pytest
 
@@ -57,6 +60,9 @@ def test_asking() -> None:
             "traderr_name",
             "'traderr' is not an allowed prefix of 'name'; allowed: 'trader'",
         ),
+        ("tradr_name", "allowed: 'trader', 'sales_person'; did you mean 'trader_name'?"),
+        ("strike_prise", "column 'strike_prise' is not defined; did you mean 'strike_price'?"),
+        ("security_name", "'security' is not an allowed prefix of 'name'; allowed: 'trader', "),
         ("x_short_name", "'x' is not an allowed prefix of 'short_name'; allowed: 'desk'"),
         ("x_price", "'x' is not an allowed prefix of 'price'; allowed: it has none"),
         ("quantum", "column 'quantum' is not defined in the catalog"),
@@ -93,6 +99,13 @@ def test_finding_by_kind() -> None:
     assert [column.name for column in REG.find(semantic_type="identifier")] == ["symbol"]
     assert [column.name for column in REG.find(tag="key")] == ["symbol"]
     assert REG.find("price", role="dimension") == []
+
+
+def test_define_shows_what_it_takes() -> None:
+    parameters = list(inspect.signature(ColumnRegistry().define).parameters)
+    assert parameters[:3] == ["name", "python_type", "nullable"]
+    with pytest.raises(TypeError, match="colour"):
+        ColumnRegistry().define("x", str, **MEANING, colour="red")
 
 
 def test_entities_with_a_column() -> None:
@@ -156,3 +169,33 @@ def test_threads_define_each_name_once() -> None:
         thread.join()
     assert len(registry.all_columns()) == 100
     assert len(refused) == 700
+
+
+def test_types_for_the_checks_of_expressions() -> None:
+    class Side(Enum):
+        BUY = "BUY"
+
+    registry = registry_of(
+        price=float,
+        bid={"python_type": float, "nullable": True},
+        side=str,
+        tags=list[str],
+        at=datetime,
+    )
+
+    @dataclass
+    class Quote(Storable):
+        _registry = registry
+        price: float
+        bid: float | None
+        side: Side
+        tags: list[str]
+        at: datetime = None  # type: ignore[assignment]
+
+    assert registry.types_for(Quote) == {
+        "price": float,
+        "bid": float | None,
+        "side": str,
+        "tags": list,
+        "at": datetime | None,
+    }

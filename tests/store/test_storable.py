@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from store import RegistryError, Storable
+from store import RegistryError, SerializationError, Storable
 from store.columns import REGISTRY
 from store.models import Order, Signal, Trade
 from tests.store.registries import registry_of
@@ -131,6 +131,8 @@ def test_objects_that_refer_to_each_other_are_copied_whole() -> None:
 def test_half_made_objects_can_be_copied() -> None:
     obj = Slotted.__new__(Slotted)
     assert not hasattr(copy.copy(obj), "symbol")
+    with pytest.raises(SerializationError, match=r"Slotted is not whole: .*symbol"):
+        obj.to_json()
 
 
 def test_type_names() -> None:

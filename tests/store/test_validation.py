@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import pandas as pd
 import pytest
 
 from store import Storable, ValidationError
@@ -100,6 +101,7 @@ class Tiny(float):
         ("count", 10**20),
         ("money", Decimal("-1E-16383")),
         ("at", datetime(2026, 6, 1, tzinfo=OSLO)),
+        ("at", pd.Timestamp("2026-06-01T00:00:00.000001", tz="Europe/Oslo")),
         ("at", datetime(2026, 10, 25, 2, 30, fold=1, tzinfo=OSLO)),
         ("side", Side.BUY),
         ("words", ["a", "b"]),
@@ -150,6 +152,7 @@ def test_good_values(name: str, value: Any) -> None:
         ("at", datetime(2026, 1, 1, tzinfo=NoOffset()), "zone", "a time with a zone"),
         ("at", datetime(2026, 3, 29, 2, 30, tzinfo=OSLO), "zone", "does not exist in Europe/Oslo"),
         ("at", datetime(9999, 12, 31, 23, tzinfo=timezone(-timedelta(hours=2))), "zone", "9999"),
+        ("at", pd.Timestamp("2026-01-01T00:00:00.000000001Z"), "digits", "to the microsecond"),
         ("at", date(2026, 1, 1), "type", "datetime is expected"),
         ("day", datetime(2026, 1, 1, tzinfo=timezone.utc), "type", "date is expected"),
         ("day", date(2031, 1, 1), "max_value", "at most 2030-01-01"),

@@ -35,8 +35,8 @@ EVENT, SEG, HEAD = (f"object_store.{name}" for name in ("event", "seg", "head"))
         (f"UPDATE {SEG} SET valid_from = valid_from - interval '1 h'", 3, "not what was written"),
         (
             f"INSERT INTO {EVENT} SELECT entity_id, 4, xid, seq + 100, event_type, type_name, "
-            f"owner, updated_by, tx_time + interval '1 h', valid_from, valid_to, state, event_meta, "
-            f"data, event_id, request, hash FROM {EVENT} WHERE version = 3",
+            f"owner, updated_by, tx_time + interval '1 h', valid_from, valid_to, state, "
+            f"event_meta, data, event_id, request, hash FROM {EVENT} WHERE version = 3",
             4,
             "its hash",
         ),
