@@ -8,7 +8,7 @@ from reactive.types import NUMERIC, ORDERED, Type
 
 
 class Signature(NamedTuple):
-    """What a function takes and gives; `reads` None means that the arguments' common type decides."""
+    """What a function takes and gives; without `reads` the arguments' common type decides."""
 
     least: int
     most: int | None
@@ -16,6 +16,15 @@ class Signature(NamedTuple):
     expected: str
     reads: Type | None = None
     gives: Type | None = None
+
+    @property
+    def arity(self) -> str:
+        """How many arguments it takes, in words."""
+        if self.most is None:
+            return f"{self.least} or more arguments"
+        if self.most == self.least:
+            return f"{self.least} argument{'s' if self.least > 1 else ''}"
+        return f"{self.least} to {self.most} arguments"
 
 
 _NUMBER = "a number"

@@ -1,7 +1,8 @@
 """Expressions as JSON: `{"version": 1, "type": "BinOp", "op": "+", "left": {…}, "right": {…}}`.
 
-Each node is an object with its `type` and its arguments; the outermost one has the version. What JSON has no
-type for, a constant names: `{"type": "Const", "value": "1.50", "value_type": "decimal"}`.
+Each node is an object with its `type` and its arguments; the outermost one has the version. What
+JSON has no type for, a constant names: `{"type": "Const", "value": "1.50", "value_type":
+"decimal"}`.
 """
 
 from __future__ import annotations
@@ -32,13 +33,14 @@ from reactive.expr import (
     UnaryOp,
 )
 from reactive.node import MAX_DEPTH, MAX_SIZE
-from reactive.python_runtime import parse_date, read_datetime
+from reactive.python_readers import read_datetime
+from reactive.python_runtime import parse_date
 from reactive.types import Type
 
 VERSION = 1
 
-# What each argument is: a node, a list of nodes, pairs of nodes, text, a whole number, or a type; a question
-# mark behind it says that it may be left out.
+# What each argument is: a node, a list of nodes, pairs of nodes, text, a whole number, or a type;
+# a question mark behind it says that it may be left out.
 _SHAPES: dict[type[Expr], dict[str, str]] = {
     BinOp: {"op": "text", "left": "node", "right": "node"},
     UnaryOp: {"op": "text", "operand": "node"},

@@ -1,8 +1,8 @@
 """Pure that means what `eval` means on every row.
 
-A node is asked for one of three texts. Its `value` takes it that no guard holds; `optional` is the value or
-`[]`; `holds` says of a condition that it is true (or false), and is never empty, so that three-valued logic
-becomes two-valued logic without a test twice.
+A node is asked for one of three texts. Its `value` takes it that no guard holds; `optional` is
+the value or `[]`; `holds` says of a condition that it is true (or false), and is never empty, so
+that three-valued logic becomes two-valued logic without a test twice.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from reactive.types import Type
 
 
 class Guards(NamedTuple):
-    """When a value is null: `missing` can be asked in any order, `undefined` only after all before it."""
+    """When a value is null: `missing` in any order, then `undefined` one after the other."""
 
     missing: tuple[str, ...] = ()
     undefined: tuple[str, ...] = ()
@@ -81,6 +81,7 @@ class NullSafeWriter(PureWriter):
         return Pure(guards.around(value.text, "[]")) if guards else value
 
     def value(self, node: Expr) -> Pure:
+        """Return the node's value, taking it that no guard of its holds."""
         if isinstance(node, (If, Case, Coalesce, NullIf)) or (
             _is_logic(node) and self._optional(node)
         ):
@@ -93,12 +94,15 @@ class NullSafeWriter(PureWriter):
         return super().value(node)
 
     def field(self, node: Field) -> Pure:
+        """Return a field's one value."""
         return Pure(f"{self.property(node.name)}->toOne()")
 
     def condition(self, node: Expr) -> str:
+        """Return the test of a choice, which null does not pass."""
         return self.holds(node, True)
 
     def branch(self, node: Expr) -> str:
+        """Return what a choice gives, `[]` included."""
         return self.optional(node).text
 
     def holds(self, node: Expr, wanted: bool) -> str:

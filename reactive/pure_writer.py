@@ -47,7 +47,10 @@ _ESCAPES = {
 
 
 class Pure(NamedTuple):
-    """A piece of Pure; what is not `closed` needs parentheses next to an operator, what is `wrapped` has them."""
+    """A piece of Pure.
+
+    What is not `closed` needs parentheses next to an operator; what is `wrapped` has them.
+    """
 
     text: str
     closed: bool = True
@@ -63,7 +66,8 @@ def bounded(text: str) -> str:
     """Return the text, unless it has become too long to be of use."""
     if len(text) > MAX_LENGTH:
         raise ExpressionValueError(
-            f"the Pure text is longer than {MAX_LENGTH} characters; compute parts of it on their own"
+            f"the Pure text is longer than {MAX_LENGTH} characters; "
+            "compute parts of it on their own"
         )
     return text
 
@@ -74,7 +78,7 @@ def negated(condition: Pure) -> Pure:
     return Pure(f"!{text}", closed=False)
 
 
-def compare(op: str, left: Expr, right: Expr, reads: Type) -> BinOp:
+def compare(op: str, left: Expr, right: Expr, reads: Type) -> Expr:
     """Return a comparison that reads its sides as a type that others had a say in."""
     comparison = BinOp(op, left, right)
     comparison.__dict__["reads"] = reads
@@ -170,7 +174,7 @@ class PureWriter:
         return self.operand(node)
 
 
-def _const(writer: PureWriter, node: Const) -> Pure:
+def _const(_writer: PureWriter, node: Const) -> Pure:
     return literal(node.value)
 
 
@@ -267,7 +271,7 @@ def _in(writer: PureWriter, node: In) -> Pure:
     return Pure(f"in({writer.exact(node.operand, node.reads)}, [{values}])")
 
 
-def in_range(node: Between) -> BinOp:
+def in_range(node: Between) -> Expr:
     """Return what `between` stands for."""
     above = compare(">=", node.operand, node.low, node.reads)
     return above & compare("<=", node.operand, node.high, node.reads)

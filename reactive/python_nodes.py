@@ -27,7 +27,7 @@ from reactive.expr import (
     UnaryOp,
 )
 from reactive.python_writer import Value, Writer
-from reactive.types import UNDECIDED, Type
+from reactive.types import UNDECIDED, Type, decided
 
 
 def converted(writer: Writer, value: Value, have: Type, want: Type) -> Value:
@@ -114,7 +114,7 @@ def _kleene(writer: Writer, op: str, left: Value, right_of: Callable[[], Value])
         right = right_of()
         text = right.text
         if left.leaves:
-            # The left side is null or leaves it to the right one, which may still decide over a null.
+            # The left side is null, or leaves it to the right one, which decides over a null.
             text = f"{text} if {result} is not None or {text} is {decided} else None"
         writer.line(f"{result} = {text}")
     return Value(result, (result,) if left.leaves or right.leaves else (), atom=True)
@@ -220,7 +220,7 @@ def _branches(
         with writer.block("else:"):
             nullable |= _assign(writer, result, default, have)
         return Value(result, (result,) if nullable else (), atom=True)
-    # A loop that runs once: many branches stay at one depth, and a condition is computed only when reached.
+    # A loop that runs once keeps many branches at one depth, each computed when reached.
     nullable = False
     with writer.block("while True:"):
         for condition, value in branches:
@@ -249,7 +249,7 @@ def _is_null(writer: Writer, node: IsNull, _have: Type) -> Value:
 
 
 def _null_if(writer: Writer, node: NullIf, have: Type) -> Value:
-    compare = Type.JSON if node.type in UNDECIDED else node.type
+    compare = decided(have, Type.JSON)
     left = writer.settle(writer.read(node.operand, compare))
     right = writer.settle(writer.read(node.value, compare))
     value = left if compare is have else writer.settle(writer.read(node.operand, have))

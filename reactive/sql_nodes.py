@@ -30,7 +30,7 @@ from reactive.sql_writer import Sql, Writer, repeat
 from reactive.types import UNDECIDED, Type
 
 
-def converted(value: Sql, have: Type, want: Type) -> Sql:
+def converted(value: Sql, _have: Type, want: Type) -> Sql:
     """Turn a number into another kind of number; whole numbers and decimals are numeric alike."""
     if want is Type.FLOAT and not value.loose:
         return Sql(f"{value.operand}::float")
@@ -189,7 +189,10 @@ def _round(x: Sql, reads: Type, digits: int) -> Sql:
     if digits < 0:
         unit, inverse = inverse, unit
     scaled = f"({{0}} * {unit})" if digits else "{0}"
-    whole = f"CASE WHEN ABS(MOD({scaled}, 1)) = 0.5 THEN 2 * ROUND({scaled} * 0.5) ELSE ROUND({scaled}) END"
+    whole = (
+        f"CASE WHEN ABS(MOD({scaled}, 1)) = 0.5 THEN 2 * ROUND({scaled} * 0.5) "
+        f"ELSE ROUND({scaled}) END"
+    )
     return repeat(f"({whole} * {inverse})" if digits else whole, x)
 
 
@@ -233,11 +236,9 @@ def _is_null(writer: Writer, node: IsNull, _have: Type) -> Sql:
 
 
 def _null_if(writer: Writer, node: NullIf, have: Type) -> Sql:
-    if node.type in UNDECIDED:
+    if have in UNDECIDED:
         left, right = writer.all([node.operand, node.value], Type.JSON)
         value = writer.read(node.operand, have)
-        if value.text == "NULL":
-            value = value.typed(have)
         return Sql(f"CASE WHEN {left.operand} = {right.operand} THEN NULL ELSE {value.text} END")
     left, right = writer.all([node.operand, node.value], have)
     return Sql(f"NULLIF({left.text}, {right.text})")

@@ -1,7 +1,7 @@
 """Expressions as PostgreSQL over a JSONB column (PostgreSQL 16 or later).
 
-Guards stand only where PostgreSQL would differ: division by zero, LEAST and GREATEST over nulls, domains of
-functions. Comparisons and + - * carry nulls on by themselves.
+Guards stand only where PostgreSQL would differ: division by zero, LEAST and GREATEST over nulls,
+domains of functions. Comparisons and + - * carry nulls on by themselves.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Any
 
 from reactive.errors import ExpressionRangeError, ExpressionValueError
 from reactive.expr import Cast, Const, Expr, Field
-from reactive.python_runtime import NUMBER_PATTERN, READERS
+from reactive.python_readers import READERS
+from reactive.python_runtime import NUMBER_PATTERN
 from reactive.sql_nodes import EMIT, converted
 from reactive.sql_writer import SQL_TYPES, Sql, Writer, quoted
 from reactive.types import UNDECIDED, Type, require_declared
@@ -22,31 +23,23 @@ _COLUMN = re.compile(r'([^\W\d]\w*|"([^"\0]|"")+")(\.([^\W\d]\w*|"([^"\0]|"")+")
 
 def to_sql(
     expr: Expr,
-    col: str = "data",
-    *,
-    as_type: Any = None,
-    strict: bool = False,
-    field_text: Callable[[str], str] | None = None,
+    col: str,
+    as_type: Any,
+    strict: bool,
+    field_text: Callable[[str], str] | None,
 ) -> str:
-    """Return the expression as SQL text in which every constant is a safe literal.
-
-    `col` names the JSONB column (`data`, `t.data`, `"my table".data`). `as_type` is the Python type that the
-    result is needed as; without it a bare field is its text. `strict` makes fields of another JSON type raise
-    an error that names the field. `field_text` gives the SQL that reads a field as text, in the place of
-    `(col->>'name')`: an indexed accessor, for instance.
-    """
+    """Return the expression as SQL text; `Expr.to_sql` says what the arguments mean."""
     return SqlWriter(col, None, strict, field_text).root(expr, as_type)
 
 
 def to_sql_params(
     expr: Expr,
-    col: str = "data",
-    *,
-    as_type: Any = None,
-    strict: bool = False,
-    field_text: Callable[[str], str] | None = None,
+    col: str,
+    as_type: Any,
+    strict: bool,
+    field_text: Callable[[str], str] | None,
 ) -> tuple[str, list[Any]]:
-    """Return the expression as SQL with `%s` for its constants, and their values, as psycopg takes them."""
+    """Return the expression as SQL with `%s` for its constants, and their values."""
     values: list[Any] = []
     text = SqlWriter(col, values, strict, field_text).root(expr, as_type)
     # Constants may be written twice or in another order; the numbers say which is which.
@@ -81,30 +74,39 @@ class SqlWriter(Writer):
         self._parameters = parameters
         self._strict = strict
         self._field_text = field_text
+        self._in_constant = False
 
     def root(self, expr: Expr, as_type: Any) -> str:
         """Return the text of the whole expression."""
         if as_type is None:
-            return self.read(expr, expr.type).text
+            value = self.read(expr, expr.type)
+            # A choice among literals would be numeric, and 0.1 is another number there.
+            choice = expr.type is Type.FLOAT and not isinstance(expr, Const)
+            return value.typed(Type.FLOAT).text if choice else value.text
         want = require_declared(as_type)
         return self.sure(expr if expr.type in UNDECIDED else Cast(expr, want), want).text
 
     def read(self, node: Expr, want: Type) -> Sql:
+        """Return the node's value, as the type that its surroundings need."""
         if isinstance(node, Const):
             return self._constant(node, want)
-        if node.constant:
-            _refuse_overflow(node)
+        have = want if node.type in UNDECIDED else node.type
         if isinstance(node, Field):
-            have = want if node.type is Type.ANY else node.type
             value = self._field(node.name, have)
         else:
-            have = want if node.type in UNDECIDED else node.type
+            outermost = node.constant and not self._in_constant
+            if outermost:
+                _refuse_overflow(node)
+                self._in_constant = True
             value = EMIT[type(node)](self, node, have)
+            if outermost:
+                self._in_constant = False
         if want is have or want in UNDECIDED or want is Type.JSON:
             return value
         return converted(value, have, want)
 
     def is_null(self, node: Expr) -> str:
+        """Return the condition that the node is null."""
         if isinstance(node, Field):
             return f"{self._text_of(node.name)} IS NULL"
         return f"{self.read(node, node.type).operand} IS NULL"
@@ -144,7 +146,7 @@ class SqlWriter(Writer):
         value = text if sql_type == "text" else f"{text}::{sql_type}"
         if not self._strict or want is Type.ANY:
             return Sql(value)
-        # A cast that cannot succeed is the one way for plain SQL to raise an error with a text of its own.
+        # A cast that cannot succeed is the one way for plain SQL to raise with a text of its own.
         kinds, pattern = _JSON_KINDS[want]
         json = f"{self._column}->{self._quoted(name)}"
         fits = f"COALESCE(JSONB_TYPEOF({json}), 'null') IN ('null', {kinds})"
@@ -172,7 +174,7 @@ _JSON_KINDS: dict[Type, tuple[str, str]] = {
 
 
 def _refuse_overflow(node: Expr) -> None:
-    """Refuse a constant part that overflows: PostgreSQL computes it ahead, also where it is not reached."""
+    """Refuse a constant part that overflows: PostgreSQL computes it ahead, reached or not."""
     try:
         node.eval({})
     except ExpressionRangeError as error:

@@ -29,8 +29,9 @@ _MAX_REPEATED = 160
 class Sql(NamedTuple):
     """A piece of SQL.
 
-    `atomic` pieces need no parentheses next to an operator. `loose` ones have the right value but not surely
-    the right type: a literal, which takes the type of its company, or a smaller integer.
+    `atomic` pieces need no parentheses next to an operator. `loose` ones have the right value but
+    not surely the right type: a literal, which takes the type of its company, or a smaller
+    integer.
     """
 
     text: str
@@ -77,7 +78,7 @@ class Writer(ABC):
 
 
 def repeat(template: str, *values: Sql) -> Sql:
-    """Fill in values that the template has more than once; long ones are computed in a subselect."""
+    """Fill in values that the template repeats; long ones are computed in a subselect."""
     columns: list[str] = []
     texts = []
     for value in values:
@@ -89,7 +90,7 @@ def repeat(template: str, *values: Sql) -> Sql:
     body = template.format(*texts)
     if not columns:
         return Sql(body)
-    # OFFSET 0 keeps the planner from pulling the inner query up, which would write the values twice again.
+    # OFFSET 0 keeps the planner from pulling the inner query up, and so repeating the values.
     return Sql(f"(SELECT {body} FROM (SELECT {', '.join(columns)} OFFSET 0) AS once)")
 
 

@@ -15,7 +15,8 @@ import pytest
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A connection to a server of our own, which goes when the session ends.
 
-    pgserver starts it under a user of its own when we are root; that user must be able to reach the data.
+    pgserver starts it under a user of its own when we are root; that user must be able to reach
+    the data.
     """
     with warnings.catch_warnings():
         # It says so where XDG_RUNTIME_DIR is not set, and uses another folder.

@@ -1,9 +1,10 @@
 """A reader of the Pure that we emit, and an evaluator of it.
 
-It follows the grammar of finos/legend-pure where that surprises: `==` binds tighter than `+` (a + 1 == b is
-a + (1 == b)), `!` and a sign take all that follows (!a == b is !(a == b)), and 1e-05 is 1e minus 05. It is
-stricter than the real one: operators of different kinds next to each other without parentheses are refused,
-and so is a value that may be empty where one is needed, since Pure's own + and - skip what is empty.
+It follows the grammar of finos/legend-pure where that surprises: `==` binds tighter than `+` (a +
+1 == b is a + (1 == b)), `!` and a sign take all that follows (!a == b is !(a == b)), and 1e-05 is
+1e minus 05. It is stricter than the real one: operators of different kinds next to each other
+without parentheses are refused, and so is a value that may be empty where one is needed, since
+Pure's own + and - skip what is empty.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ class Reader:
         return tree
 
     def combined(self) -> Tree:
-        """Expressions with operators between them; all must be the same `&&`, `||`, or one arithmetic sign."""
+        """Expressions with an operator between them; only && and || may occur more than once."""
         tree = self.expression()
         first = None
         while (op := self.peek()) in ARITHMETIC | {"&&", "||"}:

@@ -1,7 +1,7 @@
 """Random typed expressions, and rows to compute them on.
 
-The names of fields tell their type: f1 and f2 hold numbers and are not declared, i1 whole numbers, d1 decimals,
-s1 text, b1 booleans, day1 dates, ts1 instants.
+The names of fields tell their type: f1 and f2 hold numbers and are not declared, i1 whole
+numbers, d1 decimals, s1 text, b1 booleans, day1 dates, ts1 instants.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ FIELDS = {
     "ts2": Type.DATETIME,
 }
 
-# Values that are next to something: zero, halves, limits of int4, int8 and of what a double holds exactly.
+# Values that are next to something: zero, halves, limits of int4, int8 and of what a double holds
+# exactly.
 _FLOATS = st.one_of(
     st.sampled_from([0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 1.5, 2.5, -2.5, 0.1, 0.2, 0.3, 100.0, 1e-5]),
     st.integers(-20, 20).map(lambda n: n / 4),
@@ -162,13 +163,6 @@ def rows(draw: st.DrawFn, names: Collection[str] = tuple(FIELDS)) -> dict[str, A
     return row
 
 
-def to_json_value(value: Any) -> Any:
-    """How a store keeps the value in JSON."""
-    if isinstance(value, Decimal):
-        return str(value)
-    return value.isoformat() if isinstance(value, date) else value
-
-
 def _field(draw: st.DrawFn, type_: Type) -> Expr:
     name = draw(st.sampled_from([name for name, own in FIELDS.items() if own is type_]))
     # Whole numbers, decimals, dates and instants must be declared; the rest may be.
@@ -200,7 +194,7 @@ def expressions(draw: st.DrawFn, type_: Type | None = None, depth: int = 4) -> E
 
 
 def declared(expr: Expr) -> Expr:
-    """The expression with the types of its fields, where an undeclared one would be taken for a number."""
+    """The expression with its fields declared: an undeclared one might be taken for a number."""
     return expr.typed({name: type_.value for name, type_ in FIELDS.items()})
 
 

@@ -8,8 +8,7 @@ from datetime import datetime, timezone
 from decimal import Decimal
 from typing import Any
 
-import pytest
-from hypothesis import assume, event, given, note, settings
+from hypothesis import event, given, note, settings
 from hypothesis import strategies as st
 
 from reactive import Expr, ExpressionRangeError, ExpressionValueError, Type
