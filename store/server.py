@@ -84,6 +84,10 @@ class ObjectStoreServer:
         try:
             if self._running_port() is not None:
                 self._control("stop", "-m", "fast")
+        except ServerError:
+            # It may have crashed just then, and is gone as well.
+            if self._running_port() is not None:
+                raise
         finally:
             self._port = None
             self._release()
