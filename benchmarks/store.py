@@ -1,3 +1,4 @@
+# ruff: noqa: E402
 """The store against "plain": the same rows in a bare table, by the same kind of user.
 
 The plain table has the same columns, a primary key and one index; no projection, hash or policy.
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -16,6 +18,9 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
+
+# This file has the name of the package that it measures.
+sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 import psycopg2
 from psycopg2.extras import execute_values
