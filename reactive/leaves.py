@@ -118,10 +118,13 @@ class Field(Expr):
     name: str
 
     def __init__(self, name: str, type: Any = None) -> None:
-        if not isinstance(name, str) or not name or "\0" in name or not name.isprintable():
+        if not isinstance(name, str) or not name or not name.isprintable():
             raise ExpressionValueError(
                 f"{name!r:.60} is no field name: give printable text, at least one character"
             )
+        if name.startswith("__") and name.endswith("__"):
+            # Formulas may come from elsewhere; they read data, not the insides of objects.
+            raise ExpressionValueError(f"{name!r} is no field name: Python keeps such names")
         declared = Type.ANY if type is None or type is Type.ANY else require_declared(type)
         self._set(declared, name, declared)
         self.__dict__["constant"] = False

@@ -113,21 +113,21 @@ class SqlWriter(Writer):
 
     def _constant(self, node: Const, want: Type) -> Sql:
         if node.value is None:
-            return Sql("NULL", loose=want not in UNDECIDED)
+            return Sql("NULL", loose=want not in UNDECIDED, literal=True)
         value, own = node.value, node.type
         if want in UNDECIDED:
             want = own
         if own is Type.BOOL:
-            return Sql("TRUE" if value else "FALSE")
+            return Sql("TRUE" if value else "FALSE", literal=True)
         if self._parameters is not None:
             self._parameters.append(value if want is own else READERS[want](value, "constant"))
-            return Sql(f"%({len(self._parameters) - 1})s::{SQL_TYPES[want]}")
+            return Sql(f"%({len(self._parameters) - 1})s::{SQL_TYPES[want]}", literal=True)
         if own is Type.STR:
-            return Sql(quoted(value), loose=True)
+            return Sql(quoted(value), loose=True, literal=True)
         if own in (Type.DATE, Type.DATETIME):
-            return Sql(f"'{value.isoformat()}'::{SQL_TYPES[own]}")
+            return Sql(f"'{value.isoformat()}'::{SQL_TYPES[own]}", literal=True)
         text = repr(value) if own is Type.FLOAT else str(value)
-        return Sql(text, atomic=not text.startswith("-"), loose=True)
+        return Sql(text, atomic=not text.startswith("-"), loose=True, literal=True)
 
     def _text_of(self, name: str) -> str:
         """Return the SQL of a field as text."""

@@ -1,5 +1,7 @@
 """Building expressions: operators, structure, types, and what is refused."""
 
+# ruff: noqa: E501 - a table reads best with a row a line
+
 from __future__ import annotations
 
 import contextlib
@@ -7,6 +9,7 @@ import copy
 import math
 import operator
 import pickle
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -216,10 +219,10 @@ def test_constants_of_other_types() -> None:
     with pytest.raises(ExpressionTypeError, match="Const at value: expected None, bool, int"):
         x == object()  # noqa: B015
     with pytest.raises(ExpressionTypeError):
-        x + [1]
+        x + {1}
 
 
-@pytest.mark.parametrize("name", ["", "a\0", "a\nb", None, 3])
+@pytest.mark.parametrize("name", ["", "a\0", "a\nb", None, 3, "__class__", "__dict__"])
 def test_field_names(name: Any) -> None:
     with pytest.raises(ExpressionValueError, match="no field name"):
         Field(name)
@@ -242,7 +245,7 @@ def test_field_names(name: Any) -> None:
     ],
 )
 def test_no_expression_is_true_or_false(use: Any) -> None:
-    with pytest.raises(ExpressionTypeError, match="use & for and, | for or, ~ for not"):
+    with pytest.raises(ExpressionTypeError, match=re.escape("use & for and, | for or, ~ for not")):
         use()
 
 
@@ -405,9 +408,10 @@ def test_depth_and_size_are_bounded() -> None:
     with pytest.raises(ExpressionValueError, match=f"{MAX_DEPTH + 1} levels deep"):
         nested(MAX_DEPTH + 1)
     doubled: Expr = x
+    while doubled.size < MAX_SIZE / 2:
+        doubled = doubled + doubled
     with pytest.raises(ExpressionValueError, match=f"{MAX_SIZE} nodes are allowed"):
-        for _ in range(MAX_DEPTH - 1):
-            doubled = doubled + doubled
+        doubled + doubled
 
 
 DEEPEN: list[Any] = [
@@ -435,11 +439,8 @@ def test_the_deepest_expression_works_in_all_targets(postgres: Any, deepen: Any)
     from tests.reactive.postgres import in_postgres, same
 
     expr: Expr = Field("x")
-    while True:
-        try:
-            expr = deepen(expr)
-        except ExpressionValueError:
-            break
+    while expr.depth <= MAX_DEPTH - 5:
+        expr = deepen(expr)
     repr(expr), expr.key, expr.fields()
     assert pickle.loads(pickle.dumps(expr)).equals(expr)
     assert from_json(expr.to_json()).equals(expr)
