@@ -9,14 +9,11 @@ from typing import Any, TypeVar
 from store.appending import aware
 from store.base import Storable
 from store.connection import Connection
-from store.rows import PRESENT, columns, from_row
+from store.rows import columns, from_row
 
 S = TypeVar("S", bound=Storable)
 
-_READ = f"""
-SELECT {columns("s")} FROM ({PRESENT}) s
-WHERE s.entity_id = %s::uuid AND s.type_name = ANY(%s)
-"""
+_READ = "SELECT * FROM object_store.value_now(%s::uuid, %s)"
 # The version is looked up once, before the event: as a join it would be asked for each row.
 _AS_OF = f"""
 SELECT {columns("e")} FROM object_store.event e

@@ -372,6 +372,28 @@ BEGIN
     END LOOP;
 END $$;
 
+-- The value of an entity that holds now, for a user who may see it. A function keeps its plan,
+-- which would take longer to make than to run.
+CREATE FUNCTION object_store.value_now(p_entity_id uuid, p_type_names text[])
+RETURNS TABLE (
+    entity_id uuid, version integer, event_type text, owner text, updated_by text,
+    tx_time timestamptz, valid_from timestamptz, valid_to timestamptz, state text, data text,
+    newest integer)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+-- Its statement never finds more than one row.
+ROWS 1 AS $$
+BEGIN
+    RETURN QUERY
+    SELECT s.entity_id, s.version, s.event_type, s.owner, s.updated_by, s.tx_time, s.event_from,
+        s.event_to, s.state, s.data::text, h.version
+    FROM object_store.seg s JOIN object_store.head h ON h.entity_id = s.entity_id
+    WHERE s.entity_id = p_entity_id AND s.type_name = ANY(p_type_names)
+        AND s.valid_to > statement_timestamp() AND s.valid_from <= statement_timestamp()
+        AND (s.owner = session_user OR EXISTS (
+            SELECT FROM object_store.acl a
+            WHERE a.entity_id = p_entity_id AND a.grantee = session_user));
+END $$;
+
 -- The version of an entity that holds at a valid time by what was recorded up to a time; it may
 -- be a tombstone. Null where there is none, or none that the user may see.
 CREATE FUNCTION object_store.version_at(p_entity_id uuid, p_tx timestamptz, p_valid timestamptz)
@@ -517,6 +539,6 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA object_store FROM PUBLIC;
 GRANT USAGE ON SCHEMA object_store TO object_store_user;
 GRANT EXECUTE ON FUNCTION
     object_store.append, object_store.append_new, object_store.append_many,
-    object_store.version_at, object_store.share, object_store.breaks, object_store.chained,
+    object_store.value_now, object_store.version_at, object_store.share, object_store.breaks, object_store.chained,
     object_store.json_text
 TO object_store_user;

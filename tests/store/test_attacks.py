@@ -103,7 +103,6 @@ def test_rights_that_nobody_has(rogue: Any, desk: Desk, statement: str, secret: 
     assert state_of(desk) == before
 
 
-@pytest.mark.parametrize("table", TABLES)
 @pytest.mark.parametrize(
     "statement",
     [
@@ -117,11 +116,11 @@ def test_rights_that_nobody_has(rogue: Any, desk: Desk, statement: str, secret: 
     ],
 )
 @pytest.mark.parametrize("user", ["alice", "mallory"])
-def test_nobody_writes_a_table(
-    desk: Desk, user: str, table: str, statement: str, secret: Trade
-) -> None:
-    with pytest.raises(errors.InsufficientPrivilege):
-        run(desk.login(user), statement.format(table))
+def test_nobody_writes_a_table(desk: Desk, user: str, statement: str, secret: Trade) -> None:
+    login = desk.login(user)
+    for table in TABLES:
+        with pytest.raises(errors.InsufficientPrivilege):
+            run(login, statement.format(table))
 
 
 @pytest.mark.parametrize("column", ["updated_by", "owner", "tx_time", "version", "seq", "data"])
