@@ -28,7 +28,7 @@ from psycopg2.extras import execute_values
 from store.appending import new_entity_id
 from store.client import StoreClient
 from store.models import Trade
-from store.schema import provision_user
+from store.schema import index_field, provision_user
 from store.server import ObjectStoreServer
 
 ENTITIES = int(os.environ.get("BENCH_ENTITIES", "100000"))
@@ -99,6 +99,7 @@ def main() -> None:
         admin = server.admin_conn()
         for user in ("alice", "plain"):
             provision_user(admin, user, user)
+        index_field(admin, "symbol")
         with admin.cursor() as cursor:
             cursor.execute(
                 "CREATE SCHEMA plain; CREATE TABLE plain.event (entity_id uuid, version int, "

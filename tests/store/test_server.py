@@ -18,7 +18,14 @@ import pytest
 from store.client import StoreClient
 from store.errors import AccessError, SchemaError, ServerError, Unavailable
 from store.models import Trade
-from store.schema import bootstrap_schema, change_password, disable_user, provision_user
+from store.querying import Query
+from store.schema import (
+    bootstrap_schema,
+    change_password,
+    disable_user,
+    index_field,
+    provision_user,
+)
 from store.server import ObjectStoreServer
 from tests.processes import ROOT, Process, wait_until
 from tests.store.desk import ADMIN_PASSWORD, Desk
@@ -162,6 +169,25 @@ def test_bootstrap_migrates_forward_once(
     with pytest.raises(SchemaError, match="version 7"):
         bootstrap_schema(admin)
     assert alice.read(Trade, entity_id) is not None
+
+
+def test_a_users_filter_finds_the_index_of_a_field(desk: Desk, alice: StoreClient) -> None:
+    admin = desk.admin()
+    for _ in range(2):
+        index_field(admin, "symbol")
+    alice.write_many([Trade(symbol=f"S{n}") for n in range(3_000)])
+    with admin.cursor() as cursor:
+        cursor.execute("ANALYZE")
+        # The statement of the query itself, seen by the user's own planner.
+        query = Query(Trade, {"symbol": "S7"})
+        condition, values = query._condition()
+        source, names = query._source()
+    with desk.login("alice").cursor() as cursor:
+        cursor.execute(f"EXPLAIN SELECT * FROM ({source}) d WHERE {condition}", [*names, *values])
+        plan = str(cursor.fetchall())
+    assert "Index Cond" in plan
+    assert "seg_by_field_symbol" in plan
+    assert [t.symbol for t in alice.query(Trade, {"symbol": "S7"})] == ["S7"]
 
 
 @pytest.mark.parametrize(
