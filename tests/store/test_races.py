@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent import futures
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
@@ -111,7 +112,7 @@ def test_the_past_does_not_change_when_a_slow_transaction_commits(
     with ThreadPoolExecutor(2) as pool:
         one = pool.submit(alice.as_of, Trade, ids[0], tx_time=moment)
         book = pool.submit(desk.client("alice").query, Trade, tx_time=moment)
-        with pytest.raises(TimeoutError):
+        with pytest.raises(futures.TimeoutError):
             one.result(0.2)
         assert not book.done()
         go.set()
