@@ -24,6 +24,10 @@ from reactive.errors import ExpressionRangeError, FieldTypeError
 # --- doubles ---------------------------------------------------------------------------------
 
 
+LOWEST, HIGHEST = -math.inf, math.inf
+"""Every number lies between them, but for infinities and NaN."""
+
+
 def refuse(operation: str) -> NoReturn:
     """Raise for a result that is infinite, or too small to be told from zero."""
     raise ExpressionRangeError(

@@ -31,11 +31,11 @@ def compile_python(expr: Expr, like: Any = None) -> Callable[[Any], Any]:
     """
     names = tuple(sorted(expr.fields()))
     kinds = [_DICT]
-    if all(
-        name.isascii() and name.isidentifier() and not keyword.iskeyword(name) for name in names
-    ):
-        kinds.insert(0 if like is not None and has_attributes(like) else 1, _OBJECT)
-    return _of_row(expr, names, kinds)
+    if all(_is_attribute(name) for name in names):
+        kinds.append(_OBJECT)
+        if like is not None and has_attributes(like):
+            kinds.insert(0, _LIKE)
+    return _of_row(expr, names, kinds, like.__class__)
 
 
 def compile_positional(expr: Expr, field_names: Sequence[str]) -> Evaluate:
@@ -82,10 +82,17 @@ class _Kind(NamedTuple):
     failures: str
 
 
+# A look at one class is faster than at all that are known to have attributes.
+_LIKE = _Kind("row.__class__ is not cls", "v{index} = row.{name}", "AttributeError, OverflowError")
 _DICT = _Kind("row.__class__ is not dict", "v{index} = row[n{index}]", "KeyError, OverflowError")
 _OBJECT = _Kind(
     "row.__class__ not in plain_classes", "v{index} = row.{name}", "AttributeError, OverflowError"
 )
+
+
+def _is_attribute(name: str) -> bool:
+    """Tell whether `row.name` means the field; Python would normalise other letters."""
+    return name.isascii() and name.isidentifier() and not keyword.iskeyword(name)
 
 
 def _row_source(kind: _Kind, names: tuple[str, ...], body: PythonWriter) -> str:
@@ -98,16 +105,17 @@ def _row_source(kind: _Kind, names: tuple[str, ...], body: PythonWriter) -> str:
     )
 
 
-def _of_row(expr: Expr, names: tuple[str, ...], kinds: list[_Kind]) -> Evaluate:
+def _of_row(expr: Expr, names: tuple[str, ...], kinds: list[_Kind], cls: type) -> Evaluate:
     """Return the function for the first kind of row, which hands others to the next one."""
     if not kinds:
         careful = _careful(expr, names)
         return lambda row: careful(*read_fields(row, names))
     body = _body(expr, names)
+    body.namespace["cls"] = cls
     return body.build(
         _row_source(kinds[0], names, body),
-        other=lambda: _of_row(expr, names, kinds[1:]),
-        careful=lambda: _of_row(expr, names, []),
+        other=lambda: _of_row(expr, names, kinds[1:], cls),
+        careful=lambda: _of_row(expr, names, [], cls),
     )
 
 

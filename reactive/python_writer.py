@@ -132,18 +132,15 @@ class Writer(ABC):
         variable = self.variable()
         nulls = any_null(value.leaves)
         if not value.unchecked:
-            self.line(
-                f"{variable} = None if {nulls} else {value.text}"
-                if nulls
-                else f"{variable} = {value.text}"
-            )
+            self.line(f"{variable} = {_unless(nulls, value.text)}")
+        elif nulls:
+            self.line(f"if {nulls}: {variable} = None")
+            self.line("else:")
+            self.line(f"    {variable} = {value.text}")
+            self.line(f"    {_CHECK.format(variable)}")
         else:
-            if nulls:
-                self.line(f"if {nulls}: {variable} = None")
-                self.line("else:")
-            inner = "    " if nulls else ""
-            self.line(f"{inner}{variable} = {value.text}")
-            self.line(f"{inner}if {variable} - {variable}: out_of_range(locals(), names)")
+            self.line(f"{variable} = {value.text}")
+            self.line(_CHECK.format(variable))
         return Value(variable, (variable,) if nulls else (), atom=True)
 
     def checked(self, value: Value) -> Value:
@@ -152,12 +149,11 @@ class Writer(ABC):
             return value
         if not value.atom:
             return self.settle(value)
-        variable = value.text
-        test = f"{variable} - {variable}"
-        self.line(f"if {variable} is not None and {test}: out_of_range(locals(), names)")
+        self.line(f"if {value.text} is not None:")
+        self.line(f"    {_CHECK.format(value.text)}")
         checked = value._replace(unchecked=False)
         for key, known in self._known.items():
-            if known.text == variable:
+            if known.text == value.text:
                 self._known[key] = checked
                 break
         return checked
@@ -165,8 +161,7 @@ class Writer(ABC):
     def partial(self, text: str, leaves: tuple[str, ...]) -> Value:
         """Put into a variable what may be None although its leaves are not."""
         variable = self.variable()
-        nulls = any_null(leaves)
-        self.line(f"{variable} = None if {nulls} else {text}" if nulls else f"{variable} = {text}")
+        self.line(f"{variable} = {_unless(any_null(leaves), text)}")
         return Value(variable, (variable,), atom=True)
 
     def named(self, value: Value) -> tuple[str, Value]:
@@ -188,6 +183,13 @@ class Writer(ABC):
         return Value(
             template.format(*(value.text for value in values)), leaves, unchecked, nesting=nesting
         )
+
+
+_CHECK = "if not LOWEST < {0} < HIGHEST: out_of_range(locals(), names)"
+
+
+def _unless(nulls: str, text: str) -> str:
+    return f"None if {nulls} else {text}" if nulls else text
 
 
 def any_null(leaves: tuple[str, ...]) -> str:

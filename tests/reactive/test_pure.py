@@ -63,6 +63,9 @@ pnl = (Field("current_price") - Field("avg_cost")) * Field("quantity")
         (Field("my field") + Field("it's"), "($pos.'my field' + $pos.'it\\'s')"),
         (Case([(a > 2, 1), (a > 1, 2)], None), "if(($pos.a > 2), |1, |if(($pos.a > 1), |2, |[]))"),
         (a.is_in([]), "false"),
+        (a.is_in([None]), "[]"),
+        (a + None, "[]"),
+        (If(a > None, 1, 2), "if(false, |1, |2)"),
         (
             Const(datetime(2026, 2, 22, 10, 0, 0, 5, timezone.utc)),
             "%2026-02-22T10:00:00.000005+0000",
