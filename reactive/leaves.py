@@ -122,7 +122,7 @@ class Field(Expr):
             raise ExpressionValueError(
                 f"{name!r:.60} is no field name: give printable text, at least one character"
             )
-        if name.startswith("__") and name.endswith("__"):
+        if len(name) > 4 and name.startswith("__") and name.endswith("__"):
             # Formulas may come from elsewhere; they read data, not the insides of objects.
             raise ExpressionValueError(f"{name!r} is no field name: Python keeps such names")
         declared = Type.ANY if type is None or type is Type.ANY else require_declared(type)

@@ -108,14 +108,14 @@ def _logic(writer: Writer, node: BinOp) -> Value:
 def _kleene(writer: Writer, op: str, left: Value, right_of: Callable[[], Value]) -> Value:
     """Write three-valued & or |; the right side is not computed where the left one decides."""
     result = writer.variable()
-    decided = "False" if op == "&" else "True"
+    deciding = "False" if op == "&" else "True"
     writer.line(f"{result} = {left.text}")
-    with writer.block(f"if {result} is not {decided}:"):
+    with writer.block(f"if {result} is not {deciding}:"):
         right = right_of()
         text = right.text
         if left.leaves:
             # The left side is null, or leaves it to the right one, which decides over a null.
-            text = f"{text} if {result} is not None or {text} is {decided} else None"
+            text = f"{text} if {result} is not None or {text} is {deciding} else None"
         writer.line(f"{result} = {text}")
     return Value(result, (result,) if left.leaves or right.leaves else (), atom=True)
 

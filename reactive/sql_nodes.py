@@ -174,26 +174,25 @@ def _extreme(writer: Writer, node: Func) -> Sql:
 
 def _round(x: Sql, reads: Type, digits: int) -> Sql:
     """Write a rounding of halves to even: float's ROUND does so, numeric's goes away from zero."""
+    scale = _ten_to(abs(digits))
     if reads is Type.FLOAT:
-        scale = f"1{'0' * abs(digits)}"
-        if not digits:
-            return Sql(f"ROUND({x.text})")
         if digits > 0:
             return Sql(f"(ROUND({x.operand} * {scale}) / {scale})")
-        return Sql(f"(ROUND({x.operand} / {scale}) * {scale})")
+        return Sql(f"(ROUND({x.operand} / {scale}) * {scale})" if digits else f"ROUND({x.text})")
     if reads is Type.INT and digits >= 0:
         return x
-    unit, inverse = (
-        (f"1{'0' * abs(digits)}", f"0.{'0' * (abs(digits) - 1)}1") if digits else ("1", "1")
-    )
-    if digits < 0:
-        unit, inverse = inverse, unit
-    scaled = f"({{0}} * {unit})" if digits else "{0}"
+    # Products of numerics are exact, quotients are not.
+    scaled = f"({{0}} * {_ten_to(digits)})" if digits else "{0}"
     whole = (
         f"CASE WHEN ABS(MOD({scaled}, 1)) = 0.5 THEN 2 * ROUND({scaled} * 0.5) "
         f"ELSE ROUND({scaled}) END"
     )
-    return repeat(f"({whole} * {inverse})" if digits else whole, x)
+    return repeat(f"({whole} * {_ten_to(-digits)})" if digits else whole, x)
+
+
+def _ten_to(exponent: int) -> str:
+    """Return a power of ten as a literal."""
+    return f"1{'0' * exponent}" if exponent >= 0 else f"0.{'0' * (-exponent - 1)}1"
 
 
 def _if(writer: Writer, node: If, have: Type) -> Sql:

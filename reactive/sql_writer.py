@@ -31,7 +31,7 @@ class Sql(NamedTuple):
 
     `atomic` pieces need no parentheses next to an operator. `loose` ones have the right value but
     not surely the right type: a literal, which takes the type of its company, or a smaller
-    integer.
+    integer. `literal` ones read no column.
     """
 
     text: str
