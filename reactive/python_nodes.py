@@ -86,7 +86,7 @@ def _decimal_arithmetic(writer: Writer, op: str, left: Value, right: Value) -> V
             f"modulo_exact({left.text}, {right.text})", left.leaves + right.leaves
         )
     method = {"+": "add", "-": "subtract", "*": "multiply"}[op]
-    return writer.strict(f"EXACT.{method}({{}}, {{}})", left, right)
+    return writer.strict(f"exact(EXACT.{method}, {{}}, {{}})", left, right)
 
 
 _ARITHMETIC = {

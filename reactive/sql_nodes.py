@@ -261,8 +261,8 @@ _TEXT = {
     "upper": 'UPPER({0} COLLATE "C")',
     "lower": 'LOWER({0} COLLATE "C")',
     "trim": "BTRIM({0}, E' \\t\\n\\x0b\\f\\r')",
-    "contains": "STRPOS({0}, {1}) > 0",
-    "starts_with": "STARTS_WITH({0}, {1})",
+    "contains": "strpos({0}, {1}) > 0",
+    "starts_with": "starts_with({0}, {1})",
     "ends_with": "RIGHT({0}, LENGTH({1})) = {1}",
     "concat": "{0} || {1}",
 }

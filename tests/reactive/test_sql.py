@@ -123,7 +123,7 @@ def test_parameters_come_in_the_order_of_their_places() -> None:
     )
     assert text == (
         "(((((t.data->>'x')::float - %s::float * FLOOR((t.data->>'x')::float / %s::float)) > %s::float) "
-        "AND (STRPOS((t.data->>'s'), %s::text) > 0)) AND STARTS_WITH((t.data->>'100%%'), %s::text))"
+        "AND (strpos((t.data->>'s'), %s::text) > 0)) AND starts_with((t.data->>'100%%'), %s::text))"
     )
     assert values == [7.0, 7.0, 1.0, "50%", "a"]
 
