@@ -7,6 +7,7 @@ the server's code; a test compares the two.
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 KEY_VARIABLE = "DEEPHAVEN_PSK"
@@ -18,12 +19,25 @@ def key_file(port: int) -> Path:
     return Path(base) / "deephaven-trading-platform" / f"psk-{port}"
 
 
-def find_key(port: int) -> str | None:
-    """Return the key from the environment or from the server's file, None if there is neither."""
+def find_key(host: str, port: int) -> tuple[str, str] | None:
+    """Return the key and where it is from: the environment, or a file of this machine's server.
+
+    The file is not used for other hosts: it would hand them the key of a server of this user.
+    """
     named = os.environ.get(KEY_VARIABLE)
     if named:
-        return named
+        return named, f"${KEY_VARIABLE}"
+    if not is_this_machine(host):
+        return None
+    path = key_file(port)
     try:
-        return key_file(port).read_text(encoding="ascii").strip()
+        return path.read_text(encoding="ascii").strip(), str(path)
     except OSError:
         return None
+
+
+def is_this_machine(host: str) -> bool:
+    """Tell whether a host's name or address is one of this machine's own."""
+    if host == "localhost" or host.startswith("127.") or host == "::1":
+        return True
+    return host.lower() in {socket.gethostname().lower(), socket.getfqdn().lower()}

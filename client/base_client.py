@@ -2,42 +2,34 @@
 
 from __future__ import annotations
 
-import atexit
-import logging
 import socket
 import threading
 import weakref
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import grpc
 from deephaven_core.proto import ticket_pb2
 from pydeephaven import DHError
 from pydeephaven.table import Table
 
-from client.access import KEY_VARIABLE, find_key, key_file
-from client.deadline import DeadlineSession, within
+from client.access import KEY_VARIABLE, find_key, is_this_machine, key_file
+from client.deadline import DeadlineSession, end_session, within
 from client.errors import (
     AccessDenied,
     ClientError,
-    DeadlineExceeded,
     ServerError,
     ServerUnreachable,
     TableNotFound,
     ViewOnly,
 )
 from client.live_table import LiveTable
-
-logger = logging.getLogger(__name__)
+from client.translation import status_of, translated
 
 T = TypeVar("T")
 
 _PSK = "io.deephaven.authentication.psk.PskAuthenticationHandler"
-# How long closing may take: it is a courtesy to the server, and must not hold up the exit.
-CLOSE_SECONDS = 2.0
-
-_open_clients: weakref.WeakSet[DeephavenClient] = weakref.WeakSet()
 
 
 class DeephavenClient:
@@ -50,9 +42,10 @@ class DeephavenClient:
     Args:
         host: where the server runs.
         port: the server's port.
-        psk: the pre-shared key; by default $DEEPHAVEN_PSK or the file that a server of this
+        psk: the pre-shared key; by default $DEEPHAVEN_PSK, or the file that a server of this
             user on this machine left.
-        deadline_s: seconds within which each call must be answered.
+        deadline_s: seconds within which the server must answer; a call that has to reconnect
+            first may take three times as long.
 
     Raises:
         ServerUnreachable: nothing answers there.
@@ -75,7 +68,6 @@ class DeephavenClient:
         self._closed = False
         self._live_tables: weakref.WeakSet[LiveTable] = weakref.WeakSet()
         self._session: DeadlineSession | None = self._connect()
-        _open_clients.add(self)
 
     def __enter__(self) -> DeephavenClient:
         return self
@@ -104,7 +96,8 @@ class DeephavenClient:
 
     def list_tables(self) -> list[str]:
         """Return the names of all tables that the server offers, sorted."""
-        return sorted({name for name, _ in self._read("listing the tables", self._table_fields)})
+        fields = self._read("listing the tables", _table_fields)
+        return sorted({name for name, _, _ in fields})
 
     def open_table(self, name: str) -> Table:
         """Return a table by its published name.
@@ -114,19 +107,20 @@ class DeephavenClient:
         """
 
         def open_it(session: DeadlineSession) -> Table:
+            fields = _table_fields(session)
             # A field of an application cannot be replaced by a client, a variable can: prefer it.
-            for field, ticket in self._application_fields(session):
-                if field == name:
+            for field, application, ticket in fields:
+                if field == name and application != "scope":
                     return session.table_service.fetch_etcr(ticket)
             try:
                 return session.open_table(name)
             except DHError as error:
                 # pydeephaven tells one of the two ways of not being there from other errors.
-                status = _status(error)
+                status = status_of(error)
                 missing = status is not None and status.code() == grpc.StatusCode.NOT_FOUND
                 if not missing and "no table by the name" not in str(error):
                     raise
-                names = ", ".join(sorted({n for n, _ in self._table_fields(session)})) or "none"
+                names = ", ".join(sorted({field for field, _, _ in fields})) or "none"
                 raise TableNotFound(f"no table {name!r} on the server; it has: {names}") from None
 
         return self._read(f"opening {name}", open_it)
@@ -175,17 +169,20 @@ class DeephavenClient:
         return table.start()
 
     def reconnect(self) -> None:
-        """Drop the session and make a new one, with the key that the server has now.
+        """Make sure of a session that the server knows, with the key that it has now.
 
         Raises:
             ServerUnreachable: nothing answers.
             AccessDenied: no key was found, or the server refuses it.
+            DeadlineExceeded: the server is busy; the session is kept.
         """
         with self._lock:
-            if self._session is not None and self._answers(self._session):
-                return
-            self._drop()
-            _ = self.session
+            session = self.session
+            try:
+                self._ask(session)
+            except (ServerUnreachable, AccessDenied):
+                self._drop()
+                _ = self.session
 
     def close(self) -> None:
         """End all subscriptions and the session; never hangs, and a second call does nothing."""
@@ -198,18 +195,12 @@ class DeephavenClient:
             table.stop()
         with self._lock:
             self._drop()
-        _open_clients.discard(self)
 
     # How calls reach the server.
 
     def _call(self, what: str, call: Callable[[DeadlineSession], T]) -> T:
         session = self.session
-        try:
-            return within(self.deadline_s, what, lambda: call(session))
-        except ClientError:
-            raise
-        except Exception as error:
-            raise _translated(what, error) from error
+        return self._within(what, lambda: call(session))
 
     def _read(self, what: str, call: Callable[[DeadlineSession], T]) -> T:
         """Call, and once more with a new session where the old one is gone."""
@@ -219,12 +210,29 @@ class DeephavenClient:
             self.reconnect()
             return self._call(what, call)
 
+    def _within(self, what: str, call: Callable[[], T]) -> T:
+        try:
+            return within(self.deadline_s, what, call)
+        except ClientError:
+            raise
+        except Exception as error:
+            raise translated(what, error) from error
+
+    def _ask(self, session: DeadlineSession) -> None:
+        self._within(
+            "asking whether the session is alive",
+            session.config_service.get_configuration_constants,
+        )
+
     def _console(self) -> None:
         """Make sure of a live session with a console, before a call that must not run twice."""
         self.reconnect()
         try:
             self._call("opening a console", lambda s: s.console_service.start_console())
         except ServerError as error:
+            status = status_of(error)
+            if status is None or status.code() != grpc.StatusCode.FAILED_PRECONDITION:
+                raise
             raise ViewOnly(
                 "the server is view-only: clients can read its tables and follow them, "
                 "but neither run code nor publish"
@@ -235,20 +243,15 @@ class DeephavenClient:
         try:
             # pydeephaven would retry for long where nothing listens.
             socket.create_connection((self.host, self.port), timeout=self.deadline_s).close()
-        except OSError as error:
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or error
             raise ServerUnreachable(
-                f"no server at {where} ({error.strerror or error}); start one with "
+                f"no server at {where} ({reason}); start one with "
                 "`python3 -i server/app.py`, or name another with host and port"
             ) from None
-        key = self._psk or find_key(self.port)
-        if not key:
-            raise AccessDenied(
-                f"no key for the server at {where}: there is no {key_file(self.port)}; give "
-                f"psk=…, or set {KEY_VARIABLE} to the key that the server printed at its start"
-            )
+        key, source = self._key(where)
         try:
-            return within(
-                self.deadline_s,
+            return self._within(
                 f"connecting to {where}",
                 lambda: DeadlineSession(
                     deadline_s=self.deadline_s,
@@ -258,80 +261,38 @@ class DeephavenClient:
                     auth_token=key,
                 ),
             )
-        except ClientError:
-            raise
-        except Exception as error:
-            raise _translated(f"connecting to {where}", error) from error
+        except AccessDenied as error:
+            raise AccessDenied(
+                f"the server at {where} refuses the key ({source}); a server makes a new key at "
+                "each start, and prints it in its link"
+            ) from error
 
-    def _answers(self, session: DeadlineSession) -> bool:
-        try:
-            within(
-                self.deadline_s,
-                "asking whether the session is alive",
-                session.config_service.get_configuration_constants,
+    def _key(self, where: str) -> tuple[str, str]:
+        if self._psk:
+            return self._psk, "given as psk"
+        found = find_key(self.host, self.port)
+        if found is None:
+            looked = (
+                f"there is no {key_file(self.port)}"
+                if is_this_machine(self.host)
+                else ("it is not on this machine")
             )
-        except Exception as error:  # noqa: BLE001 - whatever it is, a new session must be made
-            logger.info("the session is gone: %s", error)
-            return False
-        return True
+            raise AccessDenied(
+                f"no key for the server at {where}: {looked}; give psk=…, or set "
+                f"{KEY_VARIABLE} to the key that the server printed at its start"
+            )
+        return found
 
     def _drop(self) -> None:
         session, self._session = self._session, None
-        if session is None:
-            return
-        if session._keep_alive_timer is not None:
-            session._keep_alive_timer.cancel()
-        try:
-            within(CLOSE_SECONDS, "closing the session", session.close)
-        except (DHError, DeadlineExceeded) as error:
-            logger.info("the session could not be closed: %s", error)
-        # Tables that are still referred to would else call the server when they are collected,
-        # at the exit of the process, where such a call never returns.
-        session.is_connected = False
-
-    @staticmethod
-    def _application_fields(session: DeadlineSession) -> list[tuple[str, ticket_pb2.Ticket]]:
-        return [
-            (field.field_name, field.typed_ticket.ticket)
-            for field in session._fetch_fields()
-            if field.application_id != "scope" and field.typed_ticket.type == "Table"
-        ]
-
-    @staticmethod
-    def _table_fields(session: DeadlineSession) -> list[tuple[str, Any]]:
-        return [
-            (field.field_name, field.typed_ticket.ticket)
-            for field in session._fetch_fields()
-            if field.typed_ticket.type == "Table"
-        ]
+        if session is not None:
+            end_session(session)
 
 
-def _translated(what: str, error: Exception) -> ClientError:
-    """Return the error in our terms, with what to do next."""
-    status = _status(error)
-    code = status.code() if status is not None else None
-    if code == grpc.StatusCode.UNAVAILABLE:
-        return ServerUnreachable(f"{what}: the server is not there; is it running?")
-    if code == grpc.StatusCode.UNAUTHENTICATED:
-        return AccessDenied(
-            f"{what}: the server refuses the key; it makes a new one at each start: leave psk "
-            f"out to use the one it left on this machine, or copy the one it printed"
-        )
-    if code == grpc.StatusCode.DEADLINE_EXCEEDED:
-        return DeadlineExceeded(f"{what}: no answer in time; is the server busy or stopped?")
-    detail = f" ({status.details()})" if status is not None else ""
-    return ServerError(f"{what}: {error}{detail}")
-
-
-def _status(error: BaseException) -> grpc.Call | None:
-    """Return the answer of the call that an error stems from."""
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, grpc.Call):
-        cause = cause.__cause__ or cause.__context__
-    return cause
-
-
-@atexit.register
-def _close_all() -> None:
-    for client in list(_open_clients):
-        client.close()
+def _table_fields(session: DeadlineSession) -> list[tuple[str, str, ticket_pb2.Ticket]]:
+    """Return name, application ("scope" for variables) and ticket of each table."""
+    return [
+        (field.field_name, field.application_id, field.typed_ticket.ticket)
+        for field in session._fetch_fields()
+        if field.typed_ticket.type == "Table"
+    ]

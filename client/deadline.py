@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
+import logging
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import grpc
 import pyarrow as pa
 from pydeephaven import Session
 from pydeephaven._arrow_flight_service import ArrowFlightService
@@ -13,7 +17,14 @@ from pydeephaven.table import Table
 
 from client.errors import DeadlineExceeded
 
+logger = logging.getLogger(__name__)
+
 T = TypeVar("T")
+
+# How long ending a session may take: it is a courtesy to the server, and must not hold up the exit.
+END_SECONDS = 2.0
+
+_open_sessions: weakref.WeakSet[DeadlineSession] = weakref.WeakSet()
 
 
 def within(seconds: float, what: str, call: Callable[[], T]) -> T:
@@ -55,6 +66,7 @@ class DeadlineSession(Session):  # type: ignore[misc]
     def __init__(self, *, deadline_s: float, **options: Any) -> None:
         self.deadline_s = deadline_s
         self._flight: _DeadlineFlight | None = None
+        _open_sessions.add(self)
         super().__init__(**options)
 
     def wrap_rpc(self, stub_call: Any, *args: Any, **kwargs: Any) -> Any:
@@ -63,8 +75,10 @@ class DeadlineSession(Session):  # type: ignore[misc]
         return super().wrap_rpc(stub_call, *args, **kwargs)
 
     def wrap_bidi_rpc(self, stub_call: Any, *args: Any, **kwargs: Any) -> Any:
-        """Open a stream with the session's deadline."""
-        kwargs.setdefault("timeout", self.deadline_s)
+        """Open a stream with the session's deadline, unless it is one of messages to a plugin."""
+        # That one lives as long as the plugin's object is in use; the others end by themselves.
+        if not isinstance(stub_call, grpc.StreamStreamMultiCallable):
+            kwargs.setdefault("timeout", self.deadline_s)
         return super().wrap_bidi_rpc(stub_call, *args, **kwargs)
 
     @property
@@ -90,3 +104,25 @@ class _DeadlineFlight(ArrowFlightService):  # type: ignore[misc]
             "reading a table",
             lambda: super(_DeadlineFlight, self).do_get_table(table),
         )
+
+
+def end_session(session: DeadlineSession) -> None:
+    """Tell the server that a session ends, if it can be told; never raises, never hangs."""
+    _open_sessions.discard(session)
+    if session._keep_alive_timer is not None:
+        session._keep_alive_timer.cancel()
+    try:
+        within(END_SECONDS, "closing the session", session.close)
+    except Exception as error:  # noqa: BLE001 - the server may be gone; so are we
+        logger.info("the session could not be closed: %s", error)
+    finally:
+        # Tables that are still referred to would else call the server when they are collected,
+        # at the exit of the process, where such a call never returns.
+        session.is_connected = False
+
+
+@atexit.register
+def _end_all() -> None:
+    # Sessions, and not clients: a table keeps its session alive, also when its client is gone.
+    for session in list(_open_sessions):
+        end_session(session)

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 from pydeephaven.table import Table
-from pydeephaven_ticking.table_listener import TableUpdate, listen
+from pydeephaven_ticking.table_listener import TableListener, TableListenerHandle, TableUpdate
 
 from client.deadline import within
 from client.errors import ClientError
+from client.translation import translated
 
 logger = logging.getLogger(__name__)
 
@@ -43,8 +44,7 @@ class LiveTable:
         self._on_lost = on_lost
         self._changed = threading.Condition()
         self._stopping = threading.Event()
-        self._table: Table | None = None
-        self._handle: Any = None
+        self._subscription: _Subscription | None = None
         self._rows: list[Row] = []
         self._columns: tuple[str, ...] = ()
         self.updates = 0
@@ -68,40 +68,63 @@ class LiveTable:
 
         Raises:
             TimeoutError: they did not within `timeout` seconds.
+            ClientError: the subscription was stopped meanwhile.
         """
         with self._changed:
-            if not self._changed.wait_for(lambda: condition(self._rows), timeout):
-                raise TimeoutError(f"the table did not become as wanted within {timeout} s")
-            return list(self._rows)
+            met = self._changed.wait_for(
+                lambda: condition(self._rows) or self._stopping.is_set(), timeout
+            )
+            if met and condition(self._rows):
+                return list(self._rows)
+        if met:
+            raise ClientError("the table is no longer followed: it or its client was closed")
+        raise TimeoutError(f"the table did not become as wanted within {timeout} s")
 
     def start(self) -> LiveTable:
-        """Subscribe; returns itself."""
-        self._subscribe()
+        """Subscribe; returns itself.
+
+        Raises:
+            ClientError: the table cannot be opened or followed.
+        """
+        try:
+            self._subscribe()
+        except ClientError:
+            raise
+        except Exception as error:
+            raise translated("following a table", error) from error
         return self
 
     def stop(self) -> None:
         """End the subscription; a second call does nothing."""
-        self._stopping.set()
-        self._unsubscribe()
+        with self._changed:
+            self._stopping.set()
+            self.connected = False
+            subscription, self._subscription = self._subscription, None
+            self._changed.notify_all()
+        if subscription is not None:
+            subscription.end()
 
     def _subscribe(self) -> None:
-        self._table = self._make()
-        self._columns = tuple(self._table.schema.names)
-        handle = listen(self._table, self._received, self._lost)
-        # The subscription's thread takes over "daemon" from the one that starts it, as the
-        # deadline's is: it must not hold up the end of the process.
-        within(START_SECONDS, "subscribing", handle.start)
-        self._handle = handle
+        table = self._make()
+        self._columns = tuple(table.schema.names)
+        subscription = _Subscription(table, self._received, self._ended)
         with self._changed:
+            if self._stopping.is_set():
+                return
+            self._subscription = subscription
             self.connected = True
-
-    def _unsubscribe(self) -> None:
-        handle, self._handle = self._handle, None
-        if handle is not None:
-            try:
-                within(START_SECONDS, "unsubscribing", handle.stop)
-            except Exception as error:  # noqa: BLE001 - the other side may be gone; we are leaving
-                logger.info("unsubscribing: %s", error)
+        try:
+            # Its thread takes over "daemon" from the one that starts it, as the deadline's is:
+            # it must not hold up the end of the process.
+            within(START_SECONDS, "subscribing", subscription.start)
+        except Exception:
+            with self._changed:
+                self._subscription = None
+                self.connected = False
+            raise
+        if self._stopping.is_set():
+            # stop() came before there was a thread to end.
+            subscription.end()
 
     def _received(self, update: TableUpdate) -> None:
         current = update.update.current
@@ -128,12 +151,14 @@ class LiveTable:
                 logger.exception("a callback of a followed table raised")
                 self.last_error = f"{type(error).__name__}: {error}"
 
-    def _lost(self, error: Exception) -> None:
-        if self._stopping.is_set():
-            return
+    def _ended(self, subscription: _Subscription) -> None:
+        """Come back when the server does, if it is the present subscription that ended."""
         with self._changed:
+            if self._stopping.is_set() or subscription is not self._subscription:
+                return
+            self._subscription = None
             self.connected = False
-            self.last_error = f"{type(error).__name__}: {error}"
+            self.last_error = subscription.why
             self._changed.notify_all()
         threading.Thread(target=self._come_back, name="resubscribe", daemon=True).start()
 
@@ -143,8 +168,39 @@ class LiveTable:
             try:
                 self._on_lost()
                 self._subscribe()
-            except ClientError as error:
+            except Exception as error:  # noqa: BLE001 - a server that comes up fails in many ways
                 self.last_error = str(error)
                 continue
             logger.info("following the table again")
             return
+
+
+class _Subscription(TableListenerHandle, TableListener):  # type: ignore[misc]
+    """A subscription that says when it has ended, also when the server ended it politely."""
+
+    def __init__(
+        self,
+        table: Table,
+        received: Callable[[TableUpdate], None],
+        ended: Callable[[_Subscription], None],
+    ) -> None:
+        super().__init__(table, self)
+        self._received = received
+        self._ended = ended
+        self.why = "the server ended the subscription"
+
+    def on_update(self, update: TableUpdate) -> None:
+        self._received(update)
+
+    def on_error(self, error: Exception) -> None:
+        self.why = f"{type(error).__name__}: {error}"
+
+    def end(self) -> None:
+        try:
+            within(START_SECONDS, "unsubscribing", self.stop)
+        except Exception as error:  # noqa: BLE001 - the other side may be gone; we are leaving
+            logger.info("unsubscribing: %s", error)
+
+    def _process_data(self) -> None:
+        super()._process_data()
+        self._ended(self)

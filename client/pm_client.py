@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +17,15 @@ import pyarrow.parquet
 from pydeephaven.table import Table
 from rich.text import Text
 
-_ROOT = str(Path(__file__).resolve().parent.parent)
-if sys.path[0] != _ROOT:
+if not __package__:
     # Started as a script: Python put this folder first, where our modules hide the package.
-    sys.path[0] = _ROOT
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from client import desk  # noqa: E402
-from client.base_client import DeephavenClient  # noqa: E402
-from client.desk import View  # noqa: E402
-from client.errors import TableNotFound  # noqa: E402
-from client.live_table import Row  # noqa: E402
+from client import desk
+from client.base_client import DeephavenClient
+from client.desk import View
+from client.errors import ClientError, TableNotFound
+from client.live_table import Row
 
 HISTORY = "pm_pnl_history"
 SNAPSHOTS_SHOWN = 10
@@ -72,7 +72,7 @@ def _position_sizing(client: DeephavenClient) -> Table:
     return (
         risk.natural_join(gross, on=[])
         .update_view("WeightPct = GrossMV == 0 ? 0.0 : 100 * abs(MarketValue) / GrossMV")
-        .view(["Symbol", "Position", "MarketValue", "WeightPct", "UnrealizedPnL"])
+        .view(["Symbol", "Position", "MarketValue", "WeightPct", "UnrealizedPnL", "Stale"])
         .sort_descending("WeightPct")
     )
 
@@ -87,7 +87,7 @@ def _history(client: DeephavenClient, seconds: float) -> Table:
 
 
 class Record:
-    """All snapshots seen, also those from before a restart of the server."""
+    """The snapshots to export: those of the server, and those seen before it was restarted."""
 
     def __init__(self, target: Path | None) -> None:
         self._target = target
@@ -102,14 +102,22 @@ class Record:
         """Return what will be exported where."""
         if self._target is None:
             return None
-        return Text(f"{len(self._rows)} snapshots, exported to {self._target} at the end")
+        return Text(f"The P&L over time is exported to {self._target} at the end.", style="dim")
 
-    def export(self) -> None:
+    def export(self, client: DeephavenClient) -> None:
         """Write all snapshots to the target, whole or not at all."""
-        if self._target is None or not self._rows:
+        if self._target is None:
             return
+        try:
+            history = client.open_table(HISTORY).to_arrow().to_pylist()
+            self._rows.update({row["SnapshotTime"]: row for row in history})
+        except ClientError as error:
+            print(f"only what was seen is exported: {error}", file=sys.stderr)  # noqa: T201
+        if not self._rows:
+            return
+        rows = [self._rows[time] for time in sorted(self._rows)]
         aside = self._target.with_name(f".{self._target.name}.part")
-        WRITERS[self._target.suffix.lower()](pa.Table.from_pylist(list(self._rows.values())), aside)
+        WRITERS[self._target.suffix.lower()](pa.Table.from_pylist(rows), aside)
         aside.replace(self._target)
 
 
@@ -123,23 +131,16 @@ def export_target(text: str) -> Path:
     return path
 
 
-def seconds(text: str) -> float:
-    """Read a period of 0.1 seconds or more."""
-    value = float(text)
-    if not 0.1 <= value < float("inf"):
-        raise ValueError(text)
-    return value
-
-
 def main() -> int:
     """Run the client and return its exit status."""
     parser = desk.parser("The portfolio manager's view of the book.")
     parser.add_argument(
         "--snapshot-seconds",
-        type=seconds,
+        type=partial(desk.amount, at_least=0.1),
         default=5.0,
         metavar="SECONDS",
-        help="time between two snapshots of the P&L (default: %(default)s)",
+        help="time between two snapshots of the P&L, where the server keeps none yet "
+        "(default: %(default)s)",
     )
     parser.add_argument(
         "--export",
@@ -149,14 +150,13 @@ def main() -> int:
     )
     options = parser.parse_args()
     record = Record(options.export)
-    status = desk.run(
+    return desk.run(
         options,
         views(options.snapshot_seconds),
         on_update=record.on_update,
-        footer=record.text,
+        header=record.text,
+        at_end=record.export,
     )
-    record.export()
-    return status
 
 
 if __name__ == "__main__":

@@ -9,14 +9,15 @@ import argparse
 import sys
 from pathlib import Path
 
-_ROOT = str(Path(__file__).resolve().parent.parent)
-if sys.path[0] != _ROOT:
-    # Started as a script: Python put this folder first, where our modules hide the package.
-    sys.path[0] = _ROOT
+from pydeephaven.table import Table
 
-from client import desk  # noqa: E402
-from client.base_client import DeephavenClient  # noqa: E402
-from client.desk import View  # noqa: E402
+if not __package__:
+    # Started as a script: Python put this folder first, where our modules hide the package.
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from client import desk
+from client.base_client import DeephavenClient
+from client.desk import View
 
 DEFAULT_WATCHLIST = "AAPL,MSFT,NVDA,TSLA"
 PRICE_FORMATS = {
@@ -37,7 +38,7 @@ def views(watchlist: list[str]) -> list[View]:
         View(
             "quant_watchlist",
             "Watchlist",
-            lambda client: _prices(client).where(f"Symbol in {wanted}"),
+            lambda client: _prices(client).where(f"Symbol icase in {wanted}"),
             PRICE_FORMATS,
             may_be_empty=True,
         ),
@@ -46,7 +47,16 @@ def views(watchlist: list[str]) -> list[View]:
             "Spreads, widest first",
             lambda client: (
                 _prices(client)
-                .view(["Symbol", "Bid", "Ask", "Mid = (Bid + Ask) / 2", "Spread = Ask - Bid"])
+                .view(
+                    [
+                        "Symbol",
+                        "Bid",
+                        "Ask",
+                        "Mid = (Bid + Ask) / 2",
+                        "Spread = Ask - Bid",
+                        "Stale",
+                    ]
+                )
                 .update_view("SpreadBps = 10_000 * Spread / Mid")
                 .sort_descending("SpreadBps")
             ),
@@ -74,7 +84,7 @@ def views(watchlist: list[str]) -> list[View]:
     ]
 
 
-def _prices(client: DeephavenClient):  # type: ignore[no-untyped-def]
+def _prices(client: DeephavenClient) -> Table:
     return client.open_table("prices_live")
 
 

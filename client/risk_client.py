@@ -12,14 +12,13 @@ from pathlib import Path
 
 from rich.text import Text
 
-_ROOT = str(Path(__file__).resolve().parent.parent)
-if sys.path[0] != _ROOT:
+if not __package__:
     # Started as a script: Python put this folder first, where our modules hide the package.
-    sys.path[0] = _ROOT
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from client import desk  # noqa: E402
-from client.desk import View  # noqa: E402
-from client.live_table import Row  # noqa: E402
+from client import desk
+from client.desk import View
+from client.live_table import Row
 
 ALERTS_SHOWN = 5
 
@@ -44,6 +43,23 @@ def views(exposure_limit: float, loss_limit: float) -> list[View]:
     )
     money = {"Symbol": "", "Position": ",d", "MarketValue": ",.0f", "UnrealizedPnL": "+,.0f"}
     return [
+        View(
+            "risk_alerts",
+            "Positions over a limit",
+            lambda client: (
+                client.open_table("risk_live")
+                .where(" || ".join(breaches.values()))
+                .update_view(
+                    [
+                        reason,
+                        f"ExposureLimit = {exposure_limit}",
+                        f"LossLimit = {loss_limit}",
+                    ]
+                )
+            ),
+            {**money, "Reason": ""},
+            may_be_empty=True,
+        ),
         View(
             "risk_large_exposures",
             f"Exposures over half of the limit of {exposure_limit:,.0f}",
@@ -95,17 +111,6 @@ def views(exposure_limit: float, loss_limit: float) -> list[View]:
             ),
             {**money, "Gamma": ",.2f", "Vega": ",.0f", "RiskScore": ".1f"},
         ),
-        View(
-            "risk_alerts",
-            "Positions over a limit",
-            lambda client: (
-                client.open_table("risk_live")
-                .where(" || ".join(breaches.values()))
-                .update_view(reason)
-            ),
-            {**money, "Reason": ""},
-            may_be_empty=True,
-        ),
     ]
 
 
@@ -134,27 +139,19 @@ class AlertLog:
         return Text("\n").join(list(self._lines)) if self._lines else None
 
 
-def positive(text: str) -> float:
-    """Read an amount above 0."""
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise ValueError(text)
-    return value
-
-
 def main() -> int:
     """Run the client and return its exit status."""
     parser = desk.parser("The risk manager's view of the book.")
     parser.add_argument(
         "--exposure-limit",
-        type=positive,
+        type=desk.amount,
         default=340_000.0,
         metavar="DOLLARS",
         help="largest absolute market value of a position (default: %(default)s)",
     )
     parser.add_argument(
         "--loss-limit",
-        type=positive,
+        type=desk.amount,
         default=5_000.0,
         metavar="DOLLARS",
         help="largest unrealized loss of a position (default: %(default)s)",
@@ -165,7 +162,7 @@ def main() -> int:
         options,
         views(options.exposure_limit, options.loss_limit),
         on_update=alerts.on_update,
-        footer=alerts.text,
+        header=alerts.text,
     )
 
 

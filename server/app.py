@@ -14,28 +14,33 @@ import threading
 from pathlib import Path
 from typing import Any, NoReturn
 
-_ROOT = str(Path(__file__).resolve().parent.parent)
-if sys.path[0] != _ROOT:
+if not __package__:
     # Started as a script: Python put this folder first, where our modules hide the package.
-    sys.path[0] = _ROOT
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from server.errors import ServerError  # noqa: E402
-from server.options import parse_options  # noqa: E402
-from server.trading_server import TradingServer, leave  # noqa: E402
+from server.errors import ServerError
+from server.options import parse_options
+from server.trading_server import TradingServer, leave
 
 
 def start(arguments: list[str]) -> TradingServer:
     """Start the server and greet, or end the process with one line that says why not."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     options = parse_options(arguments)
+    at_prompt = bool(sys.flags.interactive)
+    # Until the server stands there is nothing to stop but the process.
+    signal.signal(signal.SIGTERM, lambda *_: leave(0))
+    if not at_prompt:
+        signal.signal(signal.SIGINT, lambda *_: leave(0))
     try:
         server = TradingServer(options)
     except ServerError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         leave(1)
-        raise
     atexit.register(_leave_prompt, server)
     print(server.greeting(), flush=True)  # noqa: T201
+    if at_prompt:
+        print("  exit() or Ctrl-D stops the server.", flush=True)  # noqa: T201
     return server
 
 
@@ -65,7 +70,6 @@ def serve(server: TradingServer, wish_to_stop: threading.Event) -> NoReturn:
     wish_to_stop.wait()
     server.stop()
     leave(0)
-    raise SystemExit(0)
 
 
 if __name__ == "__main__":

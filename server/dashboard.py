@@ -11,6 +11,7 @@ from deephaven import ui
 from server.tables import MarketTables
 
 UP, DOWN = "#35b779", "#f2545b"
+STALE_IS_GREY = ui.TableFormat(color="#8c8c8c", if_="Stale")
 
 
 def make_dashboard(tables: MarketTables) -> Any:
@@ -24,7 +25,7 @@ def make_dashboard(tables: MarketTables) -> Any:
                 height=43,
             ),
             ui.row(
-                ui.panel(_risk(tables), title="Risk by position"),
+                ui.panel(_risk(tables), title="Risk by position (Greeks of 3-month 5% calls)"),
                 *_exposure_panels(tables),
                 height=43,
             ),
@@ -80,7 +81,7 @@ def _prices(tables: MarketTables) -> Any:
             ui.TableFormat(cols="ChangePct", value="+0.00'%';-0.00'%'"),
             ui.TableFormat(cols=["Price", "Change", "ChangePct"], color=UP, if_=moved[0]),
             ui.TableFormat(cols=["Price", "Change", "ChangePct"], color=DOWN, if_=moved[1]),
-            ui.TableFormat(color="#8c8c8c", if_="Stale"),
+            STALE_IS_GREY,
         ],
     )
 
@@ -122,6 +123,7 @@ def _risk(tables: MarketTables) -> Any:
             ui.TableFormat(cols="UnrealizedPnL", value="+#,##0;-#,##0"),
             ui.TableFormat(cols="UnrealizedPnL", color=UP, if_="UnrealizedPnL > 0"),
             ui.TableFormat(cols="UnrealizedPnL", color=DOWN, if_="UnrealizedPnL < 0"),
+            STALE_IS_GREY,
         ],
     )
 

@@ -84,6 +84,6 @@ class Heartbeat:
             state,
             status.ticks,
             status.errors + lost,
-            status.last_error or (causes[-1] if causes else ""),
+            "; ".join(filter(None, (status.last_error, *causes))),
             time.time_ns(),
         )

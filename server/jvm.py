@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import sys
@@ -19,6 +20,9 @@ SMALLEST_HEAP_MB = 256
 # What the process needs beside the heap: classes, threads, compiled code, Arrow buffers, Python.
 BESIDE_HEAP_MB = 512
 
+# A row of prices_raw or risk_raw: nine columns of eight bytes.
+RAW_ROW_BYTES = 72
+
 # How often the engine refreshes without being asked, and how often it may send to a client.
 # Publishing asks for a refresh, so the first can be slow, which saves the idle machine's time.
 CYCLE_MS = 1_000
@@ -26,7 +30,7 @@ SEND_INTERVAL_MS = 10
 
 
 def start_jvm_server(
-    host: str, port: int, key: str, heap_mb: int | None = None, *, view_only: bool = False
+    host: str, port: int, key: str, heap_mb: int, *, view_only: bool = False
 ) -> Any:
     """Start the embedded Deephaven server and return it; one a process.
 
@@ -34,13 +38,12 @@ def start_jvm_server(
         host: address to bind.
         port: port to bind.
         key: the pre-shared key.
-        heap_mb: size of the heap; None takes a quarter of the machine's memory.
+        heap_mb: size of the heap, as `checked_heap` gives it.
         view_only: no console, and the tables of `server.view_only` as application fields.
 
     Raises:
-        StartupError: port busy, no or wrong JDK, heap that the machine cannot hold.
+        StartupError: port busy, no or wrong JDK.
     """
-    heap = _checked_heap(heap_mb)
     _check_port(host, port)
     try:
         os.environ["JAVA_HOME"] = str(find_jdk())
@@ -48,7 +51,7 @@ def start_jvm_server(
         raise StartupError(str(error)) from None
     log = state_directory() / f"server-{port}.log"
     arguments = [
-        f"-Xmx{heap}m",
+        f"-Xmx{heap_mb}m",
         # Later JDKs drop options that Deephaven's own list still names.
         "-XX:+IgnoreUnrecognizedVMOptions",
         f"-Dauthentication.psk={key}",
@@ -68,12 +71,29 @@ def start_jvm_server(
             server = Server(host=host, port=port, jvm_args=arguments)
             server.start()
         except Exception as error:
-            raise StartupError(f"Deephaven did not start: {error}; its log is {log}") from error
+            # Java's errors go on for pages.
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+            raise StartupError(f"Deephaven did not start: {reason}; its log is {log}") from error
     return server
 
 
-def _checked_heap(asked_mb: int | None) -> int:
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
+def memory_mb() -> int:
+    """Return the memory of the machine, or of the container where that has less."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
+    except OSError:
+        limit = "max"
+    return (total if limit == "max" else min(total, int(limit))) // 2**20
+
+
+def checked_heap(asked_mb: int | None, raw_rows: int) -> int:
+    """Return the size of the heap in MB: the one asked for, or a quarter of the memory.
+
+    Raises:
+        StartupError: too small for the server or for its raw tables, or too large for the machine.
+    """
+    total = memory_mb()
     most = total - BESIDE_HEAP_MB
     heap = asked_mb if asked_mb is not None else max(1_024, min(4_096, total // 4))
     if heap < SMALLEST_HEAP_MB:
@@ -85,6 +105,13 @@ def _checked_heap(asked_mb: int | None) -> int:
         raise StartupError(
             f"a heap of {heap} MB does not fit this machine, which has {total} MB in all and "
             f"needs {BESIDE_HEAP_MB} MB beside the heap; give --heap-mb {max(most, 0)} or less"
+        )
+    raw_mb = 2 * raw_rows * RAW_ROW_BYTES // 2**20
+    if raw_mb > heap // 2:
+        raise StartupError(
+            f"two raw tables of {raw_rows:,} rows take {raw_mb:,} MB, more than half of the heap "
+            f"of {heap:,} MB; give --raw-rows {heap * 2**20 // 4 // RAW_ROW_BYTES:,} or less, "
+            "or a larger --heap-mb"
         )
     return heap
 
@@ -100,9 +127,12 @@ def _check_port(host: str, port: int) -> None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except OSError as error:
+        advice = {
+            errno.EADDRINUSE: "stop what uses it, or choose another with --port",
+            errno.EACCES: "choose a port above 1023 with --port",
+        }.get(error.errno or 0, "give an address of this machine with --host")
         raise StartupError(
-            f"cannot listen on {host}:{port}: {error.strerror or error}; "
-            "stop what uses it, or choose another with --port"
+            f"cannot listen on {host}:{port}: {error.strerror or error}; {advice}"
         ) from None
 
 

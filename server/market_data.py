@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from server.feed import MarketFeed
+from server.feed import MarketFeed, TickBatch
 from server.positions import Book, Position
 from server.simulator import Simulator
 
@@ -56,6 +56,10 @@ ENTRY_PRICES = {
 DEFAULT_QUANTITY = 100
 
 
+# How long a feed may take to make a batch before the tables say that it is silent.
+SILENT_SECONDS = 5.0
+
+
 class RowWriter(Protocol):
     """Anything that takes a table's rows one by one.
 
@@ -72,8 +76,9 @@ class FeedStatus:
 
     Attributes:
         source: name of the feed.
-        state: STARTING, LIVE, FAILING (the newest batch could not be published), ENDED (the feed
-            had no more ticks), STOPPED or FAILED (the feed itself raised).
+        state: STARTING, LIVE, FAILING (the newest batch could not be published), SILENT (the feed
+            was asked for ticks and does not answer), ENDED (it had no more), STOPPED or FAILED
+            (the feed itself raised).
         ticks: ticks published so far.
         errors: batches that could not be published, and failures of the feed itself.
         last_error: the cause of the newest of them, empty if there was none.
@@ -112,8 +117,9 @@ class FeedPlayer:
         self._book = book
         self._price_writer = price_writer
         self._risk_writer = risk_writer
-        self._on_status = on_status
+        self.on_status = on_status
         self.status = FeedStatus(source=feed.name)
+        self.asked_feed_at: float | None = None
         self.stop_event = threading.Event()
         self.thread = threading.Thread(target=self._run, name="market-data", daemon=True)
 
@@ -121,6 +127,13 @@ class FeedPlayer:
         """Start playing; returns itself."""
         self.thread.start()
         return self
+
+    def health(self) -> FeedStatus:
+        """Return the status, SILENT where the feed has not answered for long."""
+        asked = self.asked_feed_at
+        if asked is not None and time.monotonic() - asked > SILENT_SECONDS:
+            return replace(self.status, state="SILENT", last_error="the feed does not answer")
+        return self.status
 
     def stop(self, timeout: float = 5.0) -> None:
         """Stop playing and wait until the thread has ended."""
@@ -131,7 +144,7 @@ class FeedPlayer:
         started = time.monotonic()
         state = "ENDED"
         try:
-            for batch in self._feed.batches():
+            for batch in self._watched(self._feed.batches()):
                 if self.stop_event.wait(max(0.0, started + batch.due_s - time.monotonic())):
                     state = "STOPPED"
                     break
@@ -142,12 +155,22 @@ class FeedPlayer:
                     self._failed("FAILING", "a batch of ticks could not be published", error)
                 else:
                     self._became("LIVE", ticks=self.status.ticks + len(batch))
-        except Exception as error:  # noqa: BLE001 - whatever it was, the tables must say so
+        except BaseException as error:  # noqa: BLE001 - whatever it was, the tables must say so
             self._failed("FAILED", "the market data feed failed", error)
         else:
             self._became(state)
 
-    def _failed(self, state: str, what: str, error: Exception) -> None:
+    def _watched(self, batches: Iterator[TickBatch]) -> Iterator[TickBatch]:
+        """Note when the feed is asked for a batch, so that one that never answers is seen."""
+        while True:
+            self.asked_feed_at = time.monotonic()
+            batch = next(batches, None)
+            self.asked_feed_at = None
+            if batch is None:
+                return
+            yield batch
+
+    def _failed(self, state: str, what: str, error: BaseException) -> None:
         logger.error("%s: %s", what, error, exc_info=error)
         cause = f"{type(error).__name__}: {error}"
         self._became(state, errors=self.status.errors + 1, last_error=cause)
@@ -155,9 +178,9 @@ class FeedPlayer:
     def _became(self, state: str, **changes: Any) -> None:
         before, self.status = self.status, replace(self.status, state=state, **changes)
         told = (before.state, before.errors) == (self.status.state, self.status.errors)
-        if self._on_status is not None and not told:
+        if self.on_status is not None and not told:
             try:
-                self._on_status(self.status)
+                self.on_status(self.status)
             except Exception:
                 logger.exception("the feed's status %s could not be told", self.status)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,31 @@ class Options:
     speed: float = 1.0
 
 
+def _number(
+    kind: type[int] | type[float], wanted: str, allowed: Callable[[float], bool]
+) -> Callable[[str], float]:
+    """Return a reader of numbers that says what is wanted when it is given something else."""
+
+    def read(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if math.isnan(value) or not allowed(value):
+            raise argparse.ArgumentTypeError(f"{wanted} is wanted, not {text!r}")
+        return value
+
+    return read
+
+
+_PORT = _number(int, "a number from 1 to 65535", lambda v: 1 <= v <= 65_535)
+_COUNT = _number(int, "a whole number above 0", lambda v: v > 0)
+_SEED = _number(int, "a whole number, 0 or more", lambda v: v >= 0)
+_RATE = _number(float, "a number above 0", lambda v: 0 < v < math.inf)
+_VOLATILITY = _number(float, "a number, 0 or more", lambda v: 0 <= v < math.inf)
+_SPEED = _number(float, "a number above 0, or inf,", lambda v: v > 0)
+
+
 def parse_options(arguments: Sequence[str]) -> Options:
     """Read the command line; a wrong one ends the process with status 2 and says why."""
     defaults = Options()
@@ -39,7 +64,7 @@ def parse_options(arguments: Sequence[str]) -> Options:
         default=defaults.host,
         help="address to listen on; 0.0.0.0 opens it to other hosts (default: %(default)s)",
     )
-    access.add_argument("--port", type=_port, default=defaults.port, help="default: %(default)s")
+    access.add_argument("--port", type=_PORT, default=defaults.port, help="default: %(default)s")
     access.add_argument(
         "--psk",
         metavar="KEY",
@@ -53,29 +78,29 @@ def parse_options(arguments: Sequence[str]) -> Options:
     engine = parser.add_argument_group("engine")
     engine.add_argument(
         "--heap-mb",
-        type=_positive(int),
+        type=_COUNT,
         metavar="MB",
         help="heap of the JVM (default: a quarter "
         "of the machine's memory, at least 1,024 and at most 4,096)",
     )
     engine.add_argument(
         "--raw-rows",
-        type=_positive(int),
+        type=_COUNT,
         default=defaults.raw_rows,
         metavar="ROWS",
         help="rows that prices_raw and risk_raw keep (default: %(default)s)",
     )
     simulator = parser.add_argument_group("simulated market")
-    simulator.add_argument("--seed", type=int, help="same seed, same ticks (default: random)")
+    simulator.add_argument("--seed", type=_SEED, help="same seed, same ticks (default: random)")
     simulator.add_argument(
         "--rate",
-        type=_positive(float),
+        type=_RATE,
         default=defaults.rate,
         help="ticks of each symbol a second (default: %(default)s)",
     )
     simulator.add_argument(
         "--volatility",
-        type=_not_negative,
+        type=_VOLATILITY,
         default=defaults.volatility,
         help="annualised, 0.35 is 35 %% (default: %(default)s)",
     )
@@ -90,42 +115,10 @@ def parse_options(arguments: Sequence[str]) -> Options:
     )
     replay.add_argument(
         "--speed",
-        type=_speed,
+        type=_SPEED,
         default=defaults.speed,
         help="times faster than recorded; 'inf' plays without waiting (default: %(default)s)",
     )
     given = parser.parse_args(arguments)
     given.replay = tuple(given.replay)
     return Options(**vars(given))
-
-
-def _port(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 65_535:
-        raise argparse.ArgumentTypeError(f"must be from 1 to 65535, not {text}")
-    return value
-
-
-def _positive(number: type[int] | type[float]):  # type: ignore[no-untyped-def]
-    def parse(text: str) -> float:
-        value = number(text)
-        if not (math.isfinite(value) and value > 0):
-            raise argparse.ArgumentTypeError(f"must be above 0, not {text}")
-        return value
-
-    parse.__name__ = number.__name__
-    return parse
-
-
-def _not_negative(text: str) -> float:
-    value = float(text)
-    if not (math.isfinite(value) and value >= 0):
-        raise argparse.ArgumentTypeError(f"must be 0 or more, not {text}")
-    return value
-
-
-def _speed(text: str) -> float:
-    value = float(text)
-    if not value > 0:
-        raise argparse.ArgumentTypeError(f"must be above 0, or inf, not {text}")
-    return value

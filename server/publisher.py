@@ -34,6 +34,9 @@ _NULLS: dict[str, Any] = {
 }
 
 
+_LONG_MAX = int(np.iinfo(np.int64).max)
+
+
 @dataclass(slots=True)
 class PublisherStats:
     """Counters of one publisher: rows published and lost, and the cause of the newest loss."""
@@ -79,7 +82,7 @@ class Publisher:
         for name, kind, types, value in zip(
             self._names, self._kinds, self._row_types, values, strict=True
         ):
-            if value is not None and (not isinstance(value, types) or isinstance(value, bool)):
+            if value is not None and not (isinstance(value, types) and _fits(kind, value)):
                 raise RowError(f"column {name} holds {kind} values, not {value!r}")
         with self._loop.changed:
             self._wait_for_room()
@@ -126,8 +129,12 @@ class Publisher:
         fits = {"string": "O", "double": "fiu", "long": "iu"}[kind]
         if given.dtype.kind not in fits:
             raise RowError(f"column {name} holds {kind} values, not an array of {given.dtype}")
-        if kind == "string" and not all(v is None or isinstance(v, str) for v in given):
+        if kind == "string" and not all(
+            v is None or (isinstance(v, str) and _fits(kind, v)) for v in given
+        ):
             raise RowError(f"column {name} holds string values, and one of them is not a string")
+        if given.dtype.kind == "u" and kind == "long" and (given > _LONG_MAX).any():
+            raise RowError(f"column {name} holds long values, not {given.max()}")
         # A copy: the caller may go on to use its array while the batch waits.
         return np.array(given, dtype=dtype)
 
@@ -149,6 +156,11 @@ class Publisher:
             whole = parts[0] if len(parts) == 1 else tuple(map(np.concatenate, zip(*parts)))  # noqa: B905
             self._sink(whole)
         except Exception as error:
+            if len(taken) > 1:
+                # One producer's bad rows must not take those of the others with them.
+                for part in taken:
+                    self._flush([part], len(part if isinstance(part, list) else part[0]))
+                return
             # The rows are lost, the table is not: the next flush goes on.
             logger.exception("%d rows of %s could not be published", rows, self._names)
             self.stats.errors += 1
@@ -167,6 +179,25 @@ class Publisher:
                 strict=True,
             )
         )
+
+
+def _fits(kind: str, value: Any) -> bool:
+    """Tell whether the engine's type can hold a value of a Python type that fits."""
+    if kind == "string":
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return False
+        return True
+    if isinstance(value, bool):
+        return False
+    if kind == "long":
+        return bool(-_LONG_MAX <= value <= _LONG_MAX)
+    try:
+        float(value)
+    except OverflowError:
+        return False
+    return True
 
 
 class PublishLoop:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
+import warnings
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -25,6 +28,9 @@ COLUMN_NAMES = {
 REQUIRED = ("timestamp", "price")
 # Half of the spread around the price where the file has no quotes, as a share of it.
 HALF_SPREAD = 0.0001
+# What nanoseconds since the epoch can tell in 64 bits.
+_EARLIEST = pd.Timestamp("1678-01-01", tz="UTC")
+_LATEST = pd.Timestamp("2261-12-31", tz="UTC")
 # The most ticks in a batch when nothing has to be waited for.
 BATCH_ROWS = 1_000
 
@@ -67,6 +73,12 @@ class Replay:
     def __len__(self) -> int:
         return len(self._ticks)
 
+    @property
+    def duration_s(self) -> float:
+        """Seconds that playing takes."""
+        stamps = self._ticks["timestamp"]
+        return float(stamps.iloc[-1] - stamps.iloc[0]) / 1e9 / self.speed
+
     def batches(self) -> Iterator[TickBatch]:
         """Yield the ticks; those of one timestamp come together."""
         stamp = self._ticks["timestamp"].to_numpy()
@@ -94,12 +106,14 @@ class Replay:
 def _load(path: Path) -> pd.DataFrame:
     """Read a file into the columns of COLUMN_NAMES, each row checked."""
     raw, first_line = _read(path)
-    given = {str(name).strip().lower(): name for name in raw.columns}
     found: dict[str, str] = {}
     for ours, names in COLUMN_NAMES.items():
-        match = next((given[name] for name in names if name in given), None)
-        if match is not None:
-            found[ours] = match
+        matches = [c for c in raw.columns if str(c).strip().lower() in names]
+        if len(matches) > 1:
+            seen = " and ".join(f"'{match}'" for match in matches)
+            raise FeedFileError(str(path), None, f"both {seen} could be the {ours}; keep one")
+        if matches:
+            found[ours] = matches[0]
     missing = [ours for ours in REQUIRED if ours not in found]
     if missing:
         wanted = " and ".join(f"'{m}' (or {', '.join(COLUMN_NAMES[m][1:])})" for m in missing)
@@ -113,7 +127,8 @@ def _load(path: Path) -> pd.DataFrame:
     if "symbol" in found:
         frame["symbol"] = check.symbols(raw[found["symbol"]])
     else:
-        frame["symbol"] = pd.Series(path.name.split(".")[0], index=raw.index, dtype=object)
+        symbol = re.sub(r"(\.(csv|parquet|pq))?(\.(gz|bz2|xz|zip|zst))?$", "", path.name)
+        frame["symbol"] = pd.Series(symbol, index=raw.index, dtype=object)
     frame["price"] = check.numbers("price", raw[found["price"]], positive=True)
     for name in ("open", "bid", "ask"):
         if name in found:
@@ -140,12 +155,27 @@ def _read(path: Path) -> tuple[pd.DataFrame, int]:
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
             frame: pd.DataFrame = pd.read_parquet(path)
-            return frame, 1
-        # Text first: a number that does not parse must be shown as it was written.
-        return pd.read_csv(path, dtype=str, skip_blank_lines=False), 2
+            # pandas keeps the dates of daily prices in the index.
+            return frame.reset_index() if frame.index.name else frame, 1
+        with warnings.catch_warnings():
+            # A row with more fields than the header would be cut off with a warning.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            # Text first: a number that does not parse must be shown as it was written; and
+            # "NA" is a company.
+            return pd.read_csv(
+                path,
+                dtype=str,
+                index_col=False,
+                skip_blank_lines=False,
+                keep_default_na=False,
+                na_values=[""],
+            ), 2
     except FileNotFoundError:
         raise FeedFileError(str(path), None, "no such file") from None
-    except (OSError, ValueError, pd.errors.ParserError) as error:
+    except pd.errors.ParserWarning:
+        reason = "rows have more fields than the header"
+        raise FeedFileError(str(path), None, f"cannot be read: {reason}") from None
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         raise FeedFileError(str(path), None, f"cannot be read: {reason}") from error
 
@@ -172,6 +202,9 @@ class _RowCheck:
             stamps.isna(),
             "timestamp {} is not a date or time such as 2026-02-22 or 2026-02-22T10:00:00Z",
             text,
+        )
+        self.refuse(
+            ~stamps.between(_EARLIEST, _LATEST), "timestamp {} is before 1678 or after 2261", text
         )
         since_epoch: pd.Series = stamps.dt.as_unit("ns").astype("int64")
         return since_epoch

@@ -25,7 +25,7 @@ class Simulator:
 
     Prices follow a driftless geometric Brownian motion and are quoted in cents; volume adds up
     from the start of the feed. The same seed and options give the same ticks, but for their
-    timestamps, which are those of the clock.
+    timestamps, which begin with the clock's at the start of the feed.
 
     Args:
         base_prices: the reference price of each symbol, in dollars.
@@ -48,6 +48,8 @@ class Simulator:
             raise ValueError(f"tick_interval must be above 0 seconds, not {tick_interval!r}")
         if not (math.isfinite(volatility) and volatility >= 0):
             raise ValueError(f"volatility must be 0 or more a year, not {volatility!r}")
+        if seed is not None and seed < 0:
+            raise ValueError(f"seed must be 0 or more, not {seed}")
         bad = {s: p for s, p in base_prices.items() if not (math.isfinite(p) and p > 0)}
         if bad or not base_prices:
             raise ValueError(f"base prices must be given and above 0, not {bad or 'none at all'}")
@@ -66,6 +68,7 @@ class Simulator:
         lots_a_tick = SHARES_A_SECOND * self.tick_interval / LOT
         log_return = np.zeros(len(symbol))
         volume: LongArray = np.zeros(len(symbol), dtype=np.int64)
+        started_ns = time.time_ns()
         tick = 0
         while True:
             log_return += step * random.standard_normal(len(symbol)) - step * step / 2
@@ -80,7 +83,9 @@ class Simulator:
                 ask=_to_tick_size(price + half_spread),
                 volume=volume,
                 reference=reference,
-                timestamp_ns=np.full(len(symbol), time.time_ns(), dtype=np.int64),
+                timestamp_ns=np.full(
+                    len(symbol), started_ns + round(tick * self.tick_interval * 1e9), dtype=np.int64
+                ),
             )
             tick += 1
 

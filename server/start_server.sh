@@ -1,6 +1,5 @@
 #!/bin/sh
-# Start the server: a Python prompt with the tables where there is a terminal, a plain service elsewhere.
+# Start the server as a service: with or without a terminal, until Ctrl-C or SIGTERM.
 set -eu
 cd "$(dirname "$0")/.."
-if [ -t 0 ] && [ -t 1 ]; then exec .venv/bin/python -i server/app.py "$@"; fi
 exec .venv/bin/python server/app.py "$@"

@@ -6,13 +6,14 @@ import os
 import sys
 import threading
 import time
-from typing import Any
+from datetime import timedelta
+from typing import Any, NoReturn
 from urllib.parse import quote
 
 from server import access, view_only
 from server.feed import MarketFeed
 from server.health import Heartbeat
-from server.jvm import start_jvm_server
+from server.jvm import checked_heap, start_jvm_server
 from server.market_data import BASE_PRICES, FeedPlayer, book_for
 from server.options import Options
 from server.replay import Replay
@@ -47,12 +48,11 @@ class TradingServer:
         began = time.monotonic()
         self.options = options
         # Everything that can be refused is refused before the seconds that a JVM takes.
-        feed = make_feed(options)
-        book = book_for(feed)
+        self.feed = make_feed(options)
+        book = book_for(self.feed)
         self.key = access.choose_key(options.psk)
-        start_jvm_server(
-            options.host, options.port, self.key, options.heap_mb, view_only=options.view_only
-        )
+        heap_mb = checked_heap(options.heap_mb, options.raw_rows)
+        start_jvm_server(options.host, options.port, self.key, heap_mb, view_only=options.view_only)
         # Deephaven can be imported only now that the JVM is up.
         from server.dashboard import make_dashboard
         from server.engine import Engine
@@ -61,19 +61,14 @@ class TradingServer:
         self._engine = Engine()
         self.tables = make_market_tables(self._engine, options.raw_rows)
         self.dashboard = make_dashboard(self.tables)
+        self.player = FeedPlayer(self.feed, book, self.tables.price_writer, self.tables.risk_writer)
         self._heartbeat = Heartbeat(
             self.tables.status_writer,
-            status=lambda: self.player.status,
+            status=self.player.health,
             publishers=(self.tables.price_writer.stats, self.tables.risk_writer.stats),
             each_beat=self._guard_variables,
         )
-        self.player = FeedPlayer(
-            feed,
-            book,
-            self.tables.price_writer,
-            self.tables.risk_writer,
-            on_status=self._heartbeat.changed,
-        )
+        self.player.on_status = self._heartbeat.changed
         if options.view_only:
             view_only.publish(self.published)
         self.key_file = access.keep_key(options.port, self.key)
@@ -109,8 +104,9 @@ class TradingServer:
         """Return what a person at the terminal needs to know."""
         options = self.options
         feed = self.player.status.source
-        if options.replay:
-            feed += f" of {', '.join(p.name for p in options.replay)} at {options.speed:g}×"
+        if isinstance(self.feed, Replay):
+            took = timedelta(seconds=round(self.feed.duration_s))
+            feed += f" of {len(self.feed):,} ticks at {options.speed:g}×, which takes {took}"
         lines = [
             f"Ready after {self.started_seconds:.1f} s; market: {feed}.",
             f"  Dashboard  {self.dashboard_url}",
@@ -144,7 +140,7 @@ class TradingServer:
             view_only.restore(vars(sys.modules["__main__"]), self.published)
 
 
-def leave(status: int) -> None:
+def leave(status: int) -> NoReturn:
     """End the process at once, also where `python -i` would go on to a prompt."""
     sys.stdout.flush()
     sys.stderr.flush()

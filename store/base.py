@@ -38,6 +38,9 @@ class Storable:
     _store_valid_to: datetime | None = None
     _store_state: str | None = None
     _store_event_type: str | None = None
+    # The entity's newest version when the object was read or written: what a write builds on.
+    # It is above `_store_version` where a newer version holds for another period only.
+    _store_newest_version: int | None = None
 
     _state_machine: Any = None
     _workflow_engine: Any = None

@@ -145,7 +145,7 @@ def build_schema(cls: type, registry: ColumnRegistry) -> ClassSchema:
     for declared in annotated_fields(cls):
         try:
             fields.append(_govern(cls, declared, registry))
-        except RegistryError as error:  # noqa: PERF203 - all of them are told
+        except RegistryError as error:
             problems.append(str(error))
     if problems:
         told = f" {problems[0]}" if len(problems) == 1 else "\n  ".join(["", *problems])

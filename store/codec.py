@@ -135,7 +135,7 @@ class Codec:
                 else:
                     value = data[name]
                     values[name] = None if value is None else read(value, zones.get(name))
-            except _UNFIT as error:  # noqa: PERF203 - it names the field
+            except _UNFIT as error:
                 where = f"{self._class.__name__}.{name} in JSON"
                 raise SerializationError(f"{where}: {self._seen(name, data)}{error}") from None
         return values
@@ -178,7 +178,7 @@ class Codec:
                     write(value)
                     if name in zones:
                         zones[name](value)
-            except _UNFIT as error:  # noqa: PERF203 - it names the field
+            except _UNFIT as error:
                 what = "a value" if name in self._secret else shown(value)
                 return SerializationError(
                     f"{self._class.__name__}.{name}: {what} has no exact JSON form: {error}"

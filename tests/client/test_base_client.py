@@ -55,7 +55,7 @@ def test_without_a_key_the_error_says_where_one_is_looked_for(
     trading_server: TradingServer, monkeypatch: pytest.MonkeyPatch, tmp_path: object
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    with pytest.raises(AccessDenied, match=r"no key for the server.*DEEPHAVEN_PSK"):
+    with pytest.raises(AccessDenied, match=r"no key for the server.*there is no .*DEEPHAVEN_PSK"):
         DeephavenClient(port=trading_server.options.port)
 
 
@@ -202,6 +202,49 @@ def test_a_script_that_closes_nothing_ends_all_the_same(
     status = process.wait(30)
     assert "rows 8" in process.output
     assert status == {"": 0, "raise SystemExit(3)": 3, "1 / 0": 1}[ending]
+
+
+def test_a_table_whose_client_is_gone_does_not_hold_up_the_exit(
+    trading_server: TradingServer,
+) -> None:
+    script = (
+        "from client.base_client import DeephavenClient\n"
+        "def prices():\n"
+        "    client = DeephavenClient(port=%d)\n"
+        "    return client.open_table('prices_live')\n"
+        "table = prices()\nimport gc; gc.collect()\n"
+        "print('rows', table.to_arrow().num_rows)\n"
+    )
+    process = Process(sys.executable, "-c", script % trading_server.options.port)
+    assert process.wait(30) == 0
+    assert "rows 8" in process.output
+
+
+class FlakyTable:
+    """Stands for a table of a server that is coming up."""
+
+    def __init__(self) -> None:
+        self.attempts = 0
+
+    def __call__(self) -> object:
+        self.attempts += 1
+        raise RuntimeError("flight: connection reset while the server comes up")
+
+
+def test_following_again_survives_any_error_and_ends_when_stopped() -> None:
+    flaky = FlakyTable()
+    table = LiveTable(flaky, None, on_lost=lambda: None)  # type: ignore[arg-type]
+    with pytest.raises(ServerError, match="connection reset"):
+        table.start()
+    returning = threading.Thread(target=table._come_back)
+    returning.start()
+    wait_until(lambda: flaky.attempts >= 3, 10, "another attempt")
+    assert "connection reset" in table.last_error
+    table.stop()
+    returning.join(5)
+    assert not returning.is_alive()
+    with pytest.raises(ClientError, match="no longer followed"):
+        table.wait_for(bool, 5)
 
 
 def test_errors_survive_pickling() -> None:

@@ -75,7 +75,7 @@ def test_the_quants_views_are_published(port: int, observer: DeephavenClient) ->
 def test_the_risk_managers_views_are_published(port: int, observer: DeephavenClient) -> None:
     # A loss limit of a cent and an exposure limit that some positions exceed and others do not.
     shown = once("risk_client.py", port, "--exposure-limit", "300000", "--loss-limit", "0.01")
-    assert "ALERT" not in shown  # the log of changes belongs to the live screen
+    assert "ALERT" in shown
     large = observer.open_table("risk_large_exposures").to_arrow().to_pylist()
     assert all(abs(row["MarketValue"]) > 150_000 for row in large)
     sides = {r["Side"]: r for r in observer.open_table("risk_long_short").to_arrow().to_pylist()}
@@ -135,10 +135,10 @@ def test_clients_run_from_inside_their_folder(port: int) -> None:
 
 
 def screen_of(name: str, port: int, *options: str) -> tuple[int, int]:
-    """Start a client on a terminal of its own; return its process id and the terminal."""
+    """Start a client on a terminal of 80 × 24; return its process id and the terminal."""
     child, terminal = pty.fork()
     if child == 0:
-        os.environ.update(TERM="xterm-256color", COLUMNS="120", LINES="60")
+        os.environ.update(TERM="xterm-256color", COLUMNS="80", LINES="24")
         script = str(ROOT / "client" / name)
         os.execv(sys.executable, [sys.executable, script, "--port", str(port), *options])
     return child, terminal
@@ -182,6 +182,18 @@ def test_a_client_shows_ticks_in_a_terminal_and_leaves_on_ctrl_c(port: int, name
         wait_until(ended, 10, "the end of the client")
         assert status == 0
         assert "Traceback" not in shown
+    finally:
+        os.close(terminal)
+
+
+def test_alerts_are_seen_on_a_small_terminal(port: int) -> None:
+    child, terminal = screen_of("risk_client.py", port, "--exposure-limit", "1000")
+    try:
+        shown = read_until(terminal, re.compile(r"ALERT NFLX: exposure over limit"), 30)
+        assert "Positions over a limit" in shown
+        os.kill(child, signal.SIGHUP)
+        _, raw = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(raw) == 0
     finally:
         os.close(terminal)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import stat
 from pathlib import Path
 
@@ -39,13 +40,17 @@ def test_the_key_is_random_long_and_readable_by_its_owner_alone(own_state: Path)
 def test_a_clients_key_is_the_newest_of_that_port_or_of_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert client.access.find_key(1234) is None
+    assert client.access.find_key("localhost", 1234) is None
     server.access.keep_key(1234, "first-key")
     server.access.keep_key(1234, "second-key")
     server.access.keep_key(4321, "other-key")
-    assert client.access.find_key(1234) == "second-key"
+    for host in ("localhost", "127.0.0.1", socket.gethostname()):
+        found = client.access.find_key(host, 1234)
+        assert found == ("second-key", str(server.access.key_file(1234)))
+    # The key of a server of ours is not for others.
+    assert client.access.find_key("example.org", 1234) is None
     monkeypatch.setenv("DEEPHAVEN_PSK", "named-key")
-    assert client.access.find_key(1234) == "named-key"
+    assert client.access.find_key("example.org", 1234) == ("named-key", "$DEEPHAVEN_PSK")
     assert server.access.choose_key(None) == "named-key"
     assert server.access.choose_key("given-key") == "given-key"
 

@@ -13,7 +13,14 @@ import pytest
 
 from client.base_client import DeephavenClient
 from client.errors import AccessDenied, ViewOnly
-from tests.processes import ROOT, Process, free_port, server_process, wait_until
+from tests.processes import (
+    ROOT,
+    Process,
+    client_script,
+    free_port,
+    server_process,
+    wait_until,
+)
 from tests.server.test_jdk import make_home
 from tests.server.test_replay import REAL_PRICES
 
@@ -135,6 +142,9 @@ def test_real_prices_are_replayed_and_their_end_makes_the_market_stale(tmp_path:
         client.follow("prices_live").wait_for(lambda rows: rows and rows[0]["Stale"], 30)
         [status] = client.follow("feed_status").wait_for(bool, 10)
         assert (status["State"], status["Source"]) == ("ENDED", "replay")
+        quant = client_script("quant_client.py", "--port", str(port), "--once")
+        assert quant.wait(60) == 0
+        assert "Market data is STALE: the replay is ENDED" in quant.output
 
 
 def refusal(*options: str, env: dict[str, str] | None = None, prompt: bool = False) -> str:
@@ -172,6 +182,28 @@ def test_a_heap_that_cannot_be_is_one_line(heap: str, message: str) -> None:
     assert message in refusal("--port", str(free_port()), "--heap-mb", heap)
 
 
+def test_raw_tables_that_the_heap_cannot_hold_are_one_line() -> None:
+    line = refusal("--port", str(free_port()), "--heap-mb", "512", "--raw-rows", "100000000")
+    assert "more than half of the heap of 512 MB; give --raw-rows 1,864,135 or less" in line
+
+
+def test_an_address_that_is_not_this_machines_is_one_line() -> None:
+    assert "with --host" in refusal("--host", "192.0.2.1", "--port", str(free_port()))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_during_the_start_ends_it_quietly(number: int) -> None:
+    process = Process(sys.executable, "server/app.py", "--port", str(free_port()))
+    # Its libraries are being loaded once the log of the coming server is there, or before.
+    wait_until(lambda: _maps(process, "libjvm"), 30, "the JVM")
+    assert process.end(number, 30) == 0
+    assert process.output == ""
+
+
+def _maps(process: Process, library: str) -> bool:
+    return library in Path(f"/proc/{process.child.pid}/maps").read_text()
+
+
 def test_a_bad_recording_is_one_line_with_its_place(tmp_path: Path) -> None:
     bad = tmp_path / "bad.csv"
     bad.write_text("date,symbol,close\n2026-02-20,IBM,255\n2026-02-19,IBM,254\n")
@@ -184,6 +216,7 @@ def test_a_bad_recording_is_one_line_with_its_place(tmp_path: Path) -> None:
     [
         ["--port", "0"],
         ["--rate", "0"],
+        ["--seed", "-5"],
         ["--volatility", "-1"],
         ["--speed", "0"],
         ["--heap-mb", "many"],

@@ -31,7 +31,13 @@ def test_the_dashboard_shows_numbers_that_change(
     trading_server: TradingServer, page: Page, screenshots: Path
 ) -> None:
     page.goto(trading_server.dashboard_url)
-    for title in ("Portfolio", "Prices", "Price chart", "Risk by position", "Exposure"):
+    for title in (
+        "Portfolio",
+        "Prices",
+        "Price chart",
+        "Risk by position (Greeks of 3-month 5% calls)",
+        "Exposure",
+    ):
         page.get_by_text(title, exact=True).first.wait_for()
     profit = page.get_by_text(re.compile(r"^-?\$[\d,]+$"))
     profit.first.wait_for()

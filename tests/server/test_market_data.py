@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -145,6 +147,42 @@ def test_a_batch_that_fails_is_told_and_the_next_goes_on(
     assert len(prices.rows) == 2 * len(SYMBOLS)
     assert player.status.errors == 1
     assert player.status.last_error == "OSError: disk on fire"
+
+
+def test_even_a_feed_that_wants_to_end_the_process_is_told() -> None:
+    player, _ = play(Scripted(1, then=SystemExit(3)), Rows(), Rows())  # type: ignore[arg-type]
+    assert (player.health().state, player.status.last_error) == ("FAILED", "SystemExit: 3")
+
+
+def test_a_feed_that_does_not_answer_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = threading.Event()
+
+    class Blocked(Scripted):
+        def batches(self) -> Iterator[TickBatch]:
+            yield from super().batches()
+            answer.wait(30)
+
+    feed = Blocked(1)
+    monkeypatch.setattr("server.market_data.SILENT_SECONDS", 0.05)
+    player = FeedPlayer(feed, book_for(feed), Rows(), Rows()).start()
+    wait_until(lambda: player.health().state == "SILENT", 10, "silence")
+    answer.set()
+    player.thread.join(10)
+    assert player.health().state == "ENDED"
+
+
+def test_a_tick_is_published_when_its_timestamp_says() -> None:
+    ages: list[float] = []
+
+    class Clock(Rows):
+        def write_row(self, *values: Any) -> None:
+            ages.append(time.time_ns() - values[-1])
+
+    thread, stop = start_market_data(Clock(), Rows(), tick_interval=0.25)
+    wait_until(lambda: len(ages) >= 4 * len(SYMBOLS), 10, "four ticks")
+    stop.set()
+    thread.join(5)
+    assert sorted(ages)[len(ages) // 2] < 0.1e9
 
 
 def test_a_listener_that_fails_does_not_stop_the_market(caplog: pytest.LogCaptureFixture) -> None:

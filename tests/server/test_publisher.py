@@ -134,6 +134,23 @@ def test_a_refused_batch_is_counted_and_the_next_goes_on(loop: PublishLoop) -> N
     assert stats.last_error == "RuntimeError: the engine refused"
 
 
+def test_one_producers_bad_batch_does_not_take_the_others_with_it(loop: PublishLoop) -> None:
+    table = Table()
+
+    def refuse_bad(columns: Columns) -> None:
+        if "bad" in columns[0]:
+            raise RuntimeError("the engine refused")
+        table(columns)
+
+    publisher = loop.publisher(SCHEMA, refuse_bad)
+    with loop.changed:  # hold the flusher, so that all wait together
+        for name in ("good", "bad", "fine"):
+            publisher.write_columns([name], [1.0], [1])
+    assert loop.flush()
+    assert [row[0] for row in table.rows] == ["good", "fine"]
+    assert (publisher.stats.rows, publisher.stats.lost_rows) == (2, 1)
+
+
 def test_a_refresh_that_fails_does_not_stop_publishing() -> None:
     def refresh() -> None:
         raise RuntimeError("no graph")
@@ -172,6 +189,9 @@ BAD_ROWS: list[tuple[Row, str]] = [
     (("a", "1.0", 1), "column Value holds double values, not '1.0'"),
     (("a", 1.0, 1.5), "column Count holds long values, not 1.5"),
     (("a", 1.0, True), "column Count holds long values, not True"),
+    (("a", 1.0, 2**63), "column Count holds long values, not 9223372036854775808"),
+    (("a", 10**400, 1), "column Value holds double values"),
+    (("\ud800", 1.0, 1), "column Name holds string values"),
 ]
 
 
@@ -196,6 +216,7 @@ def test_a_row_that_does_not_fit_is_refused_at_the_call(
         ((np.array(["a", 1], dtype=object), [1.0, 1.0], [1, 1]), "one of them is not a string"),
         ((["a"], ["x"], [1]), "column Value holds double values"),
         ((["a"], [1.0], [1.0]), "column Count holds long values, not an array of float64"),
+        ((["a"], [1.0], np.array([2**63], dtype=np.uint64)), "column Count holds long values"),
         ((["a"], [[1.0]], [1]), "column Value must be one-dimensional"),
     ],
 )

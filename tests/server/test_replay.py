@@ -142,10 +142,14 @@ GOOD = "timestamp,symbol,price\n2026-02-20T10:00:00Z,IBM,255.1\n"
         ("symbol,price\nIBM,1\n", None, "no column 'timestamp'"),
         ("timestamp,symbol,price\n", None, "no rows under the header"),
         ("", None, "cannot be read"),
+        ("symbol,close,date\nIBM,junk,255,2026-02-20\n", None, "more fields than the header"),
+        ("date,time,close\n2026-02-20,10:00,1\n", None, "both 'date' and 'time' could be the"),
+        ("date,Close,close\n2026-02-20,1,2\n", None, "both 'Close' and 'close' could be the"),
+        (GOOD + "9999-12-31,IBM,3\n", 3, "timestamp 9999-12-31 is before 1678 or after 2261"),
         (GOOD + "2026-02-20T10:00:01Z,IBM,-3\n", 3, "price -3 is not above 0"),
         (GOOD + "2026-02-20T10:00:01Z,IBM,0\n", 3, "price 0 is not above 0"),
         (GOOD + "2026-02-20T10:00:01Z,IBM,abc\n", 3, "price abc is not a number"),
-        (GOOD + "2026-02-20T10:00:01Z,IBM,nan\n", 3, "price (empty) is not a number"),
+        (GOOD + "2026-02-20T10:00:01Z,IBM,nan\n", 3, "price nan is not a number"),
         (GOOD + "2026-02-20T10:00:01Z,IBM,inf\n", 3, "price inf is not a number"),
         (GOOD + "2026-02-20T10:00:01Z,IBM,\n", 3, "price (empty) is not a number"),
         (GOOD + "\n" + GOOD.splitlines()[1] + "\n", 3, "(empty) is not a date or time"),
@@ -175,6 +179,27 @@ def test_a_bad_file_is_refused_with_line_and_reason(
     assert caught.value.line == line
     assert reason in caught.value.reason
     assert str(caught.value).startswith(f"{path}:")
+
+
+def test_a_company_may_be_called_na_and_a_class_of_shares_have_a_dot(tmp_path: Path) -> None:
+    (tmp_path / "na.csv").write_text("date,symbol,close\n2026-02-20,NA,255\n")
+    assert Replay([tmp_path / "na.csv"]).symbols == ("NA",)
+    (tmp_path / "BRK.B.csv").write_text("date,close\n2026-02-20,700000\n")
+    assert Replay([tmp_path / "BRK.B.csv"]).symbols == ("BRK.B",)
+
+
+def test_dates_may_be_the_index_of_a_parquet_file(tmp_path: Path) -> None:
+    days = pd.date_range("2026-02-20", periods=2, name="Date")
+    pd.DataFrame({"Close": [1.0, 2.0]}, index=days).to_parquet(tmp_path / "IBM.parquet")
+    feed = Replay([tmp_path / "IBM.parquet"], speed=86_400)
+    assert [r["price"] for r in rows(feed)] == [1.0, 2.0]
+    assert feed.duration_s == 1.0
+
+
+def test_a_truncated_archive_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "half.csv.gz").write_bytes(REAL_PRICES.read_bytes()[:5_000])
+    with pytest.raises(FeedFileError, match="cannot be read"):
+        Replay([tmp_path / "half.csv.gz"])
 
 
 def test_a_missing_file_and_one_that_is_no_parquet_are_refused(tmp_path: Path) -> None:
