@@ -97,7 +97,7 @@ def _double(value: Any) -> float:
 
 def _finite(value: Any) -> float:
     number = _double(value)
-    if math.isinf(number) and not (isinstance(value, (float, np.floating))):
+    if math.isinf(number):
         raise ValueError(f"{value!r:.40} is beyond the largest double")
     return number
 
