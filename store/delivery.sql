@@ -108,6 +108,15 @@ BEGIN
     RETURN true;
 END $$;
 
+-- Let go of a subscription, so that another session need not wait for this one's end.
+CREATE FUNCTION object_store.release_checkpoint(p_id text, p_lease bigint) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    UPDATE object_store.checkpoint SET holder_pid = 0
+    WHERE username = session_user AND subscriber_id = p_id AND lease = p_lease;
+    RETURN FOUND;
+END $$;
+
 -- Forget a subscription with what it parked; the next start under its id begins anew.
 CREATE FUNCTION object_store.forget_checkpoint(p_id text) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -147,5 +156,6 @@ END $$;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA object_store FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
     object_store.epoch, object_store.take_checkpoint, object_store.claim_checkpoint,
-    object_store.move_checkpoint, object_store.forget_checkpoint, object_store.unpark
+    object_store.move_checkpoint, object_store.release_checkpoint,
+    object_store.forget_checkpoint, object_store.unpark
 TO object_store_user;

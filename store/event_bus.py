@@ -86,9 +86,7 @@ class EventBus:
         """Tell everybody who wants to hear of an event; it never raises."""
         self.deliver(event)
 
-    def deliver(
-        self, event: ChangeEvent, to: Sequence[Callback] | None = None
-    ) -> list[Failure]:
+    def deliver(self, event: ChangeEvent, to: Sequence[Callback] | None = None) -> list[Failure]:
         """As `emit`, or to those callbacks alone, and say which of them raised."""
         failures = []
         callbacks = self.callbacks(event) if to is None else to

@@ -29,9 +29,11 @@ LAG_EVENTS_MAX = 100_000
 # Everything below this number has ended: what it wrote is there, or never will be.
 _FENCE = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text"
 _EPOCH = "SELECT object_store.epoch()"
+# Not named xid, which ORDER BY would take for the text.
 _COLUMNS = """
     entity_id, version, event_type, type_name, updated_by, state, tx_time, owner, valid_from,
-    CASE WHEN isfinite(valid_to) THEN valid_to END, event_meta, data::text, xid::text, seq
+    CASE WHEN isfinite(valid_to) THEN valid_to END, event_meta, data::text,
+    xid::text AS xid_text, seq
 """
 _TYPES = """
     AND (type_name = ANY(%s::text[]) OR split_part(type_name, '.', -1) = ANY(%s::text[]))
@@ -42,7 +44,7 @@ WHERE (xid, seq) > (%s::xid8, %s) AND xid < %s::xid8 {types}
 ORDER BY xid, seq LIMIT %s
 """
 _FIRST_SINCE = """
-SELECT xid::text, seq FROM object_store.event
+SELECT xid::text AS xid_text, seq FROM object_store.event
 WHERE tx_time >= %s AND xid < %s::xid8 ORDER BY xid, seq LIMIT 1
 """
 # What is committed and not yet read; beyond the fence it cannot be read yet.
@@ -157,13 +159,13 @@ class EventLog:
 
     def lag(self, after: Position) -> Lag:
         """What was committed after a position: how many events, and how old is the oldest."""
-        self._check(after)
+        self.check(after)
         values = (str(after.xid), after.seq, *self._types.values, LAG_EVENTS_MAX)
         events, seconds, fenced = self._rows(self._lag, values)[0]
         return Lag(events, max(seconds or 0.0, 0.0), fenced)
 
     def _read(self, after: Position, limit: int, fence: int) -> Page:
-        self._check(after)
+        self.check(after)
         if after.xid >= fence:
             return Page([], after, True)
         stop = min(fence, after.xid + SPAN_XIDS)
@@ -175,7 +177,8 @@ class EventLog:
             return Page(events, Position(epoch, int(rows[-1][12]), rows[-1][13]), False)
         return Page(events, Position(epoch, stop, 0), stop == fence)
 
-    def _check(self, position: Position) -> None:
+    def check(self, position: Position) -> None:
+        """PositionError for a position of another cluster."""
         if position.epoch not in ("", self.epoch):
             raise PositionError(
                 f"position {position} belongs to another cluster, this one's epoch is "
