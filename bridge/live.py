@@ -8,59 +8,64 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from bridge.columns import Columns
 from bridge.engine import Stream, newest_by
-from bridge.snapshot import Segment
 from store.events import ChangeEvent
 
-_GONE = "Gone"
+# The mark of a row whose entity is gone. It can be no field of a class: fields are Python names.
+_GONE = "Gone_"
+
 
 class LiveTable:
     """A ticking table with one row for each entity that has a present state."""
 
-    def __init__(self, name: str, schema: dict[str, str], max_pending_rows: int) -> None:
-        if _GONE in schema:
-            # The table's own mark must not meet a field of that name.
-            raise ValueError(_GONE)
+    def __init__(self, name: str, schema: Mapping[str, str], max_pending_rows: int) -> None:
         self._names = list(schema)
         self._stream = Stream(f"{name} live", {**schema, _GONE: "bool"}, max_pending_rows)
-        self.table = newest_by(self._stream.table, ["EntityId"]).where("!Gone").drop_columns(_GONE)
+        newest = newest_by(self._stream.table, ["EntityId"])
+        self.table = newest.where(f"!{_GONE}").view(self._names)
 
-    def show(self, columns: Columns, shown: Sequence[int | None], ids: Sequence[str]) -> None:
-        """Show rows: for each id the row of `columns` with that number, or none any more."""
+    def show(self, columns: Columns, places: Sequence[int | None], ids: Sequence[str]) -> None:
+        """Show for each id the row of `columns` at its place; where that is None, no row."""
         batch = [
-            [None if number is None else column[number] for number in shown]
-            for column in (columns[name] for name in self._names)
+            ids
+            if name == "EntityId"
+            else [None if place is None else columns[name][place] for place in places]
+            for name in self._names
         ]
-        batch[self._names.index("EntityId")] = list(ids)
-        self._stream.add([*batch, [number is None for number in shown]])
+        self._stream.add([*batch, [place is None for place in places]])
+
+    def remove(self, ids: Sequence[str]) -> None:
+        """Show none of these entities."""
+        self.show({}, [None] * len(ids), ids)
 
     def await_shown(self, timeout: float) -> bool:
         """Wait for the engine; False if time ran out."""
         return self._stream.await_taken(timeout)
 
-class Timeline:
-    """What the bridge must know to keep present states right; nothing of most entities.
 
-    `changes` says when the present state of an entity changes by itself. `read_up_to` holds the
-    version up to which an entity was read from the store, ahead of the log.
+class Timeline:
+    """What must be known of entities to keep their present states right; nothing of most.
+
+    `unknown` are those of which the store must be asked.
     """
 
     def __init__(self) -> None:
+        self.unknown: set[str] = set()
+        # When the present state of an entity changes by itself, in seconds since the epoch.
         self._changes: dict[str, float] = {}
         self._queue: list[tuple[float, str]] = []
+        # The version up to which an entity was read from the store, ahead of the log.
         self._read_up_to: dict[str, int] = {}
         self._revoked: set[str] = set()
         self._clock_ahead = 0.0
-        self.unknown: set[str] = set()
 
-    def is_present(self, event: ChangeEvent) -> bool:
-        """Is an event its entity's present state, known without asking the store?
+    def holds(self, event: ChangeEvent) -> bool:
+        """Does an event hold from now on and for ever, so that nothing else need be known?
 
-        If it is not, but changes what holds now or later, the entity is `unknown` from now on.
+        If not, and it changes what holds now or later, its entity is `unknown` from now on.
         """
         entity_id = event.entity_id
         if entity_id in self._revoked:
@@ -73,47 +78,46 @@ class Timeline:
                 return False
         assert event.valid_from is not None
         if event.valid_to is None and event.valid_from <= event.tx_time:
-            self._changes.pop(entity_id, None)
-            self.unknown.discard(entity_id)
+            if self._changes:
+                self._changes.pop(entity_id, None)
+            if self.unknown:
+                self.unknown.discard(entity_id)
             return True
         if event.valid_to is None or event.valid_to > event.tx_time:
             self.unknown.add(entity_id)
         return False
 
     def set_clock(self, database_seconds: float) -> None:
-        """Take the database's time: the present is what it takes for the present."""
+        """Take over the database's time, by which it says what is present."""
         self._clock_ahead = database_seconds - time.time()
 
-    def learn(self, segment: Segment) -> None:
-        """Take in a stretch of an entity's timeline, as it was read from the store."""
-        if segment.changes_at is not None:
-            known = self._changes.get(segment.event.entity_id)
-            if known is None or segment.changes_at < known:
-                self._changes[segment.event.entity_id] = segment.changes_at
-                heapq.heappush(self._queue, (segment.changes_at, segment.event.entity_id))
+    def changes(self, entity_id: str, at: float) -> None:
+        """The present state of an entity changes by itself at a time."""
+        known = self._changes.get(entity_id)
+        if known is None or at < known:
+            self._changes[entity_id] = at
+            heapq.heappush(self._queue, (at, entity_id))
 
-    def asking(self, entity_ids: Iterable[str]) -> None:
-        """Forget what is known of entities that are being read from the store."""
-        for entity_id in entity_ids:
+    def was_read(self, asked: Iterable[str], newest: Mapping[str, int]) -> None:
+        """Entities were read from the store: up to these versions, or they are not there."""
+        for entity_id in asked:
             self._changes.pop(entity_id, None)
+            self.unknown.discard(entity_id)
+            if entity_id in newest:
+                self._read_up_to[entity_id] = newest[entity_id]
 
-    def was_read(self, entity_id: str, newest: int) -> None:
-        """An entity was read from the store at its newest version."""
-        self._read_up_to[entity_id] = newest
-        self.unknown.discard(entity_id)
-
-    def revoke(self, entity_ids: Iterable[str]) -> None:
-        """Entities that may not be seen any more: events of theirs that are under way are none."""
+    def revoke(self, entity_ids: Collection[str]) -> None:
+        """Entities that must not be seen any more: their events on the way are passed over."""
         self._revoked.update(entity_ids)
-        self.unknown.difference_update(self._revoked)
+        self.unknown.difference_update(entity_ids)
 
-    def grant(self, entity_ids: Iterable[str]) -> None:
+    def grant(self, entity_ids: Collection[str]) -> None:
         """Entities that may be seen from now on: the store must say how they are."""
         self._revoked.difference_update(entity_ids)
         self.unknown.update(entity_ids)
 
     def pass_time(self) -> None:
-        """Entities whose present state has changed by itself are `unknown`."""
+        """Find the entities whose present state has changed by itself."""
         now = time.time() + self._clock_ahead
         while self._queue and self._queue[0][0] <= now:
             moment, entity_id = heapq.heappop(self._queue)
@@ -122,11 +126,8 @@ class Timeline:
                 if entity_id not in self._revoked:
                     self.unknown.add(entity_id)
 
-    @property
-    def next_change(self) -> float | None:
-        """Seconds until the next present state changes by itself."""
+    def seconds_to_change(self) -> float | None:
+        """How long until a present state changes by itself; None if none will."""
         if not self._queue:
             return None
         return max(0.0, self._queue[0][0] - time.time() - self._clock_ahead)
-
-__all__ = ["Any", "LiveTable", "Timeline"]

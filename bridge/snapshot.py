@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from typing import Any, NamedTuple
 
 import psycopg2
@@ -34,7 +33,8 @@ SELECT object_store.epoch(), pg_snapshot_xmin(pg_current_snapshot())::text,
     extract(epoch FROM clock_timestamp())::float8
 """
 _NEWEST = """
-SELECT entity_id::text, version FROM object_store.head WHERE entity_id = ANY(%s::uuid[])
+SELECT entity_id::text, version FROM object_store.head
+WHERE type_name = ANY(%s) AND entity_id = ANY(%s::uuid[])
 """
 
 
@@ -82,21 +82,29 @@ class Snapshot:
         return run(self._conn, statement, values)
 
 
-def read_entities(
-    conn: Any, type_names: Sequence[str], entity_ids: Sequence[str]
-) -> tuple[list[Segment], dict[str, int], datetime]:
-    """What holds now and later of some entities, and the newest version of each one seen.
+class Entities(NamedTuple):
+    """What the store says of some entities: what holds now and later, and their newest versions.
 
-    An entity that is not there, or must not be seen, has no newest version.
+    One that is not there, or must not be seen, has no newest version.
     """
+
+    segments: list[Segment]
+    newest: dict[str, int]
+    database_seconds: float
+
+
+def read_entities(conn: Any, type_names: Sequence[str], entity_ids: Sequence[str]) -> Entities:
+    """Look at some entities, all at one moment."""
     run(conn, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
     try:
-        newest = dict(run(conn, _NEWEST, (list(entity_ids),)))
-        rows = run(conn, _OF_ENTITIES, (list(type_names), list(entity_ids)))
+        asked = (list(type_names), list(entity_ids))
+        newest = dict(run(conn, _NEWEST, asked))
+        rows = run(conn, _OF_ENTITIES, asked)
+        [[seconds]] = run(conn, "SELECT extract(epoch FROM statement_timestamp())::float8")
     finally:
         if not conn.closed:
             run(conn, "ROLLBACK")
-    return [_segment(row) for row in rows], newest
+    return Entities([_segment(row) for row in rows], newest, seconds)
 
 
 def run(conn: Any, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
