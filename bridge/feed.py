@@ -105,7 +105,7 @@ class Feed:
         if not rows:
             return
         try:
-            lost = self.target.write(columns, rows)
+            lost = self.target.write(columns)
         except Exception as error:
             # Somebody else's writer, or a table that failed: the other classes go on.
             logger.exception("%d rows of %s could not be shown", rows, self.cls.__name__)
@@ -134,5 +134,3 @@ def _test_of(cls: type[Storable], passing: Expr) -> Any:
     except ExpressionError as error:
         raise RegistrationError(f"the filter of {cls.__name__}: {error}") from error
     return lambda row: typed.eval(row) is True
-
-

@@ -16,6 +16,7 @@ from bridge.live import Timeline
 from bridge.session import Session, own_number
 from bridge.snapshot import Segment, Snapshot, read_entities
 from bridge.status import State
+from store.base import Storable
 from store.checkpoints import LeaseLost, Taken
 from store.errors import AccessError, StoreError, Unavailable
 from store.events import ChangeEvent
@@ -46,7 +47,7 @@ class Follower:
     def __init__(
         self,
         login: Login,
-        feeds: Mapping[type, Feed],
+        feeds: Mapping[type[Storable], Feed],
         subscriber_id: str | None,
         may_share: bool,
     ) -> None:
@@ -248,9 +249,7 @@ class Follower:
             for event in its_events:
                 known = self._seam is not None and self._is_known(event)
                 raw.append(not (known and self._raw_after_seam))
-                holding.append(
-                    feed.live is not None and not known and self._timeline.holds(event)
-                )
+                holding.append(feed.live is not None and not known and self._timeline.holds(event))
             feed.take(its_events, raw, holding)
         self._refresh()
 

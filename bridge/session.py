@@ -52,9 +52,7 @@ class Session:
         end = time.monotonic() + CLAIM_SECONDS
         while self._checkpoint is None:
             try:
-                self._checkpoint = Checkpoint.claim(
-                    self.conn, subscriber_id, self.log.epoch, start
-                )
+                self._checkpoint = Checkpoint.claim(self.conn, subscriber_id, self.log.epoch, start)
             except Taken:
                 if time.monotonic() > end:
                     raise

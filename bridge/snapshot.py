@@ -118,7 +118,5 @@ def run(conn: Any, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any
 
 
 def _segment(row: tuple[Any, ...]) -> Segment:
-    event = ChangeEvent(
-        *row[:7], owner=row[7], valid_from=row[8], valid_to=row[9], data=row[10]
-    )
+    event = ChangeEvent(*row[:7], owner=row[7], valid_from=row[8], valid_to=row[9], data=row[10])
     return Segment(event, row[11], row[12])

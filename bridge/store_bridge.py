@@ -57,7 +57,7 @@ class StoreBridge:
         self._login = Login(user, password, host, port, dbname)
         self._subscriber_id = subscriber_id
         self._max_pending_rows = max_pending_rows
-        self._feeds: dict[type, Feed] = {}
+        self._feeds: dict[type[Storable], Feed] = {}
         self._follower: Follower | None = None
         self._lock = threading.Lock()
         self._is_stopped = False
@@ -66,7 +66,7 @@ class StoreBridge:
         self,
         cls: type[Storable],
         *,
-        filter: Expr | None = None,  # noqa: A002 - the word that users say
+        filter: Expr | None = None,
         columns: Iterable[str] | None = None,
         writer: Any = None,
         rows: int | None = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from bridge.columns import Columns
@@ -39,7 +39,7 @@ class Target(Protocol):
 
     table: Any
 
-    def write(self, columns: Columns, rows: int) -> int:
+    def write(self, columns: Columns) -> int:
         """Take a batch; how many rows were lost."""
 
     def await_shown(self, timeout: float) -> bool:
@@ -56,7 +56,7 @@ class OwnTable:
         self._stream = Stream(name, schema, max_pending_rows)
         self.table = keep_rows(self._stream.table, rows)
 
-    def write(self, columns: Columns, rows: int) -> int:
+    def write(self, columns: Columns) -> int:
         """Add the batch."""
         self._stream.add([columns[name] for name in self._names])
         return 0
@@ -75,9 +75,9 @@ class SharedWriter:
         _check_columns(owner, schema, writer.columns)
         self.table = writer.table
 
-    def write(self, columns: Columns, rows: int) -> int:
+    def write(self, columns: Columns) -> int:
         """Queue the batch."""
-        nulls = [None] * rows
+        nulls = [None] * len(columns["EntityId"])
         parts = [columns.get(name, nulls) for name in self._names]
         self._writer.write_travelling(list(zip(*parts, strict=True)))
         return 0
@@ -108,10 +108,10 @@ class RowTarget:
             (name, convert(KINDS[schema[name]]) if name in schema else None) for name in columns
         ]
 
-    def write(self, columns: Columns, rows: int) -> int:
+    def write(self, columns: Columns) -> int:
         """Write row by row; one that the writer refuses is logged and lost."""
         lost = 0
-        for number in range(rows):
+        for number in range(len(columns["EntityId"])):
             try:
                 self._write_row(
                     *[
@@ -126,7 +126,7 @@ class RowTarget:
                 logger.exception("a row of %s is refused by its writer", self._owner)
         return lost
 
-    def await_shown(self, timeout: float) -> bool:
+    def await_shown(self, timeout: float) -> bool:  # noqa: ARG002
         """Nothing to wait for: `write_row` has returned."""
         return True
 
@@ -159,15 +159,12 @@ class PublisherTarget:
                 f"make that with infer_dh_schema({owner})"
             )
 
-    def write(self, columns: Columns, rows: int) -> int:
+    def write(self, columns: Columns) -> int:
         """Publish the batch as one table."""
         from deephaven import new_table
 
         carried = new_table(
-            [
-                input_column(name, KINDS[kind], columns[name])
-                for name, kind in self._schema.items()
-            ]
+            [input_column(name, KINDS[kind], columns[name]) for name, kind in self._schema.items()]
         )
         times = [
             f"{name}={formula.format(name)}"
@@ -176,7 +173,7 @@ class PublisherTarget:
         ]
         with self._context:
             self._publisher.add(carried.update(times) if times else carried)
-        self._pending_rows += rows
+        self._pending_rows += len(columns["EntityId"])
         if self._pending_rows >= self._max_pending_rows:
             # Its engine side has no bound of its own: let it catch up.
             self.await_shown(CYCLE_SECONDS)

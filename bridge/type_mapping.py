@@ -38,7 +38,7 @@ def extract_row(obj: Storable, column_names: Iterable[str]) -> tuple[Any, ...]:
 
 
 @lru_cache(maxsize=4096)
-def _getter(cls: type[Storable], name: str) -> Callable[[Storable], Any]:
+def _getter(cls: Any, name: str) -> Callable[[Storable], Any]:
     fields = governed(cls).fields
     if name in OWN_COLUMNS:
         kind_name, attribute = OWN_COLUMNS[name]

@@ -127,7 +127,7 @@ class TableWriter:
         return True
 
     def close(self, timeout: float = 5.0) -> None:
-        """Write what is pending, then stop; the table stays as it is. A second call does nothing."""
+        """Write what is pending, then stop; the table stays as it is."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
