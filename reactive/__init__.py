@@ -6,14 +6,27 @@ pnl = (Field("current_price") - Field("avg_cost")) * Field("quantity")
 pnl.eval({"current_price": 230.0, "avg_cost": 220.0, "quantity": 100})   # 1000.0
 """
 
+from reactive.aggregate import Aggregate, weighted_mean
 from reactive.errors import (
+    AggregateError,
+    ComputeError,
+    CycleError,
+    DuplicateNameError,
     ExpressionError,
     ExpressionFormatError,
     ExpressionRangeError,
     ExpressionTypeError,
     ExpressionValueError,
     FieldTypeError,
+    GraphError,
+    MembershipError,
+    NotAnExpressionError,
+    PersistError,
     ReactiveError,
+    SideEffectError,
+    SlowReaderError,
+    TrackingError,
+    UnknownNameError,
 )
 from reactive.expr import (
     Between,
@@ -34,10 +47,14 @@ from reactive.expr import (
     Substring,
     UnaryOp,
 )
+from reactive.graph import ReactiveGraph
+from reactive.objects import computed, effect
 from reactive.python_target import compile_positional, compile_python, python_source
 from reactive.types import Column, ColumnTypes, FieldTypes, Type
 
 __all__ = [
+    "Aggregate",
+    "AggregateError",
     "Between",
     "BinOp",
     "Case",
@@ -45,8 +62,11 @@ __all__ = [
     "Coalesce",
     "Column",
     "ColumnTypes",
+    "ComputeError",
     "Const",
+    "CycleError",
     "DatePart",
+    "DuplicateNameError",
     "Expr",
     "ExpressionError",
     "ExpressionFormatError",
@@ -57,16 +77,28 @@ __all__ = [
     "FieldTypeError",
     "FieldTypes",
     "Func",
+    "GraphError",
     "If",
     "In",
     "IsNull",
+    "MembershipError",
+    "NotAnExpressionError",
     "NullIf",
+    "PersistError",
     "ReactiveError",
+    "ReactiveGraph",
+    "SideEffectError",
+    "SlowReaderError",
     "StrOp",
     "Substring",
+    "TrackingError",
     "Type",
     "UnaryOp",
+    "UnknownNameError",
     "compile_positional",
     "compile_python",
+    "computed",
+    "effect",
     "python_source",
+    "weighted_mean",
 ]
