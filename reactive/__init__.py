@@ -46,6 +46,7 @@ from reactive.expr import (
     StrOp,
     Substring,
     UnaryOp,
+    from_json,
 )
 from reactive.graph import ReactiveGraph
 from reactive.objects import computed, effect
@@ -99,6 +100,7 @@ __all__ = [
     "compile_python",
     "computed",
     "effect",
+    "from_json",
     "python_source",
     "weighted_mean",
 ]

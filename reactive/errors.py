@@ -1,4 +1,4 @@
-"""What can go wrong in `reactive`: one root, and a class for each thing a caller may want to catch."""
+"""What can go wrong in `reactive`: one root, and a class for each thing to catch."""
 
 from __future__ import annotations
 
@@ -25,7 +25,12 @@ class ExpressionError(ReactiveError):
 
 
 class ExpressionValueError(ExpressionError, ValueError):
-    """An argument that no expression can be made of: an unknown function, NaN, a name that is no column."""
+    """What no expression can be made of: an unknown function, NaN, a name that is no column."""
+
+    @classmethod
+    def unknown(cls, what: str, given: object, allowed: Iterable[str]) -> ExpressionValueError:
+        """Return the error for a name that is none of those allowed."""
+        return cls(f"unknown {what} {given!r:.60}; there are: {' '.join(allowed)}")
 
 
 class ExpressionTypeError(ExpressionError, TypeError):

@@ -8,9 +8,9 @@ from reactive.expr import BinOp, Cast, Const, DatePart, Expr, Field, Func, StrOp
 from reactive.types import Type
 
 # Python's own order, so that the formula reads as Python does.
-_BINDING = {"|": 1, "&": 2, "==": 3, "!=": 3, "<": 3, "<=": 3, ">": 3, ">=": 3}
-_BINDING |= {"+": 4, "-": 4, "*": 5, "/": 5, "%": 5, "**": 7}
-_UNARY_BINDING, _ATOM_BINDING = 6, 8
+_COMPARISON, _UNARY, _ATOM = 1, 6, 8
+_BINDING = dict.fromkeys(("==", "!=", "<", "<=", ">", ">="), _COMPARISON)
+_BINDING |= {"|": 2, "&": 3, "+": 4, "-": 4, "*": 5, "/": 5, "%": 5, "**": 7}
 
 
 def formula(expr: Expr) -> str:
@@ -22,20 +22,20 @@ def _write(node: Any) -> tuple[str, int]:
     """Return the text and how tightly it binds."""
     if isinstance(node, Const):
         negative = node.type in (Type.INT, Type.FLOAT) and repr(node.value).startswith("-")
-        return _plain(node), _UNARY_BINDING if negative else _ATOM_BINDING
+        return _plain(node), _UNARY if negative else _ATOM
     if isinstance(node, Field):
         declared = "" if node.type is Type.ANY else f", {node.type.value}"
         bare = node.name.isidentifier() and not declared
-        return node.name if bare else f"Field({node.name!r}{declared})", _ATOM_BINDING
+        return node.name if bare else f"Field({node.name!r}{declared})", _ATOM
     if isinstance(node, BinOp):
         binding = _BINDING[node.op]
         # ** groups to the right; a comparison beside a comparison would read as a chain.
-        left = binding + (node.op == "**" or binding == _BINDING["=="])
+        left = binding + (node.op == "**" or binding == _COMPARISON)
         right = binding + (node.op != "**")
         return f"{_within(node.left, left)} {node.op} {_within(node.right, right)}", binding
     if isinstance(node, UnaryOp) and node.op != "abs":
-        return f"{node.op}{_within(node.operand, _UNARY_BINDING)}", _UNARY_BINDING
-    return _call(node), _ATOM_BINDING
+        return f"{node.op}{_within(node.operand, _UNARY)}", _UNARY
+    return _call(node), _ATOM
 
 
 def _call(node: Any) -> str:
@@ -45,14 +45,14 @@ def _call(node: Any) -> str:
         return f"abs({formula(node.operand)})"
     if isinstance(node, StrOp):
         arguments = "" if node.arg is None else formula(node.arg)
-        return f"{_within(node.operand, _ATOM_BINDING)}.{node.op}({arguments})"
+        return f"{_within(node.operand, _ATOM)}.{node.op}({arguments})"
     if isinstance(node, Substring):
         count = "" if node.count is None else f", {node.count}"
-        return f"{_within(node.operand, _ATOM_BINDING)}.substring({node.start}{count})"
+        return f"{_within(node.operand, _ATOM)}.substring({node.start}{count})"
     if isinstance(node, DatePart):
-        return f"{_within(node.operand, _ATOM_BINDING)}.{node.part}()"
+        return f"{_within(node.operand, _ATOM)}.{node.part}()"
     if isinstance(node, Cast):
-        return f"{_within(node.operand, _ATOM_BINDING)}.cast({node.type.value})"
+        return f"{_within(node.operand, _ATOM)}.cast({node.type.value})"
     return f"{node.label}({', '.join(_plain(getattr(node, part)) for part in node.parts)})"
 
 

@@ -8,7 +8,7 @@ from reactive.types import NUMERIC, ORDERED, Type
 
 
 class Signature(NamedTuple):
-    """What a function takes and gives; `reads` None means that the arguments' common type decides."""
+    """What a function takes and gives; without `reads` the arguments' common type decides."""
 
     least: int
     most: int | None

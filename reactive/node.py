@@ -1,4 +1,4 @@
-"""What all nodes of an expression share: they are immutable, know their type, and compare by structure."""
+"""What all nodes of an expression share: immutability, a type, comparison by structure."""
 
 from __future__ import annotations
 
@@ -8,40 +8,60 @@ from typing import Any, ClassVar, TypeVar
 from reactive.errors import ExpressionTypeError, ExpressionValueError
 from reactive.types import UNDECIDED, Type, common_type
 
-MAX_DEPTH = 200
+MAX_DEPTH = 128
 """Levels of nesting; what walks a tree by recursion stays clear of Python's own limit."""
 MAX_SIZE = 10_000
 """Nodes, counted as often as they occur: `x = x + x` doubles them each time."""
 
 NodeT = TypeVar("NodeT", bound="Node")
 
+_classes: dict[str, type[Node]] = {}
+
+
+def make(name: str, *arguments: Any) -> Any:
+    """Return a node of the class of that name.
+
+    Operators build nodes whose classes inherit those operators; by name, no module imports in a
+    circle.
+    """
+    return _classes[name](*arguments)
+
 
 class Node:
     """A node of an expression tree.
 
-    A class lists its constructor's arguments in `parts`; each is a node, a tuple of such, or a plain value.
+    A class lists its constructor's arguments in `parts`; each is a node, a tuple of such, or a
+    plain value.
     """
 
     parts: ClassVar[tuple[str, ...]] = ()
     type: Type
     depth: int
     size: int
+    constant: bool
+    """Whether no field occurs in it."""
+
+    def __init_subclass__(cls) -> None:
+        # The first of a name stays: a subclass elsewhere must not take the place of a node.
+        _classes.setdefault(cls.__name__, cls)
 
     def _set(self, type_: Type, *values: Any) -> None:
         """Fill the node, once, from its constructor."""
         state = self.__dict__
-        depth, size = 0, 1
+        depth, size, constant = 0, 1, True
         for part, value in zip(self.parts, values, strict=True):
             state[part] = value
             for _, child in _nodes(part, value):
                 depth = max(depth, child.depth)
                 size += child.size
+                constant = constant and child.constant
         if depth >= MAX_DEPTH or size > MAX_SIZE:
             raise ExpressionValueError(
                 f"{self.label}: the expression is {depth + 1} levels deep and has {size} nodes; "
-                f"{MAX_DEPTH} levels and {MAX_SIZE} nodes are allowed; compute parts of it on their own"
+                f"{MAX_DEPTH} levels and {MAX_SIZE} nodes are allowed; "
+                "compute parts of it on their own"
             )
-        state.update(type=type_, depth=depth + 1, size=size)
+        state.update(type=type_, depth=depth + 1, size=size, constant=constant)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"expressions are immutable: cannot set {name!r} of {self.label}")
@@ -65,7 +85,7 @@ class Node:
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """The structure as a hashable tuple: use it where expressions are keys of a dict or in a set."""
+        """The structure as a hashable tuple: for expressions as keys of a dict or in a set."""
         key = self.__dict__.get("_key")
         if key is None:
             key = self.__dict__["_key"] = (
@@ -99,7 +119,7 @@ class Node:
             raise ExpressionTypeError(self.label, path, expected, describe(child), hint)
 
     def _common(self, children: list[tuple[str, Any]], hint: str = "") -> Type:
-        """Return the type that all the children are read as, or refuse the first that does not fit."""
+        """Return the type that all children are read as, or refuse the first that does not fit."""
         undeclared = any(child.type is Type.ANY for _, child in children)
         seen: list[Type] = []
         found = Type.NULL

@@ -44,7 +44,7 @@ def _field(writer: Writer, node: Field, have: Type) -> Value:
     return writer.field(node.name, have)
 
 
-def _bin_op(writer: Writer, node: BinOp, have: Type) -> Value:
+def _bin_op(writer: Writer, node: BinOp, _have: Type) -> Value:
     if node.op in LOGIC:
         return _logic(writer, node)
     left = writer.read(node.left, node.reads)
@@ -114,7 +114,7 @@ def _kleene(writer: Writer, op: str, left: Value, right_of: Callable[[], Value])
         right = right_of()
         text = right.text
         if left.leaves:
-            # The left side is null or leaves it to the right one, which may still decide over a null.
+            # The left side is null, or leaves it to the right one, which decides over a null.
             text = f"{text} if {result} is not None or {text} is {decided} else None"
         writer.line(f"{result} = {text}")
     return Value(result, (result,) if left.leaves or right.leaves else (), atom=True)
@@ -165,7 +165,7 @@ _DOMAINS = {
 }
 
 
-def _func(writer: Writer, node: Func, have: Type) -> Value:
+def _func(writer: Writer, node: Func, _have: Type) -> Value:
     name = node.name
     if name == "round" and len(node.args) == 2:
         value = writer.checked(writer.read(node.args[0], node.reads))
@@ -220,7 +220,7 @@ def _branches(
         with writer.block("else:"):
             nullable |= _assign(writer, result, default, have)
         return Value(result, (result,) if nullable else (), atom=True)
-    # A loop that runs once: many branches stay at one depth, and a condition is computed only when reached.
+    # A loop that runs once keeps many branches at one depth, each computed when reached.
     nullable = False
     with writer.block("while True:"):
         for condition, value in branches:
@@ -243,7 +243,7 @@ def _coalesce(writer: Writer, node: Coalesce, have: Type) -> Value:
     return Value(result, (result,) if nullable else (), atom=True)
 
 
-def _is_null(writer: Writer, node: IsNull, have: Type) -> Value:
+def _is_null(writer: Writer, node: IsNull, _have: Type) -> Value:
     value = writer.settle(writer.read(node.operand, node.operand.type))
     return Value(f"({value.text} is None)") if value.leaves else Value("False", atom=True)
 
@@ -256,7 +256,7 @@ def _null_if(writer: Writer, node: NullIf, have: Type) -> Value:
     return writer.partial(f"None if {left.text} == {right.text} else {value.text}", left.leaves)
 
 
-def _in(writer: Writer, node: In, have: Type) -> Value:
+def _in(writer: Writer, node: In, _have: Type) -> Value:
     if not node.values:
         return Value("False", atom=True)
     value = writer.checked(writer.read(node.operand, node.reads))
@@ -269,7 +269,7 @@ def _in(writer: Writer, node: In, have: Type) -> Value:
     return writer.partial(f"is_in({value.text}, ({', '.join(others)},))", value.leaves)
 
 
-def _between(writer: Writer, node: Between, have: Type) -> Value:
+def _between(writer: Writer, node: Between, _have: Type) -> Value:
     operand, low, high = (
         writer.settle(writer.read(child, node.reads))
         for child in (node.operand, node.low, node.high)
@@ -292,14 +292,14 @@ _TEXT = {
 }
 
 
-def _str_op(writer: Writer, node: StrOp, have: Type) -> Value:
+def _str_op(writer: Writer, node: StrOp, _have: Type) -> Value:
     values = [writer.read(node.operand, Type.STR)]
     if node.arg is not None:
         values.append(writer.read(node.arg, Type.STR))
     return writer.strict(_TEXT[node.op], *values)
 
 
-def _substring(writer: Writer, node: Substring, have: Type) -> Value:
+def _substring(writer: Writer, node: Substring, _have: Type) -> Value:
     end = "" if node.count is None else node.start + node.count
     return writer.strict(f"{{}}[{node.start}:{end}]", writer.read(node.operand, Type.STR))
 
@@ -307,7 +307,7 @@ def _substring(writer: Writer, node: Substring, have: Type) -> Value:
 _DATE_PARTS = {"quarter": "(({}.month + 2) // 3)", "weekday": "{}.isoweekday()"}
 
 
-def _date_part(writer: Writer, node: DatePart, have: Type) -> Value:
+def _date_part(writer: Writer, node: DatePart, _have: Type) -> Value:
     template = _DATE_PARTS.get(node.part, f"{{}}.{node.part}")
     return writer.strict(template, writer.read(node.operand, node.reads))
 

@@ -1,8 +1,9 @@
-"""Expressions as Python functions: source is generated once, compiled, and runs without walking the tree.
+"""Expressions as Python functions: generated once, compiled, no walk through the tree.
 
-The code follows one idea. Sums, products, comparisons and the like are null exactly where one of the values
-that they are made of is, so a whole region of them is one Python expression behind a single test for None.
-What may be null for reasons of its own (a quotient, a root, a choice) becomes a variable of its own.
+The code follows one idea. Sums, products, comparisons and the like are null exactly where one of
+the values that they are made of is, so a whole region of them is one Python expression behind a
+single test for None. What may be null for reasons of its own (a quotient, a root, a choice)
+becomes a variable of its own.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 from reactive.errors import ExpressionValueError
 from reactive.expr import Const, Expr, Field
 from reactive.python_nodes import EMIT, converted
-from reactive.python_runtime import READERS, has_attributes, read_fields
+from reactive.python_readers import READERS, has_attributes, read_fields
 from reactive.python_writer import MAX_NESTING, Value, Writer, any_null
 from reactive.types import UNDECIDED, Type
 
@@ -24,7 +25,7 @@ Evaluate = Callable[..., Any]
 
 
 def compile_python(expr: Expr, like: Any = None) -> Callable[[Any], Any]:
-    """Return a function of one row (a mapping, or an object with attributes) that computes the expression.
+    """Return a function of one row, a mapping or an object, that computes the expression.
 
     It is fastest on rows of the kind of `like` (by default a dict), and right on all.
     """
@@ -59,12 +60,12 @@ def compile_positional(expr: Expr, field_names: Sequence[str]) -> Evaluate:
 
 
 def python_source(expr: Expr) -> str:
-    """Return the source that `eval` runs on a dict, for reading; n0, n1 … are the names of the fields."""
+    """Return the source that `eval` runs on a dict; n0, n1 … are the names of the fields."""
     names = tuple(sorted(expr.fields()))
     return _row_source(_DICT, names, _body(expr, names))
 
 
-# --- one function a kind of row: two fast ones, and a careful one for whatever they give up on ---------------
+# --- one function a kind of row, and a careful one for whatever they give up on -------------
 
 _FUNCTION = """\
 def evaluate({parameters}):{start}
@@ -98,7 +99,7 @@ def _row_source(kind: _Kind, names: tuple[str, ...], body: PythonWriter) -> str:
 
 
 def _of_row(expr: Expr, names: tuple[str, ...], kinds: list[_Kind]) -> Evaluate:
-    """Return the function for the first kind of row, which hands other rows over to the next one."""
+    """Return the function for the first kind of row, which hands others to the next one."""
     if not kinds:
         careful = _careful(expr, names)
         return lambda row: careful(*read_fields(row, names))
@@ -123,7 +124,7 @@ def _body(
     body = PythonWriter(names, careful)
     body.returns(expr, want or expr.type)
     if body.mixed:
-        # Fields that are read as several types, which only shows at the end, need their raw value kept.
+        # That a field is read as several types, so that its raw value is needed, shows at the end.
         body = PythonWriter(names, careful, frozenset(body.mixed))
         body.returns(expr, want or expr.type)
     return body
@@ -158,7 +159,7 @@ class PythonWriter(Writer):
         return "\n".join("    " * level + line for line in self.lines)
 
     def build(self, source: str, **later: Callable[[], Evaluate]) -> Evaluate:
-        """Compile the source; functions that it may need `later` are made when they are first called."""
+        """Compile the source; functions that it needs `later` are made when first called."""
         namespace = self.namespace
         namespace["names"] = self.names
         for name, make in later.items():
@@ -166,6 +167,7 @@ class PythonWriter(Writer):
         return types.FunctionType(_compiled(source), namespace, "evaluate")
 
     def read(self, node: Expr, want: Type) -> Value:
+        """Write the node's value, as the type that its surroundings need."""
         if isinstance(node, Field) and node.type is Type.ANY:
             return self.field(node.name, want)
         if isinstance(node, Const):
@@ -179,6 +181,7 @@ class PythonWriter(Writer):
         return converted(self, value, have, want)
 
     def literal(self, node: Const, want: Type) -> Any:
+        """Return a constant's value as a type."""
         value = node.value
         return value if want in (node.type, Type.ANY) else READERS[want](value, "constant")
 

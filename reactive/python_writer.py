@@ -1,4 +1,4 @@
-"""Writes the lines of a generated Python function: variables, blocks, and regions behind one test for None."""
+"""Writes a generated Python function: variables, blocks, regions behind a test for None."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from reactive import python_runtime
+from reactive import python_readers, python_runtime
 from reactive.expr import Const, Expr
 from reactive.types import Type
 
 MAX_NESTING = 16
-"""Parentheses in one expression, and blocks in blocks; Python's own limits are 200 and 20 (for loops)."""
+"""Parentheses or blocks in each other; Python's own limits are 200 and 20 (for loops)."""
 
 
 class Value(NamedTuple):
     """A Python expression that may be evaluated once none of its `leaves` (variables) is None.
 
-    `unchecked` says that it is a double which may be infinite or NaN: it came out of arithmetic or straight
-    out of the row. Sums and products of such values show it too, so one look at their result is enough.
-    `atom` says that it is a variable or a literal, which can be written twice.
+    `unchecked` says that it is a double which may be infinite or NaN: it came out of arithmetic
+    or straight out of the row. Sums and products of such values show it too, so one look at their
+    result is enough. `atom` says that it is a variable or a literal, which can be written twice.
     """
 
     text: str
@@ -31,16 +31,19 @@ class Value(NamedTuple):
 
 
 NAMESPACE: dict[str, Any] = {
-    name: value for name, value in vars(python_runtime).items() if not name.startswith("_")
+    name: value
+    for name, value in {**vars(python_readers), **vars(python_runtime)}.items()
+    if not name.startswith("_")
 }
 
 
 class Writer(ABC):
     """The text of one function of the fields' values, which stand in the variables v0, v1, …
 
-    Field names and constants are variables too (n0, k0, …), never text: so formulas of one shape share their
-    compiled code, and nothing in them can become code. `careful` code reads whole numbers through a function.
-    A field that is read as one type is read in place; `mixed` collects those that are not.
+    Field names and constants are variables too (n0, k0, …), never text: so formulas of one shape
+    share their compiled code, and nothing in them can become code. `careful` code reads whole
+    numbers through a function. A field that is read as one type is read in place; `mixed`
+    collects those that are not.
     """
 
     def __init__(self, names: Sequence[str], careful: bool, mixed: frozenset[str]) -> None:
@@ -158,7 +161,7 @@ class Writer(ABC):
         return Value(variable, (variable,), atom=True)
 
     def named(self, value: Value) -> tuple[str, Value]:
-        """Return the value as text that also names it, and the name, so that it can be written again."""
+        """Return text that computes and names the value, and the value under that name."""
         if value.nesting >= MAX_NESTING:
             value = self.settle(value)
         if value.atom:
@@ -185,7 +188,7 @@ def any_null(leaves: tuple[str, ...]) -> str:
 
 _READ_CAREFULLY = "if {v}.__class__ is not float: {v} = read_float({v}, {n})"
 _READ = {
-    # An int beyond a double raises OverflowError here; the careful code then says which field it was.
+    # An int beyond a double raises OverflowError; the careful code then names the field.
     Type.FLOAT: "if {v}.__class__ is not float: "
     "{v} = {v} + 0.0 if {v}.__class__ is int else read_float({v}, {n})",
     Type.INT: "if {v}.__class__ is not int: {v} = read_int({v}, {n})",

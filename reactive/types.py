@@ -9,7 +9,7 @@ import typing
 from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Protocol, Union
+from typing import Any, Protocol, TypeAlias, Union
 
 from reactive.errors import ExpressionValueError
 
@@ -30,7 +30,7 @@ class Type(enum.Enum):
     STR = "str"
     DATE = "date"
     DATETIME = "datetime"
-    """An instant; one without a time zone is read as UTC."""
+    """An instant: a datetime with a time zone."""
     JSON = "json"
     """What two fields of undeclared type are compared as; no expression gives it."""
 
@@ -49,7 +49,7 @@ _WORDS = {
     Type.DECIMAL: "a number (Decimal)",
     Type.STR: "text",
     Type.DATE: "a date",
-    Type.DATETIME: "a datetime",
+    Type.DATETIME: "a datetime with a time zone",
     Type.JSON: "a value of JSON (a number, text, a boolean, a list or a dict)",
 }
 
@@ -88,6 +88,11 @@ def common_type(types_: typing.Iterable[Type]) -> Type | None:
     return concrete.pop() if len(concrete) == 1 else None
 
 
+def decided(type_: Type, default: Type = Type.FLOAT) -> Type:
+    """Return the type that operands are read as: what is known of it, or the default."""
+    return default if type_ in UNDECIDED else type_
+
+
 class Column(Protocol):
     """What is known of a column: the Python type of its values."""
 
@@ -103,12 +108,12 @@ class ColumnTypes(Protocol):
     def resolve(self, name: str, /) -> tuple[Column, Any]: ...  # noqa: D102
 
 
-FieldTypes = Union[Mapping[str, Any], type, ColumnTypes]
-"""Where field types come from: a mapping of name to type, a dataclass, or a catalogue of columns."""
+FieldTypes: TypeAlias = "Mapping[str, Any] | type | ColumnTypes"
+"""Where field types come from: a mapping of names to types, a dataclass, a catalogue."""
 
 
 def declared_type(annotation: Any) -> Type | None:
-    """Return the type that a Python type (or its name, or `X | None`) declares, None for any other."""
+    """Return what a Python type (or its name, or `X | None`) declares, None for any other."""
     if isinstance(annotation, Type):
         return annotation
     if isinstance(annotation, str):
@@ -126,7 +131,7 @@ def declared_type(annotation: Any) -> Type | None:
 def require_declared(given: Any) -> Type:
     """Return the declared type, or say which types there are."""
     declared = declared_type(given)
-    if declared is None or declared in UNDECIDED:
+    if declared is None or declared.value not in _NAMES:
         allowed = ", ".join(t.__name__ for t in _PYTHON)
         raise ExpressionValueError(f"{given!r} is no type of expressions; use one of {allowed}")
     return declared
@@ -139,7 +144,7 @@ def field_types(source: FieldTypes) -> typing.Callable[[str], Type | None]:
     elif isinstance(source, type):
         if not dataclasses.is_dataclass(source):
             raise ExpressionValueError(
-                f"{source.__name__} is no dataclass; give a dataclass, a mapping of names to types, "
+                f"{source.__name__} is no dataclass; give one, a mapping of names to types, "
                 "or a catalogue with has() and resolve()"
             )
         known = typing.get_type_hints(source)

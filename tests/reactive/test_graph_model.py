@@ -532,5 +532,5 @@ def quiet_log(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL, "reactive.graph")
 
 
-GraphMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+GraphMachine.TestCase.settings = settings(stateful_step_count=30)
 TestGraph = GraphMachine.TestCase

@@ -1,0 +1,377 @@
+"""How each node is written as Pure where its operands are present."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from reactive.errors import ExpressionValueError
+from reactive.expr import (
+    EQUALITY,
+    Between,
+    BinOp,
+    Case,
+    Cast,
+    Coalesce,
+    Const,
+    DatePart,
+    Expr,
+    Field,
+    Func,
+    If,
+    In,
+    IsNull,
+    NullIf,
+    StrOp,
+    Substring,
+    UnaryOp,
+)
+from reactive.types import Type
+
+MAX_LENGTH = 100_000
+"""Characters of Pure; null-safe text repeats what it tests, which can grow fast."""
+
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_ESCAPES = {
+    "\\": "\\\\",
+    "'": "\\'",
+    "\n": "\\n",
+    "\r": "\\r",
+    "\t": "\\t",
+    "\b": "\\b",
+    "\f": "\\f",
+}
+
+
+class Pure(NamedTuple):
+    """A piece of Pure.
+
+    What is not `closed` needs parentheses next to an operator; what is `wrapped` has them.
+    """
+
+    text: str
+    closed: bool = True
+    wrapped: bool = False
+
+    @property
+    def operand(self) -> str:
+        """The text next to an operator."""
+        return self.text if self.closed else f"({self.text})"
+
+
+def bounded(text: str) -> str:
+    """Return the text, unless it has become too long to be of use."""
+    if len(text) > MAX_LENGTH:
+        raise ExpressionValueError(
+            f"the Pure text is longer than {MAX_LENGTH} characters; "
+            "compute parts of it on their own"
+        )
+    return text
+
+
+def negated(condition: Pure) -> Pure:
+    """Return what is true where the condition is not; `!a == b` would read as `!(a == b)`."""
+    text = condition.text if condition.wrapped else f"({condition.text})"
+    return Pure(f"!{text}", closed=False)
+
+
+def compare(op: str, left: Expr, right: Expr, reads: Type) -> Expr:
+    """Return a comparison that reads its sides as a type that others had a say in."""
+    comparison = BinOp(op, left, right)
+    comparison.__dict__["reads"] = reads
+    return comparison
+
+
+def quoted(text: str) -> str:
+    """Return text as a literal that it cannot leave."""
+    characters = (_ESCAPES.get(c) or (c if c.isprintable() else _unicode_escape(c)) for c in text)
+    return f"'{''.join(characters)}'"
+
+
+def _unicode_escape(character: str) -> str:
+    """Escape as UTF-16, the code of Pure's strings."""
+    units = character.encode("utf-16-be")
+    return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
+
+
+def literal(value: Any) -> Pure:
+    """Write a constant."""
+    if value is None:
+        return Pure("[]")
+    if isinstance(value, bool):
+        return Pure("true" if value else "false")
+    if isinstance(value, str):
+        return Pure(quoted(value))
+    if isinstance(value, datetime):
+        fraction = f".{value.microsecond:06d}" if value.microsecond else ""
+        return Pure(f"%{value:%Y-%m-%dT%H:%M:%S}{fraction}+0000")
+    if isinstance(value, (int, float, Decimal)):
+        text = _number(value)
+        return Pure(text, closed=not text.startswith("-"))
+    return Pure(f"%{value.isoformat()}")
+
+
+def _number(value: float | Decimal) -> str:
+    if isinstance(value, Decimal):
+        return f"{value:f}D"
+    text = repr(value)
+    if isinstance(value, float) and "e" in text:
+        # Without a point, 1e-05 would read as 1e - 05.
+        mantissa, exponent = text.split("e")
+        text = f"{mantissa if '.' in mantissa else mantissa + '.0'}e{int(exponent)}"
+    return text
+
+
+class PureWriter:
+    """Writes values, taking it that fields are present."""
+
+    def __init__(self, var: str) -> None:
+        self._var = var
+
+    def property(self, name: str) -> str:
+        """Return a field as a property of the variable."""
+        return f"{self._var}.{name if _IDENTIFIER.fullmatch(name) else quoted(name)}"
+
+    def value(self, node: Expr) -> Pure:
+        """Return the node's value."""
+        piece = _WRITE[type(node)](self, node)
+        bounded(piece.text)
+        return piece
+
+    def operand(self, node: Expr) -> str:
+        """Return the value as text next to an operator."""
+        return self.value(node).operand
+
+    def text(self, node: Expr) -> str:
+        """Return the value as text where a comma or bracket ends it."""
+        return self.value(node).text
+
+    def field(self, node: Field) -> Pure:
+        """Return a field's value."""
+        return Pure(self.property(node.name))
+
+    def condition(self, node: Expr) -> str:
+        """Return a condition as text, for `if`."""
+        return self.text(node)
+
+    def branch(self, node: Expr) -> str:
+        """Return what a choice gives."""
+        return self.text(node)
+
+    def exact(self, node: Expr, reads: Type) -> str:
+        """Return a value for ==, which asks for equal types: 1 == 1.0 is false."""
+        if reads is Type.FLOAT:
+            if isinstance(node, Const) and node.value is not None:
+                return literal(float(node.value)).operand
+            return f"toFloat({self.text(node)})"
+        if reads is Type.DECIMAL:
+            if isinstance(node, Const) and node.value is not None:
+                return literal(Decimal(node.value)).operand
+            return f"toDecimal({self.text(node)})"
+        return self.operand(node)
+
+
+def _const(_writer: PureWriter, node: Const) -> Pure:
+    return literal(node.value)
+
+
+def _field(writer: PureWriter, node: Field) -> Pure:
+    return writer.field(node)
+
+
+def _bin_op(writer: PureWriter, node: BinOp) -> Pure:
+    if node.op in EQUALITY:
+        left, right = (writer.exact(side, node.reads) for side in (node.left, node.right))
+        return Pure(f"({left} {node.op} {right})", wrapped=True)
+    if node.op in ("%", "**"):
+        name = "mod" if node.op == "%" else "pow"
+        return Pure(f"{name}({writer.text(node.left)}, {writer.text(node.right)})")
+    op = {"&": "&&", "|": "||"}.get(node.op, node.op)
+    return Pure(f"({writer.operand(node.left)} {op} {writer.operand(node.right)})", wrapped=True)
+
+
+def _unary_op(writer: PureWriter, node: UnaryOp) -> Pure:
+    if node.op == "abs":
+        return Pure(f"abs({writer.text(node.operand)})")
+    if node.op == "~":
+        return negated(writer.value(node.operand))
+    return Pure(f"(-{writer.operand(node.operand)})")
+
+
+_FUNCTIONS = {"ceil": "ceiling"}
+
+
+def _func(writer: PureWriter, node: Func) -> Pure:
+    values = [writer.text(arg) for arg in node.args]
+    name = _FUNCTIONS.get(node.name, node.name)
+    if name in ("min", "max"):
+        text = values[0]
+        for value in values[1:]:
+            # Pure has no min and max of text.
+            sign = "<=" if name == "min" else ">="
+            text = (
+                f"if(({text} {sign} {value}), |{text}, |{value})"
+                if node.reads is Type.STR
+                else f"{name}({text}, {value})"
+            )
+            bounded(text)
+        return Pure(text)
+    if name == "days_between":
+        return Pure(f"dateDiff({values[0]}, {values[1]}, DurationUnit.DAYS)")
+    if name == "round" and node.reads is Type.INT and node.digits >= 0:
+        return writer.value(node.args[0])
+    if name == "round" and node.digits:
+        scale = 10 ** abs(node.digits)
+        first, second = ("*", "/") if node.digits > 0 else ("/", "*")
+        return Pure(f"(round(({writer.operand(node.args[0])} {first} {scale})) {second} {scale})")
+    return Pure(f"{name}({values[0]})")
+
+
+def _if(writer: PureWriter, node: If) -> Pure:
+    return Pure(
+        f"if({writer.condition(node.condition)}, "
+        f"|{writer.branch(node.then)}, |{writer.branch(node.otherwise)})"
+    )
+
+
+def _case(writer: PureWriter, node: Case) -> Pure:
+    text = writer.branch(node.default)
+    for condition, value in reversed(node.branches):
+        text = bounded(f"if({writer.condition(condition)}, |{writer.branch(value)}, |{text})")
+    return Pure(text)
+
+
+_COALESCE_MOST = 4
+
+
+def _coalesce(writer: PureWriter, node: Coalesce) -> Pure:
+    values = [writer.branch(arg) for arg in node.args]
+    while len(values) > 1:
+        last = values[-_COALESCE_MOST:]
+        values[-_COALESCE_MOST:] = [f"coalesce({', '.join(last)})"]
+    return Pure(values[0])
+
+
+def _is_null(writer: PureWriter, node: IsNull) -> Pure:
+    return Pure(f"isEmpty({writer.branch(node.operand)})")
+
+
+def _null_if(writer: PureWriter, node: NullIf) -> Pure:
+    equal = BinOp("==", node.operand, node.value)
+    return Pure(f"if({writer.condition(equal)}, |[], |{writer.branch(node.operand)})")
+
+
+def _in(writer: PureWriter, node: In) -> Pure:
+    if not node.values:
+        return Pure("false")
+    values = ", ".join(writer.exact(value, node.reads) for value in node.values)
+    return Pure(f"in({writer.exact(node.operand, node.reads)}, [{values}])")
+
+
+def in_range(node: Between) -> Expr:
+    """Return what `between` stands for."""
+    above = compare(">=", node.operand, node.low, node.reads)
+    return above & compare("<=", node.operand, node.high, node.reads)
+
+
+def _between(writer: PureWriter, node: Between) -> Pure:
+    return writer.value(in_range(node))
+
+
+_TEXT = {
+    "length": "length({0})",
+    "upper": "toUpper({0})",
+    "lower": "toLower({0})",
+    "trim": "trim({0})",
+    "contains": "contains({0}, {1})",
+    "starts_with": "startsWith({0}, {1})",
+    "ends_with": "endsWith({0}, {1})",
+    "concat": "({0} + {1})",
+}
+
+
+def _str_op(writer: PureWriter, node: StrOp) -> Pure:
+    values = [writer.text(node.operand)]
+    if node.arg is not None:
+        values.append(writer.text(node.arg))
+    return Pure(_TEXT[node.op].format(*values))
+
+
+def _substring(writer: PureWriter, node: Substring) -> Pure:
+    text = writer.text(node.operand)
+    length = f"length({text})"
+    start = f"min({node.start}, {length})" if node.start else "0"
+    # Positions beyond the end are an error in Pure.
+    end = length if node.count is None else f"min({node.start + node.count}, {length})"
+    return Pure(f"substring({text}, {start}, {end})")
+
+
+_DATE_PARTS = {
+    "year": "year",
+    "quarter": "quarterNumber",
+    "month": "monthNumber",
+    "day": "dayOfMonth",
+    "weekday": "dayOfWeekNumber",
+    "hour": "hour",
+    "minute": "minute",
+    "second": "second",
+}
+
+
+def _date_part(writer: PureWriter, node: DatePart) -> Pure:
+    return Pure(f"{_DATE_PARTS[node.part]}({writer.text(node.operand)})")
+
+
+_TRUNCATE = "if(({0} < 0), |ceiling({0}), |floor({0}))"
+_CASTS: dict[tuple[Type, Type], str] = {
+    (Type.INT, Type.FLOAT): "toFloat({0})",
+    (Type.DECIMAL, Type.FLOAT): "toFloat({0})",
+    (Type.FLOAT, Type.INT): _TRUNCATE,
+    (Type.DECIMAL, Type.INT): _TRUNCATE,
+    (Type.INT, Type.DECIMAL): "toDecimal({0})",
+    (Type.FLOAT, Type.DECIMAL): "toDecimal({0})",
+    (Type.INT, Type.STR): "toString({0})",
+    (Type.BOOL, Type.STR): "toString({0})",
+    (Type.DATE, Type.STR): "toString({0})",
+    (Type.DATETIME, Type.DATE): "datePart({0})",
+    (Type.STR, Type.FLOAT): "parseFloat({0})",
+    (Type.STR, Type.INT): _TRUNCATE.format("parseDecimal({0})"),
+    (Type.STR, Type.DECIMAL): "parseDecimal({0})",
+    (Type.STR, Type.BOOL): "({0} == 'true')",
+    (Type.STR, Type.DATE): "parseDate({0})",
+}
+
+
+def _cast(writer: PureWriter, node: Cast) -> Pure:
+    if node.reads is node.type:
+        return writer.value(node.operand)
+    template = _CASTS.get((node.reads, node.type))
+    if template is None:
+        raise ExpressionValueError(
+            f"{node!r}: Pure writes {node.type.words} made of {node.reads.words} in another way; "
+            "round or cast to int first, or leave the conversion to the other side"
+        )
+    return Pure(template.format(writer.text(node.operand)))
+
+
+_WRITE: dict[type[Expr], Callable[[PureWriter, Any], Pure]] = {
+    Const: _const,
+    Field: _field,
+    BinOp: _bin_op,
+    UnaryOp: _unary_op,
+    Func: _func,
+    If: _if,
+    Case: _case,
+    Coalesce: _coalesce,
+    IsNull: _is_null,
+    NullIf: _null_if,
+    In: _in,
+    Between: _between,
+    Cast: _cast,
+    StrOp: _str_op,
+    Substring: _substring,
+    DatePart: _date_part,
+}
