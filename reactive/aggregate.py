@@ -88,7 +88,7 @@ class _Deviation(Running):
             return math.nan
         spread = n * self._squares - self._sum * self._sum
         try:
-            return math.sqrt(spread / (n * (n - 1) << 2 * _SMALLEST))
+            return _root_of_ratio(spread, n * (n - 1) << 2 * _SMALLEST)
         except OverflowError:
             return math.inf
 
@@ -104,6 +104,20 @@ class _Deviation(Running):
         units = numerator << (_SMALLEST + 1 - denominator.bit_length())
         self._sum += sign * units
         self._squares += sign * units * units
+
+
+def _root_of_ratio(numerator: int, denominator: int) -> float:
+    """Return the square root of a fraction, rounded once (as in CPython's statistics module)."""
+    scale = (numerator.bit_length() - denominator.bit_length() - 109) // 2
+    if scale >= 0:
+        return float(_odd_root(numerator, denominator << 2 * scale) << scale)
+    return _odd_root(numerator << -2 * scale, denominator) / (1 << -scale)
+
+
+def _odd_root(numerator: int, denominator: int) -> int:
+    """Return the whole square root of a fraction, made odd where it is not exact."""
+    root = math.isqrt(numerator // denominator)
+    return root | (root * root * denominator != numerator)
 
 
 class _WeightedMean(Running):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from reactive.expr import Expr
+from reactive.inline import Inline, inline
 from reactive.types import UNDECIDED, Type
 
 
@@ -46,6 +47,7 @@ class Computation:
         "reads_object",
         "text",
         "type",
+        "typed",
     )
 
     def __init__(
@@ -58,7 +60,7 @@ class Computation:
         reads_object: bool = False,
         hidden: bool = False,
         expr: Expr | None = None,
-        gives: Type = Type.ANY,
+        typed: Expr | None = None,
     ) -> None:
         self.name = name
         self.inputs = inputs
@@ -66,9 +68,13 @@ class Computation:
         self.text = text
         self.reads_object = reads_object
         self.hidden = hidden
-        self.expr = expr
-        self.type = None if gives in UNDECIDED else gives
+        self.expr, self.typed = expr, typed
+        self.type = None if typed is None or typed.type in UNDECIDED else typed.type
         self.gives_scalar = self.type not in (None, Type.JSON)
+
+    def inline(self, prefix: str) -> Inline | None:
+        """Return lines that compute the value, if it is a small expression."""
+        return None if self.typed is None else inline(self.typed, self.inputs, prefix)
 
     def call(self, function: str, inputs: list[str]) -> str:
         """Return source of the value, from the function's name and the source of the inputs."""

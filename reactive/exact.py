@@ -83,8 +83,11 @@ class ExactSum(Running):
         # With nothing odd inside, the old ones are; and one NaN or infinity shows in a sum.
         if self._odd or set(map(type, news)) != {float} or not isfinite(sum(news)):
             return False
-        self._parts += news
-        self._parts += map(neg, olds)
+        # Side by side, and the total last: fsum is twice as fast while its running sum is small.
+        parts = [0.0] * (2 * len(news))
+        parts[::2] = news
+        parts[1::2] = map(neg, olds)
+        self._parts = parts + self._parts
         return True
 
     def value(self) -> Any:

@@ -8,17 +8,17 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Iterable
+from functools import partial
 from graphlib import TopologicalSorter
 from typing import Any
 from weakref import WeakValueDictionary
 
-from reactive import updater
 from reactive.binding import PLAIN_WRITE, writer_of
 from reactive.computation import Computation
 from reactive.errors import CycleError, UnknownNameError
 from reactive.expr import Expr
 from reactive.python_target import compile_positional
-from reactive.updater import Ref
+from reactive.updater import Ref, again_function, many_function, update_function
 
 SHARED_MAX = 64
 """Computed values up to which nodes share shapes; one with more has a shape of its own."""
@@ -78,7 +78,7 @@ class TrackedClass:
                 repr(expr),
                 hidden=hidden,
                 expr=expr,
-                gives=typed.type,
+                typed=typed,
             )
             self._shared[key] = known
         return known
@@ -135,12 +135,12 @@ class Shape:
         self._next: dict[Any, Shape] = {}
         self._readers: dict[Ref, list[int]] | None = None
         self.no_links: tuple[tuple[Any, ...], ...] = ((),) * len(computations)
-        self.one: dict[str, Any] = _Made(self._make_one)
-        """By field: write it in one node, and carry the change on."""
-        self.many: dict[str, Any] = _Made(self._make_many)
-        """By field: write it in many nodes, and collect what changes."""
+        self.update: dict[str, Any] = _Made(self._make_update)
+        """By field: what writes it in one node and carries the change on."""
+        self.many: dict[str, Any] = _Made(partial(many_function, self))
+        """By field: what writes it in many nodes and gathers what changes."""
         self.again: dict[frozenset[Ref], Any] = _Made(self._make_again)
-        """By what has changed: recompute many nodes, and collect what changes."""
+        """By what has changed: what recomputes many nodes and gathers what changes."""
 
     def __repr__(self) -> str:
         return f"shape of {self.tracked.cls.__name__} with {len(self.computations)} computed values"
@@ -259,22 +259,17 @@ class Shape:
             self._family[computations, overridden] = shape
         return shape
 
-    # --- code -------------------------------------------------------------------------------------
-
-    def _make_one(self, field: str) -> Any:
-        self._require_field(field)
-        return updater.one(self, field)
-
-    def _make_many(self, field: str) -> Any:
-        self._require_field(field)
-        return updater.many(self, field)
+    def _make_update(self, field: str) -> Any:
+        self.require_field(field)
+        return update_function(self, field)
 
     def _make_again(self, changed: frozenset[Ref]) -> Any:
         if len(self.again) >= AGAIN_MAX:
             self.again.clear()
-        return updater.again(self, changed)
+        return again_function(self, changed)
 
-    def _require_field(self, field: str) -> None:
+    def require_field(self, field: str) -> None:
+        """Raise UnknownNameError for what is no field."""
         if field not in self.tracked.fields:
             raise UnknownNameError("field", field, self.tracked.cls.__name__, self.tracked.fields)
 
