@@ -93,7 +93,8 @@ class Cell(Source):
 
     def rise_above(self, source: Source) -> None:
         """Come after a source, and let all that is made from this cell come after it in turn."""
-        self._refuse_cycle(source)
+        if source is self or any(isinstance(link, Cell) for link in self.links):
+            self._refuse_cycle(source)
         waiting = [(self, source.height)]
         while waiting:
             cell, below = waiting.pop()

@@ -51,12 +51,12 @@ class Group(Cell, Link):
 
     def insert(self, member: Member, slot: str = "") -> None:
         """Let a member in, and hear of it from now on."""
-        self.members[member] = slot
         if isinstance(member, Cell):
             self.rise_above(member)
             member.add_link(self)
         else:
             self._listen(member, slot)
+        self.members[member] = slot
         self._enter(member, self._value_of(member))
         self.mark()
 
@@ -104,7 +104,9 @@ class Group(Cell, Link):
             member.links = self._shared[2]
         else:
             member.add_link(slot, self)
-            self._shared = before, place, member.links
+            # Effects are each of one node: remembered here, they would keep it alive.
+            if all(isinstance(link, Cell) for heard in before for link in heard):
+                self._shared = before, place, member.links
 
     # --- values -----------------------------------------------------------------------------------
 

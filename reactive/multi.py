@@ -44,11 +44,11 @@ class MultiComputed(Cell, Link):
 
     def read(self, source: Source) -> None:
         """Take note of what the function reads."""
-        self._seen[source] = None
         if source.height >= self.height:
             self.rise_above(source)
             if source.dirty:
                 raise _NotSettled
+        self._seen[source] = None
 
     def settle(self, origin: Origin) -> None:
         """Run the function; it waits for another turn where it read what is not settled yet."""

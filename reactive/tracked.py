@@ -60,7 +60,8 @@ class TrackedNode:
         """Take another shape: values and links move by name, what is new is computed."""
         old, values, links = self.shape, self.values, self.links
         if shape.computations[:-1] == old.computations:
-            moved, heard = [*values, None, origin], (*links, ())
+            moved = [*values, None, origin]
+            heard = shape.no_links if links is old.no_links else (*links, ())
             fresh = [len(old.computations)]
         else:
             moved, heard, fresh = [], (), []
@@ -72,8 +73,10 @@ class TrackedNode:
                 else:
                     moved += values[2 * before : 2 * before + 2]
                 heard += (() if before is None else links[before],)
+            if not any(heard):
+                heard = shape.no_links
         self.shape, self.values = shape, moved
-        self.links = heard if any(heard) else shape.no_links
+        self.links = heard
         for place in fresh:
             moved[2 * place] = self.evaluate(place)
 

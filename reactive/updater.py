@@ -32,6 +32,8 @@ from reactive.computation import Failure
 if TYPE_CHECKING:
     from reactive.shape import Shape
 
+INLINED_MAX = 16
+"""Formulas of a function that may stand in the place of their call; compiling more takes long."""
 Ref = str | int
 """What an input is read from: a field, by name, or a computed value, by its place in the shape."""
 Changed = tuple[int, list[Any], list[Any], list[Any]]
@@ -135,7 +137,8 @@ class _Code:
             f"try: new = {computation.call(f'f{place}', inputs)}",
             "except Exception as error: new = Failure(error)",
         ]
-        inlined = computation.inline(f"f{place}_")
+        few = len(self._places) <= INLINED_MAX
+        inlined = computation.inline(f"f{place}_") if few else None
         if inlined is not None:
             self._namespace |= inlined.namespace
             read = [f"v{at} = {source}" for at, source in enumerate(inputs)]
