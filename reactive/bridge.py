@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+from contextlib import suppress
 from typing import Any, Protocol, runtime_checkable
 
-from reactive.errors import PersistError
+from reactive.errors import ComputeError, PersistError
 from reactive.graph import ReactiveGraph
 from reactive.updater import same
 
@@ -77,33 +78,42 @@ class PersistEffect:
         self._interval = interval_seconds
         self._timer: threading.Timer | None = None
         self._due = False
+        self.errors = 0
+        """How many writes have failed; each is in the log with its traceback."""
         # What the store has, as far as this side knows.
         self._stored = self._snapshot()
+        self._written: dict[str, Any] = {}
         with graph.batch():
             self._effect = graph.node_effect(node_id, self._changed, at_once=False)
-            self._due = any(not same(getattr(obj, n), graph.get(node_id, n)) for n in self._twins())
+            self._effect.at_end = self._leave
+            known = self._values()
+            self._due = any(
+                not same(self._stored[n], known[n]) for n in self._twins() if n in known
+            )
             self.flush()
-
-    @property
-    def errors(self) -> int:
-        """How many writes have failed; each is in the log with its traceback."""
-        return self._effect.errors
 
     def flush(self) -> None:
         """Write now what waits for the interval, or for another try after a failure."""
         with self._graph.batch():
             self._timer = None
-            if self._due:
+            if self._due and self._effect.attached:
                 self._write()
 
     def close(self) -> None:
-        """Write what waits, and stop."""
-        self._graph.remove_effect(self._effect)
+        """Write what waits, and stop; untracking the object does the same."""
+        with self._graph.batch():
+            self._leave()
+            self._graph.remove_effect(self._effect)
+
+    def _leave(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self.flush()
+        if self._due:
+            self._write()
 
-    def _changed(self, _node_id: str, _values: dict[str, Any]) -> None:
+    def _changed(self, _node_id: str, values: dict[str, Any]) -> None:
+        if all(n in self._written and same(self._written[n], v) for n, v in values.items()):
+            return  # what a merge changed was written by that merge
         self._due = True
         if not self._interval:
             self._write()
@@ -119,10 +129,20 @@ class PersistEffect:
             self._fill_fields()
             self._update()
         except Exception as error:  # noqa: BLE001 - counted and logged; the next change tries again
+            self.errors += 1
             self._effect.raised(error)
         else:
             self._due = False
             self._stored = self._snapshot()
+            self._written = self._values()
+
+    def _values(self) -> dict[str, Any]:
+        """Return the computed values that are known."""
+        values = {}
+        for name in self._graph.computed_names(self._node_id):
+            with suppress(ComputeError):
+                values[name] = self._graph.get(self._node_id, name)
+        return values
 
     def _twins(self) -> list[str]:
         """Return the computed values that the object also has a field for."""

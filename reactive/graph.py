@@ -126,6 +126,7 @@ class ReactiveGraph(Grouping):
             for source in [s for s in self._signals if s.belongs_to(node)]:
                 del self._signals[source]
             self._node_effects.pop(node, None)
+            self._pending.pop(node, None)
             del self._nodes[node.id], self._node_of[id(node.object)]
             if node_of(node.object) is node:
                 bind(node.object, None)

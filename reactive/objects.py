@@ -28,7 +28,7 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar, overload
 
 from reactive.binding import node_of
-from reactive.errors import CycleError, NotAnExpressionError
+from reactive.errors import CycleError, ExpressionError, NotAnExpressionError
 from reactive.expr import Expr, Field
 from reactive.method import names_read, read_method
 from reactive.shape import declared_types
@@ -117,24 +117,21 @@ class ClassPlan:
 
     def __init__(self, cls: type) -> None:
         self.cls = cls
-        self.fields = (
-            tuple(f.name for f in dataclasses.fields(cls)) if dataclasses.is_dataclass(cls) else ()
-        )
-        self._types = declared_types(cls) if self.fields else {}
-        self.methods = {name: m for name, m in _members(cls) if isinstance(m, ComputedMethod)}
-        self.effects = [(name, m) for _, m in _members(cls) for name in getattr(m, _EFFECTS, ())]
+        is_dataclass = dataclasses.is_dataclass(cls)
+        self.fields = [f.name for f in dataclasses.fields(cls)] if is_dataclass else []
+        self._types = declared_types(cls) if is_dataclass else {}
+        members = _members(cls)
+        self.methods = {name: m for name, m in members if isinstance(m, ComputedMethod)}
+        self.effects = [(name, m) for _, m in members for name in getattr(m, _EFFECTS, ())]
         self.exprs: dict[str, Expr | NotAnExpressionError] = {}
         """What each method is; the error says why one is none."""
-        self._reading: list[str] = []
+        self.typed: dict[str, Expr] = {}
+        """Those that are expressions, with the types of what they read."""
+        self._reading: set[str] = set()
         for name in self.methods:
-            self._expr_of(name)
+            self._read(name)
         self.inputs = {name: self._inputs_of(name) for name in self.methods}
         self.order = self._in_order()
-        self.typed = {
-            name: expr.typed(self._declared(expr))
-            for name, expr in self.exprs.items()
-            if isinstance(expr, Expr)
-        }
 
     @property
     def is_reactive(self) -> bool:
@@ -153,36 +150,28 @@ class ClassPlan:
             return self.over_fields(expr.name) if expr.name in self.methods else expr
         return expr.map_children(lambda _, child: self._spelled_out(child))
 
-    def _expr_of(self, name: str) -> Expr | NotAnExpressionError:
-        if name in self._reading:
-            at = self._reading.index(name)
-            raise CycleError(
-                [*self._reading[at:], name],
-                f"computed values of {self.cls.__name__} depend on themselves",
-            )
-        if name not in self.exprs:
-            self._reading.append(name)
-            try:
-                names = {*self.fields, *self.methods}
-                self.exprs[name] = read_method(self.methods[name].function, names, self._type_of)
-            except NotAnExpressionError as error:
-                self.exprs[name] = error
-            finally:
-                self._reading.pop()
-        return self.exprs[name]
+    def _read(self, name: str) -> None:
+        if name in self.exprs or name in self._reading:
+            return
+        self._reading.add(name)
+        function = self.methods[name].function
+        try:
+            expr = read_method(function, {*self.fields, *self.methods}, self._type_of)
+            types_of = {i: self._type_of(i) for i in expr.fields()}
+            self.typed[name] = expr.typed({i: t for i, t in types_of.items() if t is not None})
+            self.exprs[name] = expr
+        except NotAnExpressionError as error:
+            self.exprs[name] = error
+        except ExpressionError as error:
+            self.exprs[name] = NotAnExpressionError(f"{function.__qualname__}: {error}")
 
     def _type_of(self, name: str) -> Any:
+        """Return the type that is declared for a field, or that a method gives, as far as known."""
         if name not in self.methods:
             return self._types.get(name)
-        expr = self._expr_of(name)
-        if isinstance(expr, NotAnExpressionError):
-            return None
-        type_ = expr.typed(self._declared(expr)).type
-        return None if type_ in UNDECIDED else type_
-
-    def _declared(self, expr: Expr) -> dict[str, Any]:
-        types_of = {name: self._type_of(name) for name in expr.fields()}
-        return {name: given for name, given in types_of.items() if given is not None}
+        self._read(name)
+        typed = self.typed.get(name)
+        return None if typed is None or typed.type in UNDECIDED else typed.type
 
     def _inputs_of(self, name: str) -> tuple[str, ...]:
         """Return what a method reads; where that cannot be seen, all that is defined above it."""

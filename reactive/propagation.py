@@ -239,10 +239,15 @@ class Propagation:
             for cell in self.failed_multis:
                 cell.mark()
             self.failed_multis.clear()
+            # What is updated meanwhile, by somebody who is told of an end, waits like in a batch.
+            self._batches += 1
+            self._busy += 1
             try:
                 yield origin
             finally:
-                self._settle(origin)
+                self._batches -= 1
+                self._busy -= 1
+                self._flush(origin)
             if not self._batches:
                 self.effects.run()
 
