@@ -65,7 +65,7 @@ class ExpressionFormatError(ExpressionError, ValueError):
         super().__init__(f"{path}: {problem}")
 
 
-class ExpressionRangeError(ExpressionError, OverflowError):
+class ExpressionRangeError(ExpressionError, ArithmeticError):
     """A result beyond what a double can hold; PostgreSQL raises 22003 for the same."""
 
 

@@ -139,14 +139,10 @@ class Func(Expr):
             raise ExpressionValueError.unknown("function", name, list(FUNCTIONS))
         self.__dict__["name"] = name
         args = as_list(self, "args", args)
-        most = signature.most
-        if len(args) < signature.least or (most is not None and len(args) > most):
-            allowed = (
-                f"{signature.least}"
-                if most == signature.least
-                else f"{signature.least} to {most or 'any number'}"
+        if not signature.least <= len(args) <= (signature.most or len(args)):
+            raise ExpressionValueError(
+                f"{name} takes {signature.arity}, given {len(args)}: {list(args)!r:.60}"
             )
-            raise ExpressionValueError(f"{name} takes {allowed} arguments, given {len(args)}")
         children = [(f"args[{index}]", arg) for index, arg in enumerate(args)]
         if name == "round":
             _check_digits(args[1:])

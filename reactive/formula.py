@@ -22,7 +22,7 @@ def _write(node: Any) -> tuple[str, int]:
     """Return the text and how tightly it binds."""
     if isinstance(node, Const):
         negative = node.type in (Type.INT, Type.FLOAT) and repr(node.value).startswith("-")
-        return _plain(node), _UNARY if negative else _ATOM
+        return repr(node.value), _UNARY if negative else _ATOM
     if isinstance(node, Field):
         declared = "" if node.type is Type.ANY else f", {node.type.value}"
         bare = node.name.isidentifier() and not declared
@@ -42,18 +42,23 @@ def _call(node: Any) -> str:
     if isinstance(node, Func):
         return f"{node.name}({_list(node.args)})"
     if isinstance(node, UnaryOp):
-        return f"abs({formula(node.operand)})"
-    if isinstance(node, StrOp):
-        arguments = "" if node.arg is None else formula(node.arg)
-        return f"{_within(node.operand, _ATOM)}.{node.op}({arguments})"
+        return f"abs({_write(node.operand)[0]})"
+    if isinstance(node, (StrOp, Substring, DatePart, Cast)):
+        return f"{_within(node.operand, _ATOM)}.{_method(node)}"
+    arguments: list[Any] = []
+    for part in node.parts:
+        arguments.append(getattr(node, part))  # noqa: PERF401 - fewer frames of a deep recursion
+    return f"{node.label}({_list(arguments)})"
+
+
+def _method(node: Any) -> str:
     if isinstance(node, Substring):
-        count = "" if node.count is None else f", {node.count}"
-        return f"{_within(node.operand, _ATOM)}.substring({node.start}{count})"
+        return f"substring({node.start}{'' if node.count is None else f', {node.count}'})"
     if isinstance(node, DatePart):
-        return f"{_within(node.operand, _ATOM)}.{node.part}()"
+        return f"{node.part}()"
     if isinstance(node, Cast):
-        return f"{_within(node.operand, _ATOM)}.cast({node.type.value})"
-    return f"{node.label}({', '.join(_plain(getattr(node, part)) for part in node.parts)})"
+        return f"cast({node.type.value})"
+    return f"{node.op}({'' if node.arg is None else _write(node.arg)[0]})"
 
 
 def _within(node: Expr, binding: int) -> str:
@@ -61,13 +66,12 @@ def _within(node: Expr, binding: int) -> str:
     return text if own >= binding else f"({text})"
 
 
-def _plain(value: Any) -> str:
-    if isinstance(value, tuple):
-        return f"[{_list(value)}]"
-    if isinstance(value, Const):
-        return repr(value.value)
-    return formula(value)
-
-
-def _list(values: tuple[Any, ...]) -> str:
-    return ", ".join(_plain(value) for value in values)
+def _list(values: Any) -> str:
+    texts = []
+    for value in values:
+        if isinstance(value, tuple):
+            text = f"[{_list(value)}]"
+        else:
+            text = repr(value.value) if isinstance(value, Const) else _write(value)[0]
+        texts.append(text)
+    return ", ".join(texts)

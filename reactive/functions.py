@@ -17,6 +17,15 @@ class Signature(NamedTuple):
     reads: Type | None = None
     gives: Type | None = None
 
+    @property
+    def arity(self) -> str:
+        """How many arguments it takes, in words."""
+        if self.most is None:
+            return f"{self.least} or more arguments"
+        if self.most == self.least:
+            return f"{self.least} argument{'s' if self.least > 1 else ''}"
+        return f"{self.least} to {self.most} arguments"
+
 
 _NUMBER = "a number"
 

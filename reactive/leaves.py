@@ -21,16 +21,15 @@ class Const(Expr):
     value: Any
 
     def __init__(self, value: Any) -> None:
-        value = _plain(value)
+        value = _unwrapped(value)
         if value is None:
             self._set(Type.NULL, None)
             return
-        for python_type, type_ in _CONSTANTS:
+        for python_type, type_, plain in _CONSTANTS:
             if isinstance(value, python_type):
-                # Drops subclasses, which may print themselves as they like.
-                self._set(type_, _checked(python_type, value))
+                self._set(type_, plain(value))
                 return
-        allowed = ", ".join(python_type.__name__ for python_type, _ in _CONSTANTS)
+        allowed = ", ".join(python_type.__name__ for python_type, *_ in _CONSTANTS)
         raise ExpressionTypeError(
             "Const", "value", f"None, {allowed}", f"{type(value).__name__} {value!r:.60}"
         )
@@ -43,55 +42,69 @@ class Const(Expr):
         return self.type
 
 
-_CONSTANTS: tuple[tuple[type, Type], ...] = (
-    (bool, Type.BOOL),
-    (int, Type.INT),
-    (float, Type.FLOAT),
-    (Decimal, Type.DECIMAL),
-    (str, Type.STR),
-    (datetime, Type.DATETIME),
-    (date, Type.DATE),
-)
-
-
-def _plain(value: Any) -> Any:
-    """Unwrap an enum member and a scalar of numpy."""
+def _unwrapped(value: Any) -> Any:
+    """Return what is inside an enum member or a scalar of numpy."""
     if isinstance(value, enum.Enum):
-        return _plain(value.value)
+        return _unwrapped(value.value)
     if type(value).__module__ == "numpy" and hasattr(value, "item"):
         return value.item()
     return value
 
 
-def _checked(python_type: type, value: Any) -> Any:
-    """Return the constant as its plain type; refuse what a target could not hold."""
-    if python_type is str:
-        value = str.__str__(value)
-        if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
-            raise ExpressionValueError(
-                f"the text {value!r:.60} holds a NUL or half a surrogate pair; "
-                "PostgreSQL cannot store either"
-            )
-        return value
-    if python_type is datetime:
-        if value.tzinfo is None:
-            raise ExpressionValueError(
-                f"{value!r} has no time zone, so it is no instant; "
-                "give it one: value.replace(tzinfo=timezone.utc)"
-            )
-        return value.astimezone(timezone.utc)
-    if python_type in (int, float, Decimal):
-        value = python_type(value)
+# Each returns the plain type, since subclasses may print themselves as they like, and refuses what
+# one of the targets could not hold.
+
+
+def _number(plain: type) -> Callable[[Any], Any]:
+    def check(value: Any) -> Any:
+        value = plain(value)
         try:
-            finite = math.isfinite(float(value))
+            as_float = float(value)
         except (OverflowError, ValueError):
-            finite = False
-        if not finite:
+            as_float = math.inf
+        if not math.isfinite(as_float) or (value and not as_float):
             raise ExpressionValueError(
                 f"{value!r:.60} is no constant: NaN, infinities and numbers "
                 "beyond a double are refused"
             )
+        return value
+
+    return check
+
+
+def _text(value: str) -> str:
+    value = str.__str__(value)
+    if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+        raise ExpressionValueError(
+            f"the text {value!r:.60} holds a NUL or half a surrogate pair; "
+            "PostgreSQL cannot store either"
+        )
     return value
+
+
+def _instant(value: datetime) -> datetime:
+    if value.tzinfo is None:
+        raise ExpressionValueError(
+            f"{value!r} has no time zone, so it is no instant; "
+            "give it one: value.replace(tzinfo=timezone.utc)"
+        )
+    utc = value.astimezone(timezone.utc)
+    return datetime.combine(_day(utc), utc.time().replace(fold=0), timezone.utc)
+
+
+def _day(value: date) -> date:
+    return date(value.year, value.month, value.day)
+
+
+_CONSTANTS: tuple[tuple[type, Type, Callable[[Any], Any]], ...] = (
+    (bool, Type.BOOL, bool),
+    (int, Type.INT, _number(int)),
+    (float, Type.FLOAT, _number(float)),
+    (Decimal, Type.DECIMAL, _number(Decimal)),
+    (str, Type.STR, _text),
+    (datetime, Type.DATETIME, _instant),
+    (date, Type.DATE, _day),
+)
 
 
 class Field(Expr):
@@ -105,10 +118,13 @@ class Field(Expr):
     name: str
 
     def __init__(self, name: str, type: Any = None) -> None:
-        if not isinstance(name, str) or not name or "\0" in name or not name.isprintable():
+        if not isinstance(name, str) or not name or not name.isprintable():
             raise ExpressionValueError(
                 f"{name!r:.60} is no field name: give printable text, at least one character"
             )
+        if len(name) > 4 and name.startswith("__") and name.endswith("__"):
+            # Formulas may come from elsewhere; they read data, not the insides of objects.
+            raise ExpressionValueError(f"{name!r} is no field name: Python keeps such names")
         declared = Type.ANY if type is None or type is Type.ANY else require_declared(type)
         self._set(declared, name, declared)
         self.__dict__["constant"] = False

@@ -23,6 +23,13 @@ def to_pure(expr: Expr, var: str = "$row", *, null_safe: bool = False) -> str:
     """Return the expression as Pure over the properties of `var`: `$row`, `$trade.position`."""
     if not isinstance(var, str) or not _VARIABLE.fullmatch(var):
         raise ExpressionValueError(f"{var!r:.60} is no variable of Pure; give one such as $row")
-    if null_safe:
-        return NullSafeWriter(var).optional(expr).text
-    return PureWriter(var).value(expr).text
+    try:
+        if null_safe:
+            return NullSafeWriter(var).optional(expr).text
+        return PureWriter(var).value(expr).text
+    except RecursionError:
+        # Guards walk a tree several times at each level.
+        raise ExpressionValueError(
+            f"the expression is nested too deeply for Pure ({expr.depth} levels); "
+            "compute parts of it on their own"
+        ) from None

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from reactive.errors import ExpressionValueError
 from reactive.expr import (
     EQUALITY,
+    LOGIC,
     Between,
     BinOp,
     Case,
@@ -137,6 +138,8 @@ class PureWriter:
 
     def value(self, node: Expr) -> Pure:
         """Return the node's value."""
+        if _is_strict(node) and any(_is_null_constant(child) for _, child in node.children()):
+            return Pure("[]")
         piece = _WRITE[type(node)](self, node)
         bounded(piece.text)
         return piece
@@ -154,8 +157,9 @@ class PureWriter:
         return Pure(self.property(node.name))
 
     def condition(self, node: Expr) -> str:
-        """Return a condition as text, for `if`."""
-        return self.text(node)
+        """Return a condition as text, for `if`, which takes no null."""
+        text = self.text(node)
+        return "false" if text == "[]" else text
 
     def branch(self, node: Expr) -> str:
         """Return what a choice gives."""
@@ -172,6 +176,17 @@ class PureWriter:
                 return literal(Decimal(node.value)).operand
             return f"toDecimal({self.text(node)})"
         return self.operand(node)
+
+
+def _is_null_constant(node: Expr) -> bool:
+    return isinstance(node, Const) and node.value is None
+
+
+def _is_strict(node: Expr) -> bool:
+    """Tell whether a node is null where an operand is."""
+    if isinstance(node, BinOp):
+        return node.op not in LOGIC
+    return isinstance(node, (UnaryOp, Func, StrOp, Substring, DatePart, Cast))
 
 
 def _const(_writer: PureWriter, node: Const) -> Pure:
@@ -267,8 +282,13 @@ def _null_if(writer: PureWriter, node: NullIf) -> Pure:
 def _in(writer: PureWriter, node: In) -> Pure:
     if not node.values:
         return Pure("false")
-    values = ", ".join(writer.exact(value, node.reads) for value in node.values)
-    return Pure(f"in({writer.exact(node.operand, node.reads)}, [{values}])")
+    values = [value for value in node.values if not _is_null_constant(value)]
+    if not values:
+        return Pure("[]")
+    listed = ", ".join(writer.exact(value, node.reads) for value in values)
+    text = f"in({writer.exact(node.operand, node.reads)}, [{listed}])"
+    # Not among the values, but perhaps what a null stands for.
+    return Pure(text if len(values) == len(node.values) else f"if({text}, |true, |[])")
 
 
 def in_range(node: Between) -> Expr:

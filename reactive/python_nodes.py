@@ -27,7 +27,7 @@ from reactive.expr import (
     UnaryOp,
 )
 from reactive.python_writer import Value, Writer
-from reactive.types import UNDECIDED, Type
+from reactive.types import UNDECIDED, Type, decided
 
 
 def converted(writer: Writer, value: Value, have: Type, want: Type) -> Value:
@@ -87,7 +87,7 @@ def _decimal_arithmetic(writer: Writer, op: str, left: Value, right: Value) -> V
             f"modulo_exact({left.text}, {right.text})", left.leaves + right.leaves
         )
     method = {"+": "add", "-": "subtract", "*": "multiply"}[op]
-    return writer.strict(f"EXACT.{method}({{}}, {{}})", left, right)
+    return writer.strict(f"exact(EXACT.{method}, {{}}, {{}})", left, right)
 
 
 _ARITHMETIC = {
@@ -109,14 +109,14 @@ def _logic(writer: Writer, node: BinOp) -> Value:
 def _kleene(writer: Writer, op: str, left: Value, right_of: Callable[[], Value]) -> Value:
     """Write three-valued & or |; the right side is not computed where the left one decides."""
     result = writer.variable()
-    decided = "False" if op == "&" else "True"
+    deciding = "False" if op == "&" else "True"
     writer.line(f"{result} = {left.text}")
-    with writer.block(f"if {result} is not {decided}:"):
+    with writer.block(f"if {result} is not {deciding}:"):
         right = right_of()
         text = right.text
         if left.leaves:
             # The left side is null, or leaves it to the right one, which decides over a null.
-            text = f"{text} if {result} is not None or {text} is {decided} else None"
+            text = f"{text} if {result} is not None or {text} is {deciding} else None"
         writer.line(f"{result} = {text}")
     return Value(result, (result,) if left.leaves or right.leaves else (), atom=True)
 
@@ -250,7 +250,7 @@ def _is_null(writer: Writer, node: IsNull, _have: Type) -> Value:
 
 
 def _null_if(writer: Writer, node: NullIf, have: Type) -> Value:
-    compare = Type.JSON if node.type in UNDECIDED else node.type
+    compare = decided(have, Type.JSON)
     left = writer.settle(writer.read(node.operand, compare))
     right = writer.settle(writer.read(node.value, compare))
     value = left if compare is have else writer.settle(writer.read(node.operand, have))

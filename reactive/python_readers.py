@@ -57,9 +57,9 @@ def read_float(value: Any, field: str) -> float | None:
             number = float(value)
         except (OverflowError, ValueError):
             raise FieldTypeError(field, "a number that a double holds", value) from None
-        if number - number == 0.0:
+        if number - number == 0.0 and (number or not value):
             return number
-        raise FieldTypeError(field, "a finite number", value)
+        raise FieldTypeError(field, "a finite number that a double holds", value)
     if isinstance(value, Enum):
         return read_float(value.value, field)
     raise FieldTypeError(field, Type.FLOAT.words, value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, time, timezone
 from decimal import (
     ROUND_CEILING,
@@ -12,6 +12,7 @@ from decimal import (
     ROUND_HALF_EVEN,
     Context,
     Decimal,
+    DecimalException,
     DivisionByZero,
     Inexact,
     InvalidOperation,
@@ -22,6 +23,10 @@ from typing import Any, NoReturn
 from reactive.errors import ExpressionRangeError, FieldTypeError
 
 # --- doubles ---------------------------------------------------------------------------------
+
+
+LOWEST, HIGHEST = -math.inf, math.inf
+"""Every number lies between them, but for infinities and NaN."""
 
 
 def refuse(operation: str) -> NoReturn:
@@ -110,17 +115,27 @@ def double(x: int | Decimal) -> float:
         number = float(x)
     except OverflowError:
         refuse("conversion to float")
-    return number if number - number == 0.0 else refuse("conversion to float")
+    if number - number != 0.0 or (x and not number):
+        refuse("conversion to float")
+    return number
 
 
 # --- exact numbers --------------------------------------------------------------------------
 
 EXACT = Context(
-    prec=2_000,
+    prec=140_000,
     rounding=ROUND_HALF_EVEN,
     traps=[Inexact, InvalidOperation, Overflow, DivisionByZero],
 )
-"""Sums and products of decimals are exact; numbers of more than 2,000 digits raise."""
+"""Sums and products of decimals are exact; the digits are about those that PostgreSQL allows."""
+
+
+def exact(operation: Callable[..., Decimal], *operands: Any) -> Decimal:
+    """Compute with decimals, refusing what has too many digits."""
+    try:
+        return operation(*operands)
+    except DecimalException:
+        refuse("exact arithmetic")
 
 
 def modulo_exact(x: Any, y: Any) -> Any:
@@ -129,8 +144,8 @@ def modulo_exact(x: Any, y: Any) -> Any:
         return None
     if isinstance(x, int) and isinstance(y, int):
         return x % y
-    rest = EXACT.remainder(x, y)
-    return EXACT.add(rest, y) if rest and (rest < 0) != (y < 0) else rest
+    rest = exact(EXACT.remainder, x, y)
+    return exact(EXACT.add, rest, y) if rest and (rest < 0) != (y < 0) else rest
 
 
 def ceil_decimal(x: Decimal) -> Decimal:
@@ -147,7 +162,8 @@ def round_exact(x: Any, digits: int) -> Any:
     """Round half to even at a number of decimal places."""
     if isinstance(x, int):
         return x if digits >= 0 else int(round_exact(Decimal(x), digits))
-    return EXACT.scaleb(EXACT.scaleb(x, digits).to_integral_value(ROUND_HALF_EVEN), -digits)
+    whole = exact(EXACT.scaleb, x, digits).to_integral_value(ROUND_HALF_EVEN)
+    return exact(EXACT.scaleb, whole, -digits)
 
 
 # --- conversions ----------------------------------------------------------------------------

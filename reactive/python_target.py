@@ -31,11 +31,11 @@ def compile_python(expr: Expr, like: Any = None) -> Callable[[Any], Any]:
     """
     names = tuple(sorted(expr.fields()))
     kinds = [_DICT]
-    if all(
-        name.isascii() and name.isidentifier() and not keyword.iskeyword(name) for name in names
-    ):
-        kinds.insert(0 if like is not None and has_attributes(like) else 1, _OBJECT)
-    return _of_row(expr, names, kinds)
+    if all(_is_attribute(name) for name in names):
+        kinds.append(_OBJECT)
+        if like is not None and has_attributes(like):
+            kinds.insert(0, _LIKE)
+    return _of_row(expr, names, kinds, like.__class__)
 
 
 def compile_positional(expr: Expr, field_names: Sequence[str]) -> Evaluate:
@@ -82,10 +82,17 @@ class _Kind(NamedTuple):
     failures: str
 
 
+# A look at one class is faster than at all that are known to have attributes.
+_LIKE = _Kind("row.__class__ is not cls", "v{index} = row.{name}", "AttributeError, OverflowError")
 _DICT = _Kind("row.__class__ is not dict", "v{index} = row[n{index}]", "KeyError, OverflowError")
 _OBJECT = _Kind(
     "row.__class__ not in plain_classes", "v{index} = row.{name}", "AttributeError, OverflowError"
 )
+
+
+def _is_attribute(name: str) -> bool:
+    """Tell whether `row.name` means the field; Python would normalise other letters."""
+    return name.isascii() and name.isidentifier() and not keyword.iskeyword(name)
 
 
 def _row_source(kind: _Kind, names: tuple[str, ...], body: PythonWriter) -> str:
@@ -98,16 +105,17 @@ def _row_source(kind: _Kind, names: tuple[str, ...], body: PythonWriter) -> str:
     )
 
 
-def _of_row(expr: Expr, names: tuple[str, ...], kinds: list[_Kind]) -> Evaluate:
+def _of_row(expr: Expr, names: tuple[str, ...], kinds: list[_Kind], cls: type) -> Evaluate:
     """Return the function for the first kind of row, which hands others to the next one."""
     if not kinds:
         careful = _careful(expr, names)
         return lambda row: careful(*read_fields(row, names))
     body = _body(expr, names)
+    body.namespace["cls"] = cls
     return body.build(
         _row_source(kinds[0], names, body),
-        other=lambda: _of_row(expr, names, kinds[1:]),
-        careful=lambda: _of_row(expr, names, []),
+        other=lambda: _of_row(expr, names, kinds[1:], cls),
+        careful=lambda: _of_row(expr, names, [], cls),
     )
 
 
@@ -125,7 +133,7 @@ def _body(
     body.returns(expr, want or expr.type)
     if body.mixed:
         # That a field is read as several types, so that its raw value is needed, shows at the end.
-        body = PythonWriter(names, careful, frozenset(body.mixed))
+        body = PythonWriter(names, careful, body)
         body.returns(expr, want or expr.type)
     return body
 
@@ -141,9 +149,13 @@ class PythonWriter(Writer):
     """A writer that knows the nodes."""
 
     def __init__(
-        self, names: Sequence[str], careful: bool, mixed: frozenset[str] = frozenset()
+        self, names: Sequence[str], careful: bool, draft: PythonWriter | None = None
     ) -> None:
-        super().__init__(names, careful, mixed)
+        super().__init__(names, careful, draft.mixed if draft else set())
+        # Functions for parts that lie deep; the draft's can be used again.
+        self._parts: dict[tuple[int, Type], tuple[PythonWriter, Evaluate]] = (
+            draft._parts if draft else {}
+        )
 
     def returns(self, expr: Expr, want: Type) -> None:
         """Write the lines that compute and return the expression."""
@@ -192,12 +204,17 @@ class PythonWriter(Writer):
 
     def _apart(self, node: Expr, want: Type) -> Value:
         """Put a part that lies deep in blocks into a function of its own."""
-        names = sorted(node.fields())
-        inner = _body(node, names, self.careful, want)
-        parameters = ", ".join(f"v{index}" for index in range(len(names)))
-        function = self.constant(inner.build(f"def evaluate({parameters}):\n{inner.text(1)}"))
-        arguments = ", ".join(self.field(name, Type.ANY).text for name in names)
-        return self.partial(f"{function}({arguments})", ())
+        if (id(node), want) not in self._parts:
+            inner = _body(node, sorted(node.fields()), self.careful, want)
+            parameters = ", ".join(f"v{index}" for index in range(len(inner.names)))
+            function = inner.build(f"def evaluate({parameters}):\n{inner.text(1)}")
+            self._parts[id(node), want] = inner, function
+        inner, function = self._parts[id(node), want]
+        for name, type_ in inner.wanted.items():
+            self.wants(name, type_)
+        self.mixed |= inner.mixed
+        arguments = ", ".join(self.raw(name) for name in inner.names)
+        return self.partial(f"{self.constant(function)}({arguments})", ())
 
 
 def _made_when_called(

@@ -46,11 +46,11 @@ class Writer(ABC):
     collects those that are not.
     """
 
-    def __init__(self, names: Sequence[str], careful: bool, mixed: frozenset[str]) -> None:
+    def __init__(self, names: Sequence[str], careful: bool, mixed: set[str]) -> None:
         self.names = names
         self.careful = careful
         self.mixed = set(mixed)
-        self._wanted: dict[str, Type] = {}
+        self.wanted: dict[str, Type] = {}
         self.lines: list[str] = []
         self.namespace = NAMESPACE.copy()
         self.level = 0
@@ -97,21 +97,30 @@ class Writer(ABC):
         self.level -= 1
         self._known = known
 
+    def raw(self, name: str) -> str:
+        """Return the variable that holds a field as the row has it."""
+        return f"v{self._index[name]}"
+
+    def wants(self, name: str, want: Type) -> None:
+        """Note that a field is read as a type."""
+        if self.wanted.setdefault(name, want) is not want:
+            self.mixed.add(name)
+
     def field(self, name: str, want: Type) -> Value:
         """Read a field as a type."""
-        index = self._index[name]
-        raw = f"v{index}"
-        if self._wanted.setdefault(name, want) is not want:
-            self.mixed.add(name)
+        raw = self.raw(name)
+        self.wants(name, want)
         if want is Type.ANY:
             return Value(raw, (raw,), atom=True)
         known = self._known.get((name, want))
         if known is None:
-            variable = self.variable() if name in self.mixed else raw
+            # Reading twice changes nothing, but for JSON.
+            apart = name in self.mixed or want is Type.JSON
+            variable = self.variable() if apart else raw
             if variable != raw:
                 self.line(f"{variable} = {raw}")
             template = _READ_CAREFULLY if self.careful and want is Type.FLOAT else _READ[want]
-            self.line(template.format(v=variable, n=f"n{index}"))
+            self.line(template.format(v=variable, n=f"n{raw[1:]}"))
             known = Value(variable, (variable,), want is Type.FLOAT, atom=True)
             self._known[name, want] = known
         return known
@@ -123,18 +132,15 @@ class Writer(ABC):
         variable = self.variable()
         nulls = any_null(value.leaves)
         if not value.unchecked:
-            self.line(
-                f"{variable} = None if {nulls} else {value.text}"
-                if nulls
-                else f"{variable} = {value.text}"
-            )
+            self.line(f"{variable} = {_unless(nulls, value.text)}")
+        elif nulls:
+            self.line(f"if {nulls}: {variable} = None")
+            self.line("else:")
+            self.line(f"    {variable} = {value.text}")
+            self.line(f"    {_CHECK.format(variable)}")
         else:
-            if nulls:
-                self.line(f"if {nulls}: {variable} = None")
-                self.line("else:")
-            inner = "    " if nulls else ""
-            self.line(f"{inner}{variable} = {value.text}")
-            self.line(f"{inner}if {variable} - {variable}: out_of_range(locals(), names)")
+            self.line(f"{variable} = {value.text}")
+            self.line(_CHECK.format(variable))
         return Value(variable, (variable,) if nulls else (), atom=True)
 
     def checked(self, value: Value) -> Value:
@@ -143,12 +149,11 @@ class Writer(ABC):
             return value
         if not value.atom:
             return self.settle(value)
-        variable = value.text
-        test = f"{variable} - {variable}"
-        self.line(f"if {variable} is not None and {test}: out_of_range(locals(), names)")
+        self.line(f"if {value.text} is not None:")
+        self.line(f"    {_CHECK.format(value.text)}")
         checked = value._replace(unchecked=False)
         for key, known in self._known.items():
-            if known.text == variable:
+            if known.text == value.text:
                 self._known[key] = checked
                 break
         return checked
@@ -156,8 +161,7 @@ class Writer(ABC):
     def partial(self, text: str, leaves: tuple[str, ...]) -> Value:
         """Put into a variable what may be None although its leaves are not."""
         variable = self.variable()
-        nulls = any_null(leaves)
-        self.line(f"{variable} = None if {nulls} else {text}" if nulls else f"{variable} = {text}")
+        self.line(f"{variable} = {_unless(any_null(leaves), text)}")
         return Value(variable, (variable,), atom=True)
 
     def named(self, value: Value) -> tuple[str, Value]:
@@ -179,6 +183,13 @@ class Writer(ABC):
         return Value(
             template.format(*(value.text for value in values)), leaves, unchecked, nesting=nesting
         )
+
+
+_CHECK = "if not LOWEST < {0} < HIGHEST: out_of_range(locals(), names)"
+
+
+def _unless(nulls: str, text: str) -> str:
+    return f"None if {nulls} else {text}" if nulls else text
 
 
 def any_null(leaves: tuple[str, ...]) -> str:

@@ -174,26 +174,25 @@ def _extreme(writer: Writer, node: Func) -> Sql:
 
 def _round(x: Sql, reads: Type, digits: int) -> Sql:
     """Write a rounding of halves to even: float's ROUND does so, numeric's goes away from zero."""
+    scale = _ten_to(abs(digits))
     if reads is Type.FLOAT:
-        scale = f"1{'0' * abs(digits)}"
-        if not digits:
-            return Sql(f"ROUND({x.text})")
         if digits > 0:
             return Sql(f"(ROUND({x.operand} * {scale}) / {scale})")
-        return Sql(f"(ROUND({x.operand} / {scale}) * {scale})")
+        return Sql(f"(ROUND({x.operand} / {scale}) * {scale})" if digits else f"ROUND({x.text})")
     if reads is Type.INT and digits >= 0:
         return x
-    unit, inverse = (
-        (f"1{'0' * abs(digits)}", f"0.{'0' * (abs(digits) - 1)}1") if digits else ("1", "1")
-    )
-    if digits < 0:
-        unit, inverse = inverse, unit
-    scaled = f"({{0}} * {unit})" if digits else "{0}"
+    # Products of numerics are exact, quotients are not.
+    scaled = f"({{0}} * {_ten_to(digits)})" if digits else "{0}"
     whole = (
         f"CASE WHEN ABS(MOD({scaled}, 1)) = 0.5 THEN 2 * ROUND({scaled} * 0.5) "
         f"ELSE ROUND({scaled}) END"
     )
-    return repeat(f"({whole} * {inverse})" if digits else whole, x)
+    return repeat(f"({whole} * {_ten_to(-digits)})" if digits else whole, x)
+
+
+def _ten_to(exponent: int) -> str:
+    """Return a power of ten as a literal."""
+    return f"1{'0' * exponent}" if exponent >= 0 else f"0.{'0' * (-exponent - 1)}1"
 
 
 def _if(writer: Writer, node: If, have: Type) -> Sql:
@@ -236,11 +235,9 @@ def _is_null(writer: Writer, node: IsNull, _have: Type) -> Sql:
 
 
 def _null_if(writer: Writer, node: NullIf, have: Type) -> Sql:
-    if node.type in UNDECIDED:
+    if have in UNDECIDED:
         left, right = writer.all([node.operand, node.value], Type.JSON)
         value = writer.read(node.operand, have)
-        if value.text == "NULL":
-            value = value.typed(have)
         return Sql(f"CASE WHEN {left.operand} = {right.operand} THEN NULL ELSE {value.text} END")
     left, right = writer.all([node.operand, node.value], have)
     return Sql(f"NULLIF({left.text}, {right.text})")
@@ -264,8 +261,8 @@ _TEXT = {
     "upper": 'UPPER({0} COLLATE "C")',
     "lower": 'LOWER({0} COLLATE "C")',
     "trim": "BTRIM({0}, E' \\t\\n\\x0b\\f\\r')",
-    "contains": "STRPOS({0}, {1}) > 0",
-    "starts_with": "STARTS_WITH({0}, {1})",
+    "contains": "strpos({0}, {1}) > 0",
+    "starts_with": "starts_with({0}, {1})",
     "ends_with": "RIGHT({0}, LENGTH({1})) = {1}",
     "concat": "{0} || {1}",
 }

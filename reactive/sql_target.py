@@ -79,7 +79,10 @@ class SqlWriter(Writer):
     def root(self, expr: Expr, as_type: Any) -> str:
         """Return the text of the whole expression."""
         if as_type is None:
-            return self.read(expr, expr.type).text
+            value = self.read(expr, expr.type)
+            # A choice among literals would be numeric, and 0.1 is another number there.
+            choice = expr.type is Type.FLOAT and not isinstance(expr, Const)
+            return value.typed(Type.FLOAT).text if choice else value.text
         want = require_declared(as_type)
         return self.sure(expr if expr.type in UNDECIDED else Cast(expr, want), want).text
 
@@ -89,6 +92,9 @@ class SqlWriter(Writer):
             return self._constant(node, want)
         have = want if node.type in UNDECIDED else node.type
         if isinstance(node, Field):
+            if want is Type.FLOAT and not self._strict:
+                # Text becomes the same double directly, and faster.
+                have = want
             value = self._field(node.name, have)
         else:
             outermost = node.constant and not self._in_constant
@@ -110,21 +116,21 @@ class SqlWriter(Writer):
 
     def _constant(self, node: Const, want: Type) -> Sql:
         if node.value is None:
-            return Sql("NULL", loose=want not in UNDECIDED)
+            return Sql("NULL", loose=want not in UNDECIDED, literal=True)
         value, own = node.value, node.type
         if want in UNDECIDED:
             want = own
         if own is Type.BOOL:
-            return Sql("TRUE" if value else "FALSE")
+            return Sql("TRUE" if value else "FALSE", literal=True)
         if self._parameters is not None:
             self._parameters.append(value if want is own else READERS[want](value, "constant"))
-            return Sql(f"%({len(self._parameters) - 1})s::{SQL_TYPES[want]}")
+            return Sql(f"%({len(self._parameters) - 1})s::{SQL_TYPES[want]}", literal=True)
         if own is Type.STR:
-            return Sql(quoted(value), loose=True)
+            return Sql(quoted(value), loose=True, literal=True)
         if own in (Type.DATE, Type.DATETIME):
-            return Sql(f"'{value.isoformat()}'::{SQL_TYPES[own]}")
+            return Sql(f"'{value.isoformat()}'::{SQL_TYPES[own]}", literal=True)
         text = repr(value) if own is Type.FLOAT else str(value)
-        return Sql(text, atomic=not text.startswith("-"), loose=True)
+        return Sql(text, atomic=not text.startswith("-"), loose=True, literal=True)
 
     def _text_of(self, name: str) -> str:
         """Return the SQL of a field as text."""
@@ -165,7 +171,7 @@ _JSON_KINDS: dict[Type, tuple[str, str]] = {
     Type.STR: ("'string'", ""),
     Type.BOOL: ("'boolean'", ""),
     Type.DATE: ("'string'", "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"),
-    Type.DATETIME: ("'string'", "T.*(Z|[+-][0-9]{2}(:?[0-9]{2})?)$"),
+    Type.DATETIME: ("'string'", "[T ].*(Z|[+-][0-9]{2}(:?[0-9]{2})?)$"),
 }
 """The kinds of JSON that hold a type, and what their text must look like."""
 

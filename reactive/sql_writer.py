@@ -31,12 +31,13 @@ class Sql(NamedTuple):
 
     `atomic` pieces need no parentheses next to an operator. `loose` ones have the right value but
     not surely the right type: a literal, which takes the type of its company, or a smaller
-    integer.
+    integer. `literal` ones read no column.
     """
 
     text: str
     atomic: bool = True
     loose: bool = False
+    literal: bool = False
 
     @property
     def operand(self) -> str:
@@ -79,19 +80,20 @@ class Writer(ABC):
 
 def repeat(template: str, *values: Sql) -> Sql:
     """Fill in values that the template repeats; long ones are computed in a subselect."""
+    if all(len(value.text) <= _MAX_REPEATED for value in values):
+        return Sql(template.format(*(value.operand for value in values)))
     columns: list[str] = []
     texts = []
     for value in values:
-        if len(value.text) > _MAX_REPEATED:
-            columns.append(f"{value.text} AS v{len(columns)}")
-            texts.append(f"once.v{len(columns) - 1}")
-        else:
+        if value.literal:
             texts.append(value.operand)
-    body = template.format(*texts)
-    if not columns:
-        return Sql(body)
+        else:
+            # All columns of the row are read inside, where the subselect's name hides none.
+            texts.append(f"once.v{len(columns)}")
+            columns.append(f"{value.text} AS v{len(columns)}")
     # OFFSET 0 keeps the planner from pulling the inner query up, and so repeating the values.
-    return Sql(f"(SELECT {body} FROM (SELECT {', '.join(columns)} OFFSET 0) AS once)")
+    inner = f"(SELECT {', '.join(columns)} OFFSET 0) AS once"
+    return Sql(f"(SELECT {template.format(*texts)} FROM {inner})")
 
 
 def quoted(text: str) -> str:

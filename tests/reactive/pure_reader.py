@@ -103,8 +103,6 @@ class Reader:
     def expression(self) -> Tree:
         tree = self.postfix(self.primary())
         if self.peek() in ("==", "!="):
-            if tree[0] in ("not", "sign"):
-                raise PureSyntaxError("!a == b reads as !(a == b)")
             op = self.take()[1]
             tree = (op, tree, self.expression())
         return tree
@@ -115,6 +113,8 @@ class Reader:
             if text in ("!", "-"):
                 # Both take a whole expression, with what is applied to it.
                 operand = self.expression()
+                if operand[0] in ("==", "!="):
+                    raise PureSyntaxError(f"{text}a == b reads as {text}(a == b)")
                 return ("not" if text == "!" else "sign", operand)
             if text == "(":
                 tree = self.combined()
@@ -141,8 +141,6 @@ class Reader:
 
     def postfix(self, tree: Tree) -> Tree:
         while self.peek() in (".", "->"):
-            if tree[0] in ("not", "sign"):
-                raise PureSyntaxError("a sign or ! reads what is applied behind it first")
             if self.take()[1] == ".":
                 kind, name = self.take()
                 if kind not in ("name", "string"):
@@ -332,11 +330,11 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "sqrt": _partial(math.sqrt, lambda x: x >= 0),
     "log": _partial(math.log, lambda x: x > 0),
     "log10": _partial(math.log10, lambda x: x > 0),
-    "exp": lambda x: math.exp(x),
+    "exp": math.exp,
     "mod": _mod,
     "pow": _pow,
-    "min": lambda a, b: min(a, b),
-    "max": lambda a, b: max(a, b),
+    "min": min,
+    "max": max,
     "length": lambda text: len(text.encode("utf-16-le")) // 2,
     "toUpper": str.upper,
     "toLower": str.lower,

@@ -319,7 +319,8 @@ def _compare(draw: Any, some: Any, type_: Type) -> Expr:
     op = draw(st.sampled_from(["==", "!=", "<", "<=", ">", ">="]))
     wanted = _ordered(draw) if op[0] in "<>" else _any(draw)
     other = _number(draw) if wanted in (Type.FLOAT, Type.INT, Type.DECIMAL) else wanted
-    return BinOp(op, declared(some(wanted)) if op[0] in "<>" else some(wanted), some(other))
+    left, right = some(wanted), some(other)
+    return BinOp(op, declared(left), declared(right)) if op[0] in "<>" else BinOp(op, left, right)
 
 
 def _bare(draw: Any, some: Any, type_: Type) -> Expr:
@@ -348,7 +349,7 @@ def _in(draw: Any, some: Any, type_: Type) -> Expr:
 
 def _between(draw: Any, some: Any, type_: Type) -> Expr:
     wanted = _ordered(draw)
-    return Between(declared(some(wanted)), some(wanted), some(wanted))
+    return Between(*(declared(some(wanted)) for _ in range(3)))
 
 
 def _search(draw: Any, some: Any, type_: Type) -> Expr:
