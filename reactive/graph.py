@@ -12,13 +12,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from functools import partial
-from typing import Any
-
-import reaktiv
+from typing import TYPE_CHECKING, Any
 
 from reactive.binding import bind, follow_assignments, node_of
 from reactive.computation import Computation, Failure
-from reactive.effect import Effect, EffectQueue, KeyedEffect, NodeEffect, ValueEffect
+from reactive.effect import Effect, ValueEffect
+from reactive.effect_queue import EffectQueue
 from reactive.errors import (
     CycleError,
     DuplicateNameError,
@@ -28,17 +27,20 @@ from reactive.errors import (
 )
 from reactive.explain import Explanation, explain_node
 from reactive.expr import Expr
-from reactive.grouping import ALL_KEYS, WAITING_MAX, Grouping
+from reactive.grouping import ALL_KEYS
+from reactive.listening import Listening
 from reactive.objects import ClassPlan, plan_of
 from reactive.reading import guarded
 from reactive.shape import Shape, TrackedClass
 from reactive.source import Origin, Source
 from reactive.tracked import NodeValue, TrackedNode
 from reactive.updater import same
-from reactive.watch import Watch
+
+if TYPE_CHECKING:
+    import reaktiv
 
 
-class ReactiveGraph(Grouping):
+class ReactiveGraph(Listening):
     """Keeps values computed from the fields of objects, and of groups of objects, up to date.
 
     An update is carried through completely before anybody sees it; see `docs/graph.md` for what is
@@ -51,10 +53,8 @@ class ReactiveGraph(Grouping):
         super().__init__()
         self._roots: dict[type, Shape] = {}
         self._tracked_so_far: dict[str, int] = {}
-        self._node_effects: dict[TrackedNode, list[NodeEffect]] = {}
         self._feeds: dict[TrackedNode, list[reaktiv.Effect]] = {}
         self._signals: dict[Source, _SignalEffect] = {}
-        self.effects.signal_batch = reaktiv.batch
 
     # --- nodes ------------------------------------------------------------------------------------
 
@@ -262,76 +262,6 @@ class ReactiveGraph(Grouping):
             node.require((name,))
             return explain_node(node, name)
 
-    # --- effects and watches ----------------------------------------------------------------------
-
-    @property
-    def callback_errors(self) -> int:
-        """How many callbacks have raised so far; each is in the log with its traceback."""
-        return self.effects.errors
-
-    def effect(self, node_id: str, name: str, callback: Callable[[str, Any], Any]) -> Effect:
-        """Call `callback(name, value)` now, and after each update that changed a value.
-
-        The name is a computed value's or a field's. Effects run in the order in which they were
-        attached. What the callback raises is logged and counted.
-        """
-        with self._change("attachment", str(node_id), name):
-            return ValueEffect(self.effects, self._find(node_id).listenable(name), name, callback)
-
-    def node_effect(
-        self,
-        node_id: str,
-        callback: Callable[[str, dict[str, Any]], Any],
-        *,
-        at_once: bool = True,
-    ) -> Effect:
-        """Call `callback(node_id, values)` after each update with the computed values it changed.
-
-        Unless told otherwise it is also called at once, with all of them.
-        """
-        with self._change("attachment", str(node_id), ""):
-            node = self._find(node_id)
-            effect = NodeEffect(self.effects, node, callback, at_once=at_once)
-            self._node_effects.setdefault(node, []).append(effect)
-            return effect
-
-    def remove_effect(self, effect: Effect | str, name: str | None = None) -> None:
-        """Take an effect off, so that it does not run again, even if it was about to.
-
-        Instead of what `effect` returned, name what it is on: a node_id and a name, a node_id for
-        all effects of the node, or a group.
-        """
-        with self._lock:
-            for found in [effect] if isinstance(effect, Effect) else self._effects_on(effect, name):
-                self._detach(found)
-                if isinstance(found, NodeEffect) and found in self._node_effects.get(
-                    found.node, ()
-                ):
-                    self._node_effects[found.node].remove(found)
-
-    def _effects_on(self, subject: str, name: str | None) -> list[Effect]:
-        if name is None and subject in self._groups:
-            links = self._groups[subject].cell.links
-        else:
-            node = self._find(subject)
-            if name is None:
-                links = tuple(link for heard in node.links for link in heard)
-            else:
-                slot = node.listenable(name).name
-                links = node.links[node.shape.index[slot]] if slot in node.shape.index else ()
-        kinds = ValueEffect if name is not None else (ValueEffect, NodeEffect, KeyedEffect)
-        return list(dict.fromkeys(link for link in links if isinstance(link, kinds)))
-
-    def watch(
-        self, node_id: str, name: str, *, limit: int = WAITING_MAX, conflate: bool = False
-    ) -> Watch:
-        """Iterate over a value with `async for`: the present one, then one for each change.
-
-        A slow reader gets SlowReaderError once more than `limit` values wait; with `conflate` only
-        the newest value waits.
-        """
-        return Watch(lambda put: self.effect(node_id, name, put), self._detach, limit, conflate)
-
     # --- signals of reaktiv -----------------------------------------------------------------------
 
     def signal(self, node_id: str, name: str) -> reaktiv.ReadonlySignal[Any]:
@@ -350,8 +280,11 @@ class ReactiveGraph(Grouping):
     def _signal_of(self, source: Source) -> reaktiv.ReadonlySignal[Any]:
         link = self._signals.get(source)
         if link is None:
+            reaktiv = _reaktiv()
+            self.effects.signal_batch = reaktiv.batch
             with self._change("attachment", source.label, ""):
-                link = self._signals[source] = _SignalEffect(self.effects, source)
+                signal = reaktiv.Signal(_or_none(source.value), equal=same)
+                link = self._signals[source] = _SignalEffect(self.effects, source, signal)
         return link.signal.as_readonly()
 
     def feed(self, node_id: str, field: str, signal: Callable[[], Any]) -> None:
@@ -360,6 +293,8 @@ class ReactiveGraph(Grouping):
             node = self._find(node_id)
             if field not in node.shape.tracked.fields:
                 raise UnknownNameError("field", field, node.id, node.shape.tracked.fields)
+
+            reaktiv = _reaktiv()
 
             def carry_over() -> None:
                 try:
@@ -378,10 +313,10 @@ class _SignalEffect(Effect):
 
     __slots__ = ("signal", "source")
 
-    def __init__(self, queue: EffectQueue, source: Source) -> None:
+    def __init__(self, queue: EffectQueue, source: Source, signal: reaktiv.Signal[Any]) -> None:
         super().__init__(queue, source.label)
         self.source = source
-        self.signal = reaktiv.Signal(_or_none(source.value), equal=same)
+        self.signal = signal
         source.add_link(self)
 
     @property
@@ -402,6 +337,13 @@ class _SignalEffect(Effect):
         """Stop listening."""
         self.attached = False
         self.source.remove_link(self, origin)
+
+
+def _reaktiv() -> Any:
+    """Return reaktiv, loaded when it is needed: all else needs the standard library alone."""
+    import reaktiv  # noqa: PLC0415
+
+    return reaktiv
 
 
 def _or_none(value: Any) -> Any:

@@ -27,20 +27,26 @@ def inline(expr: Expr, names: Sequence[str], prefix: str) -> Inline | None:
     """Return the lines of a small expression; `prefix` tells its constants from those of others."""
     if expr.size > SIZE_MAX:
         return None
-    writer = _Writer(names, frozenset(), prefix)
-    writer.settle(writer.read(expr, expr.type))
-    # A second time, since which fields are read as several types shows only at the end.
-    writer = _Writer(names, frozenset(writer.mixed), prefix)
-    result = writer.settle(writer.read(expr, expr.type)).text
-    return Inline(writer.lines, result, writer.namespace)
+    writer = _Writer(names, prefix)
+    result = writer.settle(writer.read(expr, expr.type))
+    if writer.mixed:
+        # Which fields are read as several types, and so need their raw value, shows at the end.
+        writer = _Writer(names, prefix, writer)
+        result = writer.settle(writer.read(expr, expr.type))
+    return Inline(writer.lines, result.text, writer.namespace)
 
 
 class _Writer(PythonWriter):
-    def __init__(self, names: Sequence[str], mixed: frozenset[str], prefix: str) -> None:
-        super().__init__(names, careful=False, mixed=mixed)
+    """Gives its constants names that differ from those of other expressions in the function."""
+
+    def __init__(
+        self, names: Sequence[str], prefix: str, draft: PythonWriter | None = None
+    ) -> None:
+        super().__init__(names, careful=False, draft=draft)
         self._prefix = prefix
 
     def constant(self, value: Any) -> str:
+        """Put a value where the function finds it, and return its name."""
         name = super().constant(value)
         self.namespace[self._prefix + name] = self.namespace.pop(name)
         return self._prefix + name

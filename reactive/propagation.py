@@ -16,7 +16,7 @@ from heapq import heappop, heappush
 from itertools import compress
 from typing import Any
 
-from reactive.effect import EffectQueue
+from reactive.effect_queue import EffectQueue
 from reactive.errors import SideEffectError, UnknownNameError
 from reactive.source import Origin, Source
 from reactive.tracked import TrackedNode

@@ -133,10 +133,8 @@ class _Code:
         refs = self._shape.refs(computation)
         inputs = [f"o.{ref}" if isinstance(ref, str) else f"v[{2 * ref}]" for ref in refs]
         self._namespace[f"f{place}"] = computation.function
-        lines = [
-            f"try: new = {computation.call(f'f{place}', inputs)}",
-            "except Exception as error: new = Failure(error)",
-        ]
+        call = f"try: new = {computation.call(f'f{place}', inputs)}"
+        lines = [call, "except Exception as error: new = Failure(error)"]
         few = len(self._places) <= INLINED_MAX
         inlined = computation.inline(f"f{place}_") if few else None
         if inlined is not None:
@@ -147,7 +145,9 @@ class _Code:
                 *_indented([*read, *inlined.lines, f"new = {inlined.result}"]),
                 # Whatever went wrong, the function finds better words for it.
                 "except Exception:",
-                *_indented(lines),
+                f"    {call}",
+                "    except Exception as error:",
+                "        error.__context__ = None; new = Failure(error)",
             ]
         failed = [
             f"if {source}.__class__ is Failure: new = {source}"

@@ -1,7 +1,8 @@
-"""Effects: when they run, in which order, what they see, and what happens when they raise or update."""
+"""Effects: when they run and in which order, what they see, and what they may do."""
 
 from __future__ import annotations
 
+import itertools
 import logging
 from dataclasses import dataclass
 from typing import Any
@@ -317,7 +318,7 @@ def test_a_deep_chain_of_groups_and_functions(graph: ReactiveGraph, node: str) -
 
 def test_a_deep_chain_of_callbacks(graph: ReactiveGraph) -> None:
     nodes = [graph.track(Cell()) for _ in range(DEEP)]
-    for here, there in zip(nodes, nodes[1:], strict=False):
+    for here, there in itertools.pairwise(nodes):
         graph.effect(here, "x", lambda _, value, there=there: graph.update(there, "x", value))
     graph.update(nodes[0], "x", 5.0)
     assert graph.get(nodes[-1], "x") == 5.0

@@ -1,4 +1,4 @@
-"""Nodes of a graph: computed values, updates, batches, overrides, and what is said when it goes wrong."""
+"""Nodes of a graph: computed values, updates, batches, overrides, and what goes wrong."""
 
 from __future__ import annotations
 
@@ -441,7 +441,7 @@ def test_update_many_is_one_update_over_objects_of_all_kinds(graph: ReactiveGrap
     graph.group_computed("sum", nodes, "current_price", sum)
     seen: list[Any] = []
     graph.group_effect("sum", lambda _, value: seen.append(value))
-    graph.update_many("current_price", {node: 10.0 for node in nodes[:2]})
+    graph.update_many("current_price", dict.fromkeys(nodes[:2], 10.0))
     graph.update_many("current_price", [(nodes[2], 5.0), (nodes[0], 1.0), (nodes[0], 2.0)])
     assert seen == [1.0, 21.0, 17.0]
     assert (graph.get(nodes[0], "mv"), graph.get(nodes[1], "double")) == (4.0, 60.0)

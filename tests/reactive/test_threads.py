@@ -1,4 +1,4 @@
-"""Two threads and more on one graph: updates are one after the other, and nobody sees half of one."""
+"""Several threads on one graph: one update after the other, and nobody sees half of one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def run_all(*targets: Callable[[], None]) -> None:
         try:
             together.wait(30)
             target()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - raised again below
             errors.append(error)
 
     threads = [threading.Thread(target=guarded, args=(target,), daemon=True) for target in targets]
