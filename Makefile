@@ -11,7 +11,7 @@ help: ## Show this list
 
 run: ## Start the server on http://localhost:10000 (ARGS="--help" lists its options)
 	@scripts/setup.sh server
-	@exec scripts/run_server.sh $(ARGS)
+	@exec server/start_server.sh $(ARGS)
 
 test: ## Run tests, lint, types and import contracts
 	@scripts/setup.sh server client store dev

@@ -9,6 +9,7 @@ ratios.
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 import timeit
 import warnings
@@ -18,8 +19,11 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from reactive import BinOp, Const, Expr, Field, compile_positional, compile_python
-from reactive.python_target import _compiled
+# Started as a script: Python put this folder first, and not the one above.
+sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from reactive import BinOp, Const, Expr, Field, compile_positional, compile_python  # noqa: E402
+from reactive.python_target import _compiled  # noqa: E402
 
 ROUNDS = 25
 

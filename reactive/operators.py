@@ -213,8 +213,7 @@ class Expr(Node):
         )
 
     def __contains__(self, item: object) -> NoReturn:
-        bool(self)
-        raise AssertionError("unreachable")
+        self.__bool__()
 
     __iter__ = None
 

@@ -28,7 +28,8 @@ from reactive.expr import (
     NullIf,
     UnaryOp,
 )
-from reactive.pure_writer import Pure, PureWriter, bounded, compare, in_range, negated, quoted
+from reactive.pure_text import Pure, bounded, negated, quoted
+from reactive.pure_writer import PureWriter, compare, in_range
 from reactive.python_runtime import NUMBER_PATTERN
 from reactive.types import Type
 
@@ -89,8 +90,6 @@ class NullSafeWriter(PureWriter):
             return Pure(f"toOne({text})" if self._guards(node) else text)
         if isinstance(node, IsNull):
             return self._is_null(node)
-        if isinstance(node, In) and _is_logic(node):
-            return super().value(_equalities(node))
         return super().value(node)
 
     def field(self, node: Field) -> Pure:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from datetime import datetime
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
 
 from reactive.errors import ExpressionValueError
 from reactive.expr import (
@@ -30,53 +28,8 @@ from reactive.expr import (
     Substring,
     UnaryOp,
 )
+from reactive.pure_text import Pure, bounded, literal, negated, property_name
 from reactive.types import Type
-
-MAX_LENGTH = 100_000
-"""Characters of Pure; null-safe text repeats what it tests, which can grow fast."""
-
-_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_ESCAPES = {
-    "\\": "\\\\",
-    "'": "\\'",
-    "\n": "\\n",
-    "\r": "\\r",
-    "\t": "\\t",
-    "\b": "\\b",
-    "\f": "\\f",
-}
-
-
-class Pure(NamedTuple):
-    """A piece of Pure.
-
-    What is not `closed` needs parentheses next to an operator; what is `wrapped` has them.
-    """
-
-    text: str
-    closed: bool = True
-    wrapped: bool = False
-
-    @property
-    def operand(self) -> str:
-        """The text next to an operator."""
-        return self.text if self.closed else f"({self.text})"
-
-
-def bounded(text: str) -> str:
-    """Return the text, unless it has become too long to be of use."""
-    if len(text) > MAX_LENGTH:
-        raise ExpressionValueError(
-            f"the Pure text is longer than {MAX_LENGTH} characters; "
-            "compute parts of it on their own"
-        )
-    return text
-
-
-def negated(condition: Pure) -> Pure:
-    """Return what is true where the condition is not; `!a == b` would read as `!(a == b)`."""
-    text = condition.text if condition.wrapped else f"({condition.text})"
-    return Pure(f"!{text}", closed=False)
 
 
 def compare(op: str, left: Expr, right: Expr, reads: Type) -> Expr:
@@ -84,46 +37,6 @@ def compare(op: str, left: Expr, right: Expr, reads: Type) -> Expr:
     comparison = BinOp(op, left, right)
     comparison.__dict__["reads"] = reads
     return comparison
-
-
-def quoted(text: str) -> str:
-    """Return text as a literal that it cannot leave."""
-    characters = (_ESCAPES.get(c) or (c if c.isprintable() else _unicode_escape(c)) for c in text)
-    return f"'{''.join(characters)}'"
-
-
-def _unicode_escape(character: str) -> str:
-    """Escape as UTF-16, the code of Pure's strings."""
-    units = character.encode("utf-16-be")
-    return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
-
-
-def literal(value: Any) -> Pure:
-    """Write a constant."""
-    if value is None:
-        return Pure("[]")
-    if isinstance(value, bool):
-        return Pure("true" if value else "false")
-    if isinstance(value, str):
-        return Pure(quoted(value))
-    if isinstance(value, datetime):
-        fraction = f".{value.microsecond:06d}" if value.microsecond else ""
-        return Pure(f"%{value:%Y-%m-%dT%H:%M:%S}{fraction}+0000")
-    if isinstance(value, (int, float, Decimal)):
-        text = _number(value)
-        return Pure(text, closed=not text.startswith("-"))
-    return Pure(f"%{value.isoformat()}")
-
-
-def _number(value: float | Decimal) -> str:
-    if isinstance(value, Decimal):
-        return f"{value:f}D"
-    text = repr(value)
-    if isinstance(value, float) and "e" in text:
-        # Without a point, 1e-05 would read as 1e - 05.
-        mantissa, exponent = text.split("e")
-        text = f"{mantissa if '.' in mantissa else mantissa + '.0'}e{int(exponent)}"
-    return text
 
 
 class PureWriter:
@@ -134,7 +47,7 @@ class PureWriter:
 
     def property(self, name: str) -> str:
         """Return a field as a property of the variable."""
-        return f"{self._var}.{name if _IDENTIFIER.fullmatch(name) else quoted(name)}"
+        return f"{self._var}.{property_name(name)}"
 
     def value(self, node: Expr) -> Pure:
         """Return the node's value."""

@@ -195,7 +195,7 @@ class PythonWriter(Writer):
     def literal(self, node: Const, want: Type) -> Any:
         """Return a constant's value as a type."""
         value = node.value
-        return value if want in (node.type, Type.ANY) else READERS[want](value, "constant")
+        return value if want is node.type else READERS[want](value, "constant")
 
     def _constant(self, node: Const, want: Type) -> Value:
         if node.value is None:

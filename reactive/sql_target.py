@@ -118,8 +118,6 @@ class SqlWriter(Writer):
         if node.value is None:
             return Sql("NULL", loose=want not in UNDECIDED, literal=True)
         value, own = node.value, node.type
-        if want in UNDECIDED:
-            want = own
         if own is Type.BOOL:
             return Sql("TRUE" if value else "FALSE", literal=True)
         if self._parameters is not None:

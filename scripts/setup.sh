@@ -7,6 +7,12 @@ cd "$(dirname "$0")/.."
 say() { printf '%s\n' "$*" >&2; }
 fail() { say "setup: $*"; exit 1; }
 
+set_files=""
+for profile in "$@"; do
+    [ -f "requirements-$profile.txt" ] || fail "no requirements-$profile.txt; profiles are: server client store dev"
+    set_files="$set_files requirements-$profile.txt"
+done
+
 as_root=""
 may_apt() {
     command -v apt-get >/dev/null 2>&1 || return 1
@@ -28,6 +34,12 @@ find_python() {
     done
     return 1
 }
+# An environment of another version than the one asked for is made anew.
+if [ -n "${PYTHON:-}" ] && [ -x .venv/bin/python ] &&
+    [ "$(.venv/bin/python --version)" != "$("$PYTHON" --version 2>&1)" ]; then
+    say "setup: .venv has $(.venv/bin/python --version), not that of $PYTHON"
+    rm -rf .venv
+fi
 if [ ! -x .venv/bin/python ] || ! .venv/bin/python -c 'import pip' >/dev/null 2>&1; then
     if ! python=$(find_python); then
         { may_apt && apt_install python3 python3-venv && python=$(find_python); } ||
@@ -43,11 +55,6 @@ if [ ! -x .venv/bin/python ] || ! .venv/bin/python -c 'import pip' >/dev/null 2>
 fi
 
 # Install what changed since the last time; the stamp is the text of the files themselves.
-set_files=""
-for profile in "$@"; do
-    [ -f "requirements-$profile.txt" ] || fail "no requirements-$profile.txt; profiles are: server client store dev"
-    set_files="$set_files requirements-$profile.txt"
-done
 for file in $set_files; do
     if ! cmp -s "$file" ".venv/installed-$file"; then missing=yes; fi
 done
@@ -66,7 +73,7 @@ profiles="$*"
 
 # The server runs inside a JVM and compiles formulas: a JDK, not only a JRE.
 if wants server && ! .venv/bin/python server/jdk.py >/dev/null 2>&1; then
-    if may_apt; then
+    if [ -z "${JAVA_HOME:-}" ] && may_apt; then
         apt_install openjdk-17-jdk-headless || apt_install default-jdk-headless ||
             fail "apt-get could not install a JDK; install one of version 17 or later by hand"
     fi

@@ -145,6 +145,12 @@ VALUES: dict[Type, st.SearchStrategy[Any]] = {
     Type.DATETIME: _INSTANTS,
 }
 
+
+def is_field_name(text: str) -> bool:
+    """Whether a field may be called so: by printable text, and not as Python's own attributes."""
+    return bool(text) and text.isprintable() and not text.startswith("__")
+
+
 _MISSING = object()
 _SLOTS = {
     type_: st.one_of(values, values, values, st.sampled_from([None, _MISSING]))

@@ -72,14 +72,20 @@ PURE: list[tuple[Expr, dict[str, Any], Any]] = [
     (x.is_in([1, y]), {"x": 2.0, "y": 2.0}, True),
     (x.is_in([1, y]), {"x": 2.0, "y": None}, None),
     ((x > 1) == (y > 1), {"x": 2.0, "y": 0.0}, False),
+    (Const(1).is_null(), {}, False),
+    (Const(1).is_in([Coalesce([x, 2])]), {"x": 1.0}, True),
+    (Field("s").concat("").cast(str), {"s": "a"}, "a"),
+    (Func("min", [2, 1]), {}, 1),
     (Field("d", date).is_null() | (Field("d", date) > date(2026, 1, 1)), {}, True),
 ]
 
 
 @pytest.mark.parametrize(("expr", "row", "value"), PURE, ids=repr)
-def test_null_safe_pure(expr: Expr, row: dict[str, Any], value: Any) -> None:
+def test_null_safe_pure(postgres: Any, expr: Expr, row: dict[str, Any], value: Any) -> None:
     assert expr.eval(row) == value
     assert evaluate(expr.to_pure(null_safe=True), row) == value
+    if "d" not in expr.fields():
+        assert same(value, in_postgres(postgres, expr.to_sql(), None, [row])[0])
 
 
 def test_overflow_in_a_dead_operand_does_not_show(postgres: Any) -> None:

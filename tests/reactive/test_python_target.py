@@ -31,6 +31,7 @@ from reactive import (
     compile_python,
     python_source,
 )
+from tests.reactive.strategies import is_field_name
 
 x, y, s = Field("x"), Field("y"), Field("s")
 pnl = (Field("current_price") - Field("avg_cost")) * Field("quantity")
@@ -116,7 +117,7 @@ def test_missing_fields_are_null() -> None:
     assert pnl.eval(Position(current_price=None)) is None
 
 
-@given(st.text(min_size=1).filter(lambda name: name.isprintable() and name[:2] != "__"))
+@given(st.text(min_size=1).filter(is_field_name))
 def test_any_field_name_works_and_stays_a_name(name: str) -> None:
     expr = Field(name) + 1
     assert expr.eval({name: 2}) == 3.0
@@ -198,8 +199,32 @@ class Price:
         return 2.5
 
 
+@numbers.Integral.register
+class Count:
+    def __int__(self) -> int:
+        return 3
+
+
 class Half(float):
     pass
+
+
+class Ticker(str):
+    __slots__ = ()
+
+
+class Day(date):
+    pass
+
+
+class Size(Enum):
+    SMALL = 2
+
+
+# What numpy's own scalars say of themselves.
+Flag = type("bool_", (), {"__module__": "numpy", "item": lambda self: True})
+
+n, amount = Field("x", int), Field("x", Decimal)
 
 
 @pytest.mark.parametrize(
@@ -208,18 +233,52 @@ class Half(float):
         (x + 1, Price(), 3.5),
         (x + 1, Half(0.5), 1.5),
         (x + 1, Decimal("0.5"), 1.5),
+        (x + 1, Size.SMALL, 3.0),
         (x == "BUY", Side.BUY, True),
-        (Field("x", int) + 1, 2.0, 3),
-        (Field("x", Decimal) + 1, 0.1, Decimal("1.1")),
-        (Field("x", Decimal) + 1, "0.1", Decimal("1.1")),
+        (x == "A", Ticker("A"), True),
+        (x & True, Flag(), True),
+        (n + 1, 2.0, 3),
+        (n + 1, Decimal("2.0"), 3),
+        (n + 1, 1e22, 10**22 + 1),
+        (n + 1, Count(), 4),
+        (n + 1, Size.SMALL, 3),
+        (amount + 1, 0.1, Decimal("1.1")),
+        (amount + 1, "0.1", Decimal("1.1")),
+        (amount + 1, Count(), Decimal(4)),
+        (amount + 1, Size.SMALL, Decimal(3)),
         (x > date(2026, 1, 1), "2026-01-02", True),
+        (x > date(2026, 1, 1), Day(2026, 1, 2), True),
         (x.hour(), "2026-01-02 10:30Z", 10),
         (x.hour(), "2026-01-02T10:30:00.5+0530", 5),
         (x.hour(), datetime(2026, 1, 2, 10, tzinfo=timezone(timedelta(hours=-2))), 12),
+        (x == y, Size.SMALL, True),
+        (x == y, Count(), False),
+        (y == x, Half(2.0), True),
+        (x == y, Ticker("2"), False),
     ],
 )
 def test_data_that_means_the_same(expr: Expr, value: Any, result: Any) -> None:
-    assert expr.eval({"x": value}) == result
+    assert expr.eval({"x": value, "y": 2}) == result
+    assert compile_positional(expr, ["x", "y"])(value, 2) == result
+
+
+@pytest.mark.parametrize("value", ["2026-02-30T10:00:00Z", "0001-01-01T00:00:00+14:00"])
+def test_instants_that_do_not_exist(value: str) -> None:
+    with pytest.raises(FieldTypeError, match="field 'x'"):
+        x.hour().eval({"x": value})
+
+
+def test_an_object_after_rows_of_another_kind() -> None:
+    expr = Field("not a name") + 1
+    assert expr.eval({"not a name": 1}) == 2.0
+    row = types.SimpleNamespace(**{"not a name": 2})
+    assert expr.eval(row) == 3.0
+
+
+def test_many_classes_of_rows() -> None:
+    for index in range(1_100):
+        row = type(f"Row{index}", (), {"x": index})()
+        assert (x + 0).eval(row) == index
 
 
 # --- ranges -----------------------------------------------------------------------------------

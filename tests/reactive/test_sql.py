@@ -48,7 +48,11 @@ def test_no_text_leaves_its_literal(quoting_connections: list[Any], text: str) -
         assert in_postgres(connection, bound, parameters, [{"s": ""}]) == ["<" + text]
 
 
-@given(name=awkward.filter(lambda name: name.isprintable() and name.strip("_")))
+def names_a_field(name: str) -> bool:
+    return name.isprintable() and name != "" and not (name[:2] == "__" == name[-2:])
+
+
+@given(name=awkward.filter(names_a_field))
 def test_no_name_leaves_its_quotes(quoting_connections: list[Any], name: str) -> None:
     expr = Field(name).concat("!")
     for connection in quoting_connections:

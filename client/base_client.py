@@ -1,0 +1,298 @@
+"""The connection that all clients use: finds the key, has deadlines, survives a server restart."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import weakref
+from collections.abc import Callable
+from types import TracebackType
+from typing import TypeVar
+
+import grpc
+from deephaven_core.proto import ticket_pb2
+from pydeephaven import DHError
+from pydeephaven.table import Table
+
+from client.access import KEY_VARIABLE, find_key, is_this_machine, key_file
+from client.deadline import DeadlineSession, end_session, within
+from client.errors import (
+    AccessDenied,
+    ClientError,
+    ServerError,
+    ServerUnreachable,
+    TableNotFound,
+    ViewOnly,
+)
+from client.live_table import LiveTable
+from client.translation import status_of, translated
+
+T = TypeVar("T")
+
+_PSK = "io.deephaven.authentication.psk.PskAuthenticationHandler"
+
+
+class DeephavenClient:
+    """A connection to the server.
+
+    Reading calls reconnect by themselves when the server has been restarted. Tables opened
+    before are gone then: open them again, or use `follow`, which does so. Safe to use from
+    several threads.
+
+    Args:
+        host: where the server runs.
+        port: the server's port.
+        psk: the pre-shared key; by default $DEEPHAVEN_PSK, or the file that a server of this
+            user on this machine left.
+        deadline_s: seconds within which the server must answer; a call that has to reconnect
+            first may take three times as long.
+
+    Raises:
+        ServerUnreachable: nothing answers there.
+        AccessDenied: no key was found, or the server refuses it.
+    """
+
+    def __init__(
+        self,
+        host: str = "localhost",
+        port: int = 10_000,
+        *,
+        psk: str | None = None,
+        deadline_s: float = 10.0,
+    ) -> None:
+        self.host = host
+        self.port = port
+        self.deadline_s = deadline_s
+        self._psk = psk
+        self._lock = threading.RLock()
+        self._closed = False
+        self._live_tables: weakref.WeakSet[LiveTable] = weakref.WeakSet()
+        self._session: DeadlineSession | None = self._connect()
+
+    def __enter__(self) -> DeephavenClient:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def session(self) -> DeadlineSession:
+        """The pydeephaven session, for everything that this class does not wrap.
+
+        Raises:
+            ClientError: the client is closed, or the server cannot be reached again.
+        """
+        with self._lock:
+            if self._closed:
+                raise ClientError("the client is closed; make a new DeephavenClient")
+            if self._session is None:
+                self._session = self._connect()
+            return self._session
+
+    def list_tables(self) -> list[str]:
+        """Return the names of all tables that the server offers, sorted."""
+        fields = self._read("listing the tables", _table_fields)
+        return sorted({name for name, _, _ in fields})
+
+    def open_table(self, name: str) -> Table:
+        """Return a table by its published name.
+
+        Raises:
+            TableNotFound: the server has none of that name; the message lists those it has.
+        """
+
+        def open_it(session: DeadlineSession) -> Table:
+            fields = _table_fields(session)
+            # A field of an application cannot be replaced by a client, a variable can: prefer it.
+            for field, application, ticket in fields:
+                if field == name and application != "scope":
+                    return session.table_service.fetch_etcr(ticket)
+            try:
+                return session.open_table(name)
+            except DHError as error:
+                # pydeephaven tells one of the two ways of not being there from other errors.
+                status = status_of(error)
+                missing = status is not None and status.code() == grpc.StatusCode.NOT_FOUND
+                if not missing and "no table by the name" not in str(error):
+                    raise
+                names = ", ".join(sorted({field for field, _, _ in fields})) or "none"
+                raise TableNotFound(f"no table {name!r} on the server; it has: {names}") from None
+
+        return self._read(f"opening {name}", open_it)
+
+    def run_script(self, script: str) -> None:
+        """Run Python code on the server.
+
+        It is run once at most: after a restart of the server it is sent to the new one, but a
+        call that was cut off in the middle raises, since the code may have run.
+
+        Raises:
+            ViewOnly: the server has no console.
+            ServerError: the code raised; the message has its traceback.
+        """
+        self._console()
+        self._call("running a script", lambda session: session.run_script(script))
+
+    def bind_table(self, name: str, table: Table) -> None:
+        """Publish a table under a name that all other clients see.
+
+        Raises:
+            ViewOnly: the server lets its clients publish nothing.
+        """
+        self._console()
+        self._call(f"publishing {name}", lambda session: session.bind_table(name, table))
+
+    def follow(
+        self,
+        opener: str | Callable[[DeephavenClient], Table],
+        on_update: Callable[[LiveTable], None] | None = None,
+    ) -> LiveTable:
+        """Follow a table tick by tick, across restarts of the server.
+
+        Args:
+            opener: a published name, or a function that makes the table from this client.
+            on_update: called after each change, on the subscription's thread.
+        """
+
+        def make() -> Table:
+            if isinstance(opener, str):
+                return self.open_table(opener)
+            return self._call("making a table to follow", lambda _: opener(self))
+
+        table = LiveTable(make, on_update, on_lost=self.reconnect)
+        self._live_tables.add(table)
+        return table.start()
+
+    def reconnect(self) -> None:
+        """Make sure of a session that the server knows, with the key that it has now.
+
+        Raises:
+            ServerUnreachable: nothing answers.
+            AccessDenied: no key was found, or the server refuses it.
+            DeadlineExceeded: the server is busy; the session is kept.
+        """
+        with self._lock:
+            session = self.session
+            try:
+                self._ask(session)
+            except (ServerUnreachable, AccessDenied):
+                self._drop()
+                _ = self.session
+
+    def close(self) -> None:
+        """End all subscriptions and the session; never hangs, and a second call does nothing."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        # Not under the lock: a subscription's callback may be waiting for it.
+        for table in list(self._live_tables):
+            table.stop()
+        with self._lock:
+            self._drop()
+
+    # How calls reach the server.
+
+    def _call(self, what: str, call: Callable[[DeadlineSession], T]) -> T:
+        session = self.session
+        return self._within(what, lambda: call(session))
+
+    def _read(self, what: str, call: Callable[[DeadlineSession], T]) -> T:
+        """Call, and once more with a new session where the old one is gone."""
+        try:
+            return self._call(what, call)
+        except (ServerUnreachable, AccessDenied):
+            self.reconnect()
+            return self._call(what, call)
+
+    def _within(self, what: str, call: Callable[[], T]) -> T:
+        try:
+            return within(self.deadline_s, what, call)
+        except ClientError:
+            raise
+        except Exception as error:
+            raise translated(what, error) from error
+
+    def _ask(self, session: DeadlineSession) -> None:
+        self._within(
+            "asking whether the session is alive",
+            session.config_service.get_configuration_constants,
+        )
+
+    def _console(self) -> None:
+        """Make sure of a live session with a console, before a call that must not run twice."""
+        self.reconnect()
+        try:
+            self._call("opening a console", lambda s: s.console_service.start_console())
+        except ServerError as error:
+            status = status_of(error)
+            if status is None or status.code() != grpc.StatusCode.FAILED_PRECONDITION:
+                raise
+            raise ViewOnly(
+                "the server is view-only: clients can read its tables and follow them, "
+                "but neither run code nor publish"
+            ) from error
+
+    def _connect(self) -> DeadlineSession:
+        where = f"{self.host}:{self.port}"
+        try:
+            # pydeephaven would retry for long where nothing listens.
+            socket.create_connection((self.host, self.port), timeout=self.deadline_s).close()
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise ServerUnreachable(
+                f"no server at {where} ({reason}); start one with "
+                "`python3 -i server/app.py`, or name another with host and port"
+            ) from None
+        key, source = self._key(where)
+        try:
+            return self._within(
+                f"connecting to {where}",
+                lambda: DeadlineSession(
+                    deadline_s=self.deadline_s,
+                    host=self.host,
+                    port=self.port,
+                    auth_type=_PSK,
+                    auth_token=key,
+                ),
+            )
+        except AccessDenied as error:
+            raise AccessDenied(
+                f"the server at {where} refuses the key ({source}); a server makes a new key at "
+                "each start, and prints it in its link"
+            ) from error
+
+    def _key(self, where: str) -> tuple[str, str]:
+        if self._psk:
+            return self._psk, "given as psk"
+        found = find_key(self.host, self.port)
+        if found is None:
+            looked = (
+                f"there is no {key_file(self.port)}"
+                if is_this_machine(self.host)
+                else ("it is not on this machine")
+            )
+            raise AccessDenied(
+                f"no key for the server at {where}: {looked}; give psk=…, or set "
+                f"{KEY_VARIABLE} to the key that the server printed at its start"
+            )
+        return found
+
+    def _drop(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            end_session(session)
+
+
+def _table_fields(session: DeadlineSession) -> list[tuple[str, str, ticket_pb2.Ticket]]:
+    """Return name, application ("scope" for variables) and ticket of each table."""
+    return [
+        (field.field_name, field.application_id, field.typed_ticket.ticket)
+        for field in session._fetch_fields()
+        if field.typed_ticket.type == "Table"
+    ]

@@ -1,0 +1,114 @@
+"""The quant's client: watchlist, spreads, top movers, volume leaders.
+
+Run it with `python3 client/quant_client.py`, or from inside `client/`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from pydeephaven.table import Table
+
+if not __package__:
+    # Started as a script: Python put this folder first, where our modules hide the package.
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from client import desk
+from client.base_client import DeephavenClient
+from client.desk import View
+
+DEFAULT_WATCHLIST = "AAPL,MSFT,NVDA,TSLA"
+PRICE_FORMATS = {
+    "Symbol": "",
+    "Price": ",.2f",
+    "Bid": ",.2f",
+    "Ask": ",.2f",
+    "Volume": ",d",
+    "Change": "+,.2f",
+    "ChangePct": "+.2f",
+}
+
+
+def views(watchlist: list[str]) -> list[View]:
+    """Return the quant's views; the spread in basis points is of the middle of bid and ask."""
+    wanted = ", ".join(f"`{symbol}`" for symbol in watchlist)
+    return [
+        View(
+            "quant_watchlist",
+            "Watchlist",
+            lambda client: _prices(client).where(f"Symbol icase in {wanted}"),
+            PRICE_FORMATS,
+            may_be_empty=True,
+        ),
+        View(
+            "quant_spreads",
+            "Spreads, widest first",
+            lambda client: (
+                _prices(client)
+                .view(
+                    [
+                        "Symbol",
+                        "Bid",
+                        "Ask",
+                        "Mid = (Bid + Ask) / 2",
+                        "Spread = Ask - Bid",
+                        "Stale",
+                    ]
+                )
+                .update_view("SpreadBps = 10_000 * Spread / Mid")
+                .sort_descending("SpreadBps")
+            ),
+            {
+                "Symbol": "",
+                "Bid": ",.2f",
+                "Ask": ",.2f",
+                "Mid": ",.3f",
+                "Spread": ",.3f",
+                "SpreadBps": ".2f",
+            },
+        ),
+        View(
+            "quant_top_movers",
+            "Top movers",
+            lambda client: client.open_table("top_movers"),
+            PRICE_FORMATS,
+        ),
+        View(
+            "quant_volume_leaders",
+            "Volume leaders",
+            lambda client: client.open_table("volume_leaders"),
+            PRICE_FORMATS,
+        ),
+    ]
+
+
+def _prices(client: DeephavenClient) -> Table:
+    return client.open_table("prices_live")
+
+
+def symbols(text: str) -> list[str]:
+    """Read a comma-separated list of ticker symbols."""
+    found = [part.strip().upper() for part in text.split(",") if part.strip()]
+    bad = [s for s in found if not all(c.isalnum() or c in "./-^" for c in s)]
+    if bad or not found:
+        raise argparse.ArgumentTypeError(f"ticker symbols like AAPL,MSFT are wanted, not {text!r}")
+    return found
+
+
+def main() -> int:
+    """Run the client and return its exit status."""
+    parser = desk.parser("The quant's view of the market.")
+    parser.add_argument(
+        "--symbols",
+        type=symbols,
+        default=DEFAULT_WATCHLIST,
+        help="watchlist, comma-separated (default: %(default)s)",
+    )
+    options = parser.parse_args()
+    return desk.run(options, views(options.symbols))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,170 @@
+"""The risk manager's client: large exposures, long against short, scores, alerts on limits.
+
+Run it with `python3 client/risk_client.py`, or from inside `client/`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from datetime import datetime
+from pathlib import Path
+
+from rich.text import Text
+
+if not __package__:
+    # Started as a script: Python put this folder first, where our modules hide the package.
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from client import desk
+from client.desk import View
+from client.live_table import Row
+
+ALERTS_SHOWN = 5
+
+
+def views(exposure_limit: float, loss_limit: float) -> list[View]:
+    """Return the risk manager's views.
+
+    A position's risk score is from 0 to 100: half of it is how much of the exposure limit its
+    market value uses, half how much of the loss limit its unrealized loss uses.
+
+    Args:
+        exposure_limit: largest absolute market value of a position, in dollars.
+        loss_limit: largest unrealized loss of a position, in dollars.
+    """
+    breaches = {
+        "EXPOSURE": f"abs(MarketValue) > {exposure_limit}",
+        "LOSS": f"UnrealizedPnL < -{loss_limit}",
+    }
+    reason = (
+        f"Reason = {breaches['EXPOSURE']} ? ({breaches['LOSS']} ? "
+        "`exposure and loss over limit` : `exposure over limit`) : `loss over limit`"
+    )
+    money = {"Symbol": "", "Position": ",d", "MarketValue": ",.0f", "UnrealizedPnL": "+,.0f"}
+    return [
+        View(
+            "risk_alerts",
+            "Positions over a limit",
+            lambda client: (
+                client.open_table("risk_live")
+                .where(" || ".join(breaches.values()))
+                .update_view(
+                    [
+                        reason,
+                        f"ExposureLimit = {exposure_limit}",
+                        f"LossLimit = {loss_limit}",
+                    ]
+                )
+            ),
+            {**money, "Reason": ""},
+            may_be_empty=True,
+        ),
+        View(
+            "risk_large_exposures",
+            f"Exposures over half of the limit of {exposure_limit:,.0f}",
+            lambda client: (
+                client.open_table("risk_live")
+                .where(f"abs(MarketValue) > {exposure_limit / 2}")
+                .update_view(f"LimitUsedPct = 100 * abs(MarketValue) / {exposure_limit}")
+                .sort_descending("LimitUsedPct")
+            ),
+            {**money, "Delta": ",.0f", "LimitUsedPct": ".1f"},
+            may_be_empty=True,
+        ),
+        View(
+            "risk_long_short",
+            "Long against short",
+            lambda client: (
+                client.open_table("risk_live")
+                .where("Position != 0")
+                .view(
+                    [
+                        "Side = Position > 0 ? `LONG` : `SHORT`",
+                        "MarketValue",
+                        "UnrealizedPnL",
+                        "Delta",
+                        "Positions = 1",
+                    ]
+                )
+                .sum_by("Side")
+                .sort("Side")
+            ),
+            {
+                "Side": "",
+                "Positions": ",d",
+                "MarketValue": ",.0f",
+                "UnrealizedPnL": "+,.0f",
+                "Delta": ",.0f",
+            },
+        ),
+        View(
+            "risk_scores",
+            "Risk scores",
+            lambda client: (
+                client.open_table("risk_live")
+                .update_view(
+                    f"RiskScore = 50 * min(1.0, abs(MarketValue) / {exposure_limit})"
+                    f" + 50 * min(1.0, max(0.0, -UnrealizedPnL) / {loss_limit})"
+                )
+                .sort_descending("RiskScore")
+            ),
+            {**money, "Gamma": ",.2f", "Vega": ",.0f", "RiskScore": ".1f"},
+        ),
+    ]
+
+
+class AlertLog:
+    """Remembers when a position went over a limit and when it came back."""
+
+    def __init__(self) -> None:
+        self._over: dict[str, str] = {}
+        self._lines: deque[Text] = deque(maxlen=ALERTS_SHOWN)
+
+    def on_update(self, view: View, rows: list[Row]) -> None:
+        """Compare the alerts with those before."""
+        if view.name != "risk_alerts":
+            return
+        over = {row["Symbol"]: row["Reason"] for row in rows}
+        now = datetime.now().strftime("%H:%M:%S")
+        for symbol, reason in over.items():
+            if self._over.get(symbol) != reason:
+                self._lines.append(Text(f"{now} ALERT {symbol}: {reason}", style="bold red"))
+        for symbol in self._over.keys() - over.keys():
+            self._lines.append(Text(f"{now} {symbol} is within its limits again", style="green"))
+        self._over = over
+
+    def text(self) -> Text | None:
+        """Return the newest lines."""
+        return Text("\n").join(list(self._lines)) if self._lines else None
+
+
+def main() -> int:
+    """Run the client and return its exit status."""
+    parser = desk.parser("The risk manager's view of the book.")
+    parser.add_argument(
+        "--exposure-limit",
+        type=desk.amount,
+        default=340_000.0,
+        metavar="DOLLARS",
+        help="largest absolute market value of a position (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--loss-limit",
+        type=desk.amount,
+        default=5_000.0,
+        metavar="DOLLARS",
+        help="largest unrealized loss of a position (default: %(default)s)",
+    )
+    options = parser.parse_args()
+    alerts = AlertLog()
+    return desk.run(
+        options,
+        views(options.exposure_limit, options.loss_limit),
+        on_update=alerts.on_update,
+        header=alerts.text,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

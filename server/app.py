@@ -1,0 +1,88 @@
+"""Start the server: `python3 -i server/app.py` for a prompt, `python3 server/app.py` for a service.
+
+At the prompt the published tables are variables: `prices_live`, `risk_live`, and so on. Ctrl-C
+or SIGTERM stops the service with status 0; a server that cannot start ends with status 1.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any, NoReturn
+
+if not __package__:
+    # Started as a script: Python put this folder first, where our modules hide the package.
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from server.errors import ServerError
+from server.options import parse_options
+from server.trading_server import TradingServer, leave
+
+
+def start(arguments: list[str]) -> TradingServer:
+    """Start the server and greet, or end the process with one line that says why not."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    options = parse_options(arguments)
+    at_prompt = bool(sys.flags.interactive)
+    # Until the server stands there is nothing to stop but the process.
+    signal.signal(signal.SIGTERM, lambda *_: leave(0))
+    if not at_prompt:
+        signal.signal(signal.SIGINT, lambda *_: leave(0))
+    try:
+        server = TradingServer(options)
+    except ServerError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        leave(1)
+    atexit.register(_leave_prompt, server)
+    print(server.greeting(), flush=True)  # noqa: T201
+    if at_prompt:
+        print("  exit() or Ctrl-D stops the server.", flush=True)  # noqa: T201
+    return server
+
+
+def stop_on_signals(*, at_prompt: bool) -> threading.Event:
+    """Catch SIGTERM, and Ctrl-C where no prompt uses it; return the event that they set."""
+    wish = threading.Event()
+
+    def on_signal(_number: int, _frame: Any) -> None:
+        wish.set()
+        if at_prompt:
+            raise SystemExit(0)
+
+    signal.signal(signal.SIGTERM, on_signal)
+    if not at_prompt:
+        signal.signal(signal.SIGINT, on_signal)
+    return wish
+
+
+def _leave_prompt(server: TradingServer) -> None:
+    # The interpreter's own way out waits, now and then for ever, for threads of the JVM.
+    server.stop()
+    leave(0)
+
+
+def serve(server: TradingServer, wish_to_stop: threading.Event) -> NoReturn:
+    """Stay up until a signal asks to stop; needs no terminal."""
+    wish_to_stop.wait()
+    server.stop()
+    leave(0)
+
+
+if __name__ == "__main__":
+    server = start(sys.argv[1:])
+    prices_raw = server.tables.prices_raw
+    prices_live = server.tables.prices_live
+    risk_raw = server.tables.risk_raw
+    risk_live = server.tables.risk_live
+    portfolio_summary = server.tables.portfolio_summary
+    top_movers = server.tables.top_movers
+    volume_leaders = server.tables.volume_leaders
+    feed_status = server.tables.feed_status
+    dashboard = server.dashboard
+    wish_to_stop = stop_on_signals(at_prompt=bool(sys.flags.interactive))
+    if not sys.flags.interactive:
+        serve(server, wish_to_stop)

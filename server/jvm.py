@@ -1,0 +1,164 @@
+"""Starts the JVM with Deephaven in it, and says in one line why it cannot."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from server.access import state_directory
+from server.errors import StartupError
+from server.jdk import JdkNotFound, find_jdk
+
+_HERE = Path(__file__).parent
+SMALLEST_HEAP_MB = 256
+# What the process needs beside the heap: classes, threads, compiled code, Arrow buffers, Python.
+BESIDE_HEAP_MB = 512
+
+# A row of prices_raw or risk_raw: nine columns of eight bytes.
+RAW_ROW_BYTES = 72
+
+# How often the engine refreshes without being asked, and how often it may send to a client.
+# Publishing asks for a refresh, so the first can be slow, which saves the idle machine's time.
+CYCLE_MS = 1_000
+SEND_INTERVAL_MS = 10
+
+
+def start_jvm_server(
+    host: str, port: int, key: str, heap_mb: int, *, view_only: bool = False
+) -> Any:
+    """Start the embedded Deephaven server and return it; one a process.
+
+    Args:
+        host: address to bind.
+        port: port to bind.
+        key: the pre-shared key.
+        heap_mb: size of the heap, as `checked_heap` gives it.
+        view_only: no console, and the tables of `server.view_only` as application fields.
+
+    Raises:
+        StartupError: port busy, no or wrong JDK.
+    """
+    _check_port(host, port)
+    try:
+        os.environ["JAVA_HOME"] = str(find_jdk())
+    except JdkNotFound as error:
+        raise StartupError(str(error)) from None
+    log = state_directory() / f"server-{port}.log"
+    arguments = [
+        f"-Xmx{heap_mb}m",
+        # Later JDKs drop options that Deephaven's own list still names.
+        "-XX:+IgnoreUnrecognizedVMOptions",
+        f"-Dauthentication.psk={key}",
+        f"-DPeriodicUpdateGraph.targetCycleDurationMillis={CYCLE_MS}",
+        f"-Dbarrage.minUpdateInterval={SEND_INTERVAL_MS}",
+        f"-Dlogback.configurationFile={_HERE / 'logback.xml'}",
+        f"-Dserver.log={log}",
+    ]
+    if view_only:
+        arguments.append("-Ddeephaven.console.disable=true")
+        arguments.append(f"-Ddeephaven.application.dir={_HERE / 'application'}")
+    # The JVM and its libraries announce themselves on the terminal; that belongs in the log.
+    with _terminal_output_to(log):
+        from deephaven_server import Server
+
+        try:
+            server = Server(host=host, port=port, jvm_args=arguments)
+            server.start()
+        except Exception as error:
+            # Java's errors go on for pages.
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+            raise StartupError(f"Deephaven did not start: {reason}; its log is {log}") from error
+    return server
+
+
+def memory_mb() -> int:
+    """Return the memory of the machine, or of the container where that has less."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
+    except OSError:
+        limit = "max"
+    return (total if limit == "max" else min(total, int(limit))) // 2**20
+
+
+def checked_heap(asked_mb: int | None, raw_rows: int) -> int:
+    """Return the size of the heap in MB: the one asked for, or a quarter of the memory.
+
+    Raises:
+        StartupError: too small for the server or for its raw tables, or too large for the machine.
+    """
+    total = memory_mb()
+    most = total - BESIDE_HEAP_MB
+    heap = asked_mb if asked_mb is not None else max(1_024, min(4_096, total // 4))
+    if heap < SMALLEST_HEAP_MB:
+        raise StartupError(
+            f"a heap of {heap} MB is too small for the server; give --heap-mb "
+            f"{SMALLEST_HEAP_MB} or more"
+        )
+    if heap > most:
+        raise StartupError(
+            f"a heap of {heap} MB does not fit this machine, which has {total} MB in all and "
+            f"needs {BESIDE_HEAP_MB} MB beside the heap; give --heap-mb {max(most, 0)} or less"
+        )
+    raw_mb = 2 * raw_rows * RAW_ROW_BYTES // 2**20
+    if raw_mb > heap // 2:
+        raise StartupError(
+            f"two raw tables of {raw_rows:,} rows take {raw_mb:,} MB, more than half of the heap "
+            f"of {heap:,} MB; give --raw-rows {heap * 2**20 // 4 // RAW_ROW_BYTES:,} or less, "
+            "or a larger --heap-mb"
+        )
+    return heap
+
+
+def _check_port(host: str, port: int) -> None:
+    """Try the address before the JVM's seconds of start-up are spent."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            # As the server does: an earlier run's connection in TIME_WAIT is no hindrance.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        advice = {
+            errno.EADDRINUSE: "stop what uses it, or choose another with --port",
+            errno.EACCES: "choose a port above 1023 with --port",
+        }.get(error.errno or 0, "give an address of this machine with --host")
+        raise StartupError(
+            f"cannot listen on {host}:{port}: {error.strerror or error}; {advice}"
+        ) from None
+
+
+@contextlib.contextmanager
+def _terminal_output_to(log: Path) -> Iterator[None]:
+    """Send what is written to file descriptors 1 and 2 to a log meanwhile.
+
+    Replacing `sys.stdout` would not do: the JVM writes to the descriptors themselves.
+    """
+    try:
+        log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    except OSError as error:
+        raise StartupError(
+            f"the log cannot be kept in {log}: {error.strerror}; "
+            "set XDG_STATE_HOME to a directory that you can write"
+        ) from error
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = [os.dup(1), os.dup(2)]
+    try:
+        os.dup2(target, 1)
+        os.dup2(target, 2)
+        yield
+    finally:
+        for descriptor, copy in zip((1, 2), saved, strict=True):
+            os.dup2(copy, descriptor)
+            os.close(copy)
+        os.close(target)

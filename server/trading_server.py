@@ -1,0 +1,147 @@
+"""The running server: JVM, tables, feed and key, started and stopped together."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from datetime import timedelta
+from typing import Any, NoReturn
+from urllib.parse import quote
+
+from server import access, view_only
+from server.feed import MarketFeed
+from server.health import Heartbeat
+from server.jvm import checked_heap, start_jvm_server
+from server.market_data import BASE_PRICES, FeedPlayer, book_for
+from server.options import Options
+from server.replay import Replay
+from server.simulator import Simulator
+
+
+def make_feed(options: Options) -> MarketFeed:
+    """Return the market that was asked for; a recorded one has been read and checked.
+
+    Raises:
+        FeedFileError: a file of the replay is refused.
+    """
+    if options.replay:
+        return Replay(options.replay, speed=options.speed)
+    return Simulator(
+        BASE_PRICES,
+        tick_interval=1 / options.rate,
+        volatility=options.volatility,
+        seed=options.seed,
+    )
+
+
+class TradingServer:
+    """The platform's server in this process; there can be one.
+
+    Raises:
+        StartupError: it cannot start; the message is one line for the terminal.
+        FeedFileError: a file of the replay is refused, before anything was published.
+    """
+
+    def __init__(self, options: Options) -> None:
+        began = time.monotonic()
+        self.options = options
+        # Everything that can be refused is refused before the seconds that a JVM takes.
+        self.feed = make_feed(options)
+        book = book_for(self.feed)
+        self.key = access.choose_key(options.psk)
+        heap_mb = checked_heap(options.heap_mb, options.raw_rows)
+        start_jvm_server(options.host, options.port, self.key, heap_mb, view_only=options.view_only)
+        # Deephaven can be imported only now that the JVM is up.
+        from server.dashboard import make_dashboard
+        from server.engine import Engine
+        from server.tables import make_market_tables
+
+        self._engine = Engine()
+        self.tables = make_market_tables(self._engine, options.raw_rows)
+        self.dashboard = make_dashboard(self.tables)
+        self.player = FeedPlayer(self.feed, book, self.tables.price_writer, self.tables.risk_writer)
+        self._heartbeat = Heartbeat(
+            self.tables.status_writer,
+            status=self.player.health,
+            publishers=(self.tables.price_writer.stats, self.tables.risk_writer.stats),
+            each_beat=self._guard_variables,
+        )
+        self.player.on_status = self._heartbeat.changed
+        if options.view_only:
+            view_only.publish(self.published)
+        self.key_file = access.keep_key(options.port, self.key)
+        self._heartbeat.start()
+        self.player.start()
+        self._stopping = threading.Lock()
+        self._stopped = False
+        self.started_seconds = time.monotonic() - began
+
+    @property
+    def published(self) -> dict[str, Any]:
+        """Tables and dashboard by the names under which users see them."""
+        return {**self.tables.published, "dashboard": self.dashboard}
+
+    @property
+    def base_url(self) -> str:
+        """Where a browser on this machine finds the server."""
+        everywhere = self.options.host in ("127.0.0.1", "0.0.0.0", "::", "::1", "localhost")
+        host = "localhost" if everywhere else self.options.host
+        return f"http://{host}:{self.options.port}"
+
+    @property
+    def ide_url(self) -> str:
+        """Link to the Web IDE, with the key in it."""
+        return f"{self.base_url}/?psk={quote(self.key)}"
+
+    @property
+    def dashboard_url(self) -> str:
+        """Link to the dashboard, with the key in it."""
+        return f"{self.base_url}/iframe/widget/?name=dashboard&psk={quote(self.key)}"
+
+    def greeting(self) -> str:
+        """Return what a person at the terminal needs to know."""
+        options = self.options
+        feed = self.player.status.source
+        if isinstance(self.feed, Replay):
+            took = timedelta(seconds=round(self.feed.duration_s))
+            feed += f" of {len(self.feed):,} ticks at {options.speed:g}×, which takes {took}"
+        lines = [
+            f"Ready after {self.started_seconds:.1f} s; market: {feed}.",
+            f"  Dashboard  {self.dashboard_url}",
+            f"  Web IDE    {self.ide_url}",
+            f"  Tables     {' '.join(self.tables.published)}",
+            f"  Key        {self.key_file} (clients of this user find it by themselves)",
+        ]
+        if options.view_only:
+            lines.append("  View only: the console is off, the tables cannot be replaced.")
+        if options.host not in ("127.0.0.1", "::1", "localhost"):
+            lines.append(
+                f"  Open to other hosts on {options.host}: whoever has the key can "
+                f"{'read everything' if options.view_only else 'run code as you'}, "
+                "and the key travels unencrypted."
+            )
+        return "\n".join(lines)
+
+    def stop(self) -> None:
+        """Stop the feed, publish what is pending and remove the key; a second call does nothing."""
+        with self._stopping:
+            if self._stopped:
+                return
+            self._stopped = True
+            self.player.stop()
+            self._heartbeat.stop()
+            self._engine.close()
+            access.forget_key(self.options.port, self.key)
+
+    def _guard_variables(self) -> None:
+        if self.options.view_only:
+            view_only.restore(vars(sys.modules["__main__"]), self.published)
+
+
+def leave(status: int) -> NoReturn:
+    """End the process at once, also where `python -i` would go on to a prompt."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)

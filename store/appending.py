@@ -1,0 +1,213 @@
+"""Writing: new versions of entities, one or many at a time."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import threading
+import time
+import uuid
+import warnings
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from store.base import Storable
+from store.connection import Connection
+from store.errors import AlreadyStored, InvalidPeriod, NotStored, StoreError
+from store.rows import Receipt, mark
+
+_APPEND = """
+SELECT * FROM object_store.append(
+    %s, %s::uuid, %s, %s, %s::jsonb, %s, %s, %s, %s::jsonb, %s::uuid)
+"""
+_APPEND_NEW = """
+SELECT * FROM object_store.append_new(
+    %s::uuid[], %s::text[], %s::jsonb[], %s::text[], %s, %s)
+"""
+_APPEND_MANY = """
+SELECT * FROM object_store.append_many(
+    %s, %s::uuid[], %s::int[], %s::text[], %s::jsonb[], %s::text[], %s, %s, %s::uuid[])
+"""
+
+Period = tuple[datetime | None, datetime | None]
+
+
+class Appender:
+    """Appends events of objects and writes on the objects what came of it.
+
+    Nothing is written on an object before the database has taken the event.
+    """
+
+    def __init__(self, connection: Connection, *, warn_only: bool) -> None:
+        self._connection = connection
+        self._warn_only = warn_only
+
+    def one(
+        self,
+        kind: str,
+        obj: Storable,
+        period: Period,
+        *,
+        state: str | None,
+        meta: dict[str, Any] | None = None,
+        event_id: str | uuid.UUID | None = None,
+    ) -> Receipt:
+        """Append one event of an object."""
+        is_new = kind == "CREATED"
+        self._check(kind, obj, event_id)
+        values = (
+            kind,
+            new_entity_id() if is_new else obj._store_entity_id,
+            None if is_new else _expected(obj),
+            type(obj).type_name(),
+            None if kind == "DELETED" else obj.to_json(),
+            state,
+            *_checked(period),
+            None if meta is None else json.dumps(meta),
+            _event_uuid(event_id),
+        )
+        (row,) = self._send(_APPEND, values, repeats=event_id is not None)
+        receipt = Receipt(*row)
+        self._mark([obj], [receipt])
+        return receipt
+
+    def many(
+        self,
+        kind: str,
+        objects: Sequence[Storable],
+        period: Period,
+        event_ids: Sequence[str | uuid.UUID] | None,
+    ) -> list[Receipt]:
+        """Append an event of each object, all or none."""
+        if event_ids is not None and len(event_ids) != len(objects):
+            raise StoreError(
+                f"{len(objects)} objects need as many event_ids, {len(event_ids)} are given"
+            )
+        is_new = kind == "CREATED"
+        if is_new and len({id(obj) for obj in objects}) < len(objects):
+            raise AlreadyStored("an object is given twice; each one becomes an entity of its own")
+        ids = [None] * len(objects) if event_ids is None else [_event_uuid(e) for e in event_ids]
+        for obj, event_id in zip(objects, ids, strict=True):
+            self._check(kind, obj, event_id)
+        if not objects:
+            return []
+        entities = [new_entity_id() if is_new else obj._store_entity_id for obj in objects]
+        types = [type(obj).type_name() for obj in objects]
+        data = [obj.to_json() for obj in objects]
+        if is_new:
+            states: list[str | None] = [initial_state(obj) for obj in objects]
+        else:
+            states = [obj._store_state for obj in objects]
+        if is_new and event_ids is None:
+            values: tuple[Any, ...] = (entities, types, data, states, *_checked(period))
+            rows = self._send(_APPEND_NEW, values, repeats=False)
+        else:
+            expected = [None] * len(objects) if is_new else _expected_in_turn(objects)
+            values = (kind, entities, expected, types, data, states, *_checked(period), ids)
+            rows = self._send(_APPEND_MANY, values, repeats=event_ids is not None)
+        receipts = [Receipt(*row) for row in rows]
+        self._mark(objects, receipts)
+        return receipts
+
+    def _send(self, statement: str, values: Sequence[Any], *, repeats: bool) -> list[Any]:
+        try:
+            return self._connection.write(statement, values)
+        except AlreadyStored:
+            if not repeats or self._connection.transaction_block is not None:
+                raise
+            # The same event_id was written at the same time: now it is there to be found.
+            return self._connection.write(statement, values)
+
+    def _mark(self, objects: Sequence[Storable], receipts: Sequence[Receipt]) -> None:
+        block = self._connection.transaction_block
+        for obj, receipt in zip(objects, receipts, strict=True):
+            if block is not None:
+                block.remember(obj)
+            mark(obj, receipt, receipt.version)
+
+    def _check(self, kind: str, obj: Any, event_id: str | uuid.UUID | None) -> None:
+        if not isinstance(obj, Storable):
+            raise StoreError(f"{type(obj).__name__} is no Storable; only those can be stored")
+        if kind == "CREATED" and obj._store_entity_id is not None and event_id is None:
+            raise AlreadyStored(
+                f"this {type(obj).__name__} is entity {obj._store_entity_id}; update() writes its "
+                "next version, dataclasses.replace(obj) makes an object that is no entity yet"
+            )
+        if kind != "CREATED" and obj._store_entity_id is None:
+            raise NotStored(f"this {type(obj).__name__} was never written; write() it first")
+        if kind == "DELETED":
+            return
+        violations = type(obj)._registry.validate_instance(obj)
+        if violations and self._warn_only:
+            for violation in violations:
+                warnings.warn(str(violation), UserWarning, stacklevel=5)
+        elif violations:
+            type(obj)._registry.validate(obj)
+
+
+_last_tick = 0
+_ticking = threading.Lock()
+
+
+def new_entity_id() -> str:
+    """A UUID of version 7: the time, to keep new rows together in the indexes, then chance.
+
+    Those of one process rise strictly, so that entities of one batch keep their order.
+    """
+    global _last_tick  # noqa: PLW0603 - one clock a process
+    milliseconds, rest = divmod(time.time_ns(), 1_000_000)
+    with _ticking:
+        _last_tick = max(milliseconds << 12 | (rest << 12) // 1_000_000, _last_tick + 1)
+        tick = _last_tick
+    number = (tick >> 12) << 80 | 0x7 << 76 | (tick & 0xFFF) << 64
+    return str(uuid.UUID(int=number | 0b10 << 62 | secrets.randbits(62)))
+
+
+def initial_state(obj: Storable) -> str | None:
+    """The state that an object begins in: its machine's first, or none."""
+    machine = obj._state_machine
+    return None if machine is None else machine.initial
+
+
+def aware(name: str, value: datetime | None) -> datetime | None:
+    """A moment with its zone; InvalidPeriod for one without."""
+    if value is not None and (not isinstance(value, datetime) or value.utcoffset() is None):
+        raise InvalidPeriod(
+            f"{name}={value!r} is no moment; a datetime with a zone is needed, such as "
+            "datetime.now(timezone.utc)"
+        )
+    return value
+
+
+def _checked(period: Period) -> Period:
+    return aware("valid_from", period[0]), aware("valid_to", period[1])
+
+
+def _expected(obj: Storable) -> int | None:
+    newest = obj._store_newest_version
+    return obj._store_version if newest is None else newest
+
+
+def _expected_in_turn(objects: Sequence[Storable]) -> list[int | None]:
+    """An object that is given twice gets two versions: the second builds on the first."""
+    times: dict[int, int] = {}
+    found: list[int | None] = []
+    for obj in objects:
+        before = times.get(id(obj), 0)
+        times[id(obj)] = before + 1
+        found.append((_expected(obj) or 0) + before)
+    return found
+
+
+def _event_uuid(event_id: str | uuid.UUID | None) -> str | None:
+    if event_id is None:
+        return None
+    try:
+        return str(uuid.UUID(str(event_id)))
+    except ValueError:
+        # Any text will do: the same one always gives the same id.
+        return str(uuid.uuid5(_TEXTS, str(event_id)))
+
+
+_TEXTS = uuid.UUID("8f1c7ad2-58f4-4d5c-9a0a-6f6f3f2f9c11")

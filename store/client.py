@@ -1,0 +1,286 @@
+"""StoreClient: what a program does with the store, as one user.
+
+with StoreClient(user="alice", password="…", **server.conn_info()) as client:
+    entity_id = client.write(Trade(symbol="AAPL", quantity=100, price=228.0, side="BUY"))
+    trade = client.read(Trade, entity_id)
+    trade.price = 229.5
+    client.update(trade)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import fields
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Literal, TypeVar
+from uuid import UUID
+
+from store.appending import Appender, initial_state
+from store.base import Storable
+from store.connection import Connection, Transaction
+from store.errors import NoStateMachine, NotStored, StoreError, VersionConflict
+from store.querying import Filters, Query, QueryResult
+from store.reading import Reader
+from store.verification import Verification, verify
+
+__all__ = ["QueryResult", "StoreClient", "Transaction", "VersionConflict"]
+
+S = TypeVar("S", bound=Storable)
+EventId = str | UUID | None
+
+
+class StoreClient:
+    """A user's login to the store; threads may share one and then take turns.
+
+    Writes take `valid_from` and `valid_to`, the half-open period for which they hold: from now on
+    and for ever where they are missing. They take an `event_id` too: written again under the same
+    one, the first answer is given again and nothing is written; EventIdReused if it asks for
+    something else. A write that fails leaves its objects as they were. `on_violation="warn"` lets
+    objects through that break the catalog's rules, with a warning.
+    """
+
+    def __init__(
+        self,
+        user: str,
+        password: str,
+        host: str = "localhost",
+        port: int = 5432,
+        dbname: str = "postgres",
+        *,
+        on_violation: Literal["raise", "warn"] = "raise",
+    ) -> None:
+        if on_violation not in ("raise", "warn"):
+            raise StoreError(f"on_violation={on_violation!r}; 'raise' and 'warn' are possible")
+        self.user = user
+        self._connection = Connection(user, password, host, port, dbname)
+        self._appender = Appender(self._connection, warn_only=on_violation == "warn")
+        self._reader = Reader(self._connection)
+
+    @property
+    def conn(self) -> Any:
+        """The connection of psycopg2, in autocommit mode, as `store.permissions` takes it."""
+        return self._connection.raw
+
+    def close(self) -> None:
+        """Log out."""
+        self._connection.close()
+
+    def __enter__(self) -> StoreClient:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """A block whose writes are kept together, or not at all if it raises.
+
+        Objects then are as they were before the block. A block inside a block can fail alone.
+        `on_commit` of what it gives calls back after the commit. TransactionConflict asks for the
+        block to be run again.
+        """
+        return self._connection.transaction()
+
+    # --- writing ----------------------------------------------------------------------------------
+
+    def write(
+        self,
+        obj: Storable,
+        *,
+        valid_from: datetime | None = None,
+        valid_to: datetime | None = None,
+        event_id: EventId = None,
+    ) -> str:
+        """Write a new entity and return its id; the object knows it from now on."""
+        state = initial_state(obj) if isinstance(obj, Storable) else None
+        period = (valid_from, valid_to)
+        receipt = self._appender.one("CREATED", obj, period, state=state, event_id=event_id)
+        return receipt.entity_id
+
+    def update(
+        self,
+        obj: Storable,
+        *,
+        valid_from: datetime | None = None,
+        valid_to: datetime | None = None,
+        event_id: EventId = None,
+    ) -> int:
+        """Write the next version of an entity and return its number.
+
+        VersionConflict if somebody else wrote the entity since this object was read or written.
+        """
+        return self._append("UPDATED", obj, valid_from, valid_to, event_id)
+
+    def delete(
+        self,
+        obj: Storable,
+        *,
+        valid_from: datetime | None = None,
+        valid_to: datetime | None = None,
+        event_id: EventId = None,
+    ) -> int:
+        """Write a tombstone, which ends the entity's value for the period; return its version."""
+        return self._append("DELETED", obj, valid_from, valid_to, event_id)
+
+    def transition(
+        self,
+        obj: Storable,
+        new_state: str,
+        *,
+        valid_from: datetime | None = None,
+        valid_to: datetime | None = None,
+        event_id: EventId = None,
+    ) -> int:
+        """Move an entity to another state, if its machine allows it; return the version.
+
+        The machine's `validate_transition` raises if it does not.
+        """
+        machine = obj._state_machine
+        if machine is None:
+            raise NoStateMachine(
+                f"{type(obj).__name__} has no state machine; set _state_machine on the class or "
+                "on this object"
+            )
+        if obj._store_entity_id is None:
+            raise NotStored(f"this {type(obj).__name__} was never written; write() it first")
+        before = obj._store_state
+        context = {field.name: getattr(obj, field.name) for field in fields(obj)}  # type: ignore[arg-type]
+        machine.validate_transition(before, new_state, context=context, user=self.user)
+        meta = {"from_state": before, "to_state": new_state}
+        receipt = self._appender.one(
+            "STATE_CHANGE",
+            obj,
+            (valid_from, valid_to),
+            state=new_state,
+            meta=meta,
+            event_id=event_id,
+        )
+        return receipt.version
+
+    def write_many(
+        self,
+        objects: Sequence[Storable],
+        *,
+        valid_from: datetime | None = None,
+        valid_to: datetime | None = None,
+        event_ids: Sequence[str | UUID] | None = None,
+    ) -> list[str]:
+        """Write new entities, all or none, and return their ids in the order of the objects."""
+        period = (valid_from, valid_to)
+        receipts = self._appender.many("CREATED", list(objects), period, event_ids)
+        return [receipt.entity_id for receipt in receipts]
+
+    def update_many(
+        self,
+        objects: Sequence[Storable],
+        *,
+        valid_from: datetime | None = None,
+        valid_to: datetime | None = None,
+        event_ids: Sequence[str | UUID] | None = None,
+    ) -> list[int]:
+        """Write the next version of each entity, all or none, and return the versions."""
+        period = (valid_from, valid_to)
+        receipts = self._appender.many("UPDATED", list(objects), period, event_ids)
+        return [receipt.version for receipt in receipts]
+
+    # --- reading ----------------------------------------------------------------------------------
+
+    def read(self, cls: type[S], entity_id: str) -> S | None:
+        """The value that holds now; None where there is none, or none that this user may see."""
+        return self._reader.read(cls, entity_id)
+
+    def as_of(
+        self,
+        cls: type[S],
+        entity_id: str,
+        tx_time: datetime | None = None,
+        valid_time: datetime | None = None,
+    ) -> S | None:
+        """What was known at `tx_time` about `valid_time`; now, where one is not given.
+
+        Asked again for the same times, it gives the same answer: it waits for transactions that
+        began earlier. FenceTimeout if one of them does not end.
+        """
+        return self._reader.as_of(cls, entity_id, tx_time, valid_time)
+
+    def history(self, cls: type[S], entity_id: str) -> list[S]:
+        """Every version in order; a tombstone shows what was deleted."""
+        return self._reader.history(cls, entity_id)
+
+    def audit(self, entity_id: str) -> list[dict[str, Any]]:
+        """Who changed what and when: a dict for each version, in order."""
+        return self._reader.audit(entity_id)
+
+    def query(
+        self,
+        cls: type[S],
+        filters: Filters = None,
+        limit: int | None = 100,
+        cursor: str | None = None,
+        *,
+        order_by: str | Sequence[str] = (),
+        tx_time: datetime | None = None,
+        valid_time: datetime | None = None,
+    ) -> QueryResult[S]:
+        """The entities of a class whose present value passes the filter, page by page.
+
+        `filters` is a dict of equal values or an expression. `order_by` names fields, `-price`
+        for the largest first; nulls come last, and without it the order is that of ids, which is
+        about that of creation. `next_cursor` of a page leads to the next. With `tx_time` or
+        `valid_time` it is the whole type as it was known then, and about then. FilterError says
+        what does not fit.
+        """
+        found = self._query(cls, filters, order_by, tx_time, valid_time)
+        return found.page(self._connection, limit, cursor)
+
+    def count(self, cls: type[Storable] | None = None, filters: Filters = None) -> int:
+        """How many entities of a class, or of all, have a value now."""
+        if cls is not None:
+            return Query(cls, filters).count(self._connection)
+        if filters is not None:
+            raise StoreError("a filter needs the class that it is about")
+        return int(self._connection.read(_COUNT_ALL, ())[0][0])
+
+    def list_types(self) -> list[str]:
+        """The type names of the entities that this user may see, deleted ones too."""
+        return [row[0] for row in self._connection.read(_TYPES, ())]
+
+    def verify(self) -> Verification:
+        """Check the hash chains of all events that this user may see."""
+        return verify(self.conn)
+
+    def _append(
+        self,
+        kind: str,
+        obj: Storable,
+        valid_from: datetime | None,
+        valid_to: datetime | None,
+        event_id: EventId,
+    ) -> int:
+        state = obj._store_state if isinstance(obj, Storable) else None
+        period = (valid_from, valid_to)
+        return self._appender.one(kind, obj, period, state=state, event_id=event_id).version
+
+    def _query(
+        self,
+        cls: type[S],
+        filters: Filters,
+        order_by: str | Sequence[str],
+        tx_time: datetime | None,
+        valid_time: datetime | None,
+    ) -> Query[S]:
+        order = (order_by,) if isinstance(order_by, str) else tuple(order_by)
+        return Query(cls, filters, order, tx_time, valid_time)
+
+
+_COUNT_ALL = """
+SELECT count(*) FROM object_store.seg
+WHERE valid_to > statement_timestamp() AND valid_from <= statement_timestamp()
+"""
+_TYPES = "SELECT DISTINCT type_name FROM object_store.head ORDER BY type_name"

@@ -1,0 +1,15 @@
+"""The catalog: every column that a field of the platform may use.
+
+REGISTRY.find("ticker")           # [ColumnDef("symbol")]
+REGISTRY.get("price").unit        # "USD"
+REGISTRY.resolve("trader_name")   # (ColumnDef("name"), "trader")
+"""
+
+from store.columns import events, finance, general, risk, trading
+from store.registry import ColumnRegistry
+
+__all__ = ["REGISTRY"]
+
+REGISTRY = ColumnRegistry()
+for _part in (trading, finance, risk, general, events):
+    _part.define_columns(REGISTRY)

@@ -1,0 +1,132 @@
+"""What can go wrong in the store, under one root; every error survives pickle."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+class StoreError(Exception):
+    """Root of all errors of this package."""
+
+
+class RegistryError(StoreError):
+    """A column or a class breaks the rules of the catalog."""
+
+
+class SerializationError(StoreError):
+    """A value has no exact JSON form, or a JSON text does not fit its class."""
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One value that breaks one rule of its column.
+
+    `field` is a path: `legs[0].strike` for a value inside a list of dataclasses. `rule` is the
+    name of the broken rule: `type`, `null`, `finite`, `zone`, `text`, `digits`, `enum`,
+    `min_value`, `max_value`, `max_length` or `pattern`.
+    """
+
+    class_name: str
+    field: str
+    value: Any
+    rule: str
+    message: str
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class ValidationError(StoreError):
+    """An instance breaks rules of the catalog; `violations` holds every one of them."""
+
+    def __init__(self, violations: Sequence[Violation]) -> None:
+        super().__init__(violations)
+        self.violations = list(violations)
+
+    def __str__(self) -> str:
+        if len(self.violations) == 1:
+            return self.violations[0].message
+        lines = "".join(f"\n  {violation}" for violation in self.violations)
+        return f"{len(self.violations)} values break the rules of the catalog:{lines}"
+
+
+def shown(value: Any) -> str:
+    """A value as messages show it, at most a hundred characters."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - an int of too many digits, or a repr of somebody's own
+        return f"this {type(value).__name__}"
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
+class ServerError(StoreError):
+    """The database server cannot be started, reached or stopped."""
+
+
+class SchemaError(StoreError):
+    """The store's tables in a database cannot be made, migrated or used by this program."""
+
+
+class AccessError(StoreError):
+    """The database refuses what a role asks for."""
+
+
+class Unavailable(StoreError):
+    """The database cannot be reached, or takes too long; a write may or may not have happened."""
+
+
+class EntityNotFound(StoreError, LookupError):
+    """No such entity, or none that this user may see or change: the store does not say which."""
+
+
+class NotStored(StoreError, ValueError):
+    """An object that was never written is asked to be updated, deleted or moved to a state."""
+
+
+class AlreadyStored(StoreError, ValueError):
+    """An object that is an entity already is written as a new one."""
+
+
+class NoStateMachine(StoreError, ValueError):
+    """An object without a state machine is asked to move to a state."""
+
+
+class InvalidPeriod(StoreError, ValueError):
+    """A period of validity that is empty or has a bound that the store cannot keep."""
+
+
+class FilterError(StoreError, ValueError):
+    """A filter, an order or a cursor that does not fit the class or the query."""
+
+
+class EventIdReused(StoreError):
+    """An `event_id` was used before, for a write of something else."""
+
+
+class TransactionConflict(StoreError):
+    """Another transaction came between; run the whole transaction block again."""
+
+
+class FenceTimeout(StoreError):
+    """An answer about the past must wait for a transaction that somebody holds open."""
+
+
+class VersionConflict(StoreError):
+    """Somebody else wrote the entity since this client read or wrote the object.
+
+    `expected_version` is the newest one known to the client, `actual_version` the newest there is.
+    """
+
+    def __init__(self, entity_id: str, expected_version: int, actual_version: int) -> None:
+        super().__init__(entity_id, expected_version, actual_version)
+        self.entity_id = entity_id
+        self.expected_version = expected_version
+        self.actual_version = actual_version
+
+    def __str__(self) -> str:
+        return (
+            f"entity {self.entity_id}: expected version {self.expected_version}, "
+            f"actual version {self.actual_version}; read it again and repeat the change"
+        )

@@ -1,0 +1,79 @@
+"""Rows of the store as objects, and what the store knows of an object."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any, NamedTuple, TypeVar
+
+from store.base import Storable
+
+S = TypeVar("S", bound=Storable)
+
+# `infinity` comes back as the last moment that Python knows.
+_FOR_EVER = datetime.max.replace(tzinfo=timezone.utc)
+
+
+class Receipt(NamedTuple):
+    """What the store answers to a write: who and when, as it was recorded."""
+
+    entity_id: str
+    version: int
+    event_type: str
+    owner: str
+    updated_by: str
+    tx_time: datetime
+    valid_from: datetime
+    valid_to: datetime
+    state: str | None
+
+
+def columns(alias: str) -> str:
+    """The columns that `from_row` reads, of a table or subquery shaped like `event`."""
+    receipt = ", ".join(f"{alias}.{name}" for name in Receipt._fields)
+    newest = f"SELECT h.version FROM object_store.head h WHERE h.entity_id = {alias}.entity_id"
+    return f"{receipt}, {alias}.data::text, ({newest})"
+
+
+# The values that hold now, each with the period of its whole event.
+PRESENT = """
+SELECT entity_id, version, event_type, owner, updated_by, tx_time, event_from AS valid_from,
+    event_to AS valid_to, state, type_name, data
+FROM object_store.seg
+WHERE valid_to > statement_timestamp() AND valid_from <= statement_timestamp()
+"""
+
+
+def from_row(cls: type[S], row: tuple[Any, ...]) -> S:
+    """The object of a row, lifted by the class's upcasters."""
+    *receipt, data, newest = row
+    obj = cls.from_json(data)
+    mark(obj, Receipt(*receipt), newest)
+    return obj
+
+
+def mark(obj: Storable, receipt: Receipt, newest: int) -> None:
+    """Write on an object what the store knows of it."""
+    known = dict(zip(_MARKS, receipt, strict=True))
+    known["_store_newest_version"] = newest
+    if receipt.valid_to >= _FOR_EVER:
+        known["_store_valid_to"] = None
+    for name, value in known.items():
+        object.__setattr__(obj, name, value)
+
+
+def kept(obj: Storable) -> dict[str, Any]:
+    """What the store knows of an object, as it is on the object itself."""
+    return {name: vars(obj)[name] for name in _ALL_MARKS if name in vars(obj)}
+
+
+def restore(obj: Storable, before: dict[str, Any]) -> None:
+    """Put back what `kept` gave."""
+    for name in _ALL_MARKS:
+        if name in before:
+            object.__setattr__(obj, name, before[name])
+        elif name in vars(obj):
+            object.__delattr__(obj, name)
+
+
+_MARKS = tuple(f"_store_{name}" for name in Receipt._fields)
+_ALL_MARKS = (*_MARKS, "_store_newest_version")

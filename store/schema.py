@@ -1,0 +1,244 @@
+"""The store's tables and roles in a database: made, migrated, and given to users.
+
+bootstrap_schema(admin_conn)
+provision_user(admin_conn, "alice", "a-good-password")
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from typing import Any
+
+import psycopg2
+from psycopg2 import sql
+
+from store.errors import AccessError, SchemaError
+
+OWNER = "object_store_owner"
+USERS = "object_store_user"
+# The files that lead from each version to the next; never edit one that was released.
+MIGRATIONS = ("schema.sql",)
+# One bootstrap at a time in a database; the number means nothing else.
+_LOCK = 7_021_415_119
+_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+_RESERVED = {OWNER, USERS, "postgres", "public", "none", "workflow_engine", "current_user"} | {
+    "session_user",
+    "current_role",
+    "user",
+}
+# A user who forgets a transaction, or holds it on purpose, must not hold up the others for long.
+_LIMITS = {
+    "idle_in_transaction_session_timeout": "60s",
+    "lock_timeout": "10s",
+    "statement_timeout": "300s",
+    # The statements are short; compiling them takes longer than running them.
+    "jit": "off",
+}
+
+
+def bootstrap_schema(admin_conn: Any) -> None:
+    """Make the store's schema, or bring an older one forward; nothing is done where it is new.
+
+    `admin_conn` belongs to a superuser, or to a role that may create roles and schemas. SchemaError
+    where the schema is newer than this program.
+    """
+    with _transaction(admin_conn) as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+        version = _version(cursor)
+        if version > len(MIGRATIONS):
+            raise SchemaError(
+                f"the store's schema is of version {version}, this program knows it up to version "
+                f"{len(MIGRATIONS)}; update the program"
+            )
+        if version == 0:
+            _make_roles(cursor)
+            _make_schema(cursor)
+        for number, name in enumerate(MIGRATIONS[version:], version + 1):
+            cursor.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(OWNER)))
+            cursor.execute((files("store") / name).read_text(encoding="utf-8"))
+            cursor.execute("INSERT INTO object_store.schema_version VALUES (%s)", [number])
+            cursor.execute("RESET ROLE")
+        _close_database(cursor)
+
+
+def provision_user(admin_conn: Any, username: str, password: str) -> None:
+    """Make a login role for a person, or let a disabled one in again; its password is set.
+
+    Names are lower-case letters, digits and `_`, as PostgreSQL writes them without quotes.
+    """
+    _check_name(username)
+    _check_password(password)
+    role = sql.Identifier(username)
+    with _transaction(admin_conn) as cursor:
+        if not _is_user(cursor, username):
+            cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", [username])
+            if cursor.rowcount:
+                raise AccessError(f"{username!r} is a role already, and none of the store's users")
+            cursor.execute(sql.SQL("CREATE ROLE {}").format(role))
+            # It has the group's rights, but cannot act as the group.
+            cursor.execute(
+                sql.SQL("GRANT {} TO {} WITH INHERIT TRUE, SET FALSE").format(
+                    sql.Identifier(USERS), role
+                )
+            )
+        cursor.execute(
+            sql.SQL(
+                "ALTER ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION "
+                "NOBYPASSRLS PASSWORD {}"
+            ).format(role, sql.Literal(password))
+        )
+        for name, value in _LIMITS.items():
+            cursor.execute(
+                sql.SQL("ALTER ROLE {} SET {} = {}").format(
+                    role, sql.Identifier(name), sql.Literal(value)
+                )
+            )
+
+
+def change_password(admin_conn: Any, username: str, password: str) -> None:
+    """Set the password of a user; sessions that are logged in stay so."""
+    _check_password(password)
+    with _transaction(admin_conn) as cursor:
+        _require_user(cursor, username)
+        cursor.execute(
+            sql.SQL("ALTER ROLE {} PASSWORD {}").format(
+                sql.Identifier(username), sql.Literal(password)
+            )
+        )
+
+
+def disable_user(admin_conn: Any, username: str) -> None:
+    """Let a user log in no more, and end the sessions that are logged in; the events stay."""
+    with _transaction(admin_conn) as cursor:
+        _require_user(cursor, username)
+        cursor.execute(
+            sql.SQL("ALTER ROLE {} NOLOGIN PASSWORD NULL").format(sql.Identifier(username))
+        )
+    # Once that is committed: nobody logs in again in between.
+    with _transaction(admin_conn) as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", [username]
+        )
+
+
+def index_field(admin_conn: Any, name: str) -> None:
+    """Let queries find a field's texts by an index; every write keeps it up to date.
+
+    Filters by equality on a field of text use it, also for users who see only some of the rows.
+    On a server without a superuser PostgreSQL reads the rows that a user may see first.
+    """
+    _check_name(name)
+    with _transaction(admin_conn) as cursor:
+        cursor.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(OWNER)))
+        cursor.execute(
+            sql.SQL(
+                "CREATE INDEX IF NOT EXISTS {} ON object_store.seg "
+                "(object_store.json_text(data, {}), entity_id)"
+            ).format(sql.Identifier(f"seg_by_field_{name}"[:63]), sql.Literal(name))
+        )
+
+
+@contextmanager
+def _transaction(connection: Any) -> Iterator[Any]:
+    """One transaction, also on a connection in autocommit mode."""
+    if not connection.autocommit and connection.info.transaction_status:
+        raise SchemaError("the connection is inside a transaction; commit or roll it back first")
+    before, connection.autocommit = connection.autocommit, False
+    try:
+        with connection, connection.cursor() as cursor:
+            yield cursor
+    except psycopg2.errors.InsufficientPrivilege as error:
+        raise AccessError(f"this needs an administrator's connection: {error}") from error
+    finally:
+        if not connection.closed:
+            connection.autocommit = before
+
+
+def _version(cursor: Any) -> int:
+    cursor.execute("SELECT to_regclass('object_store.schema_version') IS NOT NULL")
+    if not cursor.fetchone()[0]:
+        return 0
+    cursor.execute("SELECT coalesce(max(version), 0) FROM object_store.schema_version")
+    return int(cursor.fetchone()[0])
+
+
+def _make_roles(cursor: Any) -> None:
+    for name in (OWNER, USERS):
+        # Roles belong to the whole cluster: another database may have made them.
+        cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", [name])
+        if not cursor.rowcount:
+            cursor.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(name)))
+
+
+def _make_schema(cursor: Any) -> None:
+    owner = sql.Identifier(OWNER)
+    cursor.execute(sql.SQL("CREATE SCHEMA object_store AUTHORIZATION {}").format(owner))
+    # Made by the administrator: only a superuser may say LEAKPROOF, without which a filter of an
+    # ordinary user finds no index.
+    cursor.execute(
+        "CREATE FUNCTION object_store.json_text(jsonb, text) RETURNS text LANGUAGE internal "
+        "IMMUTABLE STRICT PARALLEL SAFE AS 'jsonb_object_field_text'"
+        if _is_superuser(cursor)
+        else "CREATE FUNCTION object_store.json_text(d jsonb, k text) RETURNS text LANGUAGE sql "
+        "IMMUTABLE STRICT PARALLEL SAFE AS 'SELECT d ->> k'"
+    )
+    if _is_superuser(cursor):
+        cursor.execute("ALTER FUNCTION object_store.json_text(jsonb, text) LEAKPROOF")
+    cursor.execute(
+        sql.SQL("ALTER FUNCTION object_store.json_text(jsonb, text) OWNER TO {}").format(owner)
+    )
+    cursor.execute(sql.SQL("SET LOCAL ROLE {}").format(owner))
+    cursor.execute(
+        "CREATE TABLE object_store.schema_version "
+        "(version integer PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())"
+    )
+    cursor.execute("RESET ROLE")
+
+
+def _close_database(cursor: Any) -> None:
+    """Leave nothing to PUBLIC: no login, no temporary tables, no objects in `public`.
+
+    These rights belong to the database itself, so a copy made with TEMPLATE lacks them.
+    """
+    cursor.execute("SELECT current_database()")
+    database = sql.Identifier(cursor.fetchone()[0])
+    cursor.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))
+    cursor.execute(
+        sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(database, sql.Identifier(USERS))
+    )
+    cursor.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
+
+
+def _is_superuser(cursor: Any) -> bool:
+    cursor.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
+    return bool(cursor.fetchone()[0])
+
+
+def _is_user(cursor: Any, username: str) -> bool:
+    cursor.execute(
+        "SELECT FROM pg_auth_members WHERE roleid = to_regrole(%s) AND member = to_regrole(%s)",
+        [USERS, username],
+    )
+    return bool(cursor.rowcount)
+
+
+def _require_user(cursor: Any, username: str) -> None:
+    _check_name(username)
+    if not _is_user(cursor, username):
+        raise AccessError(f"{username!r} is no user of the store; provision_user makes one")
+
+
+def _check_name(username: str) -> None:
+    if not _NAME.fullmatch(username) or username in _RESERVED or username.startswith("pg_"):
+        raise AccessError(
+            f"{username!r:.80} cannot be a user's name; 1 to 63 lower-case letters, digits and _ "
+            "are allowed, not beginning with a digit or pg_, and no name of the system's"
+        )
+
+
+def _check_password(password: str) -> None:
+    if not password or "\0" in password:
+        raise AccessError("a password of at least one character is needed, without NUL")

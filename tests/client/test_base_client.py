@@ -1,0 +1,254 @@
+"""The clients' connection: clear errors, deadlines, restarts of the server, a clean exit."""
+
+from __future__ import annotations
+
+import pickle
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from client.base_client import DeephavenClient
+from client.errors import (
+    AccessDenied,
+    ClientError,
+    DeadlineExceeded,
+    ServerError,
+    ServerUnreachable,
+    TableNotFound,
+)
+from client.live_table import LiveTable
+from tests.processes import Process, free_port, server_process, wait_until
+
+if TYPE_CHECKING:
+    from server.trading_server import TradingServer
+
+
+@pytest.fixture
+def client(trading_server: TradingServer) -> Iterator[DeephavenClient]:
+    with DeephavenClient(port=trading_server.options.port) as connected:
+        yield connected
+
+
+def test_where_no_server_is_the_error_says_how_to_start_one() -> None:
+    port = free_port()
+    with pytest.raises(ServerUnreachable, match=rf"no server at localhost:{port}.*server/app\.py"):
+        DeephavenClient(port=port)
+
+
+def test_a_server_that_never_answers_meets_the_deadline() -> None:
+    with socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))
+        mute.listen()
+        began = time.monotonic()
+        with pytest.raises(DeadlineExceeded, match="no answer"):
+            DeephavenClient(port=mute.getsockname()[1], psk="some-key", deadline_s=1.0)
+        assert time.monotonic() - began < 10
+
+
+def test_without_a_key_the_error_says_where_one_is_looked_for(
+    trading_server: TradingServer, monkeypatch: pytest.MonkeyPatch, tmp_path: object
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    with pytest.raises(AccessDenied, match=r"no key for the server.*there is no .*DEEPHAVEN_PSK"):
+        DeephavenClient(port=trading_server.options.port)
+
+
+def test_tables_are_listed_opened_and_published(client: DeephavenClient) -> None:
+    assert "prices_live" in client.list_tables()
+    prices = client.open_table("prices_live")
+    assert prices.to_arrow().num_rows == 8
+    client.bind_table("expensive", prices.where("Price > 500"))
+    assert "expensive" in client.list_tables()
+    assert client.open_table("expensive").to_arrow().num_rows == 2
+
+
+def test_a_missing_table_is_named_with_those_that_are_there(client: DeephavenClient) -> None:
+    with pytest.raises(
+        TableNotFound, match=r"no table 'prices' on the server; it has: .*prices_live"
+    ):
+        client.open_table("prices")
+
+
+def test_a_script_runs_on_the_server_and_its_error_comes_back(client: DeephavenClient) -> None:
+    client.run_script(
+        "from deephaven import empty_table\nsquares = empty_table(4).update('X = ii * ii')"
+    )
+    assert client.open_table("squares").to_arrow()["X"].to_pylist() == [0, 1, 4, 9]
+    with pytest.raises(ServerError, match="ZeroDivisionError"):
+        client.run_script("1 / 0")
+
+
+def test_a_call_that_takes_too_long_meets_the_deadline(trading_server: TradingServer) -> None:
+    with DeephavenClient(port=trading_server.options.port, deadline_s=1.0) as impatient:
+        began = time.monotonic()
+        with pytest.raises(DeadlineExceeded, match="running a script"):
+            impatient.run_script("import threading; threading.Event().wait(4)")
+        assert time.monotonic() - began < 3.5
+
+
+def test_a_closed_client_says_so(trading_server: TradingServer) -> None:
+    client = DeephavenClient(port=trading_server.options.port)
+    client.close()
+    client.close()
+    with pytest.raises(ClientError, match="the client is closed"):
+        client.list_tables()
+
+
+def test_a_followed_table_has_its_rows_and_their_changes(client: DeephavenClient) -> None:
+    updates = 0
+
+    def count(_table: LiveTable) -> None:
+        nonlocal updates
+        updates += 1
+
+    live = client.follow("prices_live", count)
+    first = live.wait_for(lambda rows: len(rows) == 8, 20)
+    live.wait_for(lambda rows: all(a != b for a, b in zip(rows, first, strict=True)), 20)
+    assert live.columns[:2] == ("Symbol", "Price")
+    live.stop()
+    seen = updates
+    assert seen == live.updates >= 2
+    other = client.follow("prices_live")
+    other.wait_for(lambda _: other.updates >= 3, 20)
+    assert updates == seen
+
+
+def test_a_followed_table_may_be_empty_and_become_so(client: DeephavenClient) -> None:
+    keys = client.session.input_table(
+        init_table=client.session.empty_table(0).update(["K = `a`"]), key_cols=["K"]
+    )
+    live = client.follow(lambda _: keys)
+    live.wait_for(lambda _: live.updates > 0, 20)
+    assert live.rows() == []
+    row = client.session.empty_table(1).update(["K = `a`"])
+    keys.add(row)
+    assert live.wait_for(bool, 20) == [{"K": "a"}]
+    keys.delete(row)
+    live.wait_for(lambda rows: not rows, 20)
+    assert live.connected
+
+
+def test_a_callback_that_raises_does_not_end_the_subscription(
+    client: DeephavenClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(_table: LiveTable) -> None:
+        raise RuntimeError("cannot draw")
+
+    live = client.follow("prices_live", refuse)
+    live.wait_for(lambda _: live.updates >= 3, 20)
+    assert live.connected
+    assert "cannot draw" in live.last_error
+    assert "cannot draw" in caplog.text
+
+
+def test_two_threads_share_a_client(client: DeephavenClient) -> None:
+    failures: list[BaseException] = []
+
+    def read() -> None:
+        try:
+            for _ in range(10):
+                assert client.open_table("prices_live").to_arrow().num_rows == 8
+        except BaseException as error:  # noqa: BLE001 - shown by the assertion below
+            failures.append(error)
+
+    threads = [threading.Thread(target=read) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert failures == []
+
+
+@pytest.mark.usefixtures("state_home")
+def test_a_client_comes_back_after_the_server_was_restarted() -> None:
+    port = free_port()
+    with server_process("--seed", "1", port=port) as (process, _):
+        client = DeephavenClient(port=port)
+        live = client.follow("prices_live")
+        live.wait_for(lambda rows: len(rows) == 8, 20)
+        process.end(signal.SIGKILL)
+    wait_until(lambda: not live.connected, 20, "the loss of the connection")
+    with pytest.raises(ServerUnreachable):
+        client.list_tables()
+    last_known = live.rows()
+    assert len(last_known) == 8
+    # Another process with another key on the same port.
+    with server_process("--seed", "2", port=port):
+        assert "prices_live" in client.list_tables()
+        client.run_script("back = True")
+        live.wait_for(lambda rows: live.connected and rows != last_known, 30)
+        client.close()
+
+
+@pytest.mark.parametrize("ending", ["", "raise SystemExit(3)", "1 / 0"])
+def test_a_script_that_closes_nothing_ends_all_the_same(
+    trading_server: TradingServer, ending: str
+) -> None:
+    script = (
+        "from client.base_client import DeephavenClient\n"
+        f"client = DeephavenClient(port={trading_server.options.port})\n"
+        "table = client.open_table('prices_live')\n"
+        "derived = table.where('Price > 1')\n"
+        "live = client.follow('risk_live'); live.wait_for(bool, 20)\n"
+        f"print('rows', derived.to_arrow().num_rows)\n{ending}\n"
+    )
+    process = Process(sys.executable, "-c", script)
+    status = process.wait(30)
+    assert "rows 8" in process.output
+    assert status == {"": 0, "raise SystemExit(3)": 3, "1 / 0": 1}[ending]
+
+
+def test_a_table_whose_client_is_gone_does_not_hold_up_the_exit(
+    trading_server: TradingServer,
+) -> None:
+    script = (
+        "from client.base_client import DeephavenClient\n"
+        "def prices():\n"
+        "    client = DeephavenClient(port=%d)\n"
+        "    return client.open_table('prices_live')\n"
+        "table = prices()\nimport gc; gc.collect()\n"
+        "print('rows', table.to_arrow().num_rows)\n"
+    )
+    process = Process(sys.executable, "-c", script % trading_server.options.port)
+    assert process.wait(30) == 0
+    assert "rows 8" in process.output
+
+
+class FlakyTable:
+    """Stands for a table of a server that is coming up."""
+
+    def __init__(self) -> None:
+        self.attempts = 0
+
+    def __call__(self) -> object:
+        self.attempts += 1
+        raise RuntimeError("flight: connection reset while the server comes up")
+
+
+def test_following_again_survives_any_error_and_ends_when_stopped() -> None:
+    flaky = FlakyTable()
+    table = LiveTable(flaky, None, on_lost=lambda: None)  # type: ignore[arg-type]
+    with pytest.raises(ServerError, match="connection reset"):
+        table.start()
+    returning = threading.Thread(target=table._come_back)
+    returning.start()
+    wait_until(lambda: flaky.attempts >= 3, 10, "another attempt")
+    assert "connection reset" in table.last_error
+    table.stop()
+    returning.join(5)
+    assert not returning.is_alive()
+    with pytest.raises(ClientError, match="no longer followed"):
+        table.wait_for(bool, 5)
+
+
+def test_errors_survive_pickling() -> None:
+    for kind in (ClientError, ServerUnreachable, AccessDenied, DeadlineExceeded, TableNotFound):
+        error = pickle.loads(pickle.dumps(kind("what to do")))
+        assert isinstance(error, kind)
+        assert str(error) == "what to do"

@@ -1,0 +1,119 @@
+"""Real processes for tests: started, waited for by condition, and ended by their id."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+START_SECONDS = 90.0
+
+
+def free_port() -> int:
+    """Return a port of the loopback interface that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(condition: Callable[[], object], seconds: float, what: str) -> None:
+    """Wait for a condition; an AssertionError names what did not come."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"{what} did not come within {seconds} s"
+        time.sleep(0.02)
+
+
+class Process:
+    """A child process whose output is read as it comes."""
+
+    def __init__(
+        self,
+        *command: str,
+        cwd: Path = ROOT,
+        env: dict[str, str] | None = None,
+        stdin: int | None = None,
+    ) -> None:
+        self.child = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})},
+            stdin=subprocess.DEVNULL if stdin is None else stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.child.stdout is not None
+        self.lines.extend(iter(self.child.stdout.readline, ""))
+
+    @property
+    def output(self) -> str:
+        return "".join(self.lines)
+
+    def wait_for_output(self, text: str, seconds: float = START_SECONDS) -> None:
+        wait_until(
+            lambda: text in self.output or self.child.poll() is not None, seconds, repr(text)
+        )
+        if text not in self.output:
+            self._reader.join(5)
+        assert text in self.output, self.output
+
+    def end(self, number: int = signal.SIGTERM, seconds: float = 15.0) -> int:
+        """Send a signal and return the exit status."""
+        self.child.send_signal(number)
+        return self.wait(seconds)
+
+    def wait(self, seconds: float) -> int:
+        try:
+            status = self.child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.child.kill()
+            self.child.wait()
+            raise AssertionError(f"did not end within {seconds} s:\n{self.output}") from None
+        self._reader.join(5)
+        assert self.child.stdout is not None
+        self.child.stdout.close()
+        return status
+
+
+@contextlib.contextmanager
+def server_process(
+    *options: str, port: int | None = None, env: dict[str, str] | None = None
+) -> Iterator[tuple[Process, int]]:
+    """A server of its own process, ready to be used; yields it with its port."""
+    actual_port = port or free_port()
+    process = Process(
+        sys.executable,
+        "server/app.py",
+        "--port",
+        str(actual_port),
+        "--heap-mb",
+        "512",
+        *options,
+        env=env,
+    )
+    try:
+        process.wait_for_output("Ready after")
+        process.wait_for_output("Key ")
+        yield process, actual_port
+    finally:
+        if process.child.poll() is None:
+            process.end(signal.SIGKILL)
+
+
+def client_script(name: str, *options: str, cwd: Path = ROOT) -> Process:
+    """Start one of the role clients."""
+    return Process(sys.executable, str(ROOT / "client" / name), *options, cwd=cwd)

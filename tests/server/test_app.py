@@ -1,0 +1,247 @@
+"""`server/app.py` as a person or a service manager meets it: starts, stops, and refusals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from client.base_client import DeephavenClient
+from client.errors import AccessDenied, ViewOnly
+from tests.processes import (
+    ROOT,
+    Process,
+    client_script,
+    free_port,
+    server_process,
+    wait_until,
+)
+from tests.server.test_jdk import make_home
+from tests.server.test_replay import REAL_PRICES
+
+pytestmark = pytest.mark.usefixtures("state_home")
+
+TABLES = {
+    "prices_raw",
+    "prices_live",
+    "risk_raw",
+    "risk_live",
+    "portfolio_summary",
+    "top_movers",
+    "volume_leaders",
+}
+
+
+def listens(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(2)
+        return probe.connect_ex((host, port)) == 0
+
+
+def other_addresses() -> list[str]:
+    """Return this machine's addresses that are not of the loopback interface."""
+    shown = subprocess.run(["hostname", "-I"], capture_output=True, text=True, check=False).stdout
+    return [a for a in shown.split() if "." in a and not a.startswith("127.")]
+
+
+def test_a_service_serves_its_tables_locally_and_stops_on_sigterm(state_home: Path) -> None:
+    with server_process() as (process, port):
+        keys = state_home / "deephaven-trading-platform"
+        assert (keys / f"psk-{port}").exists()
+        with DeephavenClient(port=port) as client:
+            assert set(client.list_tables()) >= TABLES
+            live = client.follow("prices_live")
+            live.wait_for(lambda rows: len(rows) == 8, 20)
+        with pytest.raises(AccessDenied, match="refuses the key"):
+            DeephavenClient(port=port, psk="not-the-key")
+        assert listens("127.0.0.1", port)
+        assert not any(listens(address, port) for address in other_addresses())
+        assert f"http://localhost:{port}/?psk=" in process.output
+        assert f"http://localhost:{port}/iframe/widget/?name=dashboard&psk=" in process.output
+        assert process.end(signal.SIGTERM, 10) == 0
+        assert not (keys / f"psk-{port}").exists()
+    assert "Traceback" not in process.output
+
+
+def test_ctrl_c_stops_a_service_without_a_traceback() -> None:
+    with server_process("--psk", "a-key-of-ours") as (process, _):
+        assert "psk=a-key-of-ours" in process.output
+        assert process.end(signal.SIGINT, 10) == 0
+    assert "Traceback" not in process.output
+
+
+@pytest.mark.parametrize("folder", [ROOT, ROOT / "server"], ids=["root", "server"])
+def test_the_prompt_has_the_tables_as_variables(folder: Path) -> None:
+    script = "server/app.py" if folder == ROOT else "app.py"
+    process = Process(
+        *(sys.executable, "-i", script, "--port", str(free_port()), "--heap-mb", "512"),
+        cwd=folder,
+        stdin=subprocess.PIPE,
+    )
+    assert process.child.stdin is not None
+    process.wait_for_output("Ready after")
+    names = sorted(TABLES)
+    process.child.stdin.write(
+        f"print('tables:', [type(t).__name__ for t in ({', '.join(names)})])\n"
+        "import server.tables; print('still a package')\n"
+    )
+    process.child.stdin.flush()
+    process.wait_for_output("still a package", 10)
+    assert f"tables: {['Table'] * len(names)}" in process.output
+    assert process.end(signal.SIGTERM, 10) == 0
+    process.child.stdin.close()
+
+
+def test_view_only_lets_clients_look_and_nothing_else() -> None:
+    with (
+        server_process("--view-only") as (process, port),
+        DeephavenClient(port=port) as client,
+        DeephavenClient(port=port) as attacker,
+    ):
+        assert set(client.list_tables()) >= TABLES
+        live = client.follow("prices_live")
+        live.wait_for(lambda rows: len(rows) == 8, 20)
+        fake = attacker.session.empty_table(3)
+        with pytest.raises(ViewOnly):
+            attacker.run_script("print(1)")
+        with pytest.raises(ViewOnly):
+            attacker.bind_table("prices_live", fake)
+        # Past our own client: pydeephaven reports success for a table bound without a console.
+        attacker.session.bind_table("prices_live", fake)
+        assert client.open_table("prices_live").to_arrow().num_rows == 8
+        # Opened as a variable of the process, the table is back within a beat.
+        wait_until(
+            lambda: client.session.open_table("prices_live").to_arrow().num_rows == 8,
+            10,
+            "the server's own table as a variable",
+        )
+        process.wait_for_output("a client replaced prices_live", 10)
+
+
+def test_real_prices_are_replayed_and_their_end_makes_the_market_stale(tmp_path: Path) -> None:
+    week = tmp_path / "IBM.csv"
+    week.write_text(
+        "Date,Open,Close,Volume\n"
+        "2026-02-16,260,261,100\n2026-02-17,261,259.5,200\n2026-02-18,259,262,300\n"
+    )
+    with (
+        server_process("--replay", str(week), str(REAL_PRICES), "--speed", "inf") as (_, port),
+        DeephavenClient(port=port) as client,
+    ):
+        last = client.follow("prices_live").wait_for(
+            lambda rows: any(r["Symbol"] == "IBM" and r["Price"] == 262.0 for r in rows), 30
+        )
+        assert {r["Symbol"] for r in last} == {"AAPL", "FB", "GOOG", "IBM", "MSFT"}
+        [ibm] = [r for r in last if r["Symbol"] == "IBM"]
+        assert (ibm["Change"], ibm["Volume"]) == (2.5, 300)
+        client.follow("prices_live").wait_for(lambda rows: rows and rows[0]["Stale"], 30)
+        [status] = client.follow("feed_status").wait_for(bool, 10)
+        assert (status["State"], status["Source"]) == ("ENDED", "replay")
+        quant = client_script("quant_client.py", "--port", str(port), "--once")
+        assert quant.wait(60) == 0
+        assert "Market data is STALE: the replay is ENDED" in quant.output
+
+
+def refusal(*options: str, env: dict[str, str] | None = None, prompt: bool = False) -> str:
+    """Start a server that must not start; return its one line."""
+    interpreter = (sys.executable, "-i") if prompt else (sys.executable,)
+    process = Process(*interpreter, "server/app.py", *options, env=env)
+    assert process.wait(60) == 1
+    assert len(process.lines) == 1, process.output
+    assert process.output.startswith("error: ")
+    return process.output
+
+
+@pytest.mark.parametrize("prompt", [False, True])
+def test_a_busy_port_is_one_line(prompt: bool) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        line = refusal("--port", str(port), prompt=prompt)
+    assert f"cannot listen on 127.0.0.1:{port}" in line
+    assert "--port" in line
+
+
+def test_a_wrong_jdk_is_one_line(tmp_path: Path) -> None:
+    home = make_home(tmp_path / "jdk-11", "11.0.2")
+    line = refusal("--port", str(free_port()), env={"JAVA_HOME": str(home)})
+    assert "is version 11; the server needs a JDK of version 17 or later" in line
+
+
+@pytest.mark.parametrize(
+    ("heap", "message"),
+    [("100", "is too small for the server"), ("99999999", "does not fit this machine")],
+)
+def test_a_heap_that_cannot_be_is_one_line(heap: str, message: str) -> None:
+    assert message in refusal("--port", str(free_port()), "--heap-mb", heap)
+
+
+def test_raw_tables_that_the_heap_cannot_hold_are_one_line() -> None:
+    line = refusal("--port", str(free_port()), "--heap-mb", "512", "--raw-rows", "100000000")
+    assert "more than half of the heap of 512 MB; give --raw-rows 1,864,135 or less" in line
+
+
+def test_an_address_that_is_not_this_machines_is_one_line() -> None:
+    assert "with --host" in refusal("--host", "192.0.2.1", "--port", str(free_port()))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_during_the_start_ends_it_quietly(number: int) -> None:
+    process = Process(sys.executable, "server/app.py", "--port", str(free_port()))
+    # Its libraries are being loaded once the log of the coming server is there, or before.
+    wait_until(lambda: _maps(process, "libjvm"), 30, "the JVM")
+    assert process.end(number, 30) == 0
+    assert process.output == ""
+
+
+def _maps(process: Process, library: str) -> bool:
+    return library in Path(f"/proc/{process.child.pid}/maps").read_text()
+
+
+def test_a_bad_recording_is_one_line_with_its_place(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.csv"
+    bad.write_text("date,symbol,close\n2026-02-20,IBM,255\n2026-02-19,IBM,254\n")
+    line = refusal("--port", str(free_port()), "--replay", str(bad))
+    assert f"error: {bad}:3: timestamp 2026-02-19 is before" in line
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--port", "0"],
+        ["--rate", "0"],
+        ["--seed", "-5"],
+        ["--volatility", "-1"],
+        ["--speed", "0"],
+        ["--heap-mb", "many"],
+        ["--no-such-option"],
+    ],
+)
+def test_a_wrong_command_line_ends_with_status_2_and_the_reason(options: list[str]) -> None:
+    process = Process(sys.executable, "server/app.py", *options)
+    assert process.wait(30) == 2
+    assert "error:" in process.output
+    assert options[0] in process.output
+
+
+def test_make_run_stays_up_without_a_terminal() -> None:
+    port = free_port()
+    environment = {**os.environ, "ARGS": f"--port {port} --heap-mb 512"}
+    process = Process("make", "run", env=environment)
+    try:
+        process.wait_for_output("Ready after", 300)
+        assert process.child.poll() is None
+        with DeephavenClient(port=port) as client:
+            client.follow("prices_live").wait_for(bool, 20)
+    finally:
+        # The signal that a terminal's Ctrl-C sends goes to make's children too.
+        children = Path(f"/proc/{process.child.pid}/task/{process.child.pid}/children")
+        for child in children.read_text().split():
+            os.kill(int(child), signal.SIGTERM)
+        assert process.wait(20) == 0

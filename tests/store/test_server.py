@@ -1,0 +1,227 @@
+"""The embedded server: who gets in, what survives, and what it says when it cannot start."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from store.client import StoreClient
+from store.errors import AccessError, SchemaError, ServerError, Unavailable
+from store.models import Trade
+from store.querying import Query
+from store.schema import (
+    bootstrap_schema,
+    change_password,
+    disable_user,
+    index_field,
+    provision_user,
+)
+from store.server import ObjectStoreServer
+from tests.processes import ROOT, Process, wait_until
+from tests.store.desk import ADMIN_PASSWORD, Desk
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    path = Path(tempfile.mkdtemp(prefix="store-of-tests-"))
+    yield path
+    shutil.rmtree(path)
+
+
+def postmaster(folder: Path) -> int:
+    return int((folder / "pg" / "postmaster.pid").read_text().splitlines()[0])
+
+
+def test_data_password_and_port_survive_a_restart_and_a_crash(folder: Path) -> None:
+    server = ObjectStoreServer(folder)
+    with server:
+        info = server.conn_info()
+        provision_user(server.admin_conn(), "alice", "pw")
+        client = StoreClient("alice", "pw", **info)
+        entity_id = client.write(Trade(symbol="AAPL"))
+        secret = folder / "admin_password"
+        assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+        assert len(secret.read_text()) >= 24
+        with pytest.raises(psycopg2.OperationalError, match="password"):
+            psycopg2.connect(user="postgres", password="", **info)
+        with pytest.raises(ServerError, match="in use by another process"):
+            ObjectStoreServer(folder).start()
+        url = server.dbos_url()
+        assert url == server.dbos_url()
+        psycopg2.connect(url).close()
+        crashed = postmaster(folder)
+        os.kill(crashed, signal.SIGKILL)
+    with pytest.raises(ServerError, match="not running"):
+        server.conn_info()
+    # The process id that the crash left behind is no server's any more.
+    with ObjectStoreServer(folder) as again:
+        assert again.conn_info() == info
+        assert client.read(Trade, entity_id).symbol == "AAPL"
+        client.close()
+
+
+def test_a_server_whose_program_was_killed_is_taken_over(folder: Path) -> None:
+    code = (
+        "import sys, time; from store.server import ObjectStoreServer; "
+        f"server = ObjectStoreServer({str(folder)!r}).start(); print('Ready'); time.sleep(600)"
+    )
+    program = Process(sys.executable, "-W", "ignore", "-c", code)
+    program.wait_for_output("Ready")
+    running = postmaster(folder)
+    program.end(signal.SIGKILL)
+    with ObjectStoreServer(folder) as server:
+        assert postmaster(folder) == running
+        server.admin_conn().close()
+    assert not (folder / "pg" / "postmaster.pid").exists()
+
+
+def test_a_directory_that_cannot_be_used_is_named(folder: Path) -> None:
+    file = folder / "file"
+    file.touch()
+    with pytest.raises(ServerError, match="file cannot hold the store's data"):
+        ObjectStoreServer(file).start()
+    (folder / "pg").mkdir()
+    (folder / "pg" / "PG_VERSION").write_text("16\n")
+    with pytest.raises(ServerError, match="admin_password"):
+        ObjectStoreServer(folder).start()
+    with pytest.raises(ServerError, match="the server's log ends with"):
+        ObjectStoreServer(folder, "pw").start()
+    with pytest.raises(ServerError, match="not both"):
+        ObjectStoreServer(folder, dsn="host=localhost")
+
+
+def test_a_server_given_by_dsn_is_used_and_not_stopped(
+    store_server: ObjectStoreServer, desk: Desk
+) -> None:
+    dsn = " ".join(f"{key}={value}" for key, value in desk.info.items())
+    with ObjectStoreServer(dsn=f"{dsn} user=postgres password='{ADMIN_PASSWORD}'") as server:
+        assert server.conn_info() == desk.info
+        client = StoreClient("alice", "the password of alice", **server.conn_info())
+        entity_id = client.write(Trade(symbol="AAPL"))
+    assert client.read(Trade, entity_id) is not None
+    client.close()
+    with pytest.raises(ServerError, match="cannot log in"):
+        ObjectStoreServer(dsn=f"{dsn} user=postgres password=guessed").start()
+
+
+def test_import_of_the_client_starts_nothing() -> None:
+    code = "import sys, store.client, store.permissions; print('pgserver' in sys.modules)"
+    shown = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True)
+    assert shown.strip() == "False"
+
+
+def test_a_killed_writer_leaves_whole_batches(desk: Desk, alice: StoreClient) -> None:
+    code = (
+        "from store.client import StoreClient; from store.models import Trade; "
+        f"client = StoreClient('alice', 'the password of alice', **{desk.info!r}); "
+        "print('Ready', flush=True)\n"
+        "while True: client.write_many([Trade(symbol='K', quantity=n) for n in range(500)])"
+    )
+    for round_number in range(1, 4):
+        program = Process(sys.executable, "-c", code)
+        program.wait_for_output("Ready")
+        before = alice.count()
+        wait_until(lambda seen=before: alice.count() > seen, 30, "a batch")
+        program.end(signal.SIGKILL)
+        admin = desk.admin()
+
+        def gone(connection: psycopg2.extensions.connection = admin) -> bool:
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    "SELECT count(*) FROM pg_stat_activity "
+                    "WHERE datname = %s AND usename = 'alice'",
+                    [desk.info["dbname"]],
+                )
+                return bool(cursor.fetchone()[0] == 1)
+
+        wait_until(gone, 30, "the end of the killed program's session")
+        assert alice.count() % 500 == 0
+        assert alice.count() >= 500 * round_number
+    assert alice.verify()
+
+
+# --- schema and users -----------------------------------------------------------------------------
+
+
+def test_bootstrap_migrates_forward_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, alice: StoreClient
+) -> None:
+    entity_id = alice.write(Trade(symbol="AAPL"))
+    admin = desk.admin()
+    bootstrap_schema(admin)
+    monkeypatch.setattr("store.schema.MIGRATIONS", ("schema.sql", "schema.sql"))
+    with pytest.raises(psycopg2.errors.DuplicateTable):
+        bootstrap_schema(admin)
+    with admin.cursor() as cursor:
+        cursor.execute("SELECT max(version) FROM object_store.schema_version")
+        assert cursor.fetchone() == (1,)
+        cursor.execute("INSERT INTO object_store.schema_version VALUES (7)")
+    with pytest.raises(SchemaError, match="version 7"):
+        bootstrap_schema(admin)
+    assert alice.read(Trade, entity_id) is not None
+
+
+def test_a_users_filter_finds_the_index_of_a_field(desk: Desk, alice: StoreClient) -> None:
+    admin = desk.admin()
+    for _ in range(2):
+        index_field(admin, "symbol")
+    alice.write_many([Trade(symbol=f"S{n}") for n in range(3_000)])
+    with admin.cursor() as cursor:
+        cursor.execute("ANALYZE")
+        # The statement of the query itself, seen by the user's own planner.
+        query = Query(Trade, {"symbol": "S7"})
+        condition, values = query._condition()
+        source, names = query._source()
+    with desk.login("alice").cursor() as cursor:
+        cursor.execute(f"EXPLAIN SELECT * FROM ({source}) d WHERE {condition}", [*names, *values])
+        plan = str(cursor.fetchall())
+    assert "Index Cond" in plan
+    assert "seg_by_field_symbol" in plan
+    assert [t.symbol for t in alice.query(Trade, {"symbol": "S7"})] == ["S7"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", "Alice", "a b", 'a"; DROP ROLE alice; --', "pg_monitor", "postgres", "public"),
+        *("object_store_owner", "1st", "a-b", "workflow_engine", "current_user", "x" * 64),
+    ],
+)
+def test_names_that_are_no_users(desk: Desk, name: str) -> None:
+    with pytest.raises(AccessError):
+        provision_user(desk.admin(), name, "pw")
+
+
+def test_a_user_is_made_changed_disabled_and_let_in_again(desk: Desk) -> None:
+    admin = desk.admin()
+    provision_user(admin, "dora", "one'; --")
+    client = StoreClient("dora", "one'; --", **desk.info)
+    change_password(admin, "dora", "two")
+    with pytest.raises(AccessError):
+        StoreClient("dora", "one'; --", **desk.info)
+    disable_user(admin, "dora")
+    with pytest.raises((Unavailable, AccessError)):
+        client.write(Trade(symbol="AAPL"))
+    with pytest.raises(AccessError):
+        StoreClient("dora", "two", **desk.info)
+    provision_user(admin, "dora", "three")
+    StoreClient("dora", "three", **desk.info).close()
+    client.close()
+    for refused in (
+        lambda: disable_user(admin, "nobody"),
+        lambda: change_password(admin, "nobody", "x"),
+        lambda: change_password(admin, "dora", ""),
+        lambda: provision_user(desk.login("alice"), "friend", "pw"),
+    ):
+        with pytest.raises(AccessError):
+            refused()

@@ -1,0 +1,41 @@
+"""The real classes fit the Protocols that other packages declare for them: mypy reads this file."""
+
+from __future__ import annotations
+
+import pytest
+
+from reactive import Field
+from reactive.errors import ExpressionError
+from reactive.types import ColumnTypes, Type, field_types
+from server.feed import MarketFeed
+from server.market_data import BASE_PRICES, RowWriter
+from server.publisher import Publisher, PublishLoop
+from server.replay import Replay
+from server.simulator import Simulator
+from store.columns import REGISTRY
+from store.models import Trade
+from tests.server.test_replay import REAL_PRICES
+
+
+def test_feeds() -> None:
+    feeds: list[MarketFeed] = [Simulator(BASE_PRICES), Replay([REAL_PRICES])]
+    assert [feed.name for feed in feeds] == ["simulator", "replay"]
+
+
+def test_writers() -> None:
+    loop = PublishLoop(lambda: None)
+    publisher: Publisher = loop.publisher({"X": "long"}, lambda _columns: None)
+    writer: RowWriter = publisher
+    writer.write_row(1)
+    loop.close()
+    assert publisher.stats.rows == 1
+
+
+def test_the_registry_gives_expressions_their_types() -> None:
+    types: ColumnTypes = REGISTRY
+    assert field_types(types)("price") is Type.FLOAT
+    assert field_types(Trade)("quantity") is field_types(types)("quantity")
+    value = (Field("price") * Field("quantity")).typed(REGISTRY)
+    assert value.eval({"price": 1.5, "quantity": 2}) == 3.0
+    with pytest.raises(ExpressionError, match="symbol"):
+        (Field("symbol") * 2).typed(REGISTRY)
