@@ -114,13 +114,20 @@ class ExactSum(Running):
         """Return the total over the count, rounded once; null where there are no numbers."""
         if not self.count:
             return None
+        if not self._odd:
+            # The same as the line at the end, in a fraction of its time.
+            ratios = [part.as_integer_ratio() for part in self._fold()]
+            finest = max((below for _, below in ratios), default=1)
+            above = sum(above * (finest // below) for above, below in ratios)
+            try:
+                return above / (finest * self.count)
+            except OverflowError:
+                return inf if above > 0 else -inf
         special = self._special()
         if special is not None:
             return special
         if self._decimals and not self._floats:
             return self._exact() / self.count
-        if len(self._parts) > 1:
-            self._fold()
         return _as_float(self.fraction() / self.count)
 
     def _exact(self) -> Decimal:

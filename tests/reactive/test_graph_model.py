@@ -370,7 +370,7 @@ class GraphMachine(RuleBasedStateMachine):
         where=st.sampled_from([None, None, *CONDITIONS]),
         everybody=st.booleans(),
     )
-    def group(  # noqa: PLR0917
+    def group(
         self,
         aggregate: str,
         reads: Any,

@@ -24,7 +24,7 @@ class Position:
     _store_version = None
 
 
-class VersionConflict(Exception):  # noqa: N818 - as the store calls it
+class VersionConflict(Exception):
     def __init__(self, entity_id: str, expected_version: int, actual_version: int) -> None:
         super().__init__(f"{entity_id}: expected {expected_version}, is {actual_version}")
         self.entity_id = entity_id
