@@ -1,12 +1,15 @@
-"""Formulas that are written once and run in Python, PostgreSQL and Legend Pure.
-
-from reactive import Field
+"""Formulas that run in Python, PostgreSQL and Legend Pure, and a graph that keeps them up to date.
 
 pnl = (Field("current_price") - Field("avg_cost")) * Field("quantity")
-pnl.eval({"current_price": 230.0, "avg_cost": 220.0, "quantity": 100})   # 1000.0
+graph = ReactiveGraph()
+node_id = graph.track(position)
+graph.computed(node_id, "pnl", pnl)
+graph.effect(node_id, "pnl", lambda name, value: print(name, value))
 """
 
 from reactive.aggregate import Aggregate, weighted_mean
+from reactive.bridge import PersistEffect, auto_persist_effect
+from reactive.effect import Effect
 from reactive.errors import (
     AggregateError,
     ComputeError,
@@ -28,6 +31,7 @@ from reactive.errors import (
     TrackingError,
     UnknownNameError,
 )
+from reactive.explain import Explanation
 from reactive.expr import (
     Between,
     BinOp,
@@ -52,6 +56,7 @@ from reactive.graph import ReactiveGraph
 from reactive.objects import computed, effect
 from reactive.python_target import compile_positional, compile_python, python_source
 from reactive.types import Column, ColumnTypes, FieldTypes, Type
+from reactive.watch import Watch
 
 __all__ = [
     "Aggregate",
@@ -68,6 +73,8 @@ __all__ = [
     "CycleError",
     "DatePart",
     "DuplicateNameError",
+    "Effect",
+    "Explanation",
     "Expr",
     "ExpressionError",
     "ExpressionFormatError",
@@ -85,6 +92,7 @@ __all__ = [
     "MembershipError",
     "NotAnExpressionError",
     "NullIf",
+    "PersistEffect",
     "PersistError",
     "ReactiveError",
     "ReactiveGraph",
@@ -96,6 +104,8 @@ __all__ = [
     "Type",
     "UnaryOp",
     "UnknownNameError",
+    "Watch",
+    "auto_persist_effect",
     "compile_positional",
     "compile_python",
     "computed",
