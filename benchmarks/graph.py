@@ -14,15 +14,20 @@ import argparse
 import gc
 import importlib.util
 import random
+import sys
 import time
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import reaktiv
 
-from reactive import Field, ReactiveGraph
+# Run as a script, it finds the packages beside its folder.
+sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from reactive import Field, ReactiveGraph  # noqa: E402
 
 ROUNDS = 5
 BATCH = 1_000

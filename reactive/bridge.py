@@ -70,6 +70,11 @@ class PersistEffect:
         obj: Any,
         interval_seconds: float,
     ) -> None:
+        if graph.object_of(node_id) is not obj:
+            raise PersistError(
+                f"{node_id} is the node of another object than {obj!r}; give the one that was "
+                "tracked, since the graph writes its updates into that"
+            )
         self._graph = graph
         self._node_id = node_id
         self._client = store_client
@@ -82,14 +87,16 @@ class PersistEffect:
         """How many writes have failed; each is in the log with its traceback."""
         # What the store has, as far as this side knows.
         self._stored = self._snapshot()
-        self._written: dict[str, Any] = {}
         with graph.batch():
+            values = self._values()
+            self._due = any(
+                not same(self._stored[name], values[name])
+                for name in self._twins()
+                if name in values
+            )
+            self._written = {} if self._due else values
             self._effect = graph.node_effect(node_id, self._changed, at_once=False)
             self._effect.at_end = self._leave
-            known = self._values()
-            self._due = any(
-                not same(self._stored[n], known[n]) for n in self._twins() if n in known
-            )
             self.flush()
 
     def flush(self) -> None:
@@ -111,9 +118,7 @@ class PersistEffect:
         if self._due:
             self._write()
 
-    def _changed(self, _node_id: str, values: dict[str, Any]) -> None:
-        if all(n in self._written and same(self._written[n], v) for n, v in values.items()):
-            return  # what a merge changed was written by that merge
+    def _changed(self, _node_id: str, _values: dict[str, Any]) -> None:
         self._due = True
         if not self._interval:
             self._write()
@@ -125,6 +130,9 @@ class PersistEffect:
     def _write(self) -> None:
         if self._graph.overrides(self._node_id):
             return  # a what-if is not for the store; its end changes values again
+        if _equal(self._values(), self._written) and _equal(self._snapshot(), self._stored):
+            self._due = False
+            return
         try:
             self._fill_fields()
             self._update()
@@ -135,6 +143,8 @@ class PersistEffect:
             self._due = False
             self._stored = self._snapshot()
             self._written = self._values()
+        # What was taken over from others is no news that would have to be written in turn.
+        self._effect.skip()
 
     def _values(self) -> dict[str, Any]:
         """Return the computed values that are known."""
@@ -184,3 +194,7 @@ class PersistEffect:
 
     def _snapshot(self) -> dict[str, Any]:
         return {name: getattr(self._object, name) for name in self._fields}
+
+
+def _equal(left: dict[str, Any], right: dict[str, Any]) -> bool:
+    return left.keys() == right.keys() and all(same(left[name], right[name]) for name in left)

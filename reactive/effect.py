@@ -148,16 +148,23 @@ class NodeEffect(Effect):
         self._failing: set[str] = set()
         for name in node.shape.visible:
             node.add_link(name, self)
-            if not at_once:
-                self._last[name] = NodeValue(node, name).value
         if at_once:
             self.changed(node, None, None)
+        else:
+            self.skip()
 
     @property
     def origin(self) -> Origin:
         """The update that last changed one of the values."""
         names = self.node.shape.visible
         return max((NodeValue(self.node, name).origin for name in names), default=BEFORE)
+
+    def skip(self) -> None:
+        """Take the present values as told: what differs from them is called back with."""
+        for name in self.node.shape.visible:
+            value = NodeValue(self.node, name).value
+            if value.__class__ is not Failure:
+                self._last[name] = value
 
     def listen(self, name: str) -> None:
         """Hear of one more computed value."""

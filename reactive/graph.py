@@ -131,6 +131,11 @@ class ReactiveGraph(Listening):
             if node_of(node.object) is node:
                 bind(node.object, None)
 
+    def object_of(self, node_id: str) -> Any:
+        """Return the tracked object of a node."""
+        with self._lock:
+            return self._find(node_id).object
+
     def refresh(self, node_id: str) -> None:
         """Take in what was written to the object's fields without the graph knowing."""
         with self._change("refresh", str(node_id), "") as origin:

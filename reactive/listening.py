@@ -38,7 +38,7 @@ class Listening(Grouping):
         callback: Callable[[str, dict[str, Any]], Any],
         *,
         at_once: bool = True,
-    ) -> Effect:
+    ) -> NodeEffect:
         """Call `callback(node_id, values)` after each update with the computed values it changed.
 
         Unless told otherwise it is also called at once, with all of them.

@@ -305,3 +305,44 @@ def test_the_fake_is_what_the_bridge_asks_for(store: Store) -> None:
     assert isinstance(client, ReadsBack)
     assert isinstance(VersionConflict("e", 1, 2), Conflict)
     assert not isinstance(ValueError(), Conflict)
+
+
+def test_a_failure_is_not_tried_again_because_of_what_it_took_over(
+    graph: ReactiveGraph, store: Store, position: Position, node: str
+) -> None:
+    """Else a store that somebody else keeps writing to would be written to without an end."""
+    attempts = []
+
+    class Disturbed(Store):
+        def update(self, obj: Any) -> None:
+            attempts.append(obj)
+            store.change("entity 0", quantity=100 + len(attempts))
+            store.update(obj)
+
+        def read(self, cls: type, entity_id: str) -> Any:
+            return store.read(cls, entity_id)
+
+    persist = auto_persist_effect(graph, node, Disturbed(), position)
+    graph.update(node, "current_price", 240.0)
+    assert (len(attempts), persist.errors, graph.callback_errors) == (2, 1, 1)
+
+
+def test_an_override_that_changed_nothing_writes_nothing(
+    graph: ReactiveGraph, store: Store, position: Position, node: str
+) -> None:
+    persist = auto_persist_effect(graph, node, store, position)
+    graph.override(node, "pnl", 5000.0)
+    graph.clear_override(node, "pnl")
+    persist.flush()
+    persist.close()
+    assert position._store_version == 1
+
+
+def test_only_the_tracked_object_can_be_written(
+    graph: ReactiveGraph, store: Store, position: Position, node: str
+) -> None:
+    assert graph.object_of(node) is position
+    with pytest.raises(PersistError, match="another object"):
+        auto_persist_effect(graph, node, store, copy.copy(position))
+    with pytest.raises(KeyError):
+        auto_persist_effect(graph, "nobody", store, position)
