@@ -18,7 +18,7 @@ from typing import Any
 
 from reactive.effect_queue import EffectQueue
 from reactive.errors import SideEffectError, UnknownNameError
-from reactive.source import Origin, Source
+from reactive.source import Link, Origin, Source
 from reactive.tracked import TrackedNode
 from reactive.updater import Changed, Ref, same
 
@@ -201,9 +201,16 @@ class Propagation:
                 for link in reached[0]:
                     link.changed_many(nodes, olds, news)
                 continue
-            for links, *change in zip(reached, nodes, olds, news, strict=True):
+            concerned: dict[Link, list[int]] = {}
+            for at, links in enumerate(reached):
                 for link in links:
-                    link.changed(*change)
+                    concerned.setdefault(link, []).append(at)
+            for link, places in concerned.items():
+                link.changed_many(
+                    [nodes[at] for at in places],
+                    [olds[at] for at in places],
+                    [news[at] for at in places],
+                )
         if self.agenda:
             self._settle(origin)
 

@@ -9,7 +9,7 @@ For a position with `mv = price * quantity`, `update(node, "price", value)` runs
         except Exception: pass
         o.price = value
         v = node.values
-        try: new = f0(o.price, o.quantity)
+        try: new = f0(value, o.quantity)
         except Exception as error: new = Failure(error)
         old = v[0]
         if new != old:
@@ -50,14 +50,14 @@ def same(left: Any, right: Any) -> bool:
 
 def update_function(shape: Shape, field: str) -> Callable[[Any, Any, Any], None]:
     """Return `update(node, value, origin)`: write a field and carry the change on."""
-    code = _Code(shape, (field,))
+    code = _Code(shape, (field,), field)
     tell = "for link in node.links[{place}]: link.changed(node, old, new)"
     return code.function("node, value, origin", [*code.write(field, "return"), *code.compute(tell)])
 
 
 def many_function(shape: Shape, field: str) -> Callable[[Any, Any, Any], list[Changed]]:
     """Return `update(nodes, values, origin)`: write a field of nodes and gather what changes."""
-    code = _Code(shape, (field,))
+    code = _Code(shape, (field,), field)
     loop = code.loop("node, value in zip(nodes, values)", code.write(field, "continue"))
     return code.function("nodes, values, origin", loop)
 
@@ -69,10 +69,14 @@ def again_function(shape: Shape, changed: Iterable[Ref]) -> Callable[[Any, Any],
 
 
 class _Code:
-    """Writes the lines of one function for what depends on some refs."""
+    """Writes the lines of one function for what depends on some refs.
 
-    def __init__(self, shape: Shape, changed: Iterable[Ref]) -> None:
+    Where a function writes a field, the field need not be read again.
+    """
+
+    def __init__(self, shape: Shape, changed: Iterable[Ref], written: str = "") -> None:
         self._shape = shape
+        self._written = written if shape.tracked.never_refuses else ""
         self._places = shape.affected_by(changed)
         self._namespace: dict[str, Any] = {}
 
@@ -127,11 +131,16 @@ class _Code:
             ]
         return lines
 
+    def _source(self, ref: Ref) -> str:
+        if ref == self._written:
+            return "value"
+        return f"o.{ref}" if isinstance(ref, str) else f"v[{2 * ref}]"
+
     def _evaluate(self, place: int) -> list[str]:
         """Return lines that compute `new`; an input that failed is passed on as it is."""
         computation = self._shape.computations[place]
         refs = self._shape.refs(computation)
-        inputs = [f"o.{ref}" if isinstance(ref, str) else f"v[{2 * ref}]" for ref in refs]
+        inputs = [self._source(ref) for ref in refs]
         self._namespace[f"f{place}"] = computation.function
         call = f"try: new = {computation.call(f'f{place}', inputs)}"
         lines = [call, "except Exception as error: new = Failure(error)"]
