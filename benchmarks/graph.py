@@ -15,11 +15,14 @@ import gc
 import importlib.util
 import random
 import sys
+import threading
 import time
 import tracemalloc
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import reaktiv
@@ -142,10 +145,32 @@ def reaktiv_naive(count: int) -> Run:
     return run
 
 
-def csp_node(count: int) -> Run:
-    """One stateful node, driven by a curve of ticks: no threads, no adapter of a live feed."""
+def csp_book(count: int, live: bool) -> Run:
+    """One stateful node in Python and one that sees the total, fed from a thread or from arrays."""
     import csp
+    import numpy as np
     from csp import ts
+    from csp.impl.pushadapter import PushInputAdapter
+    from csp.impl.wiring import py_push_adapter_def
+
+    class Feed(PushInputAdapter):
+        """Pushes all ticks as fast as the engine takes them."""
+
+        def __init__(self, work: Ticks) -> None:
+            self._work = work
+
+        def start(self, starttime: datetime, endtime: datetime) -> None:  # noqa: ARG002 - csp's
+            self._thread = threading.Thread(target=self._push)
+            self._thread.start()
+
+        def stop(self) -> None:
+            self._thread.join()
+
+        def _push(self) -> None:
+            for tick in self._work:
+                self.push_tick(tick)
+
+    feed = py_push_adapter_def("feed", Feed, ts[object], work=object)
 
     @csp.node  # noqa: RET503 - it ticks where it returns
     def book(tick: ts[object]) -> ts[float]:
@@ -162,25 +187,46 @@ def csp_node(count: int) -> Run:
             s_values[at] = value
             return s_total
 
-    @csp.node
-    def see(total: ts[float]):  # type: ignore[no-untyped-def]
+    @csp.node  # noqa: RET503
+    def see(total: ts[float], until: int) -> ts[int]:
         with csp.state():
             s_seen = 0
         if csp.ticked(total):
             s_seen += 1
+            if s_seen == until:
+                csp.stop_engine()
+                return s_seen
 
     @csp.graph
-    def main(curve: object):  # type: ignore[no-untyped-def]
-        see(book(csp.curve(object, curve)))
+    def from_thread(work: object, until: int):  # type: ignore[no-untyped-def]
+        ticks = feed(work, push_mode=csp.PushMode.NON_COLLAPSING)
+        csp.add_graph_output("seen", see(book(ticks), until))
+
+    @csp.graph
+    def from_arrays(times: object, work: object, until: int):  # type: ignore[no-untyped-def]
+        csp.add_graph_output("seen", see(book(csp.curve(object, (times, work))), until))
 
     begin = datetime(2026, 1, 1)
 
     def run(work: Ticks) -> None:
-        step = timedelta(microseconds=1)
-        curve = [(begin + step * number, tick) for number, tick in enumerate(work, 1)]
-        started = time.perf_counter()
-        csp.run(main, curve, starttime=begin, endtime=begin + step * (len(work) + 1))
-        run.seconds = time.perf_counter() - started  # type: ignore[attr-defined]
+        until = len(work)
+        array = np.empty(until, dtype=object)
+        array[:] = work
+        step = np.arange(1, until + 1).astype("timedelta64[us]")
+        times = (np.datetime64(begin) + step).astype("datetime64[ns]")
+        with warnings.catch_warnings():
+            # It remembers graphs by their arguments, and says that it cannot by these.
+            warnings.simplefilter("ignore")
+            started = time.perf_counter()
+            if live:
+                seen = csp.run(
+                    from_thread, work, until, endtime=timedelta(minutes=2), realtime=True
+                )
+            else:
+                end = begin + timedelta(minutes=2)
+                seen = csp.run(from_arrays, times, array, until, starttime=begin, endtime=end)
+            run.seconds = time.perf_counter() - started  # type: ignore[attr-defined]
+        assert seen["seen"][0][1] == until, "an effect for each update"
 
     return run
 
@@ -258,8 +304,12 @@ def with_batch(graph: ReactiveGraph, prices: dict[str, float]) -> None:
 
 def throughput(sizes: list[int], updates: int) -> None:
     rivals: dict[str, Callable[[int], Run]] = {"plain loop": plain_loop, "reactive": our_graph}
-    for name, make in (("csp", csp_node), ("beavers", beavers_node)):
-        if importlib.util.find_spec(name):
+    for name, make in (
+        ("csp, live from a thread", partial(csp_book, live=True)),
+        ("csp, replay of arrays", partial(csp_book, live=False)),
+        ("beavers", beavers_node),
+    ):
+        if importlib.util.find_spec(name.partition(",")[0]):
             rivals[name] = make
         else:
             print(f"{name} is not installed and is not measured")

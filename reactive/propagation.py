@@ -67,7 +67,7 @@ class Propagation:
             except (KeyError, TypeError):
                 node = self._find(node_id)
             if self._busy:
-                self._write(node, {field: value})
+                self._write(node, field, value)
                 return
             self._number = number = self._number + 1
             origin = (number, "update", node.id, field)
@@ -84,8 +84,11 @@ class Propagation:
         """Write several fields of a node as one update: all of them, or none if one is refused."""
         with self._lock:
             node = self._find(node_id)
-            with self._transaction("update", node.id, ", ".join(map(str, values))):
-                self._write(node, values)
+            for field in values:
+                node.shape.require_field(field)
+            with self._transaction("update", node.id, ", ".join(values)):
+                for field, value in values.items():
+                    self._write(node, field, value)
 
     def update_many(
         self, field: str, values: Mapping[str, Any] | Iterable[tuple[str, Any]]
@@ -110,7 +113,7 @@ class Propagation:
             if self._busy or not all(shape.tracked.never_refuses for shape in shapes):
                 with self._transaction("update", f"{len(nodes)} nodes", field):
                     for node, value in zip(nodes, given.values(), strict=True):
-                        self._write(node, {field: value})
+                        self._write(node, field, value)
                 return
             for shape in shapes:
                 shape.require_field(field)
@@ -158,19 +161,20 @@ class Propagation:
                     self._flush((self._number, action, subject, name))
                     self.effects.run()
 
-    def _write(self, node: TrackedNode, values: Mapping[str, Any]) -> None:
-        """Write fields now and leave what depends on them for later."""
-        self._refuse_side_effect()
+    def _write(self, node: TrackedNode, field: str, value: Any) -> None:
+        """Write a field now and leave what depends on it for later."""
+        if self._reader is not None:
+            self._refuse_side_effect()
         tracked = node.shape.tracked
-        for field in values:
-            if field not in tracked.fields:
-                raise UnknownNameError("field", field, node.id, tracked.fields)
-        for field, value in values.items():
-            old = getattr(node.object, field, None)
-            if not same(value, old):
-                tracked.write(node.object, field, value)
-                self._written.append((node, field, old))
-                self._pending[node] = self._pending.get(node, frozenset()) | {field}
+        alone = tracked.alone.get(field)
+        if alone is None:
+            raise UnknownNameError("field", field, node.id, tracked.fields)
+        old = getattr(node.object, field, None)
+        if not same(value, old):
+            tracked.write(node.object, field, value)
+            self._written.append((node, field, old))
+            before = self._pending.get(node)
+            self._pending[node] = alone if before is None else before | alone
 
     def _take_back(self, written: int) -> None:
         """Undo the writes after the first so many, the last one first."""

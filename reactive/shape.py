@@ -35,6 +35,7 @@ class TrackedClass:
         self.cls = cls
         # A dict for its order and its fast look-up.
         self.fields = dict.fromkeys(f.name for f in dataclasses.fields(cls))
+        self.alone = {name: frozenset((name,)) for name in self.fields}
         self._types = declared_types(cls)
         self._hidden: dict[str, Computation] = {}
         self._shared: WeakValueDictionary[Any, Computation] = WeakValueDictionary()
