@@ -352,8 +352,8 @@ def shapes_of_groups(updates: int, count: int = 10_000) -> None:
         "max": lambda graph, nodes: graph.group_computed("g", nodes, "mv", max),
         "mean": lambda graph, nodes: graph.group_computed("g", nodes, "mv", "mean"),
         "std": lambda graph, nodes: graph.group_computed("g", nodes, "mv", "std"),
-        "sum by 100 keys": lambda graph, nodes: graph.group_computed(
-            "g", nodes, "mv", sum, key=Field("symbol").length() * 0 + Field("quantity")
+        "sum by 7 keys": lambda graph, nodes: graph.group_computed(
+            "g", nodes, "mv", sum, key="quantity"
         ),
     }
     for name, define in kinds.items():

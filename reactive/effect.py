@@ -36,7 +36,7 @@ class Effect(Link):
         self.serial = queue.next_serial()
         self.attached = True
         self.queued = False
-        self.at_end: Callable[[], None] | None = None
+        self.at_end: Callable[[], object] | None = None
         self.cause: Effect | None = None
         self.errors = 0
         """How often its callback has raised."""

@@ -128,3 +128,18 @@ def test_a_feed_that_fails_is_logged_and_counted(
     assert graph.get(node, "bid") == 0.25
     with pytest.raises(UnknownNameError):
         graph.feed(node, "mid", source)
+
+
+def test_a_signal_goes_with_its_group_and_its_node(graph: ReactiveGraph, node: str) -> None:
+    graph.group_computed("gone", [node], "bid", sum)
+    before = graph.group_signal("gone")
+    graph.signal(node, "bid")
+    graph.remove_group("gone")
+    graph.group_computed("gone", [node], "bid", sum)
+    after = graph.group_signal("gone")
+    graph.update(node, "bid", 77.0)
+    assert after is not before
+    assert (before() == 77.0, after()) == (False, 77.0)
+    graph.remove_group("gone")
+    graph.untrack(node)
+    assert not graph._signals, "nothing is kept of what has gone"
