@@ -102,7 +102,8 @@ class KeyedGroup(Cell, Link):
             group = self.groups.get(key)
             if group is not None:
                 changes[key] = self.value[key] = group.value
-            elif self.value.pop(key, None) is not None:
+            elif key in self.value:
+                del self.value[key]
                 changes[key] = None
         self._changed = {}
         if changes:

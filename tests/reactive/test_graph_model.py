@@ -206,6 +206,10 @@ class Model:
             return FAILED
 
 
+def known_by_key(values: dict[Any, Any]) -> dict[Any, Any]:
+    return {key: value for key, value in values.items() if value is not None}
+
+
 def alike(seen: Any, expected: Any) -> bool:
     if isinstance(expected, dict):
         return (
@@ -241,6 +245,7 @@ class GraphMachine(RuleBasedStateMachine):
         self.model = Model()
         self.named = 0
         self.effects: list[tuple[Any, Callable[[], Any], list[Any]]] = []
+        self.keyed_effects: list[tuple[Any, str, dict[Any, Any]]] = []
         self.quiet = False
         self.problems: list[AssertionError] = []
 
@@ -475,6 +480,10 @@ class GraphMachine(RuleBasedStateMachine):
             self.attach(
                 lambda see: self.graph.group_effect(name, see), lambda: self.model.group(name)
             )
+        else:
+            told: dict[Any, Any] = {}
+            effect = self.graph.group_effect(name, lambda _, changed: told.update(changed))
+            self.keyed_effects.append((effect, name, told))
 
     def attach(self, attach: Callable[[Any], Any], expected: Callable[[], Any]) -> None:
         calls: list[Any] = []
@@ -510,21 +519,29 @@ class GraphMachine(RuleBasedStateMachine):
             for before, after in itertools.pairwise(calls):
                 assert not same(before, after), f"{effect} fired for an equal value"
         assert not self.problems
+        for effect, name, told in self.keyed_effects:
+            value = self.model.group(name) if effect.attached else FAILED
+            assert value is FAILED or alike(known_by_key(told), known_by_key(value)), effect
 
     def check_all(self) -> None:
         for node in self.model.objects:
             for name in self.model.names(node):
                 read = partial(self.graph.get, node, name)
                 self.compare(read, self.model.value(node, name), (node, name))
-        for name in self.model.groups:
-            self.compare(partial(self.graph.get_group, name), self.model.group(name), name)
+        for name, group in self.model.groups.items():
+            expected = self.model.group(name)
+            exact = group.aggregate == "sum" and group.key is None
+            self.compare(partial(self.graph.get_group, name), expected, name, exact)
 
-    def compare(self, read: Callable[[], Any], expected: Any, what: Any) -> None:
+    def compare(
+        self, read: Callable[[], Any], expected: Any, what: Any, exact: bool = False
+    ) -> None:
         try:
             seen = read()
         except ComputeError:
             seen = FAILED
-        assert seen is expected or alike(seen, expected), (what, seen, expected)
+        equal = same if exact else alike
+        assert seen is expected or equal(seen, expected), (what, seen, expected)
 
 
 @pytest.fixture(autouse=True)

@@ -237,6 +237,18 @@ def test_by_key(graph: ReactiveGraph, nodes: list[str]) -> None:
     assert rates == [None, 9600.0, 10000.0, None]
 
 
+def test_a_key_whose_value_is_null_goes_for_its_readers_too(
+    graph: ReactiveGraph, nodes: list[str]
+) -> None:
+    graph.group_computed("best", nodes, "price", max, key="desk")
+    graph.multi_computed("desks", lambda g: sorted(g.get_group("best")))
+    graph.batch_update(nodes[1], {"desk": "rates", "price": None})
+    assert graph.get_group("best") == {"equities": 228.0, "rates": None}
+    assert graph.get_group("desks") == ["equities", "rates"]
+    graph.remove_from_group("best", nodes[1])
+    assert graph.get_group("desks") == ["equities"]
+
+
 def test_keys_that_are_no_keys_keep_a_node_out(graph: ReactiveGraph, nodes: list[str]) -> None:
     graph.group_computed("by_price", nodes, "quantity", sum, key="price")
     graph.update(nodes[0], "price", None)
