@@ -17,6 +17,7 @@ from store.errors import (
     EventIdReused,
     FenceTimeout,
     InvalidPeriod,
+    ReplicaError,
     StoreError,
     TransactionConflict,
     Unavailable,
@@ -208,6 +209,7 @@ _ERRORS: dict[str, type[StoreError]] = {
     "25P02": TransactionConflict,
     "42501": AccessError,
     "23505": AlreadyStored,
+    "25006": ReplicaError,
     # A timeout of the server's for locks and statements.
     "55P03": Unavailable,
     "57014": Unavailable,
@@ -217,6 +219,8 @@ _HINTS = {
     "OS005": "run the transaction again",
     "40001": "run the transaction again",
     "40P01": "run the transaction again",
+    "25006": "this server is a replica, ask the primary: it takes the writes, and can tell that "
+    "nothing of the past is still to come",
     "25P02": "a statement failed earlier in this block; leave the block, or nest one around it",
     "55P03": "another transaction holds it; try again",
     "57014": "ask for less at once",
