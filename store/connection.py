@@ -72,13 +72,9 @@ class Transaction:
 class Connection:
     """One login to the store's database, for one thread at a time: others wait for their turn."""
 
-    def __init__(self, user: str, password: str, host: str, port: int, dbname: str) -> None:
+    def __init__(self, **login: Any) -> None:
         self._login = {
-            "user": user,
-            "password": password,
-            "host": host,
-            "port": port,
-            "dbname": dbname,
+            **{name: value for name, value in login.items() if value is not None},
             "connect_timeout": 10,
             "options": "-c TimeZone=UTC",
             "application_name": "object_store",
