@@ -36,10 +36,15 @@ class Transaction:
     def __init__(self) -> None:
         self._before: dict[int, tuple[Any, dict[str, Any]]] = {}
         self._after: list[Callable[[], object]] = []
+        self._undo: list[Callable[[], object]] = []
 
     def on_commit(self, call: Callable[[], object]) -> None:
         """Call this once the outermost block is committed; never if it is rolled back."""
         self._after.append(call)
+
+    def on_rollback(self, call: Callable[[], object]) -> None:
+        """Call this if the block is rolled back; the last one that was given comes first."""
+        self._undo.append(call)
 
     def remember(self, obj: Any) -> None:
         """Keep what the store knows of an object, to be given back if the block fails."""
@@ -50,11 +55,14 @@ class Transaction:
         for key, before in self._before.items():
             outer._before.setdefault(key, before)
         outer._after += self._after
+        outer._undo += self._undo
 
     def undo(self) -> None:
         """Give every object back what it had before the block."""
         for obj, before in self._before.values():
             restore(obj, before)
+        for call in reversed(self._undo):
+            call()
 
     def committed(self) -> None:
         """Call those who wait for the commit."""
@@ -65,13 +73,9 @@ class Transaction:
 class Connection:
     """One login to the store's database, for one thread at a time: others wait for their turn."""
 
-    def __init__(self, user: str, password: str, host: str, port: int, dbname: str) -> None:
+    def __init__(self, **login: Any) -> None:
         self._login = {
-            "user": user,
-            "password": password,
-            "host": host,
-            "port": port,
-            "dbname": dbname,
+            **{name: value for name, value in login.items() if value is not None},
             "connect_timeout": 10,
             "options": "-c TimeZone=UTC",
             "application_name": "object_store",
