@@ -17,6 +17,7 @@ from store.errors import (
     EventIdReused,
     FenceTimeout,
     InvalidPeriod,
+    ReplicaError,
     StoreError,
     TransactionConflict,
     Unavailable,
@@ -35,10 +36,15 @@ class Transaction:
     def __init__(self) -> None:
         self._before: dict[int, tuple[Any, dict[str, Any]]] = {}
         self._after: list[Callable[[], object]] = []
+        self._undo: list[Callable[[], object]] = []
 
     def on_commit(self, call: Callable[[], object]) -> None:
         """Call this once the outermost block is committed; never if it is rolled back."""
         self._after.append(call)
+
+    def on_rollback(self, call: Callable[[], object]) -> None:
+        """Call this if the block is rolled back; the last one that was given comes first."""
+        self._undo.append(call)
 
     def remember(self, obj: Any) -> None:
         """Keep what the store knows of an object, to be given back if the block fails."""
@@ -49,11 +55,14 @@ class Transaction:
         for key, before in self._before.items():
             outer._before.setdefault(key, before)
         outer._after += self._after
+        outer._undo += self._undo
 
     def undo(self) -> None:
         """Give every object back what it had before the block."""
         for obj, before in self._before.values():
             restore(obj, before)
+        for call in reversed(self._undo):
+            call()
 
     def committed(self) -> None:
         """Call those who wait for the commit."""
@@ -64,13 +73,9 @@ class Transaction:
 class Connection:
     """One login to the store's database, for one thread at a time: others wait for their turn."""
 
-    def __init__(self, user: str, password: str, host: str, port: int, dbname: str) -> None:
+    def __init__(self, **login: Any) -> None:
         self._login = {
-            "user": user,
-            "password": password,
-            "host": host,
-            "port": port,
-            "dbname": dbname,
+            **{name: value for name, value in login.items() if value is not None},
             "connect_timeout": 10,
             "options": "-c TimeZone=UTC",
             "application_name": "object_store",
@@ -208,6 +213,7 @@ _ERRORS: dict[str, type[StoreError]] = {
     "25P02": TransactionConflict,
     "42501": AccessError,
     "23505": AlreadyStored,
+    "25006": ReplicaError,
     # A timeout of the server's for locks and statements.
     "55P03": Unavailable,
     "57014": Unavailable,
@@ -217,6 +223,8 @@ _HINTS = {
     "OS005": "run the transaction again",
     "40001": "run the transaction again",
     "40P01": "run the transaction again",
+    "25006": "this server is a replica, ask the primary: it takes the writes, and can tell that "
+    "nothing of the past is still to come",
     "25P02": "a statement failed earlier in this block; leave the block, or nest one around it",
     "55P03": "another transaction holds it; try again",
     "57014": "ask for less at once",
