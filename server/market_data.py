@@ -103,6 +103,7 @@ class FeedPlayer:
         price_writer: takes the price columns of `TickBatch.price_columns`.
         risk_writer: takes the risk columns of `Book.risk_columns`.
         on_status: called on the feed's thread when the state or the error count changes.
+        on_batch: called on the feed's thread with each batch that was published.
     """
 
     def __init__(
@@ -112,12 +113,14 @@ class FeedPlayer:
         price_writer: RowWriter,
         risk_writer: RowWriter,
         on_status: Callable[[FeedStatus], None] | None = None,
+        on_batch: Callable[[TickBatch], None] | None = None,
     ) -> None:
         self._feed = feed
         self._book = book
         self._price_writer = price_writer
         self._risk_writer = risk_writer
         self.on_status = on_status
+        self.on_batch = on_batch
         self.status = FeedStatus(source=feed.name)
         self.asked_feed_at: float | None = None
         self.stop_event = threading.Event()
@@ -155,6 +158,7 @@ class FeedPlayer:
                     self._failed("FAILING", "a batch of ticks could not be published", error)
                 else:
                     self._became("LIVE", ticks=self.status.ticks + len(batch))
+                    self._tell(self.on_batch, batch, "a batch of ticks")
         except BaseException as error:  # noqa: BLE001 - whatever it was, the tables must say so
             self._failed("FAILED", "the market data feed failed", error)
         else:
@@ -178,11 +182,15 @@ class FeedPlayer:
     def _became(self, state: str, **changes: Any) -> None:
         before, self.status = self.status, replace(self.status, state=state, **changes)
         told = (before.state, before.errors) == (self.status.state, self.status.errors)
-        if self.on_status is not None and not told:
+        if not told:
+            self._tell(self.on_status, self.status, "the feed's status")
+
+    def _tell(self, listener: Callable[[Any], None] | None, news: Any, what: str) -> None:
+        if listener is not None:
             try:
-                self.on_status(self.status)
+                listener(news)
             except Exception:
-                logger.exception("the feed's status %s could not be told", self.status)
+                logger.exception("%s could not be told", what)
 
 
 def write_columns(writer: RowWriter, columns: tuple[npt.NDArray[Any], ...]) -> None:

@@ -42,7 +42,8 @@ class StoreClient:
     something else. In a step of a workflow they get ids by themselves (`store.idempotency`). A
     write that fails leaves its objects as they were. `on_violation="warn"` lets objects through
     that break the catalog's rules, with a warning. `event_bus` is told of every event written
-    here once it is committed.
+    here once it is committed. TLS is used where the server offers it; `sslmode="verify-full"` with
+    a `sslrootcert` demands it, as psql does.
     """
 
     def __init__(
@@ -55,11 +56,21 @@ class StoreClient:
         event_bus: Bus | None = None,
         *,
         on_violation: Literal["raise", "warn"] = "raise",
+        sslmode: str = "prefer",
+        sslrootcert: str | None = None,
     ) -> None:
         if on_violation not in ("raise", "warn"):
             raise StoreError(f"on_violation={on_violation!r}; 'raise' and 'warn' are possible")
         self.user = user
-        self._connection = Connection(user, password, host, port, dbname)
+        self._connection = Connection(
+            user=user,
+            password=password,
+            host=host,
+            port=port,
+            dbname=dbname,
+            sslmode=sslmode,
+            sslrootcert=sslrootcert,
+        )
         self._appender = Appender(self._connection, event_bus, warn_only=on_violation == "warn")
         self._reader = Reader(self._connection)
 

@@ -17,6 +17,7 @@ from store.errors import (
     EventIdReused,
     FenceTimeout,
     InvalidPeriod,
+    ReplicaError,
     StoreError,
     TransactionConflict,
     Unavailable,
@@ -74,13 +75,9 @@ class Transaction:
 class Connection:
     """One login to the store's database, for one thread at a time: others wait for their turn."""
 
-    def __init__(self, user: str, password: str, host: str, port: int, dbname: str) -> None:
+    def __init__(self, **login: Any) -> None:
         self._login = {
-            "user": user,
-            "password": password,
-            "host": host,
-            "port": port,
-            "dbname": dbname,
+            **{name: value for name, value in login.items() if value is not None},
             "connect_timeout": 10,
             "options": "-c TimeZone=UTC",
             "application_name": "object_store",
@@ -229,6 +226,7 @@ _ERRORS: dict[str, type[StoreError]] = {
     "25P02": TransactionConflict,
     "42501": AccessError,
     "23505": AlreadyStored,
+    "25006": ReplicaError,
     # A timeout of the server's for locks and statements.
     "55P03": Unavailable,
     "57014": Unavailable,
@@ -238,6 +236,8 @@ _HINTS = {
     "OS005": "run the transaction again",
     "40001": "run the transaction again",
     "40P01": "run the transaction again",
+    "25006": "this server is a replica, ask the primary: it takes the writes, and can tell that "
+    "nothing of the past is still to come",
     "25P02": "a statement failed earlier in this block; leave the block, or nest one around it",
     "55P03": "another transaction holds it; try again",
     "57014": "ask for less at once",

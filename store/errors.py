@@ -77,6 +77,10 @@ class Unavailable(StoreError):
     """The database cannot be reached, or takes too long; a write may or may not have happened."""
 
 
+class ReplicaError(StoreError):
+    """The server is a replica, which takes no writes and cannot close the past."""
+
+
 class EntityNotFound(StoreError, LookupError):
     """No such entity, or none that this user may see or change: the store does not say which."""
 

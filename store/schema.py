@@ -84,11 +84,11 @@ def provision_user(admin_conn: Any, username: str, password: str) -> None:
                     sql.Identifier(USERS), role
                 )
             )
+        # Only a superuser may say the first; a new role has none of them anyway.
+        bare = "NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
+        options = sql.SQL(f"LOGIN {bare}" if _is_superuser(cursor) else "LOGIN")
         cursor.execute(
-            sql.SQL(
-                "ALTER ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION "
-                "NOBYPASSRLS PASSWORD {}"
-            ).format(role, sql.Literal(password))
+            sql.SQL("ALTER ROLE {} {} PASSWORD {}").format(role, options, sql.Literal(password))
         )
         for name, value in _LIMITS.items():
             cursor.execute(
@@ -119,9 +119,16 @@ def disable_user(admin_conn: Any, username: str) -> None:
         )
     # Once that is committed: nobody logs in again in between.
     with _transaction(admin_conn) as cursor:
+        own = sql.SQL("{} TO CURRENT_USER").format(sql.Identifier(username))
+        needs_right = not _is_superuser(cursor)
+        if needs_right:
+            cursor.execute(sql.SQL("GRANT {} WITH INHERIT TRUE, SET FALSE").format(own))
         cursor.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", [username]
         )
+        if needs_right:
+            revoked = sql.SQL("{} FROM CURRENT_USER").format(sql.Identifier(username))
+            cursor.execute(sql.SQL("REVOKE {}").format(revoked))
 
 
 def index_field(admin_conn: Any, name: str) -> None:
@@ -171,6 +178,9 @@ def _make_roles(cursor: Any) -> None:
         cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", [name])
         if not cursor.rowcount:
             cursor.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(name)))
+    if not _is_superuser(cursor):
+        # Who makes a role may hand it out; to act as it takes a grant to oneself.
+        cursor.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(OWNER)))
 
 
 def _make_schema(cursor: Any) -> None:
