@@ -58,6 +58,7 @@ class Follower:
         self._subscriber_id = subscriber_id
         self._may_share = may_share
         self._timeline = Timeline()
+        self._session = Session(login, self._classes)
         self._waiter = Waiter()
         self._pace = Pace()
         self._changed = threading.Condition()
@@ -74,7 +75,6 @@ class Follower:
         self.lag_measured_at: float | None = None
         self.reconnects = 0
         self.error = ""
-        self._session = Session(login, self._classes)
         self._thread = threading.Thread(target=self._run, name="bridge", daemon=True)
 
     @property

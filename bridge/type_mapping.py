@@ -33,7 +33,7 @@ def extract_row(obj: Storable, column_names: Iterable[str]) -> tuple[Any, ...]:
     column cannot hold is None, with a warning in the log. RegistrationError for a column that the
     class lacks.
     """
-    cls = type(obj)
+    cls: Any = type(obj)
     return tuple(_getter(cls, name)(obj) for name in column_names)
 
 
