@@ -38,6 +38,7 @@ class Target(Protocol):
     """Takes the rows of one class; `table` is where they show, None if only the writer knows."""
 
     table: Any
+    last_error: str
 
     def write(self, columns: Columns) -> int:
         """Take a batch; how many rows were lost."""
@@ -48,6 +49,8 @@ class Target(Protocol):
 
 class OwnTable:
     """A table of the bridge's own, with all rows or the newest ones."""
+
+    last_error = ""
 
     def __init__(
         self, name: str, schema: Mapping[str, str], rows: int | None, max_pending_rows: int
@@ -68,6 +71,8 @@ class OwnTable:
 
 class SharedWriter:
     """A TableWriter, which others may write to as well."""
+
+    last_error = ""
 
     def __init__(self, writer: TableWriter, owner: str, schema: Mapping[str, str]) -> None:
         self._writer = writer
@@ -93,6 +98,8 @@ class RowTarget:
     A writer with a table of Deephaven's is written by the names of its columns, with the engine's
     values; any other gets all columns in order, with Python values.
     """
+
+    last_error = ""
 
     def __init__(self, writer: RowWriter, owner: str, schema: Mapping[str, str]) -> None:
         self._owner = owner
@@ -121,8 +128,9 @@ class RowTarget:
                         for name, make in self._makers
                     ]
                 )
-            except Exception:
+            except Exception as error:
                 lost += 1
+                self.last_error = f"{type(error).__name__}: {error}"
                 logger.exception("a row of %s is refused by its writer", self._owner)
         return lost
 
@@ -133,6 +141,8 @@ class RowTarget:
 
 class PublisherTarget:
     """A table publisher, with the table that it feeds where that was given along."""
+
+    last_error = ""
 
     def __init__(
         self,
