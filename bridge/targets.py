@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from bridge.columns import Columns
@@ -93,41 +93,22 @@ class SharedWriter:
 
 
 class RowTarget:
-    """Anything with `write_row`.
-
-    A writer with a table of Deephaven's is written by the names of its columns, with the engine's
-    values; any other gets all columns in order, with Python values.
-    """
+    """Anything with `write_row`; see `row_function`."""
 
     last_error = ""
 
     def __init__(self, writer: RowWriter, owner: str, schema: Mapping[str, str]) -> None:
         self._owner = owner
+        self._names = list(schema)
         self.table = getattr(writer, "table", None)
-        columns: Mapping[str, str | None] = schema
-        convert: Callable[[Any], Callable[[Any], Any]] = to_python
-        self._write_row = writer.write_row
-        if hasattr(self.table, "columns") and hasattr(self.table, "j_table"):
-            columns, convert = table_kinds(self.table), to_engine
-            _check_columns(owner, schema, columns)
-            self._write_row = one_at_a_time(writer)
-        self._makers = [
-            (name, convert(KINDS[schema[name]]) if name in schema else None) for name in columns
-        ]
+        self._write = row_function(writer, owner, schema)
 
     def write(self, columns: Columns) -> int:
         """Write row by row; one that the writer refuses is logged and lost."""
         lost = 0
-        for number in range(len(columns["EntityId"])):
+        for row in zip(*[columns[name] for name in self._names], strict=True):
             try:
-                self._write_row(
-                    *[
-                        None
-                        if make is None or (value := columns[name][number]) is None
-                        else make(value)
-                        for name, make in self._makers
-                    ]
-                )
+                self._write(row)
             except Exception as error:
                 lost += 1
                 self.last_error = f"{type(error).__name__}: {error}"
@@ -137,6 +118,44 @@ class RowTarget:
     def await_shown(self, timeout: float) -> bool:  # noqa: ARG002
         """Nothing to wait for: `write_row` has returned."""
         return True
+
+
+def row_function(
+    writer: RowWriter, owner: str, schema: Mapping[str, str]
+) -> Callable[[Sequence[Any]], None]:
+    """The function that writes one row, given as what travels in the order of the schema.
+
+    A writer with a table of Deephaven's is written by the names of its columns, with the engine's
+    values; any other gets all columns in order, with Python values.
+    """
+    names = list(schema)
+    if isinstance(writer, TableWriter):
+        _check_columns(owner, schema, writer.columns)
+        places = [names.index(name) if name in schema else None for name in writer.columns]
+        write = writer.write_travelling
+        return lambda row: write([[None if n is None else row[n] for n in places]])
+    table = getattr(writer, "table", None)
+    columns: Mapping[str, str | None] = schema
+    convert: Callable[[Any], Callable[[Any], Any]] = to_python
+    write_row = writer.write_row
+    if hasattr(table, "columns") and hasattr(table, "j_table"):
+        columns, convert = table_kinds(table), to_engine
+        _check_columns(owner, schema, columns)
+        write_row = one_at_a_time(writer)
+    makers = [
+        (names.index(name), convert(KINDS[schema[name]])) if name in schema else None
+        for name in columns
+    ]
+
+    def write_one(row: Sequence[Any]) -> None:
+        write_row(
+            *[
+                None if maker is None or (value := row[maker[0]]) is None else maker[1](value)
+                for maker in makers
+            ]
+        )
+
+    return write_one
 
 
 class PublisherTarget:

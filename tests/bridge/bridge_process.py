@@ -42,7 +42,8 @@ def main(path: Path, login: dict[str, Any]) -> None:
         os._exit(0)
 
     signal.signal(signal.SIGTERM, leave)
-    print("FOLLOWING", flush=True)
+    sys.stdout.write("FOLLOWING\n")
+    sys.stdout.flush()
     for _ in sys.stdin:
         bridge.flush(30)
         table.flush(30)
@@ -51,7 +52,8 @@ def main(path: Path, login: dict[str, Any]) -> None:
             "raw": rows_of(table.table, *columns),
             "live": rows_of(bridge.live(Trade), *columns),
         }
-        print("SHOWN", json.dumps(shown), flush=True)
+        sys.stdout.write(f"SHOWN {json.dumps(shown)}\n")
+        sys.stdout.flush()
     signal.pause()
 
 

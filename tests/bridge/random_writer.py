@@ -86,4 +86,4 @@ if __name__ == "__main__":
     with StoreClient(**json.loads(login)) as client:
         writer = RandomWriter(client, int(seed))
         writer.write(int(writes))
-        print(*writer.ids, sep="\n")
+        sys.stdout.write("\n".join(writer.ids))

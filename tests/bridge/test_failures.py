@@ -43,8 +43,9 @@ def test_connections_that_are_cut(make_bridge: MakeBridge, desk: Desk, alice: St
             cursor.execute(_CUT)
             cuts += cursor.fetchall()[0][0]
         wait_until(
-            lambda before=reconnects: bridge.status().reconnects > before
-            and bridge.status().state is State.LIVE,
+            lambda before=reconnects: (
+                bridge.status().reconnects > before and bridge.status().state is State.LIVE
+            ),
             20,
             "a new connection",
         )

@@ -15,7 +15,7 @@ from store.client import StoreClient
 from store.log import EventLog
 from store.models import Trade
 from store.position import START
-from tests.bridge.books import assert_same_versions, histories, present, row_of, rows_of
+from tests.bridge.books import assert_same_versions, histories, present, rows_of
 from tests.bridge.conftest import MakeBridge
 from tests.bridge.random_writer import RandomWriter
 from tests.processes import ROOT, Process, wait_until
