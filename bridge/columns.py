@@ -39,7 +39,15 @@ PERIOD_COLUMNS: dict[str, tuple[str, str]] = {
 }
 OWN_COLUMNS = {**EVENT_COLUMNS, **PERIOD_COLUMNS}
 # What a value that does not fit raises.
-UNFIT = (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
+UNFIT = (
+    TypeError,
+    ValueError,
+    ArithmeticError,
+    LookupError,
+    AttributeError,
+    RecursionError,
+    SerializationError,
+)
 
 Columns = dict[str, list[Any]]
 
@@ -187,17 +195,21 @@ class EventReader:
             return self._decode(event.data or "{}")
         except UNFIT as error:
             self._misfits.add("data", error)
-            return None
+            return self._nothing()
+
+    def _nothing(self) -> dict[str, Any]:
+        """Data of which nothing is known: every field is null."""
+        return {**dict.fromkeys(field.name for field in self._fields), VERSION_KEY: self._present}
 
     def _lifted(self, data: Any) -> dict[str, Any]:
         if data.__class__ is not dict:
             self._misfits.add("data", f"a JSON object is expected, not {type(data).__name__}")
-            return dict.fromkeys(field.name for field in self._fields)
+            return self._nothing()
         try:
             return lift(self._name, data, self._steps)
         except SerializationError as error:
             self._misfits.add("data", error)
-            return dict.fromkeys(field.name for field in self._fields)
+            return self._nothing()
 
     def _matches(self, row: Mapping[str, Any]) -> bool:
         assert self._passes is not None
