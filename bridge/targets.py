@@ -61,7 +61,7 @@ class OwnTable:
 
     def write(self, columns: Columns) -> int:
         """Add the batch."""
-        self._stream.add([columns[name] for name in self._names])
+        self._stream.add([columns[name] for name in self._names], columns.made)
         return 0
 
     def await_shown(self, timeout: float) -> bool:
