@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from reactive import Field
+from bridge import TableWriter
+from bridge.push import Graph
+from bridge.recording import Client
+from bridge.targets import RowWriter as BridgeRowWriter
+from reactive import Field, ReactiveGraph
 from reactive.bridge import Conflict, ReadsBack, StoreClient
 from reactive.errors import ExpressionError
 from reactive.types import ColumnTypes, Type, field_types
@@ -52,3 +56,12 @@ def test_the_store_takes_what_the_graph_writes_back() -> None:
     assert isinstance(writes, ReadsBack)
     assert reads is writes
     assert isinstance(conflict, Conflict)
+
+
+def test_the_bridge_takes_graphs_stores_and_writers() -> None:
+    graph: Graph = ReactiveGraph()
+    client: Client = RealStoreClient.__new__(RealStoreClient)  # without a database behind it
+    # Without an engine behind it.
+    writer: BridgeRowWriter = TableWriter.__new__(TableWriter)
+    server_writer: type[BridgeRowWriter] = Publisher
+    assert all((graph, client, writer, server_writer))
