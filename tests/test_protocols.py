@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bridge import TableWriter
+from bridge.entity_writer import Client
 from bridge.push import Graph
-from bridge.recording import Client
 from bridge.targets import RowWriter as BridgeRowWriter
 from reactive import Field, ReactiveGraph
 from reactive.bridge import Conflict, ReadsBack, StoreClient

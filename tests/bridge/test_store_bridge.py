@@ -199,7 +199,8 @@ def test_a_bridge_goes_on_where_the_one_before_it_stopped(
 def test_the_default_id_is_no_hindrance_to_a_second_bridge(
     make_bridge: MakeBridge, alice: StoreClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bridge.session.CLAIM_SECONDS", 0.2)
+    monkeypatch.setattr("bridge.follower.CLAIM_SECONDS", 0.2)
+    monkeypatch.setattr("bridge.follower.SHARED_SECONDS", 0.2)
     bridges = [make_bridge(), make_bridge()]
     for bridge in bridges:
         bridge.register(Trade)
