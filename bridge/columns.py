@@ -105,6 +105,11 @@ class FieldColumn:
     fit_object: Callable[[Any], Any]
     secret: bool
 
+    @property
+    def is_plain(self) -> bool:
+        """Is what JSON holds the value itself, not its text?"""
+        return self.fit_json is self.kind.fit
+
 
 def field_column(field: GovernedField) -> FieldColumn:
     """The column of a governed field."""
@@ -240,7 +245,7 @@ class EventReader:
         name, fit = field.name, field.fit_json
         try:
             values = [row[name] for row in rows]
-            if _fits_as_it_is(field.kind, values):
+            if field.is_plain and _fits_as_it_is(field.kind, values):
                 return values
             return [None if value is None else fit(value) for value in values]
         except UNFIT:

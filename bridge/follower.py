@@ -66,7 +66,7 @@ class Follower:
         self._changed = threading.Condition()
         self._asked = self._served = 0
         self._stop = threading.Event()
-        self._shown_at = self._lag_at = 0.0
+        self._shown_at = self._next_measure = 0.0
         self._raw_after_seam = False
         self.state = State.LOADING
         self.position = START
@@ -262,9 +262,12 @@ class Follower:
         self._shown_at = time.monotonic()
 
     def _measure_lag(self, session: Session) -> None:
-        if time.monotonic() > self._lag_at + LAG_SECONDS:
+        began = time.monotonic()
+        if began > self._next_measure:
             self.lag = session.log.lag(self.position)
-            self._lag_at = self.lag_measured_at = time.monotonic()
+            self.lag_measured_at = ended = time.monotonic()
+            # Far behind, counting what is left takes time that showing it needs.
+            self._next_measure = ended + max(LAG_SECONDS, 20 * (ended - began))
 
     def _end(self) -> None:
         try:
