@@ -183,6 +183,10 @@ class SubscriptionError(StoreError):
     """A subscription cannot begin or go on: somebody else holds it, or its handler fails."""
 
 
+class ProjectionError(StoreError):
+    """A projection's state cannot be kept exactly, or its log cannot be folded."""
+
+
 class VersionConflict(StoreError):
     """Somebody else wrote the entity since this client read or wrote the object.
 
