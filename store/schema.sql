@@ -215,6 +215,22 @@ BEGIN
     SELECT p.* FROM unnest(pieces) p WHERE p.valid_to > e.tx_time;
 END $$;
 
+-- Refuse a write that builds on another version than the newest, or that would stand before it in
+-- the log: see decision 0041.
+CREATE FUNCTION object_store.refuse(
+    p_entity_id uuid, p_version integer, p_xid xid8, p_expected integer
+) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF p_version IS DISTINCT FROM p_expected THEN
+        RAISE EXCEPTION 'entity % is at version %', p_entity_id, p_version
+            USING ERRCODE = 'OS001',
+                DETAIL = format('%s %s %s', p_entity_id, coalesce(p_expected, 0), p_version);
+    END IF;
+    RAISE EXCEPTION 'entity % was written by a transaction that began later', p_entity_id
+        USING ERRCODE = 'OS005';
+END $$;
+
 -- Append one event. `p_kind` is CREATED, UPDATED, DELETED or STATE_CHANGE; `p_expected` is the
 -- newest version that the client knows of. Missing bounds mean from now on, for ever. With
 -- `p_any_payload` a repeated id answers for whatever data, state and period: a step of a workflow
@@ -261,17 +277,10 @@ BEGIN
             END IF;
         END;
     END IF;
-    IF NOT is_new AND h.version IS DISTINCT FROM p_expected THEN
-        RAISE EXCEPTION 'entity % is at version %', p_entity_id, h.version
-            USING ERRCODE = 'OS001',
-                DETAIL = format('%s %s %s', p_entity_id, coalesce(p_expected, 0), h.version);
-    END IF;
-
     -- First the number, then the clock: see decision 0041 on reading the past.
     e.xid := pg_current_xact_id();
-    IF h.xid > e.xid THEN
-        RAISE EXCEPTION 'entity % was written by a transaction that began later', p_entity_id
-            USING ERRCODE = 'OS005';
+    IF NOT is_new AND (h.version IS DISTINCT FROM p_expected OR h.xid > e.xid) THEN
+        PERFORM object_store.refuse(p_entity_id, h.version, h.xid, p_expected);
     END IF;
     e.tx_time := greatest(clock_timestamp(), h.tx_time + interval '1 microsecond');
     e.seq := nextval('object_store.event_seq');
@@ -360,6 +369,103 @@ BEGIN
     FROM checked ORDER BY place;
 END $$;
 
+-- The next version of entities, each given once, with all heads locked: plain statements for all.
+CREATE FUNCTION object_store.append_updates(
+    p_entity_ids uuid[], p_expected integer[], p_type_names text[], p_data jsonb[],
+    p_states text[], p_valid_from timestamptz, p_valid_to timestamptz
+) RETURNS SETOF object_store.receipt
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    own_xid xid8;
+    heads object_store.head[];
+    h object_store.head;
+    r record;
+BEGIN
+    -- Locked in one order, so that two batches cannot wait for each other.
+    SELECT array_agg(l.head ORDER BY l.place) INTO heads FROM (
+        SELECT hd AS head, given.place
+        FROM unnest(p_entity_ids) WITH ORDINALITY given (entity_id, place)
+        JOIN object_store.head hd ON hd.entity_id = given.entity_id
+        WHERE hd.owner = session_user OR EXISTS (
+            SELECT FROM object_store.acl a WHERE a.entity_id = hd.entity_id
+                AND a.grantee = session_user AND a.can_write)
+        ORDER BY given.entity_id FOR UPDATE OF hd) l;
+    own_xid := pg_current_xact_id();
+    IF coalesce(cardinality(heads), 0) < cardinality(p_entity_ids) THEN
+        -- One of them may not be written: this says why.
+        PERFORM object_store.locked_head(entity_id) FROM unnest(p_entity_ids) entity_id;
+        RAISE EXCEPTION 'an entity was shared while it was written'
+            USING ERRCODE = 'OS005';
+    END IF;
+    FOR r IN
+        SELECT l.entity_id, l.version, l.xid, expected
+        FROM unnest(heads, p_expected)
+            l (entity_id, owner, type_name, version, xid, tx_time, hash, expected)
+        WHERE l.version IS DISTINCT FROM expected OR l.xid > own_xid LIMIT 1
+    LOOP
+        PERFORM object_store.refuse(r.entity_id, r.version, r.xid, r.expected);
+    END LOOP;
+    FOR r IN
+        WITH timed AS MATERIALIZED (
+            SELECT *, greatest(clock_timestamp(), l.before + interval '1 microsecond') AS tx_time,
+                nextval('object_store.event_seq') AS seq
+            FROM unnest(heads, p_type_names, p_data, p_states) WITH ORDINALITY
+                l (entity_id, owner, old_type, version, xid, before, hash, type_name, data, state,
+                    place)
+        ), bare AS (
+            SELECT place, hash AS previous, ROW(
+                entity_id, version + 1, own_xid, seq,
+                CASE WHEN p_valid_from < tx_time THEN 'CORRECTED' ELSE 'UPDATED' END, type_name,
+                owner, session_user::text, tx_time, coalesce(p_valid_from, tx_time),
+                coalesce(p_valid_to, 'infinity'), state, NULL::jsonb, data, NULL::uuid, NULL::bytea,
+                NULL::bytea)::object_store.event AS e
+            FROM timed
+        ), checked AS MATERIALIZED (
+            SELECT place, e, object_store.chained(previous, e) AS hash,
+                CASE WHEN p_valid_from IS NOT NULL OR p_valid_to IS NOT NULL
+                    THEN object_store.check_period((e).valid_from, (e).valid_to) END
+            FROM bare
+        ), events AS (
+            INSERT INTO object_store.event
+            SELECT (e).entity_id, (e).version, (e).xid, (e).seq, (e).event_type, (e).type_name,
+                (e).owner, (e).updated_by, (e).tx_time, (e).valid_from, (e).valid_to, (e).state,
+                NULL, (e).data, NULL, NULL, hash
+            FROM checked
+        ), new_heads AS (
+            UPDATE object_store.head SET type_name = (c.e).type_name, version = (c.e).version,
+                xid = (c.e).xid, tx_time = (c.e).tx_time, hash = c.hash
+            FROM checked c WHERE head.entity_id = (c.e).entity_id
+        ), replaced AS (
+            -- As `place` does in the usual case.
+            UPDATE object_store.seg SET
+                valid_from = (c.e).valid_from, version = (c.e).version,
+                event_type = (c.e).event_type, type_name = (c.e).type_name,
+                updated_by = (c.e).updated_by, tx_time = (c.e).tx_time, state = (c.e).state,
+                data = (c.e).data, event_from = (c.e).valid_from, event_to = (c.e).valid_to
+            FROM checked c, object_store.seg old
+            WHERE seg.entity_id = (c.e).entity_id AND seg.valid_to = (c.e).valid_to
+                AND old.entity_id = (c.e).entity_id AND old.valid_to = (c.e).valid_to
+                AND old.valid_from <= (c.e).valid_from
+                AND (c.e).valid_from <= (c.e).tx_time AND (c.e).valid_to > (c.e).tx_time
+            RETURNING old.entity_id, old.valid_from, (c.e).valid_from AS until, old.version,
+                old.tx_time
+        ), ended AS (
+            INSERT INTO object_store.past
+            SELECT entity_id, valid_from, until, version, tx_time FROM replaced
+            WHERE valid_from < until
+        )
+        SELECT c.e, replaced.entity_id IS NOT NULL AS is_placed
+        FROM checked c LEFT JOIN replaced ON replaced.entity_id = (c.e).entity_id
+        ORDER BY c.place
+    LOOP
+        IF NOT r.is_placed THEN
+            PERFORM object_store.place(r.e);
+        END IF;
+        RETURN NEXT ((r.e).entity_id, (r.e).version, (r.e).event_type, (r.e).owner,
+            (r.e).updated_by, (r.e).tx_time, (r.e).valid_from, (r.e).valid_to, (r.e).state, false);
+    END LOOP;
+END $$;
+
 -- Append an event to each of many entities, all or none; heads are locked in one order, so that
 -- two batches cannot wait for each other.
 CREATE FUNCTION object_store.append_many(
@@ -372,6 +478,13 @@ DECLARE
     i integer;
     id uuid;
 BEGIN
+    IF p_kind = 'UPDATED' AND array_remove(p_event_ids, NULL) = '{}'
+        AND cardinality(p_entity_ids) = (SELECT count(DISTINCT u) FROM unnest(p_entity_ids) u)
+    THEN
+        RETURN QUERY SELECT * FROM object_store.append_updates(
+            p_entity_ids, p_expected, p_type_names, p_data, p_states, p_valid_from, p_valid_to);
+        RETURN;
+    END IF;
     IF p_kind <> 'CREATED' THEN
         FOR id IN SELECT DISTINCT given FROM unnest(p_entity_ids) given ORDER BY given LOOP
             PERFORM object_store.locked_head(id);
@@ -551,6 +664,17 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA object_store FROM PUBLIC;
 GRANT USAGE ON SCHEMA object_store TO object_store_user;
 GRANT EXECUTE ON FUNCTION
     object_store.append, object_store.append_new, object_store.append_many,
-    object_store.value_now, object_store.version_at, object_store.share, object_store.breaks, object_store.chained,
-    object_store.json_text
+    object_store.value_now, object_store.version_at, object_store.share, object_store.breaks,
+    object_store.chained
 TO object_store_user;
+DO $$
+DECLARE
+    accessor regprocedure;
+BEGIN
+    FOR accessor IN
+        SELECT oid FROM pg_proc
+        WHERE pronamespace = 'object_store'::regnamespace AND proname LIKE 'json\_%'
+    LOOP
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO object_store_user', accessor);
+    END LOOP;
+END $$;
