@@ -63,6 +63,7 @@ def bootstrap_schema(admin_conn: Any) -> None:
             cursor.execute((files("store") / name).read_text(encoding="utf-8"))
             cursor.execute("INSERT INTO object_store.schema_version VALUES (%s)", [number])
             cursor.execute("RESET ROLE")
+        cursor.execute("SELECT object_store.begin_era()")
         _close_database(cursor)
 
 
@@ -157,6 +158,8 @@ def index_field(admin_conn: Any, name: str, registry: ColumnRegistry = REGISTRY)
                 sql.Identifier(f"seg_by_field_{name}"[:63]), value, sql.SQL(order)
             )
         )
+        # Without statistics of the field the planner does not know what the index is worth.
+        cursor.execute("ANALYZE object_store.seg")
 
 
 @contextmanager

@@ -86,6 +86,50 @@ CREATE TABLE object_store.past (
     PRIMARY KEY (entity_id, valid_to)
 );
 
+-- Which cluster gave the numbers of transactions. A dump that is restored elsewhere begins a new
+-- era, whose numbers are lifted above all earlier ones: see decision 0044.
+CREATE TABLE object_store.era (
+    number            integer PRIMARY KEY,
+    system_identifier bigint NOT NULL,
+    lift              bigint NOT NULL,
+    began_at          timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- The number that a transaction has in the log.
+CREATE FUNCTION object_store.log_xid(p_xid xid8) RETURNS xid8
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN ((SELECT lift FROM object_store.era ORDER BY number DESC LIMIT 1)
+        + p_xid::text::bigint)::text::xid8;
+END $$;
+
+-- Everything in the log below this number is complete: what it wrote is there, or never will be.
+CREATE FUNCTION object_store.fence() RETURNS xid8
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT object_store.log_xid(pg_snapshot_xmin(pg_current_snapshot()))
+$$;
+
+-- Begin an era if this is another cluster than the one that wrote last; did one begin?
+CREATE FUNCTION object_store.begin_era() RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    here bigint := (SELECT system_identifier FROM pg_control_system());
+    newest object_store.era;
+    last_xid bigint;
+BEGIN
+    SELECT * INTO newest FROM object_store.era ORDER BY number DESC LIMIT 1;
+    IF newest.system_identifier = here THEN
+        RETURN false;
+    END IF;
+    SELECT xid::text::bigint INTO last_xid FROM object_store.event
+    ORDER BY xid DESC, seq DESC LIMIT 1;
+    INSERT INTO object_store.era VALUES (
+        coalesce(newest.number, 0) + 1, here,
+        greatest(coalesce(last_xid, 0) - pg_current_xact_id()::text::bigint, 0));
+    RETURN true;
+END $$;
+SELECT object_store.begin_era();
+
 -- What a write answers.
 CREATE TYPE object_store.receipt AS (
     entity_id   uuid,
@@ -227,6 +271,11 @@ BEGIN
             USING ERRCODE = 'OS001',
                 DETAIL = format('%s %s %s', p_entity_id, coalesce(p_expected, 0), p_version);
     END IF;
+    IF (SELECT system_identifier FROM pg_control_system()) <> (
+        SELECT system_identifier FROM object_store.era ORDER BY number DESC LIMIT 1) THEN
+        RAISE EXCEPTION 'this database was restored from another cluster; let an administrator run '
+            'bootstrap_schema, or start the server, before it is written' USING ERRCODE = 'OS006';
+    END IF;
     RAISE EXCEPTION 'entity % was written by a transaction that began later', p_entity_id
         USING ERRCODE = 'OS005';
 END $$;
@@ -278,7 +327,7 @@ BEGIN
         END;
     END IF;
     -- First the number, then the clock: see decision 0041 on reading the past.
-    e.xid := pg_current_xact_id();
+    e.xid := object_store.log_xid(pg_current_xact_id());
     IF NOT is_new AND (h.version IS DISTINCT FROM p_expected OR h.xid > e.xid) THEN
         PERFORM object_store.refuse(p_entity_id, h.version, h.xid, p_expected);
     END IF;
@@ -326,7 +375,7 @@ CREATE FUNCTION object_store.append_new(
 ) RETURNS SETOF object_store.receipt
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    own_xid xid8 := pg_current_xact_id();
+    own_xid xid8 := object_store.log_xid(pg_current_xact_id());
 BEGIN
     RETURN QUERY
     WITH timed AS MATERIALIZED (
@@ -390,7 +439,7 @@ BEGIN
             SELECT FROM object_store.acl a WHERE a.entity_id = hd.entity_id
                 AND a.grantee = session_user AND a.can_write)
         ORDER BY given.entity_id FOR UPDATE OF hd) l;
-    own_xid := pg_current_xact_id();
+    own_xid := object_store.log_xid(pg_current_xact_id());
     IF coalesce(cardinality(heads), 0) < cardinality(p_entity_ids) THEN
         -- One of them may not be written: this says why.
         PERFORM object_store.locked_head(entity_id) FROM unnest(p_entity_ids) entity_id;
@@ -598,36 +647,72 @@ BEGIN
     RETURN true;
 END $$;
 
+CREATE AGGREGATE object_store.union_of (tstzmultirange) (
+    SFUNC = pg_catalog.multirange_union, STYPE = tstzmultirange, INITCOND = '{}');
+
+-- The pieces of present timelines that had ended, of entities that the user may see.
+CREATE FUNCTION object_store.past_pieces() RETURNS SETOF object_store.past
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF pg_has_role(session_user, 'object_store_owner', 'USAGE') THEN
+        RETURN QUERY SELECT * FROM object_store.past;
+    ELSE
+        RETURN QUERY SELECT p.* FROM object_store.past p
+        JOIN object_store.head h ON h.entity_id = p.entity_id
+        WHERE h.owner = session_user OR EXISTS (
+            SELECT FROM object_store.acl a
+            WHERE a.entity_id = h.entity_id AND a.grantee = session_user);
+    END IF;
+END $$;
+
 -- Everything that is wrong with the log, as far as the user sees it, entity by entity.
 CREATE FUNCTION object_store.breaks()
 RETURNS TABLE (entity_id uuid, version integer, problem text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     WITH chain AS (
-        SELECT e.entity_id, e.version, e.owner, e.hash, e.tx_time, e.seq, e.xid,
+        SELECT e.entity_id, e.version, e.owner, e.type_name, e.hash, e.tx_time, e.seq, e.xid,
             object_store.chained(coalesce(lag(e.hash) OVER w, ''), e.*::object_store.event) AS due,
             row_number() OVER w AS place,
-            lag(e.version) OVER w AS before,
             lead(e.version) OVER w IS NULL AS last,
             e.tx_time <= lag(e.tx_time) OVER w OR (e.xid, e.seq) <= (lag(e.xid) OVER w,
                 lag(e.seq) OVER w) OR e.owner <> lag(e.owner) OVER w AS unordered
         FROM object_store.event e
         WINDOW w AS (PARTITION BY e.entity_id ORDER BY e.version)
+    ), due AS (
+        -- Where each version still holds: its period without those of all newer ones.
+        SELECT e.entity_id, e.version, tstzmultirange(tstzrange(e.valid_from, e.valid_to))
+            - coalesce(object_store.union_of(
+                tstzmultirange(tstzrange(e.valid_from, e.valid_to))) OVER (
+                    PARTITION BY e.entity_id ORDER BY e.version DESC
+                    ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), '{}') AS holds,
+            e.event_type
+        FROM object_store.event e
+    ), piece AS (
+        SELECT s.entity_id, s.version, s.valid_from, s.valid_to, s.tx_time FROM object_store.seg s
+        UNION ALL
+        SELECT p.entity_id, p.version, p.valid_from, p.valid_to, p.tx_time
+        FROM object_store.past_pieces() p
+    ), kept AS (
+        SELECT p.entity_id, p.version, range_agg(tstzrange(p.valid_from, p.valid_to)) AS holds
+        FROM piece p GROUP BY p.entity_id, p.version
     )
-    SELECT c.entity_id, c.version, CASE
+    SELECT f.entity_id, f.version, f.problem FROM (
+    SELECT c.entity_id, c.version, 1 AS rank, CASE
         WHEN c.version <> c.place THEN 'the version before it is missing'
         WHEN c.hash <> c.due THEN 'it does not fit its hash'
-        ELSE 'it is out of order' END
+        ELSE 'it is out of order' END AS problem
     FROM chain c WHERE c.version <> c.place OR c.hash <> c.due OR c.unordered
     UNION ALL
-    SELECT c.entity_id, c.version, 'it is not the newest one that was written'
+    SELECT c.entity_id, c.version, 1, 'it is not the newest one that was written'
     FROM chain c LEFT JOIN object_store.head h ON h.entity_id = c.entity_id
-    WHERE c.last AND (h.version, h.hash, h.owner) IS DISTINCT FROM (c.version, c.hash, c.owner)
+    WHERE c.last AND (h.version, h.hash, h.owner, h.type_name, h.xid, h.tx_time)
+        IS DISTINCT FROM (c.version, c.hash, c.owner, c.type_name, c.xid, c.tx_time)
     UNION ALL
-    SELECT h.entity_id, h.version, 'all its events are missing'
+    SELECT h.entity_id, h.version, 1, 'all its events are missing'
     FROM object_store.head h
     WHERE NOT EXISTS (SELECT FROM object_store.event e WHERE e.entity_id = h.entity_id)
     UNION ALL
-    SELECT s.entity_id, s.version, 'what is read is not what was written'
+    SELECT s.entity_id, s.version, 2, 'what is read is not what was written'
     FROM object_store.seg s
     LEFT JOIN object_store.event e ON e.entity_id = s.entity_id AND e.version = s.version
     WHERE (e.data, e.state, e.event_type, e.type_name, e.owner, e.updated_by, e.tx_time,
@@ -635,8 +720,27 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         IS DISTINCT FROM
         (s.data, s.state, s.event_type, s.type_name, s.owner, s.updated_by, s.tx_time,
             s.event_from, s.event_to)
-        OR s.valid_from < e.valid_from OR s.valid_to > e.valid_to
-    ORDER BY 1, 2
+    UNION ALL
+    SELECT p.entity_id, p.version, 2, 'what is read of the past is not what was written'
+    FROM object_store.past_pieces() p
+    LEFT JOIN object_store.head h ON h.entity_id = p.entity_id
+    LEFT JOIN object_store.event e ON e.entity_id = p.entity_id AND e.version = p.version
+    WHERE e.tx_time IS DISTINCT FROM p.tx_time OR h.tx_time < p.valid_to
+    UNION ALL
+    SELECT coalesce(d.entity_id, k.entity_id), coalesce(d.version, k.version), 3,
+        'it is not read for the periods that it holds for'
+    FROM due d FULL JOIN kept k ON k.entity_id = d.entity_id AND k.version = d.version
+    WHERE coalesce(k.holds, '{}')
+        IS DISTINCT FROM CASE WHEN d.event_type = 'DELETED' THEN '{}' ELSE d.holds END
+    UNION ALL
+    SELECT o.entity_id, o.version, 4, 'it is read beside another version' FROM (
+        SELECT p.entity_id, p.version,
+            p.valid_from < lag(p.valid_to) OVER (PARTITION BY p.entity_id ORDER BY p.valid_from)
+                AS overlaps
+        FROM piece p) o
+    WHERE o.overlaps) f
+    -- First what is wrong with the log itself: the rest may come of it.
+    ORDER BY f.entity_id, f.rank, f.version
 $$;
 
 -- Who may do what. Tables are read under row-level security and never written directly.
@@ -665,7 +769,8 @@ GRANT USAGE ON SCHEMA object_store TO object_store_user;
 GRANT EXECUTE ON FUNCTION
     object_store.append, object_store.append_new, object_store.append_many,
     object_store.value_now, object_store.version_at, object_store.share, object_store.breaks,
-    object_store.chained
+    object_store.chained, object_store.union_of, object_store.past_pieces, object_store.log_xid,
+    object_store.fence
 TO object_store_user;
 DO $$
 DECLARE
