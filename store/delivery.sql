@@ -5,10 +5,11 @@
 -- intent        workflows that a transition promised, started or not yet
 -- snapshot      states of projections
 
--- A database's positions mean nothing in another cluster: transaction numbers begin anew there.
+-- Whose numbers the positions of the log are: the cluster's, in its era. See decision 0044.
 CREATE FUNCTION object_store.epoch() RETURNS text
-LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT system_identifier::text FROM pg_control_system()
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT format('%s-%s', system_identifier, number) FROM object_store.era
+    ORDER BY number DESC LIMIT 1
 $$;
 
 -- The log is in the order of time, nearly: a few pages a range tell where an instant is.
@@ -173,7 +174,7 @@ DECLARE
 BEGIN
     SELECT * INTO e FROM object_store.event
     WHERE entity_id = p_entity_id AND version = p_version AND updated_by = session_user
-        AND xid = pg_current_xact_id_if_assigned() AND event_type = 'STATE_CHANGE';
+        AND xid = object_store.log_xid(pg_current_xact_id()) AND event_type = 'STATE_CHANGE';
     IF NOT FOUND THEN
         RAISE EXCEPTION 'version % of entity % is no transition of this transaction',
             p_version, p_entity_id USING ERRCODE = '42501';
@@ -261,6 +262,26 @@ BEGIN
     WHERE s.username = session_user AND s.projection = p_projection;
     RETURN FOUND;
 END $$;
+
+-- Where a dump is restored in another cluster, its subscribers and projections go on from the end
+-- of the log that came with it: what they had read beyond were numbers without events.
+CREATE FUNCTION object_store.carry_over() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    last_xid xid8 := '0';
+    last_seq bigint := 0;
+BEGIN
+    SELECT e.xid, e.seq INTO last_xid, last_seq FROM object_store.event e
+    ORDER BY e.xid DESC, e.seq DESC LIMIT 1;
+    UPDATE object_store.checkpoint c SET xid = last_xid, seq = last_seq
+    WHERE (c.xid, c.seq) > (last_xid, last_seq);
+    UPDATE object_store.checkpoint SET epoch = object_store.epoch();
+    DELETE FROM object_store.snapshot s WHERE (s.xid, s.seq) > (last_xid, last_seq);
+    UPDATE object_store.snapshot SET epoch = object_store.epoch();
+    RETURN NULL;
+END $$;
+CREATE TRIGGER carry_over AFTER INSERT ON object_store.era
+    FOR EACH ROW EXECUTE FUNCTION object_store.carry_over();
 
 DO $$
 DECLARE

@@ -27,7 +27,7 @@ SPAN_XIDS = 1_000_000
 LAG_EVENTS_MAX = 100_000
 
 # Everything below this number has ended: what it wrote is there, or never will be.
-_FENCE = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text"
+_FENCE = "SELECT object_store.fence()::text"
 _EPOCH = "SELECT object_store.epoch()"
 # Not named xid, which ORDER BY would take for the text.
 _COLUMNS = """
@@ -50,7 +50,7 @@ WHERE tx_time >= %s AND xid < %s::xid8 ORDER BY xid, seq LIMIT 1
 # What is committed and not yet read; beyond the fence it cannot be read yet.
 _LAG = """
 SELECT count(*), extract(epoch FROM clock_timestamp() - min(tx_time))::float,
-    count(*) FILTER (WHERE xid >= pg_snapshot_xmin(pg_current_snapshot()))
+    count(*) FILTER (WHERE xid >= (SELECT object_store.fence()))
 FROM (
     SELECT xid, tx_time FROM object_store.event WHERE (xid, seq) > (%s::xid8, %s) {types}
     ORDER BY xid, seq LIMIT %s) unread

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import store.connection
 from store import Trade
 from store.client import StoreClient
 from store.outbox import Outbox
@@ -54,7 +55,7 @@ def main() -> None:
     # Every statement of the client, with the step that comes before it.
     before = {"append(": "before the append", "promise(": "before the promise"}
     before |= {"COMMIT": "before the commit", "claim_promises": "before the claim"}
-    run = client._connection._run
+    run = store.connection._run
 
     def watched(connection: Any, statement: str, *rest: Any) -> Any:
         for word, at in before.items():
@@ -65,7 +66,7 @@ def main() -> None:
             die("after the record")
         return found
 
-    client._connection._run = watched  # type: ignore[method-assign]
+    store.connection._run = watched
     obj = client.read(Swap, entity_id)
     assert obj is not None
     obj._workflow_engine = Engine(Path(folder))
