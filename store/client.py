@@ -34,7 +34,7 @@ EventId = str | UUID | None
 
 
 class StoreClient:
-    """A user's login to the store; threads may share one and then take turns.
+    """A user's login to the store; threads may share one.
 
     Writes take `valid_from` and `valid_to`, the half-open period for which they hold: from now on
     and for ever where they are missing. They take an `event_id` too: written again under the same
@@ -43,7 +43,8 @@ class StoreClient:
     write that fails leaves its objects as they were. `on_violation="warn"` lets objects through
     that break the catalog's rules, with a warning. `event_bus` is told of every event written
     here once it is committed. TLS is used where the server offers it; `sslmode="verify-full"` with
-    a `sslrootcert` demands it, as psql does.
+    a `sslrootcert` demands it, as psql does. Up to `pool_size` connections are made as threads
+    need them; reads outlast a restart of the server of up to 20 s.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class StoreClient:
         on_violation: Literal["raise", "warn"] = "raise",
         sslmode: str = "prefer",
         sslrootcert: str | None = None,
+        pool_size: int = 8,
     ) -> None:
         if on_violation not in ("raise", "warn"):
             raise StoreError(f"on_violation={on_violation!r}; 'raise' and 'warn' are possible")
@@ -70,13 +72,17 @@ class StoreClient:
             dbname=dbname,
             sslmode=sslmode,
             sslrootcert=sslrootcert,
+            pool_size=pool_size,
         )
         self._appender = Appender(self._connection, event_bus, warn_only=on_violation == "warn")
         self._reader = Reader(self._connection)
 
     @property
     def conn(self) -> Any:
-        """The connection of psycopg2, in autocommit mode, as `store.permissions` takes it."""
+        """A connection of psycopg2, in autocommit mode, as `store.permissions` takes it.
+
+        Within a transaction block it is the block's own.
+        """
         return self._connection.raw
 
     def close(self) -> None:
