@@ -250,7 +250,7 @@ class DBOSEngine(DurableEngine):
         end = None if timeout is None else time.monotonic() + timeout
         pause = 0.005
         while True:
-            found = self._running.threads.wait(workflow_id, _left(end, 5.0))
+            found = self._running.threads.wait(workflow_id, _left(end, 0.25))
             if found is None:
                 found = outcome(workflow_id)
             if found is not None:
