@@ -21,8 +21,10 @@ from store.appending import Appender, initial_state
 from store.base import Storable
 from store.connection import Connection, Transaction
 from store.errors import NoStateMachine, NotStored, StoreError, VersionConflict
+from store.events import Bus
 from store.querying import Filters, Query, QueryResult
 from store.reading import Reader
+from store.rows import Receipt
 from store.verification import Verification, verify
 
 __all__ = ["QueryResult", "StoreClient", "Transaction", "VersionConflict"]
@@ -37,8 +39,10 @@ class StoreClient:
     Writes take `valid_from` and `valid_to`, the half-open period for which they hold: from now on
     and for ever where they are missing. They take an `event_id` too: written again under the same
     one, the first answer is given again and nothing is written; EventIdReused if it asks for
-    something else. A write that fails leaves its objects as they were. `on_violation="warn"` lets
-    objects through that break the catalog's rules, with a warning.
+    something else. In a step of a workflow they get ids by themselves (`store.idempotency`). A
+    write that fails leaves its objects as they were. `on_violation="warn"` lets objects through
+    that break the catalog's rules, with a warning. `event_bus` is told of every event written
+    here once it is committed.
     """
 
     def __init__(
@@ -48,6 +52,7 @@ class StoreClient:
         host: str = "localhost",
         port: int = 5432,
         dbname: str = "postgres",
+        event_bus: Bus | None = None,
         *,
         on_violation: Literal["raise", "warn"] = "raise",
     ) -> None:
@@ -55,7 +60,7 @@ class StoreClient:
             raise StoreError(f"on_violation={on_violation!r}; 'raise' and 'warn' are possible")
         self.user = user
         self._connection = Connection(user, password, host, port, dbname)
-        self._appender = Appender(self._connection, warn_only=on_violation == "warn")
+        self._appender = Appender(self._connection, event_bus, warn_only=on_violation == "warn")
         self._reader = Reader(self._connection)
 
     @property
@@ -188,6 +193,10 @@ class StoreClient:
         period = (valid_from, valid_to)
         receipts = self._appender.many("UPDATED", list(objects), period, event_ids)
         return [receipt.version for receipt in receipts]
+
+    def find_event(self, event_id: str | UUID) -> Receipt | None:
+        """What this user's write under an `event_id` answered; None where there was none."""
+        return self._appender.find(event_id)
 
     # --- reading ----------------------------------------------------------------------------------
 

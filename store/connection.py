@@ -23,6 +23,7 @@ from store.errors import (
     VersionConflict,
 )
 from store.rows import kept, restore
+from store.wakeup import after_commit
 
 # How long a read waits for a server that restarts, and for transactions that began before T.
 RETRY_SECONDS = 20.0
@@ -33,12 +34,18 @@ class Transaction:
     """A block of writes that are kept together or not at all; see `StoreClient.transaction`."""
 
     def __init__(self) -> None:
+        self.has_written = False
         self._before: dict[int, tuple[Any, dict[str, Any]]] = {}
         self._after: list[Callable[[], object]] = []
+        self._undo: list[Callable[[], object]] = []
 
     def on_commit(self, call: Callable[[], object]) -> None:
         """Call this once the outermost block is committed; never if it is rolled back."""
         self._after.append(call)
+
+    def on_rollback(self, call: Callable[[], object]) -> None:
+        """Call this if the block is rolled back; the last one that was given comes first."""
+        self._undo.append(call)
 
     def remember(self, obj: Any) -> None:
         """Keep what the store knows of an object, to be given back if the block fails."""
@@ -49,11 +56,14 @@ class Transaction:
         for key, before in self._before.items():
             outer._before.setdefault(key, before)
         outer._after += self._after
+        outer._undo += self._undo
 
     def undo(self) -> None:
         """Give every object back what it had before the block."""
         for obj, before in self._before.values():
             restore(obj, before)
+        for call in reversed(self._undo):
+            call()
 
     def committed(self) -> None:
         """Call those who wait for the commit."""
@@ -98,7 +108,12 @@ class Connection:
         """Run a statement that writes, once."""
         with self._lock:
             self._reconnect()
-            return self._run(self.raw, statement, values)
+            rows = self._run(self.raw, statement, values)
+            if self._blocks:
+                self._blocks[0].has_written = True
+            else:
+                self._wake_subscribers()
+            return rows
 
     def read(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         """Run a statement that only reads; outside of a block it outlasts a server's restart."""
@@ -137,6 +152,8 @@ class Connection:
             if depth:
                 block.join(self._blocks[-1])
                 return
+            if block.has_written:
+                self._wake_subscribers()
         block.committed()
 
     def wait_for_earlier(self) -> None:
@@ -163,6 +180,10 @@ class Connection:
                     )
                 time.sleep(pause)
                 pause = min(pause * 2, 0.05)
+
+    def _wake_subscribers(self) -> None:
+        """After a commit, in no transaction."""
+        after_commit(self.raw, (self._login["host"], self._login["port"], self._login["dbname"]))
 
     def _connect(self) -> Any:
         try:

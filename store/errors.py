@@ -113,6 +113,14 @@ class FenceTimeout(StoreError):
     """An answer about the past must wait for a transaction that somebody holds open."""
 
 
+class PositionError(StoreError, ValueError):
+    """A text is no position in the log, or a position belongs to another cluster's log."""
+
+
+class SubscriptionError(StoreError):
+    """A subscription cannot begin or go on: somebody else holds it, or its handler fails."""
+
+
 class VersionConflict(StoreError):
     """Somebody else wrote the entity since this client read or wrote the object.
 

@@ -20,7 +20,7 @@ from store.errors import AccessError, SchemaError
 OWNER = "object_store_owner"
 USERS = "object_store_user"
 # The files that lead from each version to the next; never edit one that was released.
-MIGRATIONS = ("schema.sql",)
+MIGRATIONS = ("schema.sql", "delivery.sql")
 # One bootstrap at a time in a database; the number means nothing else.
 _LOCK = 7_021_415_119
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
