@@ -112,9 +112,11 @@ class Writer(ABC):
         """Read a field as a type."""
         raw = self.raw(name)
         self.wants(name, want)
-        if want is Type.ANY:
-            return Value(raw, (raw,), atom=True)
         known = self._known.get((name, want))
+        if want is Type.ANY:
+            if known is None:
+                self.line(f"if isinstance({raw}, Enum): {raw} = member_value({raw})")
+            known = self._known[name, want] = Value(raw, (raw,), atom=True)
         if known is None:
             # Reading twice changes nothing, but for JSON.
             apart = name in self.mixed or want is Type.JSON

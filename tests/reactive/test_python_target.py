@@ -224,6 +224,17 @@ class Size(Enum):
     SMALL = 2
 
 
+class Odd(Enum):
+    """Members that stand for other kinds of values."""
+
+    YES = True
+    NEW_YEAR = date(2026, 1, 1)
+    MIDNIGHT = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    NOTHING = None
+    SIDE = Side.BUY
+    PAIR = (1, 2)
+
+
 # What numpy's own scalars say of themselves.
 Flag = type("bool_", (), {"__module__": "numpy", "item": lambda self: True})
 
@@ -254,6 +265,18 @@ n, amount = Field("x", int), Field("x", Decimal)
         (x.hour(), "2026-01-02 10:30Z", 10),
         (x.hour(), "2026-01-02T10:30:00.5+0530", 5),
         (x.hour(), datetime(2026, 1, 2, 10, tzinfo=timezone(timedelta(hours=-2))), 12),
+        (x, Side.BUY, "BUY"),
+        (x, Odd.SIDE, "BUY"),
+        (x, Odd.PAIR, (1, 2)),
+        (x.is_null(), Odd.NOTHING, True),
+        (Coalesce([x, None]), Side.BUY, "BUY"),
+        (If(x.is_null(), y, x), Side.BUY, "BUY"),
+        (x == Odd.SIDE, "BUY", True),
+        (x.is_in([Side.BUY, "SELL"]), Odd.SIDE, True),
+        (x & True, Odd.YES, True),
+        (x == Odd.YES, Odd.YES, True),
+        (x >= Odd.NEW_YEAR, Odd.NEW_YEAR, True),
+        (x.hour(), Odd.MIDNIGHT, 0),
         (x == y, Size.SMALL, True),
         (x == y, Count(), False),
         (y == x, Half(2.0), True),
