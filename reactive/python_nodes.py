@@ -58,6 +58,8 @@ def _bin_op(writer: Writer, node: BinOp, _have: Type) -> Value:
 def _float_arithmetic(writer: Writer, op: str, left: Value, right: Value) -> Value:
     if op in ("+", "-"):
         return writer.strict(f"({{}} {op} {{}})", left, right, unchecked=True)
+    if op == "*" and writer.careful:
+        return writer.strict("product({}, {})", left, right, unchecked=True)
     if op == "*":
         # A product of zero is looked at: it must not be an underflow.
         (x, left), (y, right) = writer.named(left), writer.named(right)

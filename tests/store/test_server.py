@@ -139,7 +139,8 @@ def test_a_full_disk_loses_nothing(desk: Desk, alice: StoreClient) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a small file system")
 def test_a_disk_that_is_really_full(folder: Path) -> None:
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=120m", "small", folder]).returncode:
+    mount = ["mount", "-t", "tmpfs", "-o", "size=120m", "small", str(folder)]
+    if subprocess.run(mount, check=False).returncode:
         pytest.skip("no file system can be mounted here; the test above tells the rest")
     server = ObjectStoreServer(folder / "data")
     try:
@@ -148,7 +149,7 @@ def test_a_disk_that_is_really_full(folder: Path) -> None:
         client = StoreClient("alice", "pw", **server.conn_info())
         written = 0
         ballast = folder / "ballast"
-        with pytest.raises(OSError, match="No space"), ballast.open("wb", 0) as file:
+        with pytest.raises(OSError, match="No space"), ballast.open("wb", 0) as file:  # noqa: PT012 - the write that fails
             while True:
                 file.write(bytes(1 << 12))
         with pytest.raises(Unavailable):  # noqa: PT012 - whichever write is the first that fails
