@@ -59,10 +59,10 @@ def test_a_queue_that_was_never_made(engine: DurableEngine) -> None:
 def test_a_queue_runs_so_many_at_a_time(engine: DurableEngine) -> None:
     name = f"queue {next(_numbers)}"
     engine.create_queue(name, 3)
-    flows.running_max = 0
+    flows.crowd.most = 0
     handles = [engine.queue(name, flows.counted, number, 0.1) for number in range(9)]
     assert [handle.get_result(SECONDS) for handle in handles] == list(range(9))
-    assert 2 <= flows.running_max <= 3
+    assert 2 <= flows.crowd.most <= 3
 
 
 def test_limits_may_be_changed(engine: DurableEngine, queue: str) -> None:
@@ -308,7 +308,7 @@ def test_queues_keep_order_and_limits(
 ) -> None:
     """Any mix of priorities leaves the queue in the order of priority and arrival."""
     flows.log.clear()
-    flows.running_max = 0
+    flows.crowd.most = 0
     with MemoryEngine() as engine:
         engine.create_queue("q", 1)
         holder = held(engine, "q")
@@ -326,7 +326,7 @@ def test_queues_keep_order_and_limits(
         engine.create_queue("wide", concurrency)
         handles = [engine.queue("wide", flows.counted, number, 0) for number in range(6)]
         assert [handle.get_result(SECONDS) for handle in handles] == list(range(6))
-        assert flows.running_max <= concurrency
+        assert flows.crowd.most <= concurrency
 
 
 def test_the_package_loads_no_backend() -> None:
