@@ -76,7 +76,7 @@ def test_killed_at_every_point(scenario: Scenario) -> None:
 
 def test_killed_at_random(scenario: Scenario) -> None:
     seed = int(os.environ.get("KILL_SEED", random.randrange(1_000_000)))
-    print(f"KILL_SEED={seed}")
+    print(f"KILL_SEED={seed}")  # noqa: T201 - shown where the test fails
     choices = random.Random(seed)
     wanted: Counter[tuple[str, int]] = Counter()
     ids = []
@@ -88,7 +88,7 @@ def test_killed_at_random(scenario: Scenario) -> None:
             ids.append(name)
             wanted.update((name, step) for step in range(1, steps + 1))
         worker = scenario.worker(*starts)
-        time.sleep(choices.uniform(0.0, 1.0))
+        time.sleep(choices.uniform(0.0, 1.0))  # not a wait: the moment of the kill
         scenario.kill(worker)
     scenario.worker()
     ends = scenario.wait_for_ends(ids)
