@@ -139,6 +139,83 @@ BEGIN
     RETURN FOUND;
 END $$;
 
+-- Workflows that transitions promised. The row is written by the transition's own transaction.
+CREATE TABLE object_store.intent (
+    entity_id   uuid NOT NULL,
+    version     integer NOT NULL,
+    workflow    text COLLATE "C" NOT NULL CHECK (length(workflow) BETWEEN 1 AND 1000),
+    type_name   text COLLATE "C" NOT NULL,
+    owner       text COLLATE "C" NOT NULL,
+    created_by  text COLLATE "C" NOT NULL,
+    tx_time     timestamptz NOT NULL,
+    started_at  timestamptz,
+    -- The session that is starting it now, 0 for none, and when it began to.
+    claimed_pid integer NOT NULL DEFAULT 0,
+    claimed_at  timestamptz NOT NULL DEFAULT '-infinity',
+    PRIMARY KEY (entity_id, version)
+) WITH (fillfactor = 80);
+CREATE INDEX intent_pending ON object_store.intent (tx_time) WHERE started_at IS NULL;
+
+-- May the user start what was promised? Its creator, the owner of the entity, and dispatchers.
+CREATE FUNCTION object_store.may_start(p_owner text, p_created_by text) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT p_owner = session_user OR p_created_by = session_user
+        OR pg_has_role(session_user, 'object_store_dispatcher', 'MEMBER')
+$$;
+
+-- Promise a workflow for a change of state that this very transaction wrote.
+CREATE FUNCTION object_store.promise(p_entity_id uuid, p_version integer, p_workflow text)
+RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    e object_store.event;
+BEGIN
+    SELECT * INTO e FROM object_store.event
+    WHERE entity_id = p_entity_id AND version = p_version AND updated_by = session_user
+        AND xid = pg_current_xact_id_if_assigned() AND event_type = 'STATE_CHANGE';
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'version % of entity % is no transition of this transaction',
+            p_version, p_entity_id USING ERRCODE = '42501';
+    END IF;
+    INSERT INTO object_store.intent
+    VALUES (e.entity_id, e.version, p_workflow, e.type_name, e.owner, e.updated_by, e.tx_time);
+END $$;
+
+-- Take promises to start, that nobody else is starting: the session of who took one is gone, or
+-- has had it for a minute. Each is taken once by a drain, which began at `p_begun`.
+CREATE FUNCTION object_store.claim_promises(p_begun timestamptz, p_limit integer)
+RETURNS TABLE (
+    entity_id uuid, version integer, workflow text, type_name text, created_by text,
+    tx_time timestamptz)
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    WITH free AS (
+        SELECT i.entity_id, i.version FROM object_store.intent i
+        WHERE i.started_at IS NULL AND object_store.may_start(i.owner, i.created_by)
+            AND i.claimed_at < p_begun
+            AND (i.claimed_at < clock_timestamp() - interval '1 minute'
+                OR i.claimed_pid = pg_backend_pid()
+                OR NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = i.claimed_pid))
+        ORDER BY i.tx_time LIMIT p_limit FOR UPDATE SKIP LOCKED
+    )
+    UPDATE object_store.intent i
+    SET claimed_pid = pg_backend_pid(), claimed_at = clock_timestamp()
+    FROM free WHERE (i.entity_id, i.version) = (free.entity_id, free.version)
+    RETURNING i.entity_id, i.version, i.workflow, i.type_name, i.created_by, i.tx_time
+$$;
+
+-- A promise is kept, or could not be: then others may try.
+CREATE FUNCTION object_store.settle_promise(
+    p_entity_id uuid, p_version integer, p_started boolean
+) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    UPDATE object_store.intent i SET
+        claimed_pid = 0, started_at = CASE WHEN p_started THEN clock_timestamp() END
+    WHERE i.entity_id = p_entity_id AND i.version = p_version AND i.started_at IS NULL
+        AND object_store.may_start(i.owner, i.created_by);
+    RETURN FOUND;
+END $$;
+
 DO $$
 DECLARE
     t text;
@@ -153,9 +230,15 @@ BEGIN
     END LOOP;
 END $$;
 
+ALTER TABLE object_store.intent ENABLE ROW LEVEL SECURITY;
+CREATE POLICY startable ON object_store.intent FOR SELECT TO object_store_user
+    USING (object_store.may_start(owner, created_by));
+GRANT SELECT ON object_store.intent TO object_store_user;
+
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA object_store FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
     object_store.epoch, object_store.take_checkpoint, object_store.claim_checkpoint,
     object_store.move_checkpoint, object_store.release_checkpoint,
-    object_store.forget_checkpoint, object_store.unpark
+    object_store.forget_checkpoint, object_store.unpark, object_store.may_start,
+    object_store.promise, object_store.claim_promises, object_store.settle_promise
 TO object_store_user;
