@@ -152,8 +152,12 @@ class DurableEngine(ManagedEngine):
     def start_once(
         self, workflow_id: str, fn: Callable[..., Any] | str, /, *args: Any, **kwargs: Any
     ) -> WorkflowHandle:
-        """Start a workflow under an id; the same id again gives the handle of the first."""
-        return self._start(fn, args, kwargs, StartOptions(workflow_id=workflow_id))
+        """Start a workflow under an id; the same id again gives the handle of the first.
+
+        It belongs to no workflow, whoever happens to start it.
+        """
+        options = StartOptions(workflow_id=workflow_id, is_orphan=True)
+        return self._start(fn, args, kwargs, options)
 
     def options(
         self,
@@ -196,7 +200,7 @@ class DurableEngine(ManagedEngine):
                 arguments,
                 options,
                 queue,
-                None if parent is None else parent.workflow_id,
+                None if parent is None or options.is_orphan else parent.workflow_id,
             )
             found_id, is_new = engine._begin(start)
             if not is_new and options.workflow_id is not None:

@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 
 from workflow.errors import NotSupported
 from workflow.options import Cron, RateLimit, Retry, Starter, Stepper
+from workflow.references import register, registered_name, resolve
 
 R = TypeVar("R")
 
@@ -137,8 +138,6 @@ class WorkflowEngine(ABC):
         `fn` is a function or the text `module:qualname`. An engine that lets ids be chosen keeps
         this over restarts; here it holds for this object only.
         """
-        from workflow.references import resolve  # noqa: PLC0415 - only for engines without ids
-
         with _lock:
             started = _started.setdefault(self, {})
             if workflow_id not in started:
@@ -152,9 +151,11 @@ class WorkflowEngine(ABC):
 
     def register(self, name: str, fn: Callable[..., Any], /) -> None:
         """Make a function known by a name, where another process could not find it otherwise."""
-        from workflow.references import register  # noqa: PLC0415 - see start_once
-
         register(name, fn)
+
+    def reference(self, fn: Callable[..., Any], /) -> str | None:
+        """The name that a function was registered under; None if it was not."""
+        return registered_name(fn)
 
     # --- what an engine may have ------------------------------------------------------------------
 

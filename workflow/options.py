@@ -97,6 +97,8 @@ class StartOptions:
     priority: int | None = None
     deduplication_id: str | None = None
     delay: float | None = None
+    # Has no parent, even if a workflow starts it.
+    is_orphan: bool = False
 
     def __post_init__(self) -> None:
         if self.workflow_id is not None and not (

@@ -92,9 +92,13 @@ class Scenario:
                 )
             return {each: engine.get_workflow_status(each) for each in ids}
 
+    def client(self) -> StoreClient:
+        """A login to the store; the workers have the same."""
+        return StoreClient(**self.store)
+
     def writes(self, prefix: str = "") -> Counter[tuple[str, int]]:
         """How often each pair of name and number is in the store."""
-        with StoreClient(**self.store) as client:
+        with self.client() as client:
             trades: list[Any] = list(client.query(Trade, limit=None))
         found = Counter((trade.symbol.lower(), trade.quantity) for trade in trades)
         return Counter({pair: n for pair, n in found.items() if pair[0].startswith(prefix)})

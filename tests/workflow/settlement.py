@@ -14,8 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from store.client import StoreClient
-from store.models import Trade
+from store.models import Order, Trade
+from store.outbox import Outbox
+from store.state_machine import StateMachine, Transition
 from workflow import Retry, current_engine, current_workflow_id
+from workflow.dispatcher import WorkflowDispatcher
+from workflow.engine import WorkflowEngine
 
 PLACE: dict[str, Any] = json.loads(os.environ.get("SETTLEMENT", "{}"))
 HOLD = os.environ.get("HOLD") == "1"
@@ -124,6 +128,56 @@ def killed_child() -> int:
     hold("child")
     step(write, "child", 3)
     return 4
+
+
+class Lifecycle(StateMachine):
+    """Filled, then settled by a workflow."""
+
+    initial = "PENDING"
+    transitions = (
+        Transition(
+            "PENDING",
+            "FILLED",
+            # After the commit, and before the workflow is started.
+            on_exit=lambda _order, _before, _after: hold("commit"),
+            start_workflow="tests.workflow.settlement:settled",
+        ),
+        Transition("FILLED", "SETTLED"),
+    )
+
+
+class HeldClient:
+    """The store's client, which is held up between its transition and the step's checkpoint."""
+
+    def transition(self, obj: Any, new_state: str, **kwargs: Any) -> int:
+        version = client().transition(obj, new_state, **kwargs)
+        hold("transition")
+        return version
+
+
+def settled(entity_id: str) -> str:
+    """The workflow of the third tier."""
+    engine = current_engine()
+    step(write, "settled", 1)
+    order = engine.step(lambda: client().read(Order, entity_id))
+    version = WorkflowDispatcher(engine, HeldClient()).durable_transition(order, "SETTLED")
+    order.quantity += version
+    engine.step(lambda: client().update(order))
+    return str(order._store_state)
+
+
+def fill(symbol: str) -> None:
+    """Write an order and fill it, from outside of any workflow."""
+    order = Order(symbol=symbol, quantity=100, price=228.5, side="BUY", order_type="LIMIT")
+    client().write(order)
+    client().transition(order, "FILLED")
+
+
+def prepare(engine: WorkflowEngine) -> None:
+    """Let the engine start what transitions promised."""
+    Order._state_machine = Lifecycle
+    Order._workflow_engine = engine
+    engine.attach(Outbox(client()))
 
 
 def long(name: str, steps: int) -> int:

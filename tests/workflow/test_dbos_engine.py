@@ -54,9 +54,9 @@ def run(path: Path, *arguments: str, seconds: float = 60) -> subprocess.Complete
 
 
 def test_one_engine_a_process(database_url: str) -> None:
-    with DBOSEngine(database_url, "one"):
-        with pytest.raises(EngineNotRunning, match="engine 'one' runs in this process already"):
-            DBOSEngine(database_url, "two").launch()
+    refused = pytest.raises(EngineNotRunning, match="engine 'one' runs in this process already")
+    with DBOSEngine(database_url, "one"), refused:
+        DBOSEngine(database_url, "two").launch()
     with DBOSEngine(database_url, "two") as engine:
         assert engine.launch() is engine
         assert engine.run(flows.greet, "two") == "hello two"
@@ -71,7 +71,7 @@ def test_wrong_addresses(database_url: str) -> None:
     wrong = database_url.rsplit("/", 1)[0] + "/nothing_there"
     with pytest.raises(EngineUnavailable, match="cannot be used") as caught:
         DBOSEngine(wrong, "lost").launch()
-    password = database_url.split(":")[2].split("@")[0]
+    password = database_url.split(":")[2].split("@", maxsplit=1)[0]
     assert password not in str(caught.value)
     # Nothing is left of it.
     with DBOSEngine(database_url, "found") as engine:
@@ -252,7 +252,7 @@ def test_nothing_is_said_and_nothing_leaves_the_machine(database_url: str, tmp_p
     assert done.stderr == ""
     # The sleeper and the receivers do not hold up the end of the process.
     assert time.monotonic() - before < 30
-    port = database_url.split("@")[1].split(":")[1].split("/")[0]
+    port = database_url.split("@")[1].split(":")[1].split("/", maxsplit=1)[0]
     assert set(done.stdout.splitlines()) == {f"127.0.0.1 {port}"}
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from store.models import Order
 from store.server import ObjectStoreServer
 from tests.processes import wait_until
 from tests.workflow.scenario import SECONDS, Scenario
@@ -72,6 +73,38 @@ def test_killed_at_every_point(scenario: Scenario) -> None:
     executed = Counter(tuple(line[1:3]) for line in scenario.lines("write"))
     assert executed.pop(("after", "2")) == 2
     assert set(executed.values()) == {1}
+
+
+def test_killed_between_commit_and_dispatch(scenario: Scenario) -> None:
+    """The workflow that a transition promised runs once, also if it is killed itself then."""
+    first = scenario.worker("fill:KILL", hold=True, wait=False)
+    scenario.wait_for_points({"commit"})
+    scenario.kill(first)
+    with scenario.look() as engine:
+        [order] = orders(scenario, "KILL")
+        assert order._store_state == "FILLED"
+        workflow_id = f"{order._store_entity_id}:2"
+        assert engine.list_workflows(id_prefix=workflow_id) == []
+
+    # Started now, and killed after the transition's commit, before its step is kept.
+    second = scenario.worker(hold=True)
+    scenario.wait_for_points({"transition"})
+    scenario.kill(second)
+    scenario.worker()
+    assert scenario.wait_for_ends([workflow_id]) == {workflow_id: WorkflowStatus.SUCCESS}
+    [order] = orders(scenario, "KILL")
+    # The object was as the transition left it, though its step was replayed.
+    assert order._store_state == "SETTLED"
+    assert order.quantity == 103
+    with scenario.client() as client:
+        events = [event["event_type"] for event in client.audit(order._store_entity_id or "")]
+    assert events == ["CREATED", "STATE_CHANGE", "STATE_CHANGE", "UPDATED"]
+    assert scenario.writes("settled") == Counter({("settled", 1): 1})
+
+
+def orders(scenario: Scenario, symbol: str) -> list[Order]:
+    with scenario.client() as client:
+        return list(client.query(Order, {"symbol": symbol}))
 
 
 def test_killed_at_random(scenario: Scenario) -> None:

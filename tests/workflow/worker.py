@@ -1,7 +1,8 @@
 """A process with an engine, to be killed: `python -m tests.workflow.worker NAME [START …]`.
 
-Each START is the text "id=function:arguments as JSON" of a workflow of `settlement`, or
-"id@function:…" for the queue. It says "ready", and ends when its input does.
+Each START is the text "id=function:arguments as JSON" of a workflow of `settlement`,
+"id@function:…" for the queue, or "fill:SYMBOL" for an order to be filled. The process says
+"ready", and ends when its input does.
 """
 
 from __future__ import annotations
@@ -17,7 +18,11 @@ def main() -> None:
     engine = DBOSEngine(settlement.PLACE["url"], sys.argv[1], takeover_seconds=0.5)
     with engine:
         engine.create_queue(settlement.QUEUE, 1)
+        settlement.prepare(engine)
         for start in sys.argv[2:]:
+            if start.startswith("fill:"):
+                settlement.fill(start.removeprefix("fill:"))
+                continue
             queued = "@" in start.split(":", 1)[0]
             workflow_id, call = start.split("@" if queued else "=", 1)
             name, arguments = call.split(":", 1)
