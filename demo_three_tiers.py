@@ -208,7 +208,7 @@ def main() -> None:
     if len(sys.argv) == 2:
         play_part(sys.argv[1])
         return
-    global client  # noqa: PLW0603 - the actions find it here
+    global client
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(OneLine("   log: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])

@@ -9,12 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from workflow.errors import OptionError
-
-if TYPE_CHECKING:
-    from workflow.engine import WorkflowHandle
+from workflow.handle import WorkflowHandle
 
 R = TypeVar("R")
 # Workflows without a priority stand between the urgent and the rest.
