@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from reactive.errors import ExpressionRangeError, ExpressionValueError
+from reactive.errors import ExpressionRangeError, ExpressionValueError, shown
 from reactive.expr import Cast, Const, Expr, Field
 from reactive.python_readers import READERS
 from reactive.python_runtime import NUMBER_PATTERN
@@ -66,7 +66,7 @@ class SqlWriter(Writer):
     ) -> None:
         if not isinstance(col, str) or not _COLUMN.fullmatch(col):
             raise ExpressionValueError(
-                f"{col!r:.60} is no column; give a name such as data, t.data or "
+                f"{shown(col)} is no column; give a name such as data, t.data or "
                 '"my table".data (quote what is not plain)'
             )
         # psycopg reads every % of a statement with parameters.
