@@ -33,7 +33,8 @@ from reactive.types import UNDECIDED, Type, decided
 def converted(writer: Writer, value: Value, have: Type, want: Type) -> Value:
     """Turn a number into another kind of number."""
     function = {
-        (Type.INT, Type.FLOAT): "double({})",
+        # What is too large for a double sends fast code to the careful one, which says so.
+        (Type.INT, Type.FLOAT): "double({})" if writer.careful else "({} + 0.0)",
         (Type.DECIMAL, Type.FLOAT): "double({})",
         (Type.INT, Type.DECIMAL): "Decimal({})",
     }[have, want]

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 import threading
 import time
 import uuid
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 from store.base import Storable
 from store.connection import Connection
 from store.errors import AlreadyStored, InvalidPeriod, NotStored, StoreError
-from store.rows import Receipt, mark
+from store.events import Bus, ChangeEvent
+from store.idempotency import take
+from store.rows import FOR_EVER, RECORDED, Receipt, mark
 
 _APPEND = """
 SELECT * FROM object_store.append(
-    %s, %s::uuid, %s, %s, %s::jsonb, %s, %s, %s, %s::jsonb, %s::uuid)
+    %s, %s::uuid, %s, %s, %s::jsonb, %s, %s, %s, %s::jsonb, %s::uuid, %s)
 """
 _APPEND_NEW = """
 SELECT * FROM object_store.append_new(
@@ -27,10 +32,16 @@ SELECT * FROM object_store.append_new(
 """
 _APPEND_MANY = """
 SELECT * FROM object_store.append_many(
-    %s, %s::uuid[], %s::int[], %s::text[], %s::jsonb[], %s::text[], %s, %s, %s::uuid[])
+    %s, %s::uuid[], %s::int[], %s::text[], %s::jsonb[], %s::text[], %s, %s, %s::uuid[], %s)
 """
+_FIND = f"""
+SELECT {", ".join(RECORDED)}, true FROM object_store.event
+WHERE event_id = %s::uuid AND updated_by = current_user::text COLLATE "C"
+"""
+_log = logging.getLogger(__name__)
 
 Period = tuple[datetime | None, datetime | None]
+EventId = str | uuid.UUID
 
 
 class Appender:
@@ -39,8 +50,9 @@ class Appender:
     Nothing is written on an object before the database has taken the event.
     """
 
-    def __init__(self, connection: Connection, *, warn_only: bool) -> None:
+    def __init__(self, connection: Connection, bus: Bus | None, *, warn_only: bool) -> None:
         self._connection = connection
+        self._bus = bus
         self._warn_only = warn_only
 
     def one(
@@ -51,25 +63,28 @@ class Appender:
         *,
         state: str | None,
         meta: dict[str, Any] | None = None,
-        event_id: str | uuid.UUID | None = None,
+        event_id: EventId | None = None,
     ) -> Receipt:
         """Append one event of an object."""
         is_new = kind == "CREATED"
-        self._check(kind, obj, event_id)
-        values = (
-            kind,
-            new_entity_id() if is_new else obj._store_entity_id,
-            None if is_new else _expected(obj),
-            type(obj).type_name(),
-            None if kind == "DELETED" else obj.to_json(),
-            state,
-            *_checked(period),
-            None if meta is None else json.dumps(meta),
-            _event_uuid(event_id),
-        )
-        (row,) = self._send(_APPEND, values, repeats=event_id is not None)
+        with self._numbered(None if event_id is None else [event_id], 1) as ids:
+            self._check(kind, obj, ids, 0)
+            data = None if kind == "DELETED" else obj.to_json()
+            values = (
+                kind,
+                new_entity_id() if is_new else obj._store_entity_id,
+                None if is_new else _expected(obj),
+                type(obj).type_name(),
+                data,
+                state,
+                *_checked(period),
+                None if meta is None else json.dumps(meta),
+                ids.given[0],
+                ids.of_step,
+            )
+            (row,) = self._send(_APPEND, values, repeats=ids.given[0] is not None)
         receipt = Receipt(*row)
-        self._mark([obj], [receipt])
+        self._done([obj], [receipt], [data], meta)
         return receipt
 
     def many(
@@ -77,7 +92,7 @@ class Appender:
         kind: str,
         objects: Sequence[Storable],
         period: Period,
-        event_ids: Sequence[str | uuid.UUID] | None,
+        event_ids: Sequence[EventId] | None,
     ) -> list[Receipt]:
         """Append an event of each object, all or none."""
         if event_ids is not None and len(event_ids) != len(objects):
@@ -87,28 +102,53 @@ class Appender:
         is_new = kind == "CREATED"
         if is_new and len({id(obj) for obj in objects}) < len(objects):
             raise AlreadyStored("an object is given twice; each one becomes an entity of its own")
-        ids = [None] * len(objects) if event_ids is None else [_event_uuid(e) for e in event_ids]
-        for obj, event_id in zip(objects, ids, strict=True):
-            self._check(kind, obj, event_id)
         if not objects:
             return []
-        entities = [new_entity_id() if is_new else obj._store_entity_id for obj in objects]
-        types = [type(obj).type_name() for obj in objects]
-        data = [obj.to_json() for obj in objects]
-        if is_new:
-            states: list[str | None] = [initial_state(obj) for obj in objects]
-        else:
-            states = [obj._store_state for obj in objects]
-        if is_new and event_ids is None:
-            values: tuple[Any, ...] = (entities, types, data, states, *_checked(period))
-            rows = self._send(_APPEND_NEW, values, repeats=False)
-        else:
-            expected = [None] * len(objects) if is_new else _expected_in_turn(objects)
-            values = (kind, entities, expected, types, data, states, *_checked(period), ids)
-            rows = self._send(_APPEND_MANY, values, repeats=event_ids is not None)
+        with self._numbered(event_ids, len(objects)) as ids:
+            for number, obj in enumerate(objects):
+                self._check(kind, obj, ids, number)
+            entities = [new_entity_id() if is_new else obj._store_entity_id for obj in objects]
+            types = [type(obj).type_name() for obj in objects]
+            data = [obj.to_json() for obj in objects]
+            if is_new:
+                states: list[str | None] = [initial_state(obj) for obj in objects]
+            else:
+                states = [obj._store_state for obj in objects]
+            if is_new and ids.given[0] is None:
+                values: tuple[Any, ...] = (entities, types, data, states, *_checked(period))
+                rows = self._send(_APPEND_NEW, values, repeats=False)
+            else:
+                expected = [None] * len(objects) if is_new else _expected_in_turn(objects)
+                what = (kind, entities, expected, types, data, states)
+                values = (*what, *_checked(period), ids.given, ids.of_step)
+                rows = self._send(_APPEND_MANY, values, repeats=ids.given[0] is not None)
         receipts = [Receipt(*row) for row in rows]
-        self._mark(objects, receipts)
+        self._done(objects, receipts, data, None)
         return receipts
+
+    def find(self, event_id: EventId) -> Receipt | None:
+        """What the write under an id answered; None where there was none."""
+        rows = self._connection.read(_FIND, [_event_uuid(event_id)])
+        return Receipt(*rows[0]) if rows else None
+
+    @contextmanager
+    def _numbered(self, given: Sequence[EventId] | None, size: int) -> Iterator[_EventIds]:
+        """The event ids of a write: those given, else those of the step that it is part of."""
+        if given is not None:
+            yield _EventIds([_event_uuid(each) for each in given], False)
+            return
+        numbers = take(size)
+        if numbers is None:
+            yield _EventIds([None] * size, False)
+            return
+        try:
+            yield _EventIds([_event_uuid(each) for each in numbers.event_ids], True)
+        except BaseException:
+            numbers.give_back()
+            raise
+        block = self._connection.transaction_block
+        if block is not None:
+            block.on_rollback(numbers.give_back)
 
     def _send(self, statement: str, values: Sequence[Any], *, repeats: bool) -> list[Any]:
         try:
@@ -119,21 +159,41 @@ class Appender:
             # The same event_id was written at the same time: now it is there to be found.
             return self._connection.write(statement, values)
 
-    def _mark(self, objects: Sequence[Storable], receipts: Sequence[Receipt]) -> None:
+    def _done(
+        self,
+        objects: Sequence[Storable],
+        receipts: Sequence[Receipt],
+        data: Sequence[str | None],
+        meta: dict[str, Any] | None,
+    ) -> None:
+        """Write the receipts on the objects, and tell the listeners once all is committed."""
         block = self._connection.transaction_block
-        for obj, receipt in zip(objects, receipts, strict=True):
+        for obj, receipt, text in zip(objects, receipts, data, strict=True):
             if block is not None:
                 block.remember(obj)
             mark(obj, receipt, receipt.version)
+            if self._bus is None or receipt.repeated:
+                continue
+            event = _change(type(obj).type_name(), receipt, text, meta)
+            if block is None:
+                self._tell(event)
+            else:
+                block.on_commit(partial(self._tell, event))
 
-    def _check(self, kind: str, obj: Any, event_id: str | uuid.UUID | None) -> None:
+    def _tell(self, event: ChangeEvent) -> None:
+        if self._bus is None:
+            return
+        try:
+            self._bus.emit(event)
+        except Exception:  # noqa: BLE001 - logged
+            # The write is committed: an error here must not look like one of the write.
+            _log.exception("the event bus failed on %s", event)
+
+    def _check(self, kind: str, obj: Any, ids: _EventIds, number: int) -> None:
         if not isinstance(obj, Storable):
             raise StoreError(f"{type(obj).__name__} is no Storable; only those can be stored")
-        if kind == "CREATED" and obj._store_entity_id is not None and event_id is None:
-            raise AlreadyStored(
-                f"this {type(obj).__name__} is entity {obj._store_entity_id}; update() writes its "
-                "next version, dataclasses.replace(obj) makes an object that is no entity yet"
-            )
+        if kind == "CREATED" and obj._store_entity_id is not None:
+            self._check_repeated(obj, ids, number)
         if kind != "CREATED" and obj._store_entity_id is None:
             raise NotStored(f"this {type(obj).__name__} was never written; write() it first")
         if kind == "DELETED":
@@ -144,6 +204,24 @@ class Appender:
                 warnings.warn(str(violation), UserWarning, stacklevel=5)
         elif violations:
             type(obj)._registry.validate(obj)
+
+    def _check_repeated(self, obj: Storable, ids: _EventIds, number: int) -> None:
+        """An object that is an entity already can be written again under the same id alone."""
+        event_id = ids.given[number]
+        if event_id is not None:
+            first = self.find(event_id) if ids.of_step else None
+            if not ids.of_step or (first and first.entity_id == obj._store_entity_id):
+                return
+        raise AlreadyStored(
+            f"this {type(obj).__name__} is entity {obj._store_entity_id}; update() writes its "
+            "next version, dataclasses.replace(obj) makes an object that is no entity yet"
+        )
+
+
+class _EventIds(NamedTuple):
+    given: list[str | None]
+    # Made from the step's name, which says nothing about what is written.
+    of_step: bool
 
 
 _last_tick = 0
@@ -184,6 +262,25 @@ def _checked(period: Period) -> Period:
     return aware("valid_from", period[0]), aware("valid_to", period[1])
 
 
+def _change(
+    type_name: str, receipt: Receipt, data: str | None, meta: dict[str, Any] | None
+) -> ChangeEvent:
+    return ChangeEvent(
+        receipt.entity_id,
+        receipt.version,
+        receipt.event_type,
+        type_name,
+        receipt.updated_by,
+        receipt.state,
+        receipt.tx_time,
+        owner=receipt.owner,
+        valid_from=receipt.valid_from,
+        valid_to=None if receipt.valid_to >= FOR_EVER else receipt.valid_to,
+        event_meta=meta,
+        data=data,
+    )
+
+
 def _expected(obj: Storable) -> int | None:
     newest = obj._store_newest_version
     return obj._store_version if newest is None else newest
@@ -200,9 +297,7 @@ def _expected_in_turn(objects: Sequence[Storable]) -> list[int | None]:
     return found
 
 
-def _event_uuid(event_id: str | uuid.UUID | None) -> str | None:
-    if event_id is None:
-        return None
+def _event_uuid(event_id: EventId) -> str:
     try:
         return str(uuid.UUID(str(event_id)))
     except ValueError:

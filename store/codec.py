@@ -56,14 +56,14 @@ class Codec:
         self._reads: list[Read] = [reader(kind, _read_of) for kind in kinds.values()]
         # What a parsed value may be as it is; floats are looked at, they may have overflowed.
         self._plain = [_PLAIN.get(kind) for kind in kinds.values()]
-        self._defaults = _defaults(cls)
+        self._defaults = defaults_of(cls)
         governed = _governed_fields(cls)
         self._secret = {name for name, field in governed.items() if field.is_secret}
         self._zones = [
             (name, zones) for name, kind in kinds.items() if (zones := zones_of(kind)) is not None
         ]
         self._decode = json.JSONDecoder(
-            parse_float=Decimal if _has_decimal(Record(cls), set()) else None,
+            parse_float=Decimal if has_decimal(Record(cls), set()) else None,
             parse_constant=_refuse_constant,
         ).decode
         slots = any(isinstance(getattr(cls, name, None), MemberDescriptorType) for name in names)
@@ -222,7 +222,7 @@ def _read_of(cls: type) -> Read:
     return codec_of(cls).read
 
 
-def _defaults(cls: type) -> dict[str, Callable[[], Any]]:
+def defaults_of(cls: type) -> dict[str, Callable[[], Any]]:
     """What makes the value of a field that the JSON lacks, for those that have a default."""
     columns = _governed_fields(cls)
     found: dict[str, Callable[[], Any]] = {}
@@ -241,15 +241,16 @@ def _governed_fields(cls: type) -> dict[str, GovernedField]:
     return schema.fields if isinstance(schema, ClassSchema) else {}
 
 
-def _has_decimal(kind: ColumnType, seen: set[type]) -> bool:
+def has_decimal(kind: ColumnType, seen: set[type]) -> bool:
+    """Are there exact decimal numbers in values of a type? `seen` holds classes looked at."""
     match kind:
         case Scalar(python=python):
             return python is Decimal
         case ListOf(item=inner) | DictOf(value=inner) | Nullable(inner=inner):
-            return _has_decimal(inner, seen)
+            return has_decimal(inner, seen)
         case Record(python=record) if record not in seen:
             seen.add(record)
-            return any(_has_decimal(each, seen) for each in field_types(record).values())
+            return any(has_decimal(each, seen) for each in field_types(record).values())
     return False
 
 

@@ -109,6 +109,68 @@ class NoStateMachine(StoreError, ValueError):
     """An object without a state machine is asked to move to a state."""
 
 
+class StateMachineError(StoreError, ValueError):
+    """A state machine, or a transition of one, is not declared as it must be."""
+
+
+class InvalidTransition(StoreError, ValueError):
+    """No transition leads from a state to another; `allowed` names the states that can follow."""
+
+    def __init__(self, from_state: str, to_state: str, allowed: Sequence[str] = ()) -> None:
+        super().__init__(from_state, to_state, allowed)
+        self.from_state = from_state
+        self.to_state = to_state
+        self.allowed = tuple(allowed)
+
+    def __str__(self) -> str:
+        possible = ", ".join(self.allowed) or "none: it is an end"
+        return (
+            f"no transition leads from {self.from_state} to {self.to_state}; from "
+            f"{self.from_state} can follow: {possible}"
+        )
+
+
+class GuardFailure(StoreError, ValueError):
+    """The guard of a transition is not true of the object; null is not true."""
+
+    def __init__(self, from_state: str, to_state: str, guard: str, reason: str = "") -> None:
+        super().__init__(from_state, to_state, guard, reason)
+        self.from_state = from_state
+        self.to_state = to_state
+        self.guard = guard
+        self.reason = reason
+
+    def __str__(self) -> str:
+        why = f"cannot be evaluated: {self.reason}" if self.reason else "is not true"
+        return f"{self.from_state} to {self.to_state}: the guard {self.guard} {why}"
+
+
+class TransitionNotPermitted(StoreError):
+    """A transition is for other users."""
+
+    def __init__(
+        self, from_state: str, to_state: str, user: str, allowed_by: Sequence[str] = ()
+    ) -> None:
+        super().__init__(from_state, to_state, user, allowed_by)
+        self.from_state = from_state
+        self.to_state = to_state
+        self.user = user
+        self.allowed_by = tuple(allowed_by)
+
+    def __str__(self) -> str:
+        allowed = ", ".join(self.allowed_by) or "nobody"
+        way = f"from {self.from_state} to {self.to_state}"
+        return f"{self.user} may not move {way}; allowed: {allowed}"
+
+
+class EngineNotSet(StoreError, RuntimeError):
+    """A transition starts a workflow, and the object has no engine to run it."""
+
+
+class WorkflowReferenceError(StoreError, ValueError):
+    """A workflow cannot be found again by its name, or must not be started."""
+
+
 class InvalidPeriod(StoreError, ValueError):
     """A period of validity that is empty or has a bound that the store cannot keep."""
 
@@ -127,6 +189,14 @@ class TransactionConflict(StoreError):
 
 class FenceTimeout(StoreError):
     """An answer about the past must wait for a transaction that somebody holds open."""
+
+
+class PositionError(StoreError, ValueError):
+    """A text is no position in the log, or a position belongs to another cluster's log."""
+
+
+class SubscriptionError(StoreError):
+    """A subscription cannot begin or go on: somebody else holds it, or its handler fails."""
 
 
 class VersionConflict(StoreError):

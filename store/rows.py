@@ -10,7 +10,7 @@ from store.base import Storable
 S = TypeVar("S", bound=Storable)
 
 # `infinity` comes back as the last moment that Python knows.
-_FOR_EVER = datetime.max.replace(tzinfo=timezone.utc)
+FOR_EVER = datetime.max.replace(tzinfo=timezone.utc)
 
 
 class Receipt(NamedTuple):
@@ -25,11 +25,16 @@ class Receipt(NamedTuple):
     valid_from: datetime
     valid_to: datetime
     state: str | None
+    repeated: bool = False
+
+
+# What of it stands in the log.
+RECORDED = Receipt._fields[:-1]
 
 
 def columns(alias: str) -> str:
     """The columns that `from_row` reads, of a table or subquery shaped like `event`."""
-    receipt = ", ".join(f"{alias}.{name}" for name in Receipt._fields)
+    receipt = ", ".join(f"{alias}.{name}" for name in RECORDED)
     newest = f"SELECT h.version FROM object_store.head h WHERE h.entity_id = {alias}.entity_id"
     return f"{receipt}, {alias}.data::text, ({newest})"
 
@@ -53,9 +58,9 @@ def from_row(cls: type[S], row: tuple[Any, ...]) -> S:
 
 def mark(obj: Storable, receipt: Receipt, newest: int) -> None:
     """Write on an object what the store knows of it."""
-    known = dict(zip(_MARKS, receipt, strict=True))
+    known = dict(zip(_MARKS, receipt, strict=False))
     known["_store_newest_version"] = newest
-    if receipt.valid_to >= _FOR_EVER:
+    if receipt.valid_to >= FOR_EVER:
         known["_store_valid_to"] = None
     for name, value in known.items():
         object.__setattr__(obj, name, value)
@@ -75,5 +80,5 @@ def restore(obj: Storable, before: dict[str, Any]) -> None:
             object.__delattr__(obj, name)
 
 
-_MARKS = tuple(f"_store_{name}" for name in Receipt._fields)
+_MARKS = tuple(f"_store_{name}" for name in RECORDED)
 _ALL_MARKS = (*_MARKS, "_store_newest_version")

@@ -19,12 +19,23 @@ from store.errors import AccessError, SchemaError
 
 OWNER = "object_store_owner"
 USERS = "object_store_user"
+# Those who start the workflows that transitions of others promised.
+DISPATCHERS = "object_store_dispatcher"
 # The files that lead from each version to the next; never edit one that was released.
-MIGRATIONS = ("schema.sql",)
+MIGRATIONS = ("schema.sql", "delivery.sql")
 # One bootstrap at a time in a database; the number means nothing else.
 _LOCK = 7_021_415_119
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
-_RESERVED = {OWNER, USERS, "postgres", "public", "none", "workflow_engine", "current_user"} | {
+_RESERVED = {
+    OWNER,
+    USERS,
+    DISPATCHERS,
+    "postgres",
+    "public",
+    "none",
+    "workflow_engine",
+    "current_user",
+} | {
     "session_user",
     "current_role",
     "user",
@@ -53,8 +64,8 @@ def bootstrap_schema(admin_conn: Any) -> None:
                 f"the store's schema is of version {version}, this program knows it up to version "
                 f"{len(MIGRATIONS)}; update the program"
             )
+        _make_roles(cursor)
         if version == 0:
-            _make_roles(cursor)
             _make_schema(cursor)
         for number, name in enumerate(MIGRATIONS[version:], version + 1):
             cursor.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(OWNER)))
@@ -84,11 +95,11 @@ def provision_user(admin_conn: Any, username: str, password: str) -> None:
                     sql.Identifier(USERS), role
                 )
             )
+        # Only a superuser may say the first; a new role has none of them anyway.
+        bare = "NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
+        options = sql.SQL(f"LOGIN {bare}" if _is_superuser(cursor) else "LOGIN")
         cursor.execute(
-            sql.SQL(
-                "ALTER ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION "
-                "NOBYPASSRLS PASSWORD {}"
-            ).format(role, sql.Literal(password))
+            sql.SQL("ALTER ROLE {} {} PASSWORD {}").format(role, options, sql.Literal(password))
         )
         for name, value in _LIMITS.items():
             cursor.execute(
@@ -119,9 +130,27 @@ def disable_user(admin_conn: Any, username: str) -> None:
         )
     # Once that is committed: nobody logs in again in between.
     with _transaction(admin_conn) as cursor:
+        own = sql.SQL("{} TO CURRENT_USER").format(sql.Identifier(username))
+        needs_right = not _is_superuser(cursor)
+        if needs_right:
+            cursor.execute(sql.SQL("GRANT {} WITH INHERIT TRUE, SET FALSE").format(own))
         cursor.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", [username]
         )
+        if needs_right:
+            revoked = sql.SQL("{} FROM CURRENT_USER").format(sql.Identifier(username))
+            cursor.execute(sql.SQL("REVOKE {}").format(revoked))
+
+
+def allow_dispatch(admin_conn: Any, username: str, allowed: bool = True) -> None:
+    """Let a user start the workflows that transitions of all users promised, or no longer.
+
+    It shows them which entities, of which types, promised which workflow; not their data.
+    """
+    verb = "GRANT {} TO {} WITH INHERIT TRUE, SET FALSE" if allowed else "REVOKE {} FROM {}"
+    with _transaction(admin_conn) as cursor:
+        _require_user(cursor, username)
+        cursor.execute(sql.SQL(verb).format(sql.Identifier(DISPATCHERS), sql.Identifier(username)))
 
 
 def index_field(admin_conn: Any, name: str) -> None:
@@ -166,11 +195,14 @@ def _version(cursor: Any) -> int:
 
 
 def _make_roles(cursor: Any) -> None:
-    for name in (OWNER, USERS):
+    for name in (OWNER, USERS, DISPATCHERS):
         # Roles belong to the whole cluster: another database may have made them.
         cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", [name])
         if not cursor.rowcount:
             cursor.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(name)))
+    if not _is_superuser(cursor):
+        # Who makes a role may hand it out; to act as it takes a grant to oneself.
+        cursor.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(OWNER)))
 
 
 def _make_schema(cursor: Any) -> None:

@@ -96,7 +96,9 @@ CREATE TYPE object_store.receipt AS (
     tx_time     timestamptz,
     valid_from  timestamptz,
     valid_to    timestamptz,
-    state       text
+    state       text,
+    -- Was it written before, under the same event_id?
+    repeated    boolean
 );
 
 -- The hash of an event: over the one before it in its entity, and all that it says.
@@ -214,10 +216,13 @@ BEGIN
 END $$;
 
 -- Append one event. `p_kind` is CREATED, UPDATED, DELETED or STATE_CHANGE; `p_expected` is the
--- newest version that the client knows of. Missing bounds mean from now on, for ever.
+-- newest version that the client knows of. Missing bounds mean from now on, for ever. With
+-- `p_any_payload` a repeated id answers for whatever data, state and period: a step of a workflow
+-- that is run again sees other clocks.
 CREATE FUNCTION object_store.append(
     p_kind text, p_entity_id uuid, p_expected integer, p_type_name text, p_data jsonb,
-    p_state text, p_valid_from timestamptz, p_valid_to timestamptz, p_meta jsonb, p_event_id uuid
+    p_state text, p_valid_from timestamptz, p_valid_to timestamptz, p_meta jsonb, p_event_id uuid,
+    p_any_payload boolean DEFAULT false
 ) RETURNS object_store.receipt
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -241,12 +246,18 @@ BEGIN
             SELECT * INTO first FROM object_store.event
             WHERE event.event_id = p_event_id AND event.updated_by = session_user;
             IF FOUND THEN
-                IF first.request <> e.request THEN
+                IF (CASE WHEN p_any_payload
+                    THEN replace(first.event_type, 'CORRECTED', 'UPDATED') <> p_kind
+                        OR first.type_name <> p_type_name
+                        OR (first.entity_id <> p_entity_id AND NOT is_new)
+                    ELSE first.request <> e.request END)
+                THEN
                     RAISE EXCEPTION 'event_id % was used for another write, version % of entity %',
                         p_event_id, first.version, first.entity_id USING ERRCODE = 'OS004';
                 END IF;
                 RETURN (first.entity_id, first.version, first.event_type, first.owner,
-                    first.updated_by, first.tx_time, first.valid_from, first.valid_to, first.state);
+                    first.updated_by, first.tx_time, first.valid_from, first.valid_to, first.state,
+                    true);
             END IF;
         END;
     END IF;
@@ -296,7 +307,7 @@ BEGIN
     END IF;
     PERFORM object_store.place(e);
     RETURN (e.entity_id, e.version, e.event_type, e.owner, e.updated_by, e.tx_time, e.valid_from,
-        e.valid_to, e.state);
+        e.valid_to, e.state, false);
 END $$;
 
 -- Append new entities, all or none, in the order of the arrays.
@@ -345,7 +356,7 @@ BEGIN
         FROM checked WHERE (e).valid_to <= (e).tx_time
     )
     SELECT (e).entity_id, 1, (e).event_type, (e).owner, (e).updated_by, (e).tx_time,
-        (e).valid_from, (e).valid_to, (e).state
+        (e).valid_from, (e).valid_to, (e).state, false
     FROM checked ORDER BY place;
 END $$;
 
@@ -353,7 +364,8 @@ END $$;
 -- two batches cannot wait for each other.
 CREATE FUNCTION object_store.append_many(
     p_kind text, p_entity_ids uuid[], p_expected integer[], p_type_names text[], p_data jsonb[],
-    p_states text[], p_valid_from timestamptz, p_valid_to timestamptz, p_event_ids uuid[]
+    p_states text[], p_valid_from timestamptz, p_valid_to timestamptz, p_event_ids uuid[],
+    p_any_payload boolean DEFAULT false
 ) RETURNS SETOF object_store.receipt
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -368,7 +380,7 @@ BEGIN
     FOR i IN 1 .. coalesce(cardinality(p_entity_ids), 0) LOOP
         RETURN NEXT object_store.append(
             p_kind, p_entity_ids[i], p_expected[i], p_type_names[i], p_data[i], p_states[i],
-            p_valid_from, p_valid_to, NULL, p_event_ids[i]);
+            p_valid_from, p_valid_to, NULL, p_event_ids[i], p_any_payload);
     END LOOP;
 END $$;
 

@@ -100,6 +100,76 @@ def test_a_directory_that_cannot_be_used_is_named(folder: Path) -> None:
         ObjectStoreServer(folder, dsn="host=localhost")
 
 
+def test_a_cluster_with_wrong_rights_is_not_started_and_says_why(folder: Path) -> None:
+    with ObjectStoreServer(folder) as server:
+        provision_user(server.admin_conn(), "alice", "pw")
+    (folder / "pg").chmod(0o777)
+    with pytest.raises(ServerError, match=r"invalid permissions(.|\n)*0700"):
+        ObjectStoreServer(folder).start()
+    (folder / "pg").chmod(0o700)
+    with ObjectStoreServer(folder) as server:
+        StoreClient("alice", "pw", **server.conn_info()).close()
+    (folder / "pg" / "PG_VERSION").write_text("9\n")
+    with pytest.raises(ServerError, match="made by PostgreSQL 9, installed is"):
+        ObjectStoreServer(folder).start()
+
+
+def test_a_full_disk_loses_nothing(desk: Desk, alice: StoreClient) -> None:
+    kept, changed, batch = Trade(symbol="KEPT"), Trade(symbol="A"), [Trade(), Trade(symbol="FULL")]
+    alice.write_many([kept, changed])
+    admin = desk.admin()
+    with admin.cursor() as cursor:
+        # What the server says when it cannot extend a file.
+        cursor.execute(
+            "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+            "RAISE EXCEPTION 'could not extend file' USING ERRCODE = '53100'; END $$; "
+            "CREATE TRIGGER full_disk BEFORE INSERT ON object_store.seg FOR EACH ROW "
+            "WHEN (new.data ->> 'symbol' = 'FULL') EXECUTE FUNCTION full_disk()"
+        )
+    with pytest.raises(Unavailable, match="disk is full; nothing was written"):
+        alice.write_many(batch)
+    with pytest.raises(Unavailable, match="disk is full"), alice.transaction():  # noqa: PT012 - the whole block fails
+        alice.update(changed)
+        alice.write(batch[1])
+    assert [obj._store_version for obj in (*batch, changed)] == [None, None, 1]
+    assert alice.read(Trade, kept._store_entity_id) == kept
+    assert alice.update(changed) == 2
+    assert alice.verify().events == 3
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a small file system")
+def test_a_disk_that_is_really_full(folder: Path) -> None:
+    mount = ["mount", "-t", "tmpfs", "-o", "size=120m", "small", str(folder)]
+    if subprocess.run(mount, check=False).returncode:
+        pytest.skip("no file system can be mounted here; the test above tells the rest")
+    server = ObjectStoreServer(folder / "data")
+    try:
+        server.start()
+        provision_user(server.admin_conn(), "alice", "pw")
+        client = StoreClient("alice", "pw", **server.conn_info())
+        written = 0
+        ballast = folder / "ballast"
+        with pytest.raises(OSError, match="No space"), ballast.open("wb", 0) as file:  # noqa: PT012 - the write that fails
+            while True:
+                file.write(bytes(1 << 12))
+        with pytest.raises(Unavailable):  # noqa: PT012 - whichever write is the first that fails
+            while True:
+                client.write_many([Trade(symbol="A") for _ in range(500)])
+                written += 500
+        with pytest.raises(ServerError, match="No space"):
+            ObjectStoreServer(folder / "another").start()
+        ballast.unlink()
+        server.stop()
+        server.start()
+        assert client.count() == written
+        client.write(Trade(symbol="A"))
+        assert client.verify().events == written + 1
+        client.close()
+    finally:
+        server.stop()
+        subprocess.run(["umount", folder], check=True)
+
+
 def test_a_server_given_by_dsn_is_used_and_not_stopped(
     store_server: ObjectStoreServer, desk: Desk
 ) -> None:
