@@ -152,7 +152,9 @@ class SqlWriter(Writer):
         json = f"{self._column}->{self._quoted(name)}"
         fits = f"COALESCE(JSONB_TYPEOF({json}), 'null') IN ('null', {kinds})"
         if pattern:
-            fits += f" AND COALESCE({text} ~ '{pattern}', TRUE)"
+            # A number of JSON is one however long it is; text is held to what reads as one.
+            number = f"JSONB_TYPEOF({json}) = 'number' OR " if want is Type.DECIMAL else ""
+            fits += f" AND COALESCE({number}{text} ~ '{pattern}', TRUE)"
         message = self._quoted(f"field {name}: expected {want.words}, seen ")
         # Through numeric, since any text would do for text.
         return Sql(
