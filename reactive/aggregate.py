@@ -146,13 +146,12 @@ class _WeightedMean(Running):
         return self._products.value() / weights if weights else None
 
 
-class _Ends(Running):
-    """The value of the member that joined first, or last, among those that are in; null counts."""
+class _Listed(Running):
+    """The members' values in the order in which the members joined."""
 
-    __slots__ = ("_from_end", "_members")
+    __slots__ = ("_members",)
 
-    def __init__(self, from_end: bool) -> None:
-        self._from_end = from_end
+    def __init__(self) -> None:
         self._members: dict[Hashable, Any] = {}
 
     def insert(self, member: Hashable, value: Any) -> None:
@@ -163,6 +162,16 @@ class _Ends(Running):
 
     def replace(self, member: Hashable, old: Any, new: Any) -> None:
         self._members[member] = new
+
+
+class _Ends(_Listed):
+    """The value of the member that joined first, or last, among those that are in; null counts."""
+
+    __slots__ = ("_from_end",)
+
+    def __init__(self, from_end: bool) -> None:
+        super().__init__()
+        self._from_end = from_end
 
     def value(self) -> Any:
         members = self._members
@@ -171,23 +180,14 @@ class _Ends(Running):
         return members[next(reversed(members) if self._from_end else iter(members))]
 
 
-class _Called(Running):
-    """Any function, called on the list of the members' values in the order in which they joined."""
+class _Called(_Listed):
+    """Any function, called on the list of the members' values."""
 
-    __slots__ = ("_members", "_reduce")
+    __slots__ = ("_reduce",)
 
     def __init__(self, reduce_fn: Reduce) -> None:
+        super().__init__()
         self._reduce = reduce_fn
-        self._members: dict[Hashable, Any] = {}
-
-    def insert(self, member: Hashable, value: Any) -> None:
-        self._members[member] = value
-
-    def delete(self, member: Hashable, value: Any) -> None:
-        del self._members[member]
-
-    def replace(self, member: Hashable, old: Any, new: Any) -> None:
-        self._members[member] = new
 
     def value(self) -> Any:
         return self._reduce(list(self._members.values()))

@@ -23,7 +23,7 @@ from store.errors import StoreError, VersionConflict
 from store.events import Bus
 from store.querying import Filters, Query, QueryResult
 from store.reading import Reader
-from store.rows import Receipt
+from store.rows import PRESENT, Receipt
 from store.transitions import TransitionCounts, Transitions
 from store.verification import Verification, verify
 
@@ -293,8 +293,11 @@ class StoreClient:
         return Query(cls, filters, order, tx_time, valid_time)
 
 
-_COUNT_ALL = """
-SELECT count(*) FROM object_store.seg
-WHERE valid_to > statement_timestamp() AND valid_from <= statement_timestamp()
+_COUNT_ALL = "SELECT " + " + ".join(f"(SELECT count(*) FROM ({part}) d)" for part in PRESENT)
+_TYPES = """
+SELECT type_name FROM object_store.head WHERE owner = current_user::text COLLATE "C"
+UNION
+SELECT h.type_name FROM object_store.acl a JOIN object_store.head h ON h.entity_id = a.entity_id
+WHERE a.grantee = current_user::text COLLATE "C"
+ORDER BY 1
 """
-_TYPES = "SELECT DISTINCT type_name FROM object_store.head ORDER BY type_name"

@@ -77,6 +77,10 @@ class ServerError(StoreError):
     """The database server cannot be started, reached or stopped."""
 
 
+class DirectoryInUse(ServerError):
+    """Another process runs the server of the directory."""
+
+
 class SchemaError(StoreError):
     """The store's tables in a database cannot be made, migrated or used by this program."""
 
@@ -197,6 +201,10 @@ class PositionError(StoreError, ValueError):
 
 class SubscriptionError(StoreError):
     """A subscription cannot begin or go on: somebody else holds it, or its handler fails."""
+
+
+class ProjectionError(StoreError):
+    """A projection's state cannot be kept exactly, or its log cannot be folded."""
 
 
 class VersionConflict(StoreError):

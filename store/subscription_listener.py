@@ -91,7 +91,8 @@ class SubscriptionListener:
         self._page_size = max(batch_size, PAGE_EVENTS)
         self._waits = if_taken == "wait"
         self._stop_asked = threading.Event()
-        self._waiter = Waiter()
+        # One for each start; it is closed when the thread ends.
+        self._waiter: Waiter | None = None
         self._thread: threading.Thread | None = None
         self._session: Session | None = None
         # Where it stood when it lost the connection, and at the end.
@@ -125,7 +126,6 @@ class SubscriptionListener:
         if self._thread is not None and self._thread.is_alive():
             raise SubscriptionError("this listener runs already; stop() it first")
         self._stop_asked.clear()
-        self._waiter = Waiter()
         # A durable one goes on where its checkpoint is, another one begins anew.
         self._position = None
         try:
@@ -134,17 +134,20 @@ class SubscriptionListener:
             if not self._waits:
                 raise
             self._counters.become(State.WAITING)
-        self._thread = threading.Thread(target=self._run, name="store-subscription", daemon=True)
+        self._waiter = Waiter()
+        self._thread = threading.Thread(
+            target=self._run, args=(self._waiter,), name="store-subscription", daemon=True
+        )
         self._thread.start()
         return self
 
     def stop(self, timeout: float | None = 30.0) -> bool:
         """End it cleanly; what is being handled is finished. Did it end within these seconds?"""
-        thread = self._thread
-        if thread is None:
+        thread, waiter = self._thread, self._waiter
+        if thread is None or waiter is None:
             return True
         self._stop_asked.set()
-        self._waiter.wake()
+        waiter.wake()
         if thread is threading.current_thread():
             # A handler stops its own listener: it ends once the handler has returned.
             return False
@@ -184,7 +187,7 @@ class SubscriptionListener:
 
     # --- in the thread ----------------------------------------------------------------------------
 
-    def _run(self) -> None:
+    def _run(self, waiter: Waiter) -> None:
         pause = RETRY_SECONDS
         state = State.STOPPED
         error: Exception | None = None
@@ -192,7 +195,7 @@ class SubscriptionListener:
             try:
                 session = self._session or self._open()
                 pause = RETRY_SECONDS
-                self._follow(session)
+                self._follow(session, waiter)
             except Stopped:
                 break
             except (Taken, LeaseLost) as lost:
@@ -200,12 +203,12 @@ class SubscriptionListener:
                     state, error = State.FAILED, lost
                     break
                 self._counters.become(State.WAITING, lost)
-                self._waiter.sleep(RETRY_SECONDS)
+                waiter.sleep(RETRY_SECONDS)
             except Unavailable as lost:
                 self._counters.become(State.RECONNECTING, lost)
                 self._counters.reconnects += 1
                 _LOG.info("subscriber %s reconnects: %s", self.subscriber_id, lost)
-                self._waiter.sleep(pause)
+                waiter.sleep(pause)
                 pause = min(pause * 2, RETRY_SECONDS_MAX)
             except Exception as failed:  # noqa: BLE001 - told by status() and the log
                 _LOG.exception("subscriber %s has failed", self.subscriber_id)
@@ -214,7 +217,7 @@ class SubscriptionListener:
             finally:
                 self._leave()
         self._counters.become(state, error)
-        self._waiter.close()
+        waiter.close()
         self._when_ended()
 
     def _when_ended(self) -> None:
@@ -237,7 +240,7 @@ class SubscriptionListener:
             self._position = session.position
             self._session = None
 
-    def _follow(self, session: Session) -> None:
+    def _follow(self, session: Session, waiter: Waiter) -> None:
         """Read and hand over, until it is time to stop."""
         while True:
             self._check()
@@ -249,7 +252,7 @@ class SubscriptionListener:
             session.position = page.end
             if page.is_last:
                 self._counters.caught_up()
-                self._counters.wakeups += session.wait(self._waiter)
+                self._counters.wakeups += session.wait(waiter)
 
     def _check(self) -> None:
         if self._stop_asked.is_set():

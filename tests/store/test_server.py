@@ -10,13 +10,16 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 import pytest
 
+from reactive import Const, Field
 from store.client import StoreClient
-from store.errors import AccessError, SchemaError, ServerError, Unavailable
+from store.errors import AccessError, RegistryError, SchemaError, ServerError, Unavailable
 from store.models import Trade
 from store.querying import Query
 from store.schema import (
@@ -243,21 +246,45 @@ def test_bootstrap_migrates_forward_once(
 
 def test_a_users_filter_finds_the_index_of_a_field(desk: Desk, alice: StoreClient) -> None:
     admin = desk.admin()
-    for _ in range(2):
-        index_field(admin, "symbol")
-    alice.write_many([Trade(symbol=f"S{n}") for n in range(3_000)])
+    stamp = datetime(2026, 2, 22, tzinfo=timezone.utc)
+    for name in ("symbol", "price", "timestamp", "quantity") * 2:
+        index_field(admin, name)
+    alice.write_many(
+        [
+            Trade(f"S{n}", n, n / 4, "BUY", stamp + timedelta(seconds=n) if n % 2 else None)
+            for n in range(3_000)
+        ]
+    )
     with admin.cursor() as cursor:
         cursor.execute("ANALYZE")
+    with pytest.raises(RegistryError):
+        index_field(admin, "colour")
+    price, quantity, time = Field("price"), Field("quantity"), Field("timestamp")
+    cases: list[tuple[Any, str, list[int]]] = [
+        ({"symbol": "S7"}, "symbol", [7]),
+        ({"price": 2}, "price", [8]),
+        ({"quantity": 5}, "quantity", [5]),
+        ({"timestamp": stamp + timedelta(seconds=9)}, "timestamp", [9]),
+        (price < 1, "price", [0, 1, 2, 3]),
+        (Const(749) < price, "price", [2997, 2998, 2999]),
+        ((price >= 1) & (price <= 1.25) & (Field("side") == "BUY"), "price", [4, 5]),
+        (price.between(0.5, 0.75), "price", [2, 3]),
+        (quantity > 2997, "quantity", [2998, 2999]),
+        (time <= stamp + timedelta(seconds=3), "timestamp", [1, 3]),
+        (time > stamp + timedelta(seconds=2996), "timestamp", [2997, 2999]),
+    ]
+    login = desk.login("alice").cursor()
+    for filters, index, expected in cases:
         # The statement of the query itself, seen by the user's own planner.
-        query = Query(Trade, {"symbol": "S7"})
-        condition, values = query._condition()
-        source, names = query._source()
-    with desk.login("alice").cursor() as cursor:
-        cursor.execute(f"EXPLAIN SELECT * FROM ({source}) d WHERE {condition}", [*names, *values])
-        plan = str(cursor.fetchall())
-    assert "Index Cond" in plan
-    assert "seg_by_field_symbol" in plan
-    assert [t.symbol for t in alice.query(Trade, {"symbol": "S7"})] == ["S7"]
+        statement, values = Query(Trade, filters).statement(100, None)
+        login.execute(f"EXPLAIN {statement}", values)
+        plan = str(login.fetchall())
+        assert "Index Cond" in plan
+        assert f"seg_by_field_{index}" in plan, plan
+        assert [t.quantity for t in alice.query(Trade, filters)] == expected
+    login.close()
+    # Half of the rows: by whichever way.
+    assert alice.count(Trade, price >= 375) == 1_500
 
 
 @pytest.mark.parametrize(

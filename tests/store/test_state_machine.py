@@ -56,7 +56,7 @@ def test_validation_says_what_is_wrong() -> None:
     assert invalid.value.allowed == ("FILLED", "CANCELLED")
     with pytest.raises(InvalidTransition, match="it is an end"):
         machine.validate_transition("SETTLED", "PENDING")
-    with pytest.raises(TransitionNotPermitted, match="bob may not .*risk_manager, alice"):
+    with pytest.raises(TransitionNotPermitted, match=r"bob may not .*risk_manager, alice"):
         machine.validate_transition("PENDING", "CANCELLED", {}, "bob")
     assert machine.validate_transition("PENDING", "CANCELLED", {}, "risk_manager")
     with pytest.raises(GuardFailure, match="quantity > 0 is not true"):
