@@ -15,6 +15,7 @@ import psycopg2
 from store.connection import translated
 from store.errors import PositionError, SubscriptionError
 from store.events import ChangeEvent
+from store.log import LAG_EVENTS_MAX
 from store.position import Position
 
 _CLAIM = "SELECT * FROM object_store.claim_checkpoint(%s, %s, %s::xid8, %s)"
@@ -24,21 +25,24 @@ SELECT object_store.move_checkpoint(%s, %s, %s::xid8, %s, %s::uuid, %s, %s, %s)
 _RELEASE = "SELECT object_store.release_checkpoint(%s, %s)"
 _FORGET = "SELECT object_store.forget_checkpoint(%s)"
 _UNPARK = "SELECT object_store.unpark(%s, %s::uuid, %s)"
-_ALL = """
+_ALL = f"""
 SELECT c.subscriber_id, c.epoch, c.xid::text, c.seq, c.moved_at,
     (SELECT a.pid FROM pg_stat_activity a
      WHERE a.pid = c.holder_pid AND a.backend_start = c.holder_start),
     (SELECT count(*) FROM object_store.parked_event p
-     WHERE p.username = c.username AND p.subscriber_id = c.subscriber_id)
-FROM object_store.checkpoint c WHERE c.username = current_user ORDER BY c.subscriber_id
+     WHERE p.username = c.username AND p.subscriber_id = c.subscriber_id), c.username,
+    (SELECT count(*) FROM (
+        SELECT FROM object_store.event e WHERE (e.xid, e.seq) > (c.xid, c.seq)
+        LIMIT {LAG_EVENTS_MAX}) unread)
+FROM object_store.checkpoint c ORDER BY c.username, c.subscriber_id
 """
 _PARKED = """
 SELECT subscriber_id, entity_id::text, version, error, attempts, parked_at,
     xid::text AS xid_text, seq,
-    object_store.epoch()
+    object_store.epoch(), username
 FROM object_store.parked_event
-WHERE username = current_user AND (%s::text IS NULL OR subscriber_id = %s)
-ORDER BY subscriber_id, xid, seq
+WHERE %s::text IS NULL OR subscriber_id = %s
+ORDER BY username, subscriber_id, parked_event.xid, seq
 """
 
 
@@ -112,13 +116,19 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Subscriber:
-    """A durable subscription: how far it has come, and the session that holds it, if any."""
+    """A durable subscription: how far it has come, and the session that holds it, if any.
+
+    `unread` counts what was committed since, of all types, as far as the one who asks may see it,
+    and 100,000 at most.
+    """
 
     subscriber_id: str
     position: Position
     moved_at: datetime
     holder_pid: int | None
     parked: int
+    username: str
+    unread: int
 
 
 @dataclass(frozen=True)
@@ -132,24 +142,28 @@ class ParkedEvent:
     attempts: int
     parked_at: datetime
     position: Position
+    username: str
 
 
 def subscribers(conn: Any) -> list[Subscriber]:
-    """The durable subscriptions of the connection's user."""
+    """The durable subscriptions of the connection's user; an administrator sees all users'."""
     return [
-        Subscriber(name, Position(epoch, int(xid), seq), moved_at, holder, parked)
-        for name, epoch, xid, seq, moved_at, holder, parked in _rows(conn, _ALL, ())
+        Subscriber(name, Position(epoch, int(xid), seq), *rest)
+        for name, epoch, xid, seq, *rest in _rows(conn, _ALL, ())
     ]
 
 
 def parked_events(conn: Any, subscriber_id: str | None = None) -> list[ParkedEvent]:
-    """The events that subscribers of the connection's user parked, in the order of the log."""
+    """The events that subscribers of the connection's user parked, in the order of the log.
+
+    An administrator sees all users'.
+    """
     found = []
-    for name, entity_id, version, error, attempts, at, xid, seq, epoch in _rows(
+    for name, entity_id, version, error, attempts, at, xid, seq, epoch, user in _rows(
         conn, _PARKED, (subscriber_id, subscriber_id)
     ):
         position = Position(epoch, int(xid), seq)
-        found.append(ParkedEvent(name, entity_id, version, error, attempts, at, position))
+        found.append(ParkedEvent(name, entity_id, version, error, attempts, at, position, user))
     return found
 
 

@@ -13,7 +13,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+import psycopg2
+
 from store.base import Storable
+from store.connection import translated
 from store.errors import RegistryError, StoreError, WorkflowReferenceError
 
 if TYPE_CHECKING:
@@ -96,7 +99,7 @@ class Outbox:
 
     def pending(self) -> list[Intent]:
         """What is promised and not started yet, the oldest first."""
-        return [Intent(*row) for row in self._connection.read(_PENDING, ())]
+        return pending_intents(self._client.conn)
 
     def drain(self, engine: WorkflowStarter | OnceStarter) -> int:
         """Start what is pending, each once; return how many were started.
@@ -164,6 +167,16 @@ class Outbox:
                 f"{intent.created_by} promised the workflow {intent.workflow!r}, which is not "
                 f"started for them: {reason}; Outbox(client, workflows=[…]) allows it"
             )
+
+
+def pending_intents(conn: Any) -> list[Intent]:
+    """What is promised and not started, as far as the connection's user may see it."""
+    try:
+        with conn.cursor() as cursor:
+            cursor.execute(_PENDING)
+            return [Intent(*row) for row in cursor.fetchall()]
+    except psycopg2.Error as error:
+        raise translated(error) from error
 
 
 def promise(
