@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Any, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
-from workflow.errors import NotSupported
+from workflow.errors import FunctionNotFound, NotSupported
 from workflow.options import Cron, RateLimit, Retry, Starter, Stepper
 
 R = TypeVar("R")
@@ -155,6 +155,17 @@ class WorkflowEngine(ABC):
         from workflow.references import register  # noqa: PLC0415 - see start_once
 
         register(name, fn)
+
+    def reference(self, fn: Callable[..., Any], /) -> str | None:
+        """The name under which any process finds a function again; None if none could."""
+        from workflow.references import refer  # noqa: PLC0415 - see start_once
+
+        try:
+            name, args, kwargs = refer(fn, (), {})
+        except FunctionNotFound:
+            return None
+        # What comes with a bound method or a partial is no part of the name.
+        return None if args or kwargs else name
 
     # --- what an engine may have ------------------------------------------------------------------
 
