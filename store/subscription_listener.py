@@ -21,6 +21,7 @@ from store.delivery import (
 )
 from store.errors import SubscriptionError, Unavailable
 from store.event_bus import EventBus
+from store.events import ChangeEvent
 from store.log import PAGE_EVENTS, Lag
 from store.position import Position
 from store.subscription_session import Login, Session, Start
@@ -32,6 +33,9 @@ _LOG = logging.getLogger(__name__)
 # How often a subscription that somebody else holds is asked for, and a lost server.
 RETRY_SECONDS = 0.1
 RETRY_SECONDS_MAX = 2.0
+# A page is all that is held in memory, however slow the handler is.
+PAGE_BYTES = 8_000_000
+FIRST_PAGE_EVENTS = 100
 
 
 class SubscriptionListener:
@@ -242,17 +246,25 @@ class SubscriptionListener:
 
     def _follow(self, session: Session, waiter: Waiter) -> None:
         """Read and hand over, until it is time to stop."""
+        limit = min(FIRST_PAGE_EVENTS, self._page_size)
         while True:
             self._check()
-            page = session.log.page(session.position, self._page_size)
+            page = session.log.page(session.position, limit)
             if page.events:
                 self._counters.become(State.READING)
                 self._delivery.deliver(session, page.events)
                 session.pace.found()
+                limit = self._next_limit(page.events, limit)
             session.position = page.end
             if page.is_last:
                 self._counters.caught_up()
                 self._counters.wakeups += session.wait(waiter)
+
+    def _next_limit(self, events: list[ChangeEvent], limit: int) -> int:
+        """As many events as fit into PAGE_BYTES, by the size of those just read."""
+        size = sum(len(event.data or "") for event in events)
+        fitting = PAGE_BYTES * len(events) // max(size, 1)
+        return max(1, min(fitting, 2 * limit, self._page_size))
 
     def _check(self) -> None:
         if self._stop_asked.is_set():
