@@ -7,13 +7,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from itertools import count
-from typing import TYPE_CHECKING, Any
 
+from workflow.engine import WorkflowEngine
 from workflow.errors import InsideStep, NotInWorkflow
-
-if TYPE_CHECKING:
-    from workflow.durable_engine import DurableEngine
-    from workflow.engine import WorkflowEngine
 
 
 class Interrupted(BaseException):
@@ -50,7 +46,7 @@ class Undo:
 class Running:
     """A workflow that this thread runs; `step_key` is None in its body."""
 
-    engine: DurableEngine
+    engine: WorkflowEngine
     workflow_id: str
     step_key: str | None = None
     undos: list[Undo] = field(default_factory=list)
@@ -111,17 +107,3 @@ def current_workflow_id() -> str:
     if found is None:
         raise NotInWorkflow("no workflow runs in this thread")
     return found.workflow_id
-
-
-__all__: list[Any] = [
-    "IdempotencyKey",
-    "Interrupted",
-    "Running",
-    "Undo",
-    "body",
-    "current_engine",
-    "current_workflow_id",
-    "entered",
-    "idempotency_key",
-    "running",
-]

@@ -5,6 +5,7 @@ engine = DBOSEngine(server.dbos_url(), name="settlement").launch()
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from dbos import (
 )
 from dbos._error import DBOSUnexpectedStepError
 
+from workflow.backend import Filter, QueueLimits, Scheduled, Start
 from workflow.context import Interrupted
 from workflow.cron import check
 from workflow.dbos_backend import POLL_SECONDS, Backend, outside, schedule_entry, workflow_entry
@@ -36,9 +38,9 @@ from workflow.errors import (
     ResultTimeout,
     WorkflowNotFound,
 )
-from workflow.management import Filter, QueueLimits, Scheduled, Start
 from workflow.options import DEFAULT_PRIORITY, Cron, StartOptions, seconds
 
+_log = logging.getLogger("workflow")
 # The longest wait, for those that wait for ever: ten years.
 _FOREVER_SECONDS = 315_360_000.0
 _RETENTION_PERIOD_SECONDS = 60.0
@@ -106,7 +108,11 @@ class DBOSEngine(DurableEngine):
     def _retain(self, backend: Backend) -> None:
         assert self._retention is not None
         while not backend.stopping.wait(_RETENTION_PERIOD_SECONDS):
-            self.delete_finished(self._retention)
+            try:
+                self.delete_finished(self._retention)
+            except Exception:  # noqa: BLE001 - the server may be away; the next time will do
+                if not backend.stopping.is_set():
+                    _log.warning("old workflows could not be forgotten", exc_info=True)
 
     # --- starting ---------------------------------------------------------------------------------
 

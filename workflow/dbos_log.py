@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 
 # What it says of a workflow that fails is an outcome, not a fault; a step's retries are ours; the
 # rest is about features that are not used.
@@ -20,12 +21,16 @@ _NOISE = (
     "Error serializing object",
     "to verify existence of",
 )
+_CONNECTION = ("OperationalError", "connection", "Exception polling schedules")
+# Each of its threads says several times a second that the server is away.
+_AGAIN_SECONDS = 30.0
 
 
 class _Forward(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self._log = logging.getLogger("workflow.backend")
+        self._said: dict[str, float] = {}
         self.is_stopping = False
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -33,7 +38,16 @@ class _Forward(logging.Handler):
         if self.is_stopping or any(part in message for part in _NOISE):
             return
         # The first line: a statement and its values follow, which may be anybody's.
-        self._log.log(record.levelno, "%s", message.split("\n", 1)[0])
+        text = message.split("\n", 1)[0]
+        subject = text
+        if any(part in message for part in _CONNECTION):
+            subject = "connection"
+            text = f"the database cannot be reached, and is tried again: {text}"
+        now = time.monotonic()
+        if now - self._said.get(subject, -_AGAIN_SECONDS) >= _AGAIN_SECONDS:
+            self._said = {known: at for known, at in self._said.items() if now - at < 600}
+            self._said[subject] = now
+            self._log.log(record.levelno, "%s", text)
 
 
 _handler = _Forward()

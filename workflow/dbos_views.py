@@ -8,10 +8,10 @@ from typing import Any
 from dbos import DBOS
 from dbos import WorkflowStatus as Row
 
+from workflow.backend import Filter
 from workflow.dbos_backend import outside
 from workflow.engine import WorkflowInfo, WorkflowStatus
 from workflow.errors import NotRecoverable, SerializationError, WorkflowCancelled, WorkflowNotFound
-from workflow.management import Filter
 from workflow.options import DEFAULT_PRIORITY
 
 _STATUS = {

@@ -1,74 +1,28 @@
-"""WorkflowEngine: what every engine offers; the handle of a workflow, and its states."""
+"""WorkflowEngine: what every engine offers."""
 
 from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import Enum
 from typing import Any, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 from workflow.errors import FunctionNotFound, NotSupported
+from workflow.handle import WorkflowHandle, WorkflowInfo, WorkflowStatus
 from workflow.options import Cron, RateLimit, Retry, Starter, Stepper
+from workflow.references import refer, register, resolve
+
+__all__ = [
+    "WorkflowEngine",
+    "WorkflowHandle",
+    "WorkflowInfo",
+    "WorkflowSource",
+    "WorkflowStatus",
+]
 
 R = TypeVar("R")
-
-
-class WorkflowStatus(str, Enum):
-    """Where a workflow stands."""
-
-    PENDING = "PENDING"  # waits in a queue
-    RUNNING = "RUNNING"  # also while it sleeps or waits for a message
-    SUCCESS = "SUCCESS"
-    ERROR = "ERROR"
-    CANCELLED = "CANCELLED"  # by somebody, or by its timeout
-
-    @property
-    def is_final(self) -> bool:
-        """Has the workflow ended? A cancelled one can be resumed."""
-        return self not in (WorkflowStatus.PENDING, WorkflowStatus.RUNNING)
-
-
-@dataclass(frozen=True)
-class WorkflowInfo:
-    """What an engine knows of one workflow, without its arguments and result.
-
-    `function` is its reference, `module:qualname`. Times are in UTC.
-    """
-
-    workflow_id: str
-    status: WorkflowStatus
-    function: str
-    queue: str | None
-    priority: int | None
-    parent: str | None
-    created_at: datetime
-    finished_at: datetime | None
-
-
-class WorkflowHandle:
-    """A workflow that was started, here or elsewhere."""
-
-    def __init__(self, workflow_id: str, _engine: WorkflowEngine) -> None:
-        self.workflow_id = workflow_id
-        self._engine = _engine
-
-    def get_status(self) -> WorkflowStatus:
-        """Where the workflow stands now."""
-        return self._engine.get_workflow_status(self.workflow_id)
-
-    def get_result(self, timeout: float | None = None) -> Any:
-        """Wait for the end and return the result, or raise what the workflow raised.
-
-        ResultTimeout after `timeout` seconds, WorkflowCancelled if it was cancelled.
-        """
-        return self._engine.get_workflow_result(self.workflow_id, timeout=timeout)
-
-    def __repr__(self) -> str:
-        return f"WorkflowHandle({self.workflow_id!r})"
 
 
 class WorkflowSource(Protocol):
@@ -137,8 +91,6 @@ class WorkflowEngine(ABC):
         `fn` is a function or the text `module:qualname`. An engine that lets ids be chosen keeps
         this over restarts; here it holds for this object only.
         """
-        from workflow.references import resolve  # noqa: PLC0415 - only for engines without ids
-
         with _lock:
             started = _started.setdefault(self, {})
             if workflow_id not in started:
@@ -152,14 +104,13 @@ class WorkflowEngine(ABC):
 
     def register(self, name: str, fn: Callable[..., Any], /) -> None:
         """Make a function known by a name, where another process could not find it otherwise."""
-        from workflow.references import register  # noqa: PLC0415 - see start_once
-
         register(name, fn)
 
     def reference(self, fn: Callable[..., Any], /) -> str | None:
-        """The name under which any process finds a function again; None if none could."""
-        from workflow.references import refer  # noqa: PLC0415 - see start_once
+        """The name under which any process finds a function again; None if none could.
 
+        That it was registered under, or `module:qualname`.
+        """
         try:
             name, args, kwargs = refer(fn, (), {})
         except FunctionNotFound:

@@ -5,129 +5,19 @@ from __future__ import annotations
 import inspect
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from workflow.engine import WorkflowEngine, WorkflowHandle, WorkflowInfo, WorkflowStatus
+from workflow.backend import BackendEngine, Filter, QueueLimits, Scheduled
+from workflow.engine import WorkflowHandle, WorkflowInfo, WorkflowStatus
 from workflow.errors import OptionError, WorkflowFinished
-from workflow.options import Cron, RateLimit, StartOptions, seconds
+from workflow.options import Cron, RateLimit, seconds
 from workflow.packing import pack, unpack
 from workflow.references import refer
 
 
-@dataclass(frozen=True)
-class Start:
-    """One workflow to be started; `arguments` are packed, `parent` is a workflow's id."""
-
-    workflow_id: str
-    reference: str
-    arguments: bytes
-    options: StartOptions
-    queue: str | None
-    parent: str | None
-
-
-@dataclass(frozen=True)
-class QueueLimits:
-    """How many workflows of a queue may run, and how many may start in a time."""
-
-    concurrency: int | None
-    worker_concurrency: int | None
-    rate_limit: RateLimit | None
-
-
-@dataclass(frozen=True)
-class Filter:
-    """What `list_workflows` looks for; None lets all through."""
-
-    status: tuple[WorkflowStatus, ...] | None = None
-    function: str | None = None
-    queue: str | None = None
-    id_prefix: str | None = None
-    parent: str | None = None
-    created_after: datetime | None = None
-    created_before: datetime | None = None
-    finished_before: datetime | None = None
-    limit: int | None = None
-    offset: int = 0
-
-
-@dataclass(frozen=True)
-class Scheduled:
-    """What a schedule starts, in a form that can be kept."""
-
-    name: str
-    reference: str
-    arguments: bytes
-    wants_time: bool
-
-    def start_at(self, moment: datetime) -> Start:
-        """The workflow of one moment; its id is the same in every process."""
-        arguments = self.arguments
-        if self.wants_time:
-            args, kwargs = unpack(arguments, "an argument of the schedule")
-            kwargs["scheduled_at"] = moment
-            arguments = pack((args, kwargs), "an argument of the schedule")
-        workflow_id = f"{self.name}@{moment.astimezone(timezone.utc).isoformat()}"
-        return Start(workflow_id, self.reference, arguments, StartOptions(), None, None)
-
-
-class ManagedEngine(WorkflowEngine):
+class ManagedEngine(BackendEngine):
     """The part of an engine that needs no workflow around it."""
-
-    # --- what a backend does ----------------------------------------------------------------------
-
-    @abstractmethod
-    def _begin(self, start: Start) -> tuple[str, bool]:
-        """Start a workflow, or put it on its queue; return its id and whether it surely is new.
-
-        QueueNotFound for a queue that was never made.
-        """
-
-    @abstractmethod
-    def _info(self, workflow_id: str) -> WorkflowInfo:
-        """What is known of a workflow; WorkflowNotFound."""
-
-    @abstractmethod
-    def _find(self, wanted: Filter) -> list[WorkflowInfo]:
-        """The workflows that pass a filter, the newest first."""
-
-    @abstractmethod
-    def _await(self, workflow_id: str, timeout: float | None) -> bytes:
-        """Wait for the end of a workflow; its packed result, or raise its error."""
-
-    @abstractmethod
-    def _published(self, workflow_id: str, key: str, timeout: float) -> bytes | None:
-        """Wait for a value of a workflow, while the workflow runs."""
-
-    @abstractmethod
-    def _cancel(self, workflow_id: str) -> None:
-        """Mark a workflow that has not ended as cancelled."""
-
-    @abstractmethod
-    def _resume(self, workflow_id: str) -> None:
-        """Let a cancelled workflow go on."""
-
-    @abstractmethod
-    def _forget(self, workflow_ids: list[str]) -> None:
-        """Delete finished workflows and all that is kept of them."""
-
-    @abstractmethod
-    def _make_queue(self, name: str, limits: QueueLimits) -> None:
-        """Make a queue or change its limits."""
-
-    @abstractmethod
-    def _schedule(self, cron: Cron, what: Scheduled) -> None:
-        """Keep a schedule, in place of one of the same name."""
-
-    @abstractmethod
-    def _unschedule(self, name: str) -> bool:
-        """Remove a schedule; was there one?"""
-
-    @abstractmethod
-    def _now(self) -> float:
-        """The time in seconds since 1970."""
 
     @abstractmethod
     def _acting(self) -> ManagedEngine:

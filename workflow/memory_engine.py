@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 
+from workflow.backend import Filter, QueueLimits, Scheduled, Start
 from workflow.context import Interrupted
 from workflow.cron import check, next_time
 from workflow.durable_engine import DurableEngine
@@ -26,8 +27,7 @@ from workflow.errors import (
     WorkflowCancelled,
     WorkflowNotFound,
 )
-from workflow.management import Filter, QueueLimits, Scheduled, Start
-from workflow.memory_records import Execution, Queue, Record, execution, passes
+from workflow.memory_records import Execution, Queue, Record, execution, holder_of, passes
 from workflow.options import Cron, seconds
 from workflow.packing import pack, unpack
 
@@ -86,20 +86,12 @@ class MemoryEngine(DurableEngine):
                     if record.deadline is not None and record.deadline <= now:
                         self._end(record, WorkflowStatus.CANCELLED)
                 self._start_queued()
-                self._changed.wait(self._until_due(self._now()))
-
-    def _until_due(self, now: float) -> float:
-        waits = [1.0]
-        waits += [moment.timestamp() - now for _, _, moment in self._schedules.values()]
-        for record in self._records.values():
-            if record.status.is_final:
-                continue
-            if record.deadline is not None:
-                waits.append(record.deadline - now)
-            if record.status is WorkflowStatus.PENDING:
-                waits.append(record.not_before - now)
-        waits += [wait for queue in self._queues.values() if (wait := queue.wait(now))]
-        return max(0.001, min(wait for wait in waits if wait > 0))
+                now = self._now()
+                due = [moment.timestamp() for _, _, moment in self._schedules.values()]
+                due += [moment for each in self._records.values() for moment in each.due()]
+                due += [now + queue.wait(now) for queue in self._queues.values()]
+                soonest = min((moment for moment in due if moment > now), default=now + 1.0)
+                self._changed.wait(min(soonest - now, 1.0))
 
     # --- starting ---------------------------------------------------------------------------------
 
@@ -113,7 +105,7 @@ class MemoryEngine(DurableEngine):
                 )
             if start.workflow_id in self._records:
                 return start.workflow_id, False
-            holder = self._holder(start)
+            holder = holder_of(self._records.values(), start)
             if holder is not None:
                 return holder, False
             now = self._now()
@@ -125,16 +117,6 @@ class MemoryEngine(DurableEngine):
                 self._start_queued()
             self._changed.notify_all()
         return start.workflow_id, True
-
-    def _holder(self, start: Start) -> str | None:
-        """The workflow that waits or runs on the queue with the same deduplication id."""
-        if start.options.deduplication_id is None:
-            return None
-        for record in self._records.values():
-            same = record.start.options.deduplication_id == start.options.deduplication_id
-            if same and record.start.queue == start.queue and not record.status.is_final:
-                return record.workflow_id
-        return None
 
     def _start_queued(self) -> None:
         now = self._now()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
+from collections.abc import Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
+from workflow.backend import Filter, QueueLimits, Start
 from workflow.engine import WorkflowInfo, WorkflowStatus
-from workflow.management import Filter, QueueLimits, Start
 from workflow.options import DEFAULT_PRIORITY
 
 
@@ -41,6 +42,13 @@ class Record:
         """The order in which workflows leave their queue."""
         priority = self.start.options.priority
         return (DEFAULT_PRIORITY if priority is None else priority, self.number)
+
+    def due(self) -> list[float]:
+        """The moments at which something is to be done about the workflow."""
+        if self.status.is_final:
+            return []
+        found = [] if self.deadline is None else [self.deadline]
+        return [*found, self.not_before] if self.status is WorkflowStatus.PENDING else found
 
     def info(self) -> WorkflowInfo:
         """What is shown of the workflow."""
@@ -100,6 +108,16 @@ class Execution:
 
 
 execution: ContextVar[Execution] = ContextVar("memory_execution")
+
+
+def holder_of(records: Iterable[Record], start: Start) -> str | None:
+    """The workflow that waits or runs on a queue under the deduplication id of a start."""
+    wanted = start.options.deduplication_id
+    for record in records:
+        same = record.start.options.deduplication_id == wanted
+        if same and record.start.queue == start.queue and not record.status.is_final:
+            return None if wanted is None else record.workflow_id
+    return None
 
 
 def passes(info: WorkflowInfo, wanted: Filter) -> bool:

@@ -9,12 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from workflow.errors import OptionError
-
-if TYPE_CHECKING:
-    from workflow.engine import WorkflowHandle
+from workflow.handle import WorkflowHandle
 
 R = TypeVar("R")
 # Workflows without a priority stand between the urgent and the rest.
@@ -97,6 +95,8 @@ class StartOptions:
     priority: int | None = None
     deduplication_id: str | None = None
     delay: float | None = None
+    # Has no parent, even if a workflow starts it.
+    is_orphan: bool = False
 
     def __post_init__(self) -> None:
         if self.workflow_id is not None and not (

@@ -31,6 +31,14 @@ def register(name: str, function: Callable[..., Any]) -> None:
         raise OptionError(f"{name!r} is the name of {known!r} already, in this process")
 
 
+def registered_name(function: Callable[..., Any]) -> str | None:
+    """The name that a function was registered under; None if it was not."""
+    for name, known in _registered.items():
+        if known is function:
+            return name
+    return None
+
+
 def refer(
     function: Callable[..., Any] | str, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
@@ -42,9 +50,9 @@ def refer(
     if isinstance(function, str):
         resolve(function)
         return function, args, kwargs
-    for name, known in _registered.items():
-        if known is function:
-            return name, args, kwargs
+    name = registered_name(function)
+    if name is not None:
+        return name, args, kwargs
     if isinstance(function, functools.partial):
         merged = {**function.keywords, **kwargs}
         return refer(function.func, (*function.args, *args), merged)

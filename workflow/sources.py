@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from workflow.engine import WorkflowEngine, WorkflowSource
+from workflow.engine import WorkflowEngine, WorkflowSource
 
 _log = logging.getLogger("workflow")
 PERIOD_SECONDS = 1.0

@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg2
 import pytest
 
 from store.server import ObjectStoreServer
@@ -58,15 +57,8 @@ def shared_engine(request: pytest.FixtureRequest) -> Iterator[DurableEngine]:
 
 
 @pytest.fixture
-def engine(shared_engine: DurableEngine) -> Iterator[DurableEngine]:
+def engine(shared_engine: DurableEngine) -> DurableEngine:
     """Each engine in turn, launched; the flows log for this test alone."""
     flows.log.clear()
     shared_engine.launch()
-    yield shared_engine
-
-
-@pytest.fixture
-def admin(workflow_server: ObjectStoreServer) -> Iterator[psycopg2.extensions.connection]:
-    connection = workflow_server.admin_conn()
-    yield connection
-    connection.close()
+    return shared_engine

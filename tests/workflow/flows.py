@@ -95,7 +95,7 @@ def fails_locked() -> None:
 def catches_step(step: Any) -> str:
     try:
         current_engine().step(step)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, is said
         return f"{type(error).__name__}: {error}"
     return "nothing was raised"
 
@@ -209,7 +209,7 @@ def step_in_thread() -> str:
     def work() -> None:
         try:
             engine.step(nothing)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, is said
             found.append(type(error).__name__)
 
     engine = current_engine()
@@ -296,20 +296,25 @@ def waits_then_notes(what: str) -> str:
     return what
 
 
-# How many run at the same time, and the most that did.
-running = 0
-running_max = 0
-_lock = threading.Lock()
+class Crowd:
+    """How many run at the same time, and the most that did."""
+
+    def __init__(self) -> None:
+        self.now = 0
+        self.most = 0
+        self.lock = threading.Lock()
+
+
+crowd = Crowd()
 
 
 def counted(what: Any, seconds: float = 0.02) -> Any:
-    global running, running_max
-    with _lock:
-        running += 1
-        running_max = max(running, running_max)
+    with crowd.lock:
+        crowd.now += 1
+        crowd.most = max(crowd.now, crowd.most)
     time.sleep(seconds)
-    with _lock:
-        running -= 1
+    with crowd.lock:
+        crowd.now -= 1
         log.append(what)
     return what
 

@@ -127,7 +127,7 @@ def test_unknown_workflows(engine: DurableEngine) -> None:
 def test_an_error_comes_out_as_it_went_in(engine: DurableEngine) -> None:
     handle = engine.workflow(flows.fails, "no money")
     for _ in range(2):
-        with pytest.raises(ValueError, match="^no money$"):
+        with pytest.raises(ValueError, match=r"^no money$"):
             handle.get_result(SECONDS)
     assert handle.get_status() is WorkflowStatus.ERROR
 
@@ -159,13 +159,13 @@ def test_a_step_raises_what_its_function_raises(engine: DurableEngine) -> None:
 
 
 def test_arguments_that_do_not_pickle_are_refused_at_once(engine: DurableEngine) -> None:
-    with pytest.raises(SerializationError, match="an argument of tests.workflow.flows:greet"):
+    with pytest.raises(SerializationError, match=r"an argument of tests.workflow.flows:greet"):
         engine.workflow(flows.greet, threading.Lock())
 
 
 def test_results_that_do_not_pickle_end_the_workflow(engine: DurableEngine) -> None:
     handle = engine.workflow(flows.step_result_unpicklable)
-    with pytest.raises(SerializationError, match="the result of .* cannot be pickled"):
+    with pytest.raises(SerializationError, match=r"the result of .* cannot be pickled"):
         handle.get_result(SECONDS)
 
 
@@ -263,7 +263,7 @@ def test_the_same_id_again_gives_the_first(engine: DurableEngine) -> None:
 def test_an_id_belongs_to_one_function(engine: DurableEngine) -> None:
     workflow_id = new_id()
     engine.start_once(workflow_id, flows.note, "mine")
-    with pytest.raises(WorkflowIdInUse, match="runs tests.workflow.flows:note, not"):
+    with pytest.raises(WorkflowIdInUse, match=r"runs tests.workflow.flows:note, not"):
         engine.start_once(workflow_id, flows.greet, "yours")
 
 

@@ -6,18 +6,14 @@ import itertools
 import time
 import uuid
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.processes import wait_until
 from tests.workflow import flows
 from workflow import (
     Cron,
-    MemoryEngine,
     OptionError,
     QueueNotFound,
     RateLimit,
@@ -59,10 +55,10 @@ def test_a_queue_that_was_never_made(engine: DurableEngine) -> None:
 def test_a_queue_runs_so_many_at_a_time(engine: DurableEngine) -> None:
     name = f"queue {next(_numbers)}"
     engine.create_queue(name, 3)
-    flows.running_max = 0
+    flows.crowd.most = 0
     handles = [engine.queue(name, flows.counted, number, 0.1) for number in range(9)]
     assert [handle.get_result(SECONDS) for handle in handles] == list(range(9))
-    assert 2 <= flows.running_max <= 3
+    assert 2 <= flows.crowd.most <= 3
 
 
 def test_limits_may_be_changed(engine: DurableEngine, queue: str) -> None:
@@ -279,66 +275,3 @@ def test_attached_sources_are_drained(engine: DurableEngine, caplog: Any) -> Non
     source.waiting.append((third, "tests.workflow.flows:noted", "while stopped"))
     engine.launch()
     wait_until(lambda: "while stopped" in flows.log, SECONDS, "what came while it was stopped")
-
-
-# --- the clock of the engine in memory ------------------------------------------------------------
-
-
-def test_memory_s_clock_may_be_advanced() -> None:
-    with MemoryEngine() as engine:
-        flows.log.clear()
-        day = engine.workflow(flows.sleeps, 86_400.0)
-        waits = engine.workflow(flows.receives, 1, 86_400.0)
-        engine.schedule(
-            "daily", Cron("0 18 * * *", "Europe/London"), flows.plain_scheduled, "close"
-        )
-        wait_until(lambda: flows.log == ["before"], SECONDS, "the first step")
-        engine.advance(86_401)
-        assert day.get_result(SECONDS) == "slept"
-        assert waits.get_result(SECONDS) == [None]
-        wait_until(lambda: "close" in flows.log, SECONDS, "the schedule")
-
-
-@given(
-    wanted=st.lists(st.tuples(st.integers(1, 3) | st.none(), st.booleans()), max_size=12),
-    concurrency=st.integers(1, 4),
-)
-def test_queues_keep_order_and_limits(
-    wanted: list[tuple[int | None, bool]], concurrency: int
-) -> None:
-    """Any mix of priorities leaves the queue in the order of priority and arrival."""
-    flows.log.clear()
-    flows.running_max = 0
-    with MemoryEngine() as engine:
-        engine.create_queue("q", 1)
-        holder = held(engine, "q")
-        for number, (priority, cancelled) in enumerate(wanted):
-            handle = engine.options(priority=priority).queue("q", flows.counted, number, 0)
-            if cancelled:
-                engine.cancel(handle.workflow_id)
-        engine.send(holder.workflow_id, "go", 1)
-        kept = [(p or 1_000, n) for n, (p, cancelled) in enumerate(wanted) if not cancelled]
-        for info in engine.list_workflows(status=tuple(WorkflowStatus)):
-            if info.status is not WorkflowStatus.CANCELLED:
-                engine.get_workflow_result(info.workflow_id, timeout=SECONDS)
-        assert flows.log == [number for _, number in sorted(kept)]
-
-        engine.create_queue("wide", concurrency)
-        handles = [engine.queue("wide", flows.counted, number, 0) for number in range(6)]
-        assert [handle.get_result(SECONDS) for handle in handles] == list(range(6))
-        assert flows.running_max <= concurrency
-
-
-def test_the_package_loads_no_backend() -> None:
-    import subprocess
-    import sys
-
-    code = "import sys, workflow; print(*{m.split('.')[0] for m in sys.modules})"
-    loaded = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=Path(__file__).parent.parent.parent,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split()
-    assert {"dbos", "sqlalchemy", "psycopg", "psycopg2", "store"}.isdisjoint(loaded)
