@@ -5,18 +5,15 @@ Each user has their own; nobody else can read or move them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import psycopg2
-
-from store.connection import translated
 from store.errors import PositionError, SubscriptionError
 from store.events import ChangeEvent
 from store.log import LAG_EVENTS_MAX
 from store.position import Position
+from store.statements import rows_of
 
 _CLAIM = "SELECT * FROM object_store.claim_checkpoint(%s, %s, %s::xid8, %s)"
 _MOVE = """
@@ -73,7 +70,7 @@ class Checkpoint:
         row: tuple[Any, ...] = ()
         while not row or (row[0] is False and row[5] == 0):
             # Somebody else came first, by a hair, or has just let go of it.
-            row = next(iter(_rows(conn, _CLAIM, values)), ())
+            row = next(iter(rows_of(conn, _CLAIM, values)), ())
         taken, lease, stored_epoch, xid, seq, holder = row
         if not taken:
             raise Taken(
@@ -103,7 +100,7 @@ class Checkpoint:
         entity_id, version = (parked.entity_id, parked.version) if parked else (None, None)
         where = (self._id, self._lease, str(position.xid), position.seq)
         values = (*where, entity_id, version, error, attempts)
-        if not _rows(self._conn, _MOVE, values)[0][0]:
+        if not rows_of(self._conn, _MOVE, values)[0][0]:
             raise LeaseLost(
                 f"subscriber {self._id!r} was taken over by another session, or forgotten"
             )
@@ -111,7 +108,7 @@ class Checkpoint:
 
     def release(self) -> None:
         """Let others hold it at once."""
-        _rows(self._conn, _RELEASE, (self._id, self._lease))
+        rows_of(self._conn, _RELEASE, (self._id, self._lease))
 
 
 @dataclass(frozen=True)
@@ -149,7 +146,7 @@ def subscribers(conn: Any) -> list[Subscriber]:
     """The durable subscriptions of the connection's user; an administrator sees all users'."""
     return [
         Subscriber(name, Position(epoch, int(xid), seq), *rest)
-        for name, epoch, xid, seq, *rest in _rows(conn, _ALL, ())
+        for name, epoch, xid, seq, *rest in rows_of(conn, _ALL, ())
     ]
 
 
@@ -159,7 +156,7 @@ def parked_events(conn: Any, subscriber_id: str | None = None) -> list[ParkedEve
     An administrator sees all users'.
     """
     found = []
-    for name, entity_id, version, error, attempts, at, xid, seq, epoch, user in _rows(
+    for name, entity_id, version, error, attempts, at, xid, seq, epoch, user in rows_of(
         conn, _PARKED, (subscriber_id, subscriber_id)
     ):
         position = Position(epoch, int(xid), seq)
@@ -173,7 +170,7 @@ def unpark(conn: Any, parked: ParkedEvent) -> bool:
     It is not delivered again: read the version with `history`, and deal with it.
     """
     values = (parked.subscriber_id, parked.entity_id, parked.version)
-    return bool(_rows(conn, _UNPARK, values)[0][0])
+    return bool(rows_of(conn, _UNPARK, values)[0][0])
 
 
 def forget_subscriber(conn: Any, subscriber_id: str) -> bool:
@@ -181,13 +178,4 @@ def forget_subscriber(conn: Any, subscriber_id: str) -> bool:
 
     One that is running notices, and begins anew where it stood.
     """
-    return bool(_rows(conn, _FORGET, (subscriber_id,))[0][0])
-
-
-def _rows(conn: Any, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-    try:
-        with conn.cursor() as cursor:
-            cursor.execute(statement, values)
-            return list(cursor.fetchall())
-    except psycopg2.Error as error:
-        raise translated(error) from error
+    return bool(rows_of(conn, _FORGET, (subscriber_id,))[0][0])

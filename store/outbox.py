@@ -13,11 +13,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-import psycopg2
-
 from store.base import Storable
-from store.connection import translated
 from store.errors import RegistryError, StoreError, WorkflowReferenceError
+from store.statements import rows_of
 
 if TYPE_CHECKING:
     from store.client import StoreClient
@@ -171,12 +169,7 @@ class Outbox:
 
 def pending_intents(conn: Any) -> list[Intent]:
     """What is promised and not started, as far as the connection's user may see it."""
-    try:
-        with conn.cursor() as cursor:
-            cursor.execute(_PENDING)
-            return [Intent(*row) for row in cursor.fetchall()]
-    except psycopg2.Error as error:
-        raise translated(error) from error
+    return [Intent(*row) for row in rows_of(conn, _PENDING)]
 
 
 def promise(

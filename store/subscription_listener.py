@@ -52,7 +52,7 @@ class SubscriptionListener:
     moves after each list, else after every `checkpoint_every` events. A handler that raises is
     tried again `retries` times; then its event is parked with the error and the rest goes on, or
     with `on_error="stop"` the listener fails. A subscription is held by one session:
-    `if_taken="wait"` or "refuse".
+    `if_taken="wait"` or "refuse". `sslmode` and `sslrootcert` are those of StoreClient.
     """
 
     def __init__(
@@ -75,6 +75,8 @@ class SubscriptionListener:
         retry_seconds: float = 0.1,
         on_error: OnError = "park",
         if_taken: Literal["wait", "refuse"] = "wait",
+        sslmode: str = "prefer",
+        sslrootcert: str | None = None,
     ) -> None:
         if (event_bus is None) == (on_batch is None):
             raise SubscriptionError("give either an event_bus or on_batch, which take the events")
@@ -89,7 +91,7 @@ class SubscriptionListener:
         if subscriber_id is not None and not 1 <= len(subscriber_id) <= 200:
             raise SubscriptionError("a subscriber_id has 1 to 200 characters")
         self.subscriber_id = subscriber_id
-        self._login = Login(user, password, host, port, dbname)
+        self._login = Login(user, password, host, port, dbname, sslmode, sslrootcert)
         self._start_at = start
         self._types = [types] if isinstance(types, (str, type)) else list(types)
         self._page_size = max(batch_size, PAGE_EVENTS)

@@ -33,6 +33,7 @@ from store.subscriptions import (
 from tests.processes import wait_until
 from tests.store.desk import Desk, password_of
 from tests.store.test_races import clock
+from tests.store.tls_front import CERTIFICATE, tls_front
 
 SECONDS = 20
 
@@ -529,3 +530,16 @@ def test_a_stream_that_fails_says_so(desk: Desk, alice: StoreClient) -> None:
 
     with pytest.raises(SubscriptionError, match="the subscription ended"):
         streamed(desk, 9, disable, subscriber_id="loop", start="beginning")
+
+
+def test_listeners_use_tls_as_clients_do(desk: Desk, alice: StoreClient, heard: Heard) -> None:
+    with tls_front(desk.info) as (port, sessions):
+        where = {**desk.info, "host": "localhost", "port": port}
+        login: Any = {"user": "alice", "password": password_of("alice"), "start": "beginning"}
+        full: Any = {"sslmode": "verify-full", "sslrootcert": str(CERTIFICATE)}
+        entity_id = alice.write(Trade(symbol="A"))
+        with SubscriptionListener(heard.bus, **where, **login, **full):
+            assert heard.wait(1) == [(entity_id, 1)]
+        assert sessions
+    with pytest.raises(Unavailable):
+        SubscriptionListener(heard.bus, **desk.info, **login, **full).start()
