@@ -12,14 +12,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-import psycopg2
-
 from store.appending import aware
 from store.base import Storable
-from store.connection import translated
 from store.errors import PositionError, SubscriptionError
 from store.events import ChangeEvent
 from store.position import START, Position
+from store.statements import rows_of
 
 PAGE_EVENTS = 1_000
 # How far one statement looks where a role sees few events or none: it must end in good time.
@@ -155,7 +153,19 @@ class EventLog:
 
         PositionError for a position of another cluster.
         """
-        return self._read(after, limit, self._fence())
+        self.check(after)
+        # A statement of its own: most looks find that it has not moved, and need no other.
+        fence = self._fence()
+        if after.xid >= fence:
+            return Page([], after, True)
+        stop = min(fence, after.xid + SPAN_XIDS)
+        place = (str(after.xid), after.seq, str(stop))
+        rows = self._rows(self._page, (*place, *self._until, *self._types.values, limit))
+        epoch = self.epoch
+        events = [_event(row, epoch) for row in rows]
+        if len(events) == limit:
+            return Page(events, Position(epoch, int(rows[-1][12]), rows[-1][13]), False)
+        return Page(events, Position(epoch, stop, 0), stop == fence)
 
     def pages(self, after: Position = START, limit: int = PAGE_EVENTS) -> Iterator[Page]:
         """Pages until everything is read that was complete when the last one was asked for."""
@@ -173,20 +183,6 @@ class EventLog:
         events, seconds, fenced = self._rows(self._lag, values)[0]
         return Lag(events, max(seconds or 0.0, 0.0), fenced)
 
-    def _read(self, after: Position, limit: int, fence: int) -> Page:
-        self.check(after)
-        if after.xid >= fence:
-            return Page([], after, True)
-        stop = min(fence, after.xid + SPAN_XIDS)
-        place = (str(after.xid), after.seq, str(stop))
-        values = (*place, *self._until, *self._types.values, limit)
-        rows = self._rows(self._page, values)
-        epoch = self.epoch
-        events = [_event(row, epoch) for row in rows]
-        if len(events) == limit:
-            return Page(events, Position(epoch, int(rows[-1][12]), rows[-1][13]), False)
-        return Page(events, Position(epoch, stop, 0), stop == fence)
-
     def check(self, position: Position) -> None:
         """PositionError for a position of another cluster."""
         if position.epoch not in ("", self.epoch):
@@ -199,12 +195,7 @@ class EventLog:
         return int(self._rows(_FENCE, ())[0][0])
 
     def _rows(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        try:
-            with self._conn.cursor() as cursor:
-                cursor.execute(statement, values)
-                return list(cursor.fetchall())
-        except psycopg2.Error as error:
-            raise translated(error) from error
+        return rows_of(self._conn, statement, values)
 
 
 def _event(row: tuple[Any, ...], epoch: str) -> ChangeEvent:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from store.base import Storable
 from store.errors import RegistryError, StoreError, WorkflowReferenceError
+from store.statements import rows_of
 
 if TYPE_CHECKING:
     from store.client import StoreClient
@@ -39,7 +40,7 @@ class WorkflowStarter(Protocol):
     the start and its record starts it again.
     """
 
-    def workflow(self, fn: Callable[..., Any], *args: Any) -> Any:
+    def workflow(self, fn: Callable[..., Any], /, *args: Any) -> Any:
         """Start a function as a workflow."""
 
 
@@ -47,7 +48,7 @@ class WorkflowStarter(Protocol):
 class OnceStarter(Protocol):
     """An engine that starts a workflow of one id once, however often it is asked to."""
 
-    def start_once(self, workflow_id: str, fn: Callable[..., Any] | str, *args: Any) -> Any:
+    def start_once(self, workflow_id: str, fn: Callable[..., Any] | str, /, *args: Any) -> Any:
         """Start a function, or what the engine knows under this name; durable on return."""
 
 
@@ -55,7 +56,7 @@ class OnceStarter(Protocol):
 class NamingEngine(Protocol):
     """An engine that knows functions by names of its own, also such as cannot be imported."""
 
-    def reference(self, fn: Callable[..., Any]) -> str | None:
+    def reference(self, fn: Callable[..., Any], /) -> str | None:
         """The name under which the engine finds a function again; None if it knows none."""
 
 
@@ -96,7 +97,7 @@ class Outbox:
 
     def pending(self) -> list[Intent]:
         """What is promised and not started yet, the oldest first."""
-        return [Intent(*row) for row in self._connection.read(_PENDING, ())]
+        return pending_intents(self._client.conn)
 
     def drain(self, engine: WorkflowStarter | OnceStarter) -> int:
         """Start what is pending, each once; return how many were started.
@@ -164,6 +165,11 @@ class Outbox:
                 f"{intent.created_by} promised the workflow {intent.workflow!r}, which is not "
                 f"started for them: {reason}; Outbox(client, workflows=[…]) allows it"
             )
+
+
+def pending_intents(conn: Any) -> list[Intent]:
+    """What is promised and not started, as far as the connection's user may see it."""
+    return [Intent(*row) for row in rows_of(conn, _PENDING)]
 
 
 def promise(

@@ -22,15 +22,13 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
-import psycopg2
-
 from store.base import Storable
 from store.client import StoreClient
-from store.connection import translated
 from store.errors import ProjectionError, Unavailable
 from store.events import ChangeEvent
 from store.log import EventLog
 from store.position import START, Position
+from store.statements import rows_of
 from store.subscription_listener import SubscriptionListener
 from store.subscription_session import Login
 from store.subscription_status import State, SubscriptionStatus
@@ -115,7 +113,7 @@ def state_of(
 
 def rebuild(client: StoreClient, projection: Projection[S]) -> Folded[S]:
     """Forget all kept states, fold the whole log again, and keep the result."""
-    _rows(client.conn, _DROP, (projection.name,))
+    rows_of(client.conn, _DROP, (projection.name,))
     log = EventLog(client.conn, types=projection.types)
     state = _fold(projection, log, _first(projection), None)
     keep_state(client.conn, projection, state)
@@ -141,11 +139,13 @@ class Projector(Generic[S]):
         *,
         snapshot_events: int = SNAPSHOT_EVENTS,
         keep: int = KEPT_STATES,
+        sslmode: str = "prefer",
+        sslrootcert: str | None = None,
     ) -> None:
         if snapshot_events < 1 or keep < 1:
             raise ProjectionError("snapshot_events and keep are at least 1")
         self.projection = projection
-        self._login = Login(user, password, host, port, dbname)
+        self._login = Login(user, password, host, port, dbname, sslmode, sslrootcert)
         self._snapshot_events = snapshot_events
         self._keep = keep
         self._state: Folded[S] = _first(projection)
@@ -179,6 +179,8 @@ class Projector(Generic[S]):
             on_batch=self._take,
             on_error="stop",
             retries=0,
+            sslmode=login.sslmode,
+            sslrootcert=login.sslrootcert,
         ).start()
         return self
 
@@ -254,7 +256,7 @@ def newest_state(
     xid, seq = (_LAST_XID, _LAST_SEQ) if last is None else (last.xid, last.seq)
     named = (projection.name, projection.revision, epoch)
     values = (*named, str(xid), seq, "infinity" if until is None else until)
-    rows = _rows(conn, _NEWEST, values)
+    rows = rows_of(conn, _NEWEST, values)
     if not rows:
         return _first(projection)
     found_epoch, xid_text, found_seq, events, tx_time, text = rows[0]
@@ -280,7 +282,7 @@ def keep_state(
         return  # Nothing is folded yet.
     where = (state.position.epoch, str(state.position.xid), state.position.seq)
     named = (projection.name, projection.revision)
-    _rows(conn, _SAVE, (*named, *where, state.events, state.tx_time, text, keep))
+    rows_of(conn, _SAVE, (*named, *where, state.events, state.tx_time, text, keep))
 
 
 def _fold(
@@ -310,12 +312,3 @@ def _folded(
 def _first(projection: Projection[S]) -> Folded[S]:
     # A copy of its own: one that is changed in place must not change the next fold.
     return Folded(projection.decode(projection.encode(projection.initial)))
-
-
-def _rows(conn: Any, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-    try:
-        with conn.cursor() as cursor:
-            cursor.execute(statement, values)
-            return list(cursor.fetchall())
-    except psycopg2.Error as error:
-        raise translated(error) from error

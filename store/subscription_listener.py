@@ -21,6 +21,7 @@ from store.delivery import (
 )
 from store.errors import SubscriptionError, Unavailable
 from store.event_bus import EventBus
+from store.events import ChangeEvent
 from store.log import PAGE_EVENTS, Lag
 from store.position import Position
 from store.subscription_session import Login, Session, Start
@@ -32,6 +33,9 @@ _LOG = logging.getLogger(__name__)
 # How often a subscription that somebody else holds is asked for, and a lost server.
 RETRY_SECONDS = 0.1
 RETRY_SECONDS_MAX = 2.0
+# A page is all that is held in memory, however slow the handler is.
+PAGE_BYTES = 8_000_000
+FIRST_PAGE_EVENTS = 100
 
 
 class SubscriptionListener:
@@ -48,7 +52,7 @@ class SubscriptionListener:
     moves after each list, else after every `checkpoint_every` events. A handler that raises is
     tried again `retries` times; then its event is parked with the error and the rest goes on, or
     with `on_error="stop"` the listener fails. A subscription is held by one session:
-    `if_taken="wait"` or "refuse".
+    `if_taken="wait"` or "refuse". `sslmode` and `sslrootcert` are those of StoreClient.
     """
 
     def __init__(
@@ -71,6 +75,8 @@ class SubscriptionListener:
         retry_seconds: float = 0.1,
         on_error: OnError = "park",
         if_taken: Literal["wait", "refuse"] = "wait",
+        sslmode: str = "prefer",
+        sslrootcert: str | None = None,
     ) -> None:
         if (event_bus is None) == (on_batch is None):
             raise SubscriptionError("give either an event_bus or on_batch, which take the events")
@@ -85,7 +91,7 @@ class SubscriptionListener:
         if subscriber_id is not None and not 1 <= len(subscriber_id) <= 200:
             raise SubscriptionError("a subscriber_id has 1 to 200 characters")
         self.subscriber_id = subscriber_id
-        self._login = Login(user, password, host, port, dbname)
+        self._login = Login(user, password, host, port, dbname, sslmode, sslrootcert)
         self._start_at = start
         self._types = [types] if isinstance(types, (str, type)) else list(types)
         self._page_size = max(batch_size, PAGE_EVENTS)
@@ -242,17 +248,25 @@ class SubscriptionListener:
 
     def _follow(self, session: Session, waiter: Waiter) -> None:
         """Read and hand over, until it is time to stop."""
+        limit = min(FIRST_PAGE_EVENTS, self._page_size)
         while True:
             self._check()
-            page = session.log.page(session.position, self._page_size)
+            page = session.log.page(session.position, limit)
             if page.events:
                 self._counters.become(State.READING)
                 self._delivery.deliver(session, page.events)
                 session.pace.found()
+                limit = self._next_limit(page.events, limit)
             session.position = page.end
             if page.is_last:
                 self._counters.caught_up()
                 self._counters.wakeups += session.wait(waiter)
+
+    def _next_limit(self, events: list[ChangeEvent], limit: int) -> int:
+        """As many events as fit into PAGE_BYTES, by the size of those just read."""
+        size = sum(len(event.data or "") for event in events)
+        fitting = PAGE_BYTES * len(events) // max(size, 1)
+        return max(1, min(fitting, 2 * limit, self._page_size))
 
     def _check(self) -> None:
         if self._stop_asked.is_set():

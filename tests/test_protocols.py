@@ -16,8 +16,13 @@ from server.simulator import Simulator
 from store.client import StoreClient as RealStoreClient
 from store.client import VersionConflict
 from store.columns import REGISTRY
+from store.events import Bus
 from store.models import Trade
+from store.outbox import NamingEngine, OnceStarter, Outbox, WorkflowStarter
+from store.subscriptions import EventBus
 from tests.server.test_replay import REAL_PRICES
+from workflow.engine import WorkflowSource
+from workflow.memory_engine import MemoryEngine
 
 
 def test_feeds() -> None:
@@ -52,3 +57,18 @@ def test_the_store_takes_what_the_graph_writes_back() -> None:
     assert isinstance(writes, ReadsBack)
     assert reads is writes
     assert isinstance(conflict, Conflict)
+
+
+def test_the_store_starts_workflows_of_an_engine_and_tells_a_bus() -> None:
+    engine = MemoryEngine()
+    starter: WorkflowStarter = engine
+    once: OnceStarter = engine
+    naming: NamingEngine = engine
+    assert isinstance(starter, OnceStarter)
+    assert isinstance(once, NamingEngine)
+    name = f"{__name__}:test_writers"
+    assert (naming.reference(test_writers), naming.reference(lambda: None)) == (name, None)
+    source: WorkflowSource = Outbox.__new__(Outbox)  # without a client behind it
+    bus: Bus = EventBus()
+    assert callable(source.drain)
+    assert callable(bus.emit)

@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
-from workflow.errors import NotSupported
+from workflow.errors import FunctionNotFound, NotSupported
 from workflow.handle import WorkflowHandle, WorkflowInfo, WorkflowStatus
 from workflow.options import Cron, RateLimit, Retry, Starter, Stepper
-from workflow.references import register, registered_name, resolve
+from workflow.references import refer, register, resolve
 
 __all__ = [
     "WorkflowEngine",
@@ -107,8 +107,16 @@ class WorkflowEngine(ABC):
         register(name, fn)
 
     def reference(self, fn: Callable[..., Any], /) -> str | None:
-        """The name that a function was registered under; None if it was not."""
-        return registered_name(fn)
+        """The name under which any process finds a function again; None if none could.
+
+        That it was registered under, or `module:qualname`.
+        """
+        try:
+            name, args, kwargs = refer(fn, (), {})
+        except FunctionNotFound:
+            return None
+        # What comes with a bound method or a partial is no part of the name.
+        return None if args or kwargs else name
 
     # --- what an engine may have ------------------------------------------------------------------
 

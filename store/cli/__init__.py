@@ -15,12 +15,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from store.cli import export, start, status, users, verify
+from store.cli import export, start, status, subscriptions, users, verify
 from store.cli.output import complain
 from store.errors import StoreError
 
 # A command more is a module more, with `add(commands)`.
-COMMANDS = (start, users, status, verify, export)
+COMMANDS = (start, users, status, subscriptions, verify, export)
 
 __all__ = ["main"]
 

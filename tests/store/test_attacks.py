@@ -22,7 +22,18 @@ from store.permissions import (
 )
 from tests.store.desk import Desk
 
-TABLES = ["event", "head", "seg", "past", "acl", "schema_version"]
+TABLES = [
+    "event",
+    "head",
+    "seg",
+    "past",
+    "acl",
+    "schema_version",
+    "checkpoint",
+    "parked_event",
+    "intent",
+    "snapshot",
+]
 
 
 def run(connection: Any, statement: str, values: Any = None) -> list[Any]:

@@ -11,11 +11,15 @@ import pytest
 from psycopg2.extensions import make_dsn
 
 from store.client import StoreClient
-from store.errors import SchemaError
+from store.errors import PositionError, SchemaError
 from store.models import Trade
+from store.projections import rebuild, state_of
 from store.schema import provision_user
 from store.server import ObjectStoreServer, _programs
-from tests.store.desk import ADMIN_PASSWORD, Desk
+from store.subscriptions import ChangeEvent, EventBus, EventLog, SubscriptionListener
+from tests.processes import wait_until
+from tests.store.books import BOOK
+from tests.store.desk import ADMIN_PASSWORD, Desk, password_of
 from tests.store.test_reaching_a_server import elsewhere
 
 __all__ = ["elsewhere"]
@@ -44,6 +48,13 @@ def test_a_store_goes_on_where_it_was_restored(
     for each in (obj, other):
         alice.write(each)
         alice.update(each)
+    heard: list[ChangeEvent] = []
+    bus = EventBus()
+    bus.on_all(heard.append)
+    durable: dict[str, Any] = {"user": "alice", "subscriber_id": "moved", "start": "beginning"}
+    with SubscriptionListener(bus, **desk.info, password=password_of("alice"), **durable):
+        wait_until(lambda: len(heard) == 4, 20, "the events of the old cluster")
+    rebuild(alice, BOOK)
     tools = _programs().folders[_programs().newest]
     dump = subprocess.run(
         [tools / "pg_dump", make_dsn(**desk.info, user="postgres", password=ADMIN_PASSWORD)],
@@ -81,6 +92,14 @@ def test_a_store_goes_on_where_it_was_restored(
         assert client.update_many([mine, client.read(Trade, other._store_entity_id)]) == [4, 3]
         client.write_many([Trade(symbol="IBM")])
         assert client.verify()
+        # Subscribers and projections go on behind what they had.
+        with SubscriptionListener(bus, **where, password="pw", **durable):
+            wait_until(lambda: len(heard) == 8, 20, "the events of the new one")
+        assert [event.version for event in heard[4:]] == [3, 4, 3, 1]
+        assert state_of(client, BOOK).events == 8
+        old = heard[0].position
+        with pytest.raises(PositionError, match="another cluster"):
+            EventLog(client.conn).page(old)
     # New events stand behind all old ones, and all of them below the fence are complete.
     assert positions(admin) == [(n, 1) for n in (1, 2, 1, 2, 3, 4, 3, 1)]
     with admin.cursor() as cursor:

@@ -12,7 +12,7 @@ import psycopg2
 import pytest
 
 from reactive import Field
-from store import Order, Trade
+from store import Order, Signal, Trade
 from store.client import StoreClient
 from store.errors import AccessError, PositionError, Unavailable
 from store.permissions import share_read, unshare
@@ -33,6 +33,7 @@ from store.subscriptions import (
 from tests.processes import wait_until
 from tests.store.desk import Desk, password_of
 from tests.store.test_races import clock
+from tests.store.tls_front import CERTIFICATE, tls_front
 
 SECONDS = 20
 
@@ -148,6 +149,36 @@ def test_a_batch_handler_gets_lists(desk: Desk, alice: StoreClient) -> None:
     ):
         wait_until(lambda: sum(batches) == 25, SECONDS, "all events")
     assert batches == [10, 10, 5]
+
+
+def test_a_slow_handler_holds_up_the_reading_not_the_memory(
+    desk: Desk, alice: StoreClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    page = EventLog.page
+
+    def watched(self: EventLog, *args: Any) -> Any:
+        found = page(self, *args)
+        sizes.append(len(found.events))
+        return found
+
+    monkeypatch.setattr(EventLog, "page", watched)
+    monkeypatch.setattr("store.subscription_listener.PAGE_BYTES", 20_000)
+    monkeypatch.setattr("store.subscription_listener.FIRST_PAGE_EVENTS", 2)
+    heard = Heard()
+    alice.write_many([Signal(notes="n" * 2_000) for _ in range(30)])
+    alice.write_many([Trade(quantity=n) for n in range(300)])
+    begun, go = threading.Event(), threading.Event()
+    heard.bus.on_all(lambda event: (begun.set(), go.wait(SECONDS)))
+    with listener(desk, heard.bus, start="beginning"):
+        assert begun.wait(SECONDS)
+        # Nothing is read ahead of it.
+        assert (sizes, len(heard)) == ([2], 1)
+        go.set()
+        heard.wait(330)
+    assert sizes[:3] == [2, 4, 8]
+    assert max(sizes[:5]) < 10
+    assert max(sizes) > 50
 
 
 def test_of_two_with_one_id_the_second_waits_or_is_refused(desk: Desk, alice: StoreClient) -> None:
@@ -499,3 +530,16 @@ def test_a_stream_that_fails_says_so(desk: Desk, alice: StoreClient) -> None:
 
     with pytest.raises(SubscriptionError, match="the subscription ended"):
         streamed(desk, 9, disable, subscriber_id="loop", start="beginning")
+
+
+def test_listeners_use_tls_as_clients_do(desk: Desk, alice: StoreClient, heard: Heard) -> None:
+    with tls_front(desk.info) as (port, sessions):
+        where = {**desk.info, "host": "localhost", "port": port}
+        login: Any = {"user": "alice", "password": password_of("alice"), "start": "beginning"}
+        full: Any = {"sslmode": "verify-full", "sslrootcert": str(CERTIFICATE)}
+        entity_id = alice.write(Trade(symbol="A"))
+        with SubscriptionListener(heard.bus, **where, **login, **full):
+            assert heard.wait(1) == [(entity_id, 1)]
+        assert sessions
+    with pytest.raises(Unavailable):
+        SubscriptionListener(heard.bus, **desk.info, **login, **full).start()
