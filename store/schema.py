@@ -63,7 +63,9 @@ def bootstrap_schema(admin_conn: Any) -> None:
             cursor.execute((files("store") / name).read_text(encoding="utf-8"))
             cursor.execute("INSERT INTO object_store.schema_version VALUES (%s)", [number])
             cursor.execute("RESET ROLE")
+        cursor.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(OWNER)))
         cursor.execute("SELECT object_store.begin_era()")
+        cursor.execute("RESET ROLE")
         _close_database(cursor)
 
 

@@ -95,17 +95,19 @@ CREATE TABLE object_store.era (
     began_at          timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
+-- The lift of the era that runs. A function, so that it costs a write nothing: it is inlined.
+CREATE FUNCTION object_store.lift() RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT 0::bigint';
+
 -- The number that a transaction has in the log.
 CREATE FUNCTION object_store.log_xid(p_xid xid8) RETURNS xid8
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    RETURN ((SELECT lift FROM object_store.era ORDER BY number DESC LIMIT 1)
-        + p_xid::text::bigint)::text::xid8;
-END $$;
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT (object_store.lift() + p_xid::text::bigint)::text::xid8
+$$;
 
 -- Everything in the log below this number is complete: what it wrote is there, or never will be.
 CREATE FUNCTION object_store.fence() RETURNS xid8
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql STABLE AS $$
     SELECT object_store.log_xid(pg_snapshot_xmin(pg_current_snapshot()))
 $$;
 
@@ -125,7 +127,11 @@ BEGIN
     ORDER BY xid DESC, seq DESC LIMIT 1;
     INSERT INTO object_store.era VALUES (
         coalesce(newest.number, 0) + 1, here,
-        greatest(coalesce(last_xid, 0) - pg_current_xact_id()::text::bigint, 0));
+        greatest(coalesce(last_xid, 0) - pg_current_xact_id()::text::bigint, 0))
+    RETURNING * INTO newest;
+    EXECUTE format(
+        'CREATE OR REPLACE FUNCTION object_store.lift() RETURNS bigint '
+        'LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $sql$ SELECT %s::bigint $sql$', newest.lift);
     RETURN true;
 END $$;
 SELECT object_store.begin_era();
@@ -147,7 +153,7 @@ CREATE TYPE object_store.receipt AS (
 
 -- The hash of an event: over the one before it in its entity, and all that it says.
 CREATE FUNCTION object_store.chained(previous bytea, e object_store.event) RETURNS bytea
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT sha256(previous || record_send(ROW(
         e.entity_id, e.version, e.xid, e.seq, e.event_type, e.type_name, e.owner, e.updated_by,
         e.tx_time, e.valid_from, e.valid_to, e.state, e.event_meta, e.data, e.event_id, e.request)))
@@ -357,13 +363,22 @@ BEGIN
     IF is_new THEN
         INSERT INTO object_store.head
         VALUES (e.entity_id, e.owner, e.type_name, e.version, e.xid, e.tx_time, e.hash);
+        -- There is nothing yet that `place` would have to cut.
+        IF e.valid_to > e.tx_time THEN
+            INSERT INTO object_store.seg VALUES (
+                e.entity_id, e.valid_from, e.valid_to, e.version, e.event_type, e.type_name,
+                e.owner, e.updated_by, e.tx_time, e.state, e.data, e.valid_from, e.valid_to);
+        ELSE
+            INSERT INTO object_store.past
+            VALUES (e.entity_id, e.valid_from, e.valid_to, e.version, e.tx_time);
+        END IF;
     ELSE
         UPDATE object_store.head SET
             type_name = e.type_name, version = e.version, xid = e.xid, tx_time = e.tx_time,
             hash = e.hash
         WHERE head.entity_id = e.entity_id;
+        PERFORM object_store.place(e);
     END IF;
-    PERFORM object_store.place(e);
     RETURN (e.entity_id, e.version, e.event_type, e.owner, e.updated_by, e.tx_time, e.valid_from,
         e.valid_to, e.state, false);
 END $$;
@@ -774,7 +789,7 @@ GRANT EXECUTE ON FUNCTION
     object_store.append, object_store.append_new, object_store.append_many,
     object_store.value_now, object_store.version_at, object_store.share, object_store.breaks,
     object_store.chained, object_store.union_of, object_store.past_pieces, object_store.log_xid,
-    object_store.fence
+    object_store.lift, object_store.fence
 TO object_store_user;
 DO $$
 DECLARE
