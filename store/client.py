@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import fields
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Literal, TypeVar
@@ -20,11 +19,12 @@ from uuid import UUID
 from store.appending import Appender, initial_state
 from store.base import Storable
 from store.connection import Connection, Transaction
-from store.errors import NoStateMachine, NotStored, StoreError, VersionConflict
+from store.errors import StoreError, VersionConflict
 from store.events import Bus
 from store.querying import Filters, Query, QueryResult
 from store.reading import Reader
 from store.rows import PRESENT, Receipt
+from store.transitions import TransitionCounts, Transitions
 from store.verification import Verification, verify
 
 __all__ = ["QueryResult", "StoreClient", "Transaction", "VersionConflict"]
@@ -76,6 +76,7 @@ class StoreClient:
         )
         self._appender = Appender(self._connection, event_bus, warn_only=on_violation == "warn")
         self._reader = Reader(self._connection)
+        self._transitions = Transitions(self, self._appender)
 
     @property
     def conn(self) -> Any:
@@ -161,29 +162,16 @@ class StoreClient:
     ) -> int:
         """Move an entity to another state, if its machine allows it; return the version.
 
-        The machine's `validate_transition` raises if it does not.
+        InvalidTransition, TransitionNotPermitted or GuardFailure if it does not, EngineNotSet if
+        a workflow is to start and no engine is set. The change and the machine's `action` happen
+        together or not at all; hooks and workflow follow the commit.
         """
-        machine = obj._state_machine
-        if machine is None:
-            raise NoStateMachine(
-                f"{type(obj).__name__} has no state machine; set _state_machine on the class or "
-                "on this object"
-            )
-        if obj._store_entity_id is None:
-            raise NotStored(f"this {type(obj).__name__} was never written; write() it first")
-        before = obj._store_state
-        context = {field.name: getattr(obj, field.name) for field in fields(obj)}  # type: ignore[arg-type]
-        machine.validate_transition(before, new_state, context=context, user=self.user)
-        meta = {"from_state": before, "to_state": new_state}
-        receipt = self._appender.one(
-            "STATE_CHANGE",
-            obj,
-            (valid_from, valid_to),
-            state=new_state,
-            meta=meta,
-            event_id=event_id,
-        )
-        return receipt.version
+        return self._transitions.move(obj, new_state, (valid_from, valid_to), event_id)
+
+    @property
+    def transition_counts(self) -> TransitionCounts:
+        """How many hooks and workflows this client's transitions set off, and what failed."""
+        return self._transitions.counts
 
     def write_many(
         self,

@@ -19,6 +19,7 @@ from store.errors import (
     EventIdReused,
     FenceTimeout,
     InvalidPeriod,
+    ReplicaError,
     SchemaError,
     StoreError,
     TransactionConflict,
@@ -27,6 +28,7 @@ from store.errors import (
 )
 from store.pool import Pool
 from store.rows import kept, restore
+from store.wakeup import after_commit
 
 # How long a read waits for a server that restarts, and for transactions that began before T.
 RETRY_SECONDS = 20.0
@@ -37,6 +39,7 @@ class Transaction:
     """A block of writes that are kept together or not at all; see `StoreClient.transaction`."""
 
     def __init__(self) -> None:
+        self.has_written = False
         self._before: dict[int, tuple[Any, dict[str, Any]]] = {}
         self._after: list[Callable[[], object]] = []
         self._undo: list[Callable[[], object]] = []
@@ -96,6 +99,7 @@ class Connection:
         given = {name: value for name, value in login.items() if value is not None}
         always = {"connect_timeout": 10, "options": "-c TimeZone=UTC"}
         self._pool = Pool({**given, **always, "application_name": "object_store"}, pool_size)
+        self._where = (given["host"], given["port"], given["dbname"])
         self._fence: Any = None
         self._fencing = threading.Lock()
 
@@ -121,9 +125,12 @@ class Connection:
         """Run a statement that writes, once."""
         session = self._session()
         if session is not None:
+            session.blocks[0].has_written = True
             return _run(session.raw, statement, values)
         with self._pool.borrow() as connection:
-            return _run(connection, statement, values)
+            rows = _run(connection, statement, values)
+            self._wake_subscribers(connection)
+            return rows
 
     def read(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         """Run a statement that only reads; outside of a block it outlasts a server's restart."""
@@ -161,6 +168,8 @@ class Connection:
                     yield block
             finally:
                 _sessions.reset(token)
+            if block.has_written:
+                self._wake_subscribers(raw)
         block.committed()
 
     def wait_for_earlier(self) -> None:
@@ -190,6 +199,10 @@ class Connection:
                 )
             time.sleep(pause)
             pause = min(pause * 2, 0.05)
+
+    def _wake_subscribers(self, connection: Any) -> None:
+        """After a commit, in no transaction."""
+        after_commit(connection, self._where)
 
     def _session(self) -> _Session | None:
         for session in reversed(_sessions.get()):
@@ -244,6 +257,7 @@ _ERRORS: dict[str, type[StoreError]] = {
     "25P02": TransactionConflict,
     "42501": AccessError,
     "23505": AlreadyStored,
+    "25006": ReplicaError,
     # A timeout of the server's for locks and statements.
     "55P03": Unavailable,
     "57014": Unavailable,
@@ -253,6 +267,8 @@ _HINTS = {
     "OS005": "run the transaction again",
     "40001": "run the transaction again",
     "40P01": "run the transaction again",
+    "25006": "this server is a replica, ask the primary: it takes the writes, and can tell that "
+    "nothing of the past is still to come",
     "25P02": "a statement failed earlier in this block; leave the block, or nest one around it",
     "55P03": "another transaction holds it; try again",
     "57014": "ask for less at once",

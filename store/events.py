@@ -10,6 +10,8 @@ from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from store.position import Position
+
 
 @dataclass(frozen=True, slots=True)
 class ChangeEvent:
@@ -32,7 +34,7 @@ class ChangeEvent:
     valid_to: datetime | None = None
     event_meta: dict[str, Any] | None = None
     data: str | None = None
-    position: tuple[int, int] | None = None
+    position: Position | None = None
 
 
 class Bus(Protocol):

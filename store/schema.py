@@ -21,12 +21,23 @@ from store.registry import ColumnRegistry
 
 OWNER = "object_store_owner"
 USERS = "object_store_user"
+# Those who start the workflows that transitions of others promised.
+DISPATCHERS = "object_store_dispatcher"
 # The files that lead from each version to the next; never edit one that was released.
-MIGRATIONS = ("schema.sql",)
+MIGRATIONS = ("schema.sql", "delivery.sql")
 # One bootstrap at a time in a database; the number means nothing else.
 _LOCK = 7_021_415_119
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
-_RESERVED = {OWNER, USERS, "postgres", "public", "none", "workflow_engine", "current_user"} | {
+_RESERVED = {
+    OWNER,
+    USERS,
+    DISPATCHERS,
+    "postgres",
+    "public",
+    "none",
+    "workflow_engine",
+    "current_user",
+} | {
     "session_user",
     "current_role",
     "user",
@@ -55,8 +66,8 @@ def bootstrap_schema(admin_conn: Any) -> None:
                 f"the store's schema is of version {version}, this program knows it up to version "
                 f"{len(MIGRATIONS)}; update the program"
             )
+        _make_roles(cursor)
         if version == 0:
-            _make_roles(cursor)
             _make_schema(cursor)
         for number, name in enumerate(MIGRATIONS[version:], version + 1):
             cursor.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(OWNER)))
@@ -136,6 +147,17 @@ def disable_user(admin_conn: Any, username: str) -> None:
             cursor.execute(sql.SQL("REVOKE {}").format(revoked))
 
 
+def allow_dispatch(admin_conn: Any, username: str, allowed: bool = True) -> None:
+    """Let a user start the workflows that transitions of all users promised, or no longer.
+
+    It shows them which entities, of which types, promised which workflow; not their data.
+    """
+    verb = "GRANT {} TO {} WITH INHERIT TRUE, SET FALSE" if allowed else "REVOKE {} FROM {}"
+    with _transaction(admin_conn) as cursor:
+        _require_user(cursor, username)
+        cursor.execute(sql.SQL(verb).format(sql.Identifier(DISPATCHERS), sql.Identifier(username)))
+
+
 def index_field(admin_conn: Any, name: str, registry: ColumnRegistry = REGISTRY) -> None:
     """Let queries find a column's values by an index; every write keeps it up to date.
 
@@ -189,7 +211,7 @@ def _version(cursor: Any) -> int:
 
 
 def _make_roles(cursor: Any) -> None:
-    for name in (OWNER, USERS):
+    for name in (OWNER, USERS, DISPATCHERS):
         # Roles belong to the whole cluster: another database may have made them.
         cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", [name])
         if not cursor.rowcount:

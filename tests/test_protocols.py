@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reactive import Field
+from reactive.bridge import Conflict, ReadsBack, StoreClient
 from reactive.errors import ExpressionError
 from reactive.types import ColumnTypes, Type, field_types
 from server.feed import MarketFeed
@@ -12,6 +13,8 @@ from server.market_data import BASE_PRICES, RowWriter
 from server.publisher import Publisher, PublishLoop
 from server.replay import Replay
 from server.simulator import Simulator
+from store.client import StoreClient as RealStoreClient
+from store.client import VersionConflict
 from store.columns import REGISTRY
 from store.models import Trade
 from tests.server.test_replay import REAL_PRICES
@@ -39,3 +42,13 @@ def test_the_registry_gives_expressions_their_types() -> None:
     assert value.eval({"price": 1.5, "quantity": 2}) == 3.0
     with pytest.raises(ExpressionError, match="symbol"):
         (Field("symbol") * 2).typed(REGISTRY)
+
+
+def test_the_store_takes_what_the_graph_writes_back() -> None:
+    client = RealStoreClient.__new__(RealStoreClient)  # without a database behind it
+    writes: StoreClient = client
+    reads: ReadsBack = client
+    conflict: Conflict = VersionConflict("entity", 1, 2)
+    assert isinstance(writes, ReadsBack)
+    assert reads is writes
+    assert isinstance(conflict, Conflict)

@@ -218,27 +218,6 @@ def test_an_entity_is_read_as_its_own_class_only(alice: StoreClient) -> None:
     assert alice.list_types() == [Trade.type_name()]
 
 
-class _Machine:
-    initial = "NEW"
-
-    def validate_transition(self, before: str, after: str, context: Any, user: str) -> None:
-        if (before, after) != ("NEW", "FILLED") or user != "alice" or not context["quantity"]:
-            raise PermissionError(f"{before} to {after}")
-
-
-def test_a_machine_decides_on_transitions(alice: StoreClient) -> None:
-    obj = Order(symbol="AAPL", quantity=1, side="BUY")
-    obj._state_machine = _Machine()
-    entity_id = alice.write(obj)
-    assert alice.transition(obj, "FILLED") == 2
-    assert (obj._store_state, obj._store_event_type) == ("FILLED", "STATE_CHANGE")
-    with pytest.raises(PermissionError):
-        alice.transition(obj, "NEW")
-    alice.update(obj)
-    assert alice.read(Order, entity_id)._store_state == "FILLED"
-    assert alice.audit(entity_id)[1]["event_meta"] == {"from_state": "NEW", "to_state": "FILLED"}
-
-
 # --- transactions ---------------------------------------------------------------------------------
 
 

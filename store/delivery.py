@@ -1,0 +1,175 @@
+"""Handing events to handlers: again when they raise, and at last aside."""
+
+from __future__ import annotations
+
+import json
+import logging
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from reactive.expr import Expr
+from store.errors import SubscriptionError
+from store.event_bus import Callback, EventBus
+from store.events import ChangeEvent
+from store.subscription_session import Session
+from store.subscription_status import Counters
+
+_LOG = logging.getLogger(__name__)
+
+BatchHandler = Callable[[list[ChangeEvent]], object]
+OnError = Literal["park", "stop"]
+
+
+class Stopped(Exception):
+    """It is time to stop; what was being handed over is not done."""
+
+
+class Handler(Protocol):
+    """Takes events one way or another."""
+
+    def handle(self, events: list[ChangeEvent], *, again: bool) -> str | None:
+        """Take the events, `again` if it could not before; the error's text if it cannot."""
+
+
+class BusHandler:
+    """Hands single events to the callbacks of a bus; again only to those that raised."""
+
+    def __init__(self, bus: EventBus) -> None:
+        self._bus = bus
+        self._left: Sequence[Callback] = ()
+
+    def handle(self, events: list[ChangeEvent], *, again: bool) -> str | None:
+        """Tell everybody, or those who raised before."""
+        failures = self._bus.deliver(events[0], self._left if again else None)
+        if not failures:
+            return None
+        self._left = [failure.callback for failure in failures]
+        return "\n".join(_text(failure.error) for failure in failures)
+
+
+class FunctionHandler:
+    """Hands lists of events to one function."""
+
+    def __init__(self, function: BatchHandler) -> None:
+        self._function = function
+
+    def handle(self, events: list[ChangeEvent], *, again: bool) -> str | None:  # noqa: ARG002
+        """Call the function."""
+        try:
+            self._function(events)
+        except Stopped:
+            raise
+        except Exception as error:  # noqa: BLE001 - somebody else's code
+            _LOG.exception("a handler raised on %s events: %r", len(events), self._function)
+            return _text(error)
+        return None
+
+
+@dataclass
+class Delivery:
+    """Hands the events of a page over, in order, and moves the session's place behind them.
+
+    `pause` waits some seconds and raises Stopped if it is time to stop; so does `check`.
+    """
+
+    handler: Handler
+    batch_size: int
+    wanted: Expr | None
+    retries: int
+    retry_seconds: float
+    on_error: OnError
+    checkpoint_every: int
+    counters: Counters
+    pause: Callable[[float], None]
+    check: Callable[[], None]
+
+    def deliver(self, session: Session, events: list[ChangeEvent]) -> None:
+        """All events of a page; SubscriptionError if one is not taken and that is to be the end."""
+        unsaved = 0
+        for part, filter_error in self._parts(events):
+            self.check()
+            if filter_error is not None:
+                self._set_aside(session, part[0], filter_error, 1)
+                continue
+            error, attempts = self._try(part)
+            if error is not None:
+                unsaved = 0
+                self._one_by_one(session, part, error, attempts)
+                continue
+            self.counters.handled(part)
+            unsaved += 1
+            session.reached(part[-1])
+            if unsaved >= self.checkpoint_every:
+                unsaved = 0
+                session.save()
+        if unsaved:
+            session.save()
+
+    def _parts(self, events: list[ChangeEvent]) -> Iterator[tuple[list[ChangeEvent], str | None]]:
+        """Lists as long as the handler wants them, and what the filter could not be asked about."""
+        if self.wanted is None:
+            for first in range(0, len(events), self.batch_size):
+                yield events[first : first + self.batch_size], None
+            return
+        part: list[ChangeEvent] = []
+        for event in events:
+            try:
+                passes = self.wanted.eval(json.loads(event.data or "{}")) is True
+            except Exception as error:  # noqa: BLE001 - data that its writer did not check
+                if part:
+                    yield part, None
+                    part = []
+                yield [event], _text(error)
+                continue
+            if passes:
+                part.append(event)
+            else:
+                self.counters.filtered += 1
+            if len(part) == self.batch_size:
+                yield part, None
+                part = []
+        if part:
+            yield part, None
+
+    def _try(self, events: list[ChangeEvent]) -> tuple[str | None, int]:
+        """Hand events over; the error that is left, and how often it was tried."""
+        error = self.handler.handle(events, again=False)
+        tried = 1
+        while error is not None and tried <= self.retries:
+            self.pause(self.retry_seconds * 2 ** (tried - 1))
+            self.counters.retries += 1
+            tried += 1
+            error = self.handler.handle(events, again=True)
+        return error, tried
+
+    def _one_by_one(
+        self, session: Session, events: list[ChangeEvent], error: str | None, attempts: int
+    ) -> None:
+        """Find the events of a list that the handler will not take, and set them aside."""
+        for event in events:
+            if len(events) > 1:
+                self.check()
+                error, attempts = self._try([event])
+            if error is not None:
+                self._set_aside(session, event, error, attempts)
+            else:
+                self.counters.handled([event])
+                session.reached(event)
+                session.save()
+
+    def _set_aside(self, session: Session, event: ChangeEvent, error: str, attempts: int) -> None:
+        what = f"version {event.version} of {event.type_name} {event.entity_id}"
+        if self.on_error == "stop":
+            raise SubscriptionError(
+                f"the handler raised {attempts} times on {what}, and that is to be the end; it "
+                f"comes again at the next start\n{error}"
+            )
+        _LOG.error("%s is parked after %s attempts", what, attempts)
+        session.park(event, error, attempts)
+        self.counters.set_aside(event, error)
+
+
+def _text(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error))
