@@ -23,6 +23,7 @@ from store.errors import AccessError, RegistryError, SchemaError, ServerError, U
 from store.models import Trade
 from store.querying import Query
 from store.schema import (
+    MIGRATIONS,
     bootstrap_schema,
     change_password,
     disable_user,
@@ -232,12 +233,12 @@ def test_bootstrap_migrates_forward_once(
     entity_id = alice.write(Trade(symbol="AAPL"))
     admin = desk.admin()
     bootstrap_schema(admin)
-    monkeypatch.setattr("store.schema.MIGRATIONS", ("schema.sql", "schema.sql"))
+    monkeypatch.setattr("store.schema.MIGRATIONS", (*MIGRATIONS, ("tables.sql",)))
     with pytest.raises(psycopg2.errors.DuplicateTable):
         bootstrap_schema(admin)
     with admin.cursor() as cursor:
         cursor.execute("SELECT max(version) FROM object_store.schema_version")
-        assert cursor.fetchone() == (1,)
+        assert cursor.fetchone() == (len(MIGRATIONS),)
         cursor.execute("INSERT INTO object_store.schema_version VALUES (7)")
     with pytest.raises(SchemaError, match="version 7"):
         bootstrap_schema(admin)
