@@ -231,7 +231,7 @@ def timed_queries(admin: Any, alice: StoreClient, bob: StoreClient, among: str) 
         "50 by symbol": lambda: alice.query(Trade, {"symbol": "S7"}, limit=50),
         "50 by a range of numbers": lambda: alice.query(Trade, Field("quantity") < 50, limit=50),
         "the first 50": lambda: alice.query(Trade, limit=50),
-        "a stranger's 50 of the few that they may see": lambda: bob.query(Trade, limit=50),
+        "the first 50 of somebody who sees 20,000": lambda: bob.query(Trade, limit=50),
         "50 by symbol as of a time": lambda: alice.query(
             Trade, {"symbol": "S7"}, limit=50, valid_time=moment + timedelta(days=9_000)
         ),

@@ -255,7 +255,8 @@ BEGIN
         FROM timed
     ), checked AS MATERIALIZED (
         SELECT place, e, object_store.chained('', e) AS hash,
-            object_store.check_period((e).valid_from, (e).valid_to)
+            CASE WHEN p_valid_from IS NOT NULL OR p_valid_to IS NOT NULL
+                THEN object_store.check_period((e).valid_from, (e).valid_to) END
         FROM bare
     ), events AS (
         INSERT INTO object_store.event
