@@ -12,9 +12,13 @@ from server.market_data import BASE_PRICES, RowWriter
 from server.publisher import Publisher, PublishLoop
 from server.replay import Replay
 from server.simulator import Simulator
+from store.client import StoreClient
 from store.columns import REGISTRY
 from store.models import Trade
+from store.outbox import NamingEngine, OnceStarter, Outbox, WorkflowStarter
 from tests.server.test_replay import REAL_PRICES
+from workflow import MemoryEngine, WorkflowSource
+from workflow.dispatcher import TransitionClient
 
 
 def test_feeds() -> None:
@@ -39,3 +43,14 @@ def test_the_registry_gives_expressions_their_types() -> None:
     assert value.eval({"price": 1.5, "quantity": 2}) == 3.0
     with pytest.raises(ExpressionError, match="symbol"):
         (Field("symbol") * 2).typed(REGISTRY)
+
+
+def test_the_store_starts_workflows_and_workflows_use_the_store() -> None:
+    engine = MemoryEngine()
+    starters: list[WorkflowStarter | OnceStarter | NamingEngine] = [engine]
+    assert isinstance(starters[0], OnceStarter)
+    assert isinstance(starters[0], NamingEngine)
+    sources: list[type[WorkflowSource]] = [Outbox]
+    clients: list[type[TransitionClient]] = [StoreClient]
+    assert sources == [Outbox]
+    assert clients == [StoreClient]

@@ -13,10 +13,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import psycopg
 from dbos import DBOS, DBOSConfig
 from dbos._utils import INTERNAL_QUEUE_NAME  # what recovered workflows wait in
-from sqlalchemy.exc import SQLAlchemyError
 
 from workflow.context import Interrupted
 from workflow.dbos_liveness import Liveness
@@ -76,12 +74,10 @@ class Backend:
             except Exception as error:
                 _active = None
                 self._stop()
-                if isinstance(error, (psycopg.Error, SQLAlchemyError)):
-                    said = str(error).strip().split("\n")[0]
-                    raise EngineUnavailable(
-                        f"the database of engine {self.name!r} cannot be used: {said}"
-                    ) from error
-                raise
+                said = str(error).strip().split("\n")[0]
+                raise EngineUnavailable(
+                    f"the database of engine {self.name!r} cannot be used: {said}"
+                ) from error
             self.liveness.watch()
 
     def close(self) -> None:
