@@ -39,7 +39,7 @@ class WorkflowStarter(Protocol):
     the start and its record starts it again.
     """
 
-    def workflow(self, fn: Callable[..., Any], *args: Any) -> Any:
+    def workflow(self, fn: Callable[..., Any], /, *args: Any) -> Any:
         """Start a function as a workflow."""
 
 
@@ -47,7 +47,7 @@ class WorkflowStarter(Protocol):
 class OnceStarter(Protocol):
     """An engine that starts a workflow of one id once, however often it is asked to."""
 
-    def start_once(self, workflow_id: str, fn: Callable[..., Any] | str, *args: Any) -> Any:
+    def start_once(self, workflow_id: str, fn: Callable[..., Any] | str, /, *args: Any) -> Any:
         """Start a function, or what the engine knows under this name; durable on return."""
 
 
@@ -55,7 +55,7 @@ class OnceStarter(Protocol):
 class NamingEngine(Protocol):
     """An engine that knows functions by names of its own, also such as cannot be imported."""
 
-    def reference(self, fn: Callable[..., Any]) -> str | None:
+    def reference(self, fn: Callable[..., Any], /) -> str | None:
         """The name under which the engine finds a function again; None if it knows none."""
 
 

@@ -47,10 +47,12 @@ def test_the_registry_gives_expressions_their_types() -> None:
 
 def test_the_store_starts_workflows_and_workflows_use_the_store() -> None:
     engine = MemoryEngine()
-    starters: list[WorkflowStarter | OnceStarter | NamingEngine] = [engine]
-    assert isinstance(starters[0], OnceStarter)
-    assert isinstance(starters[0], NamingEngine)
-    sources: list[type[WorkflowSource]] = [Outbox]
-    clients: list[type[TransitionClient]] = [StoreClient]
-    assert sources == [Outbox]
-    assert clients == [StoreClient]
+    starter: WorkflowStarter = engine
+    once: OnceStarter = engine
+    naming: NamingEngine = engine
+    assert isinstance(starter, OnceStarter)
+    assert isinstance(once, NamingEngine)
+    assert naming.reference(len) is None
+    source: type[WorkflowSource] = Outbox
+    mover: type[TransitionClient] = StoreClient
+    assert (source.__name__, mover.__name__) == ("Outbox", "StoreClient")
