@@ -81,3 +81,101 @@ class FieldTypeError(ExpressionError, TypeError):
             f"field {field!r}: expected {expected}, seen {self.seen}; "
             "correct the data, or declare the type that it has: Field(name, type)"
         )
+
+
+# --- the reactive graph ---------------------------------------------------------------------------
+
+
+class GraphError(ReactiveError):
+    """Root of what can go wrong with a reactive graph."""
+
+
+class UnknownNameError(GraphError, KeyError):
+    """There is no node, field, computed value, group or member of this name.
+
+    `kind` is what was looked for, `name` what was given, `where` in what, `known` what there is.
+    """
+
+    def __init__(
+        self, kind: str, name: object, where: str = "", known: Iterable[object] = ()
+    ) -> None:
+        self.kind = kind
+        self.name = name
+        self.where = where
+        self.known = sorted(map(str, known))
+        shown = ", ".join(self.known[:10]) + (", …" if len(self.known) > 10 else "")
+        super().__init__(
+            f"no {kind} {name!r}{f' in {where}' if where else ''}"
+            f"; there {'are: ' + shown if self.known else 'is none yet'}"
+        )
+
+    def __str__(self) -> str:
+        # KeyError shows the repr of its argument.
+        return str(self.args[0])
+
+
+class DuplicateNameError(GraphError, KeyError):
+    """A second group of one name, or a second tracking of one object."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class TrackingError(GraphError, TypeError):
+    """The object cannot be tracked: only instances of dataclasses have fields to follow."""
+
+
+class MembershipError(GraphError, ValueError):
+    """The members of this value are not a matter of adding and removing nodes."""
+
+
+class AggregateError(GraphError, ValueError):
+    """There is no aggregate of this name."""
+
+    def __init__(self, name: str, known: list[str]) -> None:
+        self.name = name
+        super().__init__(
+            f"no aggregate {name!r}; there are {', '.join(known)}, weighted_mean(weight), "
+            "and any function"
+        )
+
+
+class ComputeError(GraphError):
+    """A value could not be computed; the error that stopped it is its `__cause__`."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name = name
+        super().__init__(f"{name} has no value: {reason}")
+
+
+class CycleError(GraphError):
+    """Values, or effects and their updates, depend on themselves; `path` names them in order."""
+
+    def __init__(self, path: list[str], problem: str) -> None:
+        self.path = path
+        super().__init__(f"{problem}: {' → '.join(path)}")
+
+
+class SideEffectError(GraphError, RuntimeError):
+    """A function that computes a value updated the graph, or read what it cannot follow."""
+
+
+class NotAnExpressionError(GraphError, TypeError):
+    """A method of a class cannot be read into an expression; it runs as plain Python."""
+
+
+class SlowReaderError(GraphError):
+    """A reader of `watch` fell so far behind that values had to be dropped; `lost` is how many."""
+
+    def __init__(self, name: str, lost: int, limit: int) -> None:
+        self.name = name
+        self.lost = lost
+        self.limit = limit
+        super().__init__(
+            f"the reader of {name} was {limit} values behind and lost {lost}; read faster, "
+            "watch with a higher limit, or with conflate=True for the newest value only"
+        )
+
+
+class PersistError(GraphError):
+    """A computed change could not be written back, on the newest version neither."""

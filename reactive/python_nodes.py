@@ -33,7 +33,8 @@ from reactive.types import UNDECIDED, Type, decided
 def converted(writer: Writer, value: Value, have: Type, want: Type) -> Value:
     """Turn a number into another kind of number."""
     function = {
-        (Type.INT, Type.FLOAT): "double({})",
+        # What is too large for a double sends fast code to the careful one, which says so.
+        (Type.INT, Type.FLOAT): "double({})" if writer.careful else "({} + 0.0)",
         (Type.DECIMAL, Type.FLOAT): "double({})",
         (Type.INT, Type.DECIMAL): "Decimal({})",
     }[have, want]
@@ -57,6 +58,8 @@ def _bin_op(writer: Writer, node: BinOp, _have: Type) -> Value:
 def _float_arithmetic(writer: Writer, op: str, left: Value, right: Value) -> Value:
     if op in ("+", "-"):
         return writer.strict(f"({{}} {op} {{}})", left, right, unchecked=True)
+    if op == "*" and writer.careful:
+        return writer.strict("product({}, {})", left, right, unchecked=True)
     if op == "*":
         # A product of zero is looked at: it must not be an underflow.
         (x, left), (y, right) = writer.named(left), writer.named(right)

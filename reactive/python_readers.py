@@ -46,6 +46,12 @@ def read_fields(row: Any, names: tuple[str, ...]) -> list[Any]:
 # --- readers --------------------------------------------------------------------------------
 
 
+def member_value(member: Enum) -> Any:
+    """Return what a member of an enum stands for, in JSON and here."""
+    value = member.value
+    return member_value(value) if isinstance(value, Enum) else value
+
+
 def read_float(value: Any, field: str) -> float | None:
     """Read a double."""
     if value is None:
@@ -116,6 +122,8 @@ def read_bool(value: Any, field: str) -> bool | None:
         plain := getattr(value, "item", bool)(), bool
     ):
         return plain
+    if isinstance(value, Enum):
+        return read_bool(value.value, field)
     raise FieldTypeError(field, Type.BOOL.words, value)
 
 
@@ -129,6 +137,8 @@ def read_date(value: Any, field: str) -> date | None:
             return parsed
     elif isinstance(value, date) and not isinstance(value, datetime):
         return date(value.year, value.month, value.day)
+    if isinstance(value, Enum):
+        return read_date(value.value, field)
     raise FieldTypeError(field, Type.DATE.words, value)
 
 
@@ -152,6 +162,8 @@ def read_datetime(value: Any, field: str) -> datetime | None:
             return datetime.fromisoformat(text).astimezone(timezone.utc)
     except (ValueError, OverflowError):
         pass  # falls through to the error that names the field
+    if isinstance(value, Enum):
+        return read_datetime(value.value, field)
     raise FieldTypeError(field, Type.DATETIME.words, value)
 
 

@@ -103,6 +103,7 @@ class FeedPlayer:
         price_writer: takes the price columns of `TickBatch.price_columns`.
         risk_writer: takes the risk columns of `Book.risk_columns`.
         on_status: called on the feed's thread when the state or the error count changes.
+        on_batch: called on the feed's thread with each batch that was published.
     """
 
     def __init__(
@@ -112,12 +113,14 @@ class FeedPlayer:
         price_writer: RowWriter,
         risk_writer: RowWriter,
         on_status: Callable[[FeedStatus], None] | None = None,
+        on_batch: Callable[[TickBatch], None] | None = None,
     ) -> None:
         self._feed = feed
         self._book = book
         self._price_writer = price_writer
         self._risk_writer = risk_writer
         self.on_status = on_status
+        self.on_batch = on_batch
         self.status = FeedStatus(source=feed.name)
         self.asked_feed_at: float | None = None
         self.stop_event = threading.Event()
@@ -155,6 +158,7 @@ class FeedPlayer:
                     self._failed("FAILING", "a batch of ticks could not be published", error)
                 else:
                     self._became("LIVE", ticks=self.status.ticks + len(batch))
+                    self._tell(self.on_batch, batch, "a batch of ticks")
         except BaseException as error:  # noqa: BLE001 - whatever it was, the tables must say so
             self._failed("FAILED", "the market data feed failed", error)
         else:
@@ -178,11 +182,15 @@ class FeedPlayer:
     def _became(self, state: str, **changes: Any) -> None:
         before, self.status = self.status, replace(self.status, state=state, **changes)
         told = (before.state, before.errors) == (self.status.state, self.status.errors)
-        if self.on_status is not None and not told:
+        if not told:
+            self._tell(self.on_status, self.status, "the feed's status")
+
+    def _tell(self, listener: Callable[[Any], None] | None, news: Any, what: str) -> None:
+        if listener is not None:
             try:
-                self.on_status(self.status)
+                listener(news)
             except Exception:
-                logger.exception("the feed's status %s could not be told", self.status)
+                logger.exception("%s could not be told", what)
 
 
 def write_columns(writer: RowWriter, columns: tuple[npt.NDArray[Any], ...]) -> None:
@@ -194,6 +202,24 @@ def write_columns(writer: RowWriter, columns: tuple[npt.NDArray[Any], ...]) -> N
     # Java-backed writers take Python's own numbers, not numpy's.
     for row in zip(*(np.asarray(column).tolist() for column in columns), strict=True):
         writer.write_row(*row)
+
+
+def fitting(writer: RowWriter) -> RowWriter:
+    """Return a writer that takes our rows: a writer of a table gets the columns that it has."""
+    columns = getattr(getattr(writer, "table", None), "columns", None)
+    return writer if columns is None else _FirstColumns(writer, len(columns))
+
+
+class _FirstColumns:
+    """Gives a writer the first values of each row."""
+
+    def __init__(self, writer: RowWriter, count: int) -> None:
+        self._writer = writer
+        self._count = count
+
+    def write_row(self, *values: Any) -> None:
+        """Publish the first values of a row."""
+        self._writer.write_row(*values[: self._count])
 
 
 def book_for(feed: MarketFeed) -> Book:
@@ -223,7 +249,7 @@ def start_market_data(
 
     Rows are Symbol, Price, Bid, Ask, Volume, Change, ChangePct, Timestamp and Symbol, Position,
     MarketValue, UnrealizedPnL, Delta, Gamma, Theta, Vega, Timestamp, the timestamp being
-    nanoseconds since the epoch.
+    nanoseconds since the epoch. A `DynamicTableWriter` gets as many of them as its table has.
 
     Args:
         price_writer: takes a row a tick.
@@ -232,5 +258,6 @@ def start_market_data(
         feed: another source of market data.
     """
     source = feed or Simulator(BASE_PRICES, tick_interval=tick_interval)
-    player = FeedPlayer(source, book_for(source), price_writer, risk_writer).start()
+    writers = fitting(price_writer), fitting(risk_writer)
+    player = FeedPlayer(source, book_for(source), *writers).start()
     return player.thread, player.stop_event

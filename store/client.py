@@ -23,7 +23,7 @@ from store.errors import StoreError, VersionConflict
 from store.events import Bus
 from store.querying import Filters, Query, QueryResult
 from store.reading import Reader
-from store.rows import Receipt
+from store.rows import PRESENT, Receipt
 from store.transitions import TransitionCounts, Transitions
 from store.verification import Verification, verify
 
@@ -34,7 +34,7 @@ EventId = str | UUID | None
 
 
 class StoreClient:
-    """A user's login to the store; threads may share one and then take turns.
+    """A user's login to the store; threads may share one.
 
     Writes take `valid_from` and `valid_to`, the half-open period for which they hold: from now on
     and for ever where they are missing. They take an `event_id` too: written again under the same
@@ -42,7 +42,9 @@ class StoreClient:
     something else. In a step of a workflow they get ids by themselves (`store.idempotency`). A
     write that fails leaves its objects as they were. `on_violation="warn"` lets objects through
     that break the catalog's rules, with a warning. `event_bus` is told of every event written
-    here once it is committed.
+    here once it is committed. TLS is used where the server offers it; `sslmode="verify-full"` with
+    a `sslrootcert` demands it, as psql does. Up to `pool_size` connections are made as threads
+    need them; reads outlast a restart of the server of up to 20 s.
     """
 
     def __init__(
@@ -55,18 +57,33 @@ class StoreClient:
         event_bus: Bus | None = None,
         *,
         on_violation: Literal["raise", "warn"] = "raise",
+        sslmode: str = "prefer",
+        sslrootcert: str | None = None,
+        pool_size: int = 8,
     ) -> None:
         if on_violation not in ("raise", "warn"):
             raise StoreError(f"on_violation={on_violation!r}; 'raise' and 'warn' are possible")
         self.user = user
-        self._connection = Connection(user, password, host, port, dbname)
+        self._connection = Connection(
+            user=user,
+            password=password,
+            host=host,
+            port=port,
+            dbname=dbname,
+            sslmode=sslmode,
+            sslrootcert=sslrootcert,
+            pool_size=pool_size,
+        )
         self._appender = Appender(self._connection, event_bus, warn_only=on_violation == "warn")
         self._reader = Reader(self._connection)
         self._transitions = Transitions(self, self._appender)
 
     @property
     def conn(self) -> Any:
-        """The connection of psycopg2, in autocommit mode, as `store.permissions` takes it."""
+        """A connection of psycopg2, in autocommit mode, as `store.permissions` takes it.
+
+        Within a transaction block it is the block's own.
+        """
         return self._connection.raw
 
     def close(self) -> None:
@@ -276,8 +293,11 @@ class StoreClient:
         return Query(cls, filters, order, tx_time, valid_time)
 
 
-_COUNT_ALL = """
-SELECT count(*) FROM object_store.seg
-WHERE valid_to > statement_timestamp() AND valid_from <= statement_timestamp()
+_COUNT_ALL = "SELECT " + " + ".join(f"(SELECT count(*) FROM ({part}) d)" for part in PRESENT)
+_TYPES = """
+SELECT type_name FROM object_store.head WHERE owner = current_user::text COLLATE "C"
+UNION
+SELECT h.type_name FROM object_store.acl a JOIN object_store.head h ON h.entity_id = a.entity_id
+WHERE a.grantee = current_user::text COLLATE "C"
+ORDER BY 1
 """
-_TYPES = "SELECT DISTINCT type_name FROM object_store.head ORDER BY type_name"

@@ -56,14 +56,14 @@ class Codec:
         self._reads: list[Read] = [reader(kind, _read_of) for kind in kinds.values()]
         # What a parsed value may be as it is; floats are looked at, they may have overflowed.
         self._plain = [_PLAIN.get(kind) for kind in kinds.values()]
-        self._defaults = _defaults(cls)
+        self._defaults = defaults_of(cls)
         governed = _governed_fields(cls)
         self._secret = {name for name, field in governed.items() if field.is_secret}
         self._zones = [
             (name, zones) for name, kind in kinds.items() if (zones := zones_of(kind)) is not None
         ]
         self._decode = json.JSONDecoder(
-            parse_float=Decimal if _has_decimal(Record(cls), set()) else None,
+            parse_float=Decimal if has_decimal(Record(cls), set()) else None,
             parse_constant=_refuse_constant,
         ).decode
         slots = any(isinstance(getattr(cls, name, None), MemberDescriptorType) for name in names)
@@ -76,14 +76,18 @@ class Codec:
         text = self.write(obj)
         try:
             check_text(text)
-        except ValueError as error:
-            raise SerializationError(f"{self._class.__name__}: {error}") from None
+        except ValueError:
+            raise self._unwritable(self._values(obj)) from None
         return text
 
     def from_text(self, text: str | bytes) -> Any:
         """The object of a JSON text; SerializationError says where the text does not fit."""
         try:
-            data = self._decode(text if isinstance(text, str) else text.decode())
+            if isinstance(text, (bytes, bytearray)):
+                text = text.decode()
+            if not isinstance(text, str):
+                raise TypeError(f"a JSON text is expected, not {type(text).__name__}")  # noqa: TRY301
+            data = self._decode(text)
             return self.read(data, None)
         except _UNFIT as error:
             raise SerializationError(f"{self._class.__name__} in JSON: {error}") from None
@@ -175,7 +179,7 @@ class Codec:
         for name, (_, write), value in zip(self._names, self._writes, values, strict=True):
             try:
                 if value is not None:
-                    write(value)
+                    check_text(write(value))
                     if name in zones:
                         zones[name](value)
             except _UNFIT as error:
@@ -218,7 +222,7 @@ def _read_of(cls: type) -> Read:
     return codec_of(cls).read
 
 
-def _defaults(cls: type) -> dict[str, Callable[[], Any]]:
+def defaults_of(cls: type) -> dict[str, Callable[[], Any]]:
     """What makes the value of a field that the JSON lacks, for those that have a default."""
     columns = _governed_fields(cls)
     found: dict[str, Callable[[], Any]] = {}
@@ -237,15 +241,16 @@ def _governed_fields(cls: type) -> dict[str, GovernedField]:
     return schema.fields if isinstance(schema, ClassSchema) else {}
 
 
-def _has_decimal(kind: ColumnType, seen: set[type]) -> bool:
+def has_decimal(kind: ColumnType, seen: set[type]) -> bool:
+    """Are there exact decimal numbers in values of a type? `seen` holds classes looked at."""
     match kind:
         case Scalar(python=python):
             return python is Decimal
         case ListOf(item=inner) | DictOf(value=inner) | Nullable(inner=inner):
-            return _has_decimal(inner, seen)
+            return has_decimal(inner, seen)
         case Record(python=record) if record not in seen:
             seen.add(record)
-            return any(_has_decimal(each, seen) for each in field_types(record).values())
+            return any(has_decimal(each, seen) for each in field_types(record).values())
     return False
 
 

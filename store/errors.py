@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 
@@ -19,9 +18,8 @@ class SerializationError(StoreError):
     """A value has no exact JSON form, or a JSON text does not fit its class."""
 
 
-@dataclass(frozen=True)
-class Violation:
-    """One value that breaks one rule of its column.
+class Violation(str):
+    """One value that breaks one rule of its column: a message, and what it is made of.
 
     `field` is a path: `legs[0].strike` for a value inside a list of dataclasses. `rule` is the
     name of the broken rule: `type`, `null`, `finite`, `zone`, `text`, `digits`, `enum`,
@@ -32,10 +30,24 @@ class Violation:
     field: str
     value: Any
     rule: str
-    message: str
 
-    def __str__(self) -> str:
-        return self.message
+    def __new__(  # noqa: D102
+        cls, class_name: str, field: str, value: Any, rule: str, message: str
+    ) -> Violation:
+        violation = super().__new__(cls, message)
+        violation.class_name = class_name
+        violation.field = field
+        violation.value = value
+        violation.rule = rule
+        return violation
+
+    def __getnewargs__(self) -> tuple[Any, ...]:
+        return self.class_name, self.field, self.value, self.rule, str(self)
+
+    @property
+    def message(self) -> str:
+        """The violation as plain text."""
+        return str(self)
 
 
 class ValidationError(StoreError):
@@ -75,6 +87,10 @@ class AccessError(StoreError):
 
 class Unavailable(StoreError):
     """The database cannot be reached, or takes too long; a write may or may not have happened."""
+
+
+class ReplicaError(StoreError):
+    """The server is a replica, which takes no writes and cannot close the past."""
 
 
 class EntityNotFound(StoreError, LookupError):
@@ -181,6 +197,10 @@ class PositionError(StoreError, ValueError):
 
 class SubscriptionError(StoreError):
     """A subscription cannot begin or go on: somebody else holds it, or its handler fails."""
+
+
+class ProjectionError(StoreError):
+    """A projection's state cannot be kept exactly, or its log cannot be folded."""
 
 
 class VersionConflict(StoreError):

@@ -27,7 +27,7 @@ SPAN_XIDS = 1_000_000
 LAG_EVENTS_MAX = 100_000
 
 # Everything below this number has ended: what it wrote is there, or never will be.
-_FENCE = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text"
+_FENCE = "SELECT object_store.fence()::text"
 _EPOCH = "SELECT object_store.epoch()"
 # Not named xid, which ORDER BY would take for the text.
 _COLUMNS = """
@@ -40,7 +40,7 @@ _TYPES = """
 """
 _PAGE = """
 SELECT {columns} FROM object_store.event
-WHERE (xid, seq) > (%s::xid8, %s) AND xid < %s::xid8 {types}
+WHERE (xid, seq) > (%s::xid8, %s) AND xid < %s::xid8 {until} {types}
 ORDER BY xid, seq LIMIT %s
 """
 _FIRST_SINCE = """
@@ -50,7 +50,7 @@ WHERE tx_time >= %s AND xid < %s::xid8 ORDER BY xid, seq LIMIT 1
 # What is committed and not yet read; beyond the fence it cannot be read yet.
 _LAG = """
 SELECT count(*), extract(epoch FROM clock_timestamp() - min(tx_time))::float,
-    count(*) FILTER (WHERE xid >= pg_snapshot_xmin(pg_current_snapshot()))
+    count(*) FILTER (WHERE xid >= (SELECT object_store.fence()))
 FROM (
     SELECT xid, tx_time FROM object_store.event WHERE (xid, seq) > (%s::xid8, %s) {types}
     ORDER BY xid, seq LIMIT %s) unread
@@ -116,14 +116,23 @@ class EventLog:
 
     Pages follow each other in the order of positions, which within an entity is the order of
     versions. A page ends before the oldest open transaction of the cluster, so that nothing comes
-    later that belongs before it. `types` are classes or names. Whoever reads all pages from a
+    later that belongs before it. `types` are classes or names; with `until`, events that were
+    recorded later are passed over. Whoever reads all pages from a
     position on has seen every event after it that the role may see at that time.
     """
 
-    def __init__(self, conn: Any, *, types: Iterable[str | type[Storable]] = ()) -> None:
+    def __init__(
+        self,
+        conn: Any,
+        *,
+        types: Iterable[str | type[Storable]] = (),
+        until: datetime | None = None,
+    ) -> None:
         self._conn = conn
         self._types = TypeFilter(types)
-        self._page = _PAGE.format(columns=_COLUMNS, types=self._types.sql)
+        self._until = [] if aware("until", until) is None else [until]
+        recorded = "AND tx_time <= %s" if self._until else ""
+        self._page = _PAGE.format(columns=_COLUMNS, until=recorded, types=self._types.sql)
         self._lag = _LAG.format(types=self._types.sql)
         self.epoch: str = self._rows(_EPOCH, ())[0][0]
 
@@ -169,7 +178,8 @@ class EventLog:
         if after.xid >= fence:
             return Page([], after, True)
         stop = min(fence, after.xid + SPAN_XIDS)
-        values = (str(after.xid), after.seq, str(stop), *self._types.values, limit)
+        place = (str(after.xid), after.seq, str(stop))
+        values = (*place, *self._until, *self._types.values, limit)
         rows = self._rows(self._page, values)
         epoch = self.epoch
         events = [_event(row, epoch) for row in rows]

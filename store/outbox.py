@@ -144,9 +144,9 @@ class Outbox:
             return _local[intent.workflow_id]
         if intent.created_by != self._client.user:
             self._require_declared(engine, intent)
-        if ":" not in intent.workflow:
-            return intent.workflow
-        return resolved(intent.workflow)
+        # An engine with names of its own resolves them itself.
+        own_names = isinstance(engine, NamingEngine) or ":" not in intent.workflow
+        return intent.workflow if own_names else resolved(intent.workflow)
 
     def _require_declared(self, engine: object, intent: Intent) -> None:
         declared = set(self._more)

@@ -15,7 +15,9 @@ from typing import Any
 import psycopg2
 from psycopg2 import sql
 
+from store.columns import REGISTRY
 from store.errors import AccessError, SchemaError
+from store.registry import ColumnRegistry
 
 OWNER = "object_store_owner"
 USERS = "object_store_user"
@@ -72,6 +74,7 @@ def bootstrap_schema(admin_conn: Any) -> None:
             cursor.execute((files("store") / name).read_text(encoding="utf-8"))
             cursor.execute("INSERT INTO object_store.schema_version VALUES (%s)", [number])
             cursor.execute("RESET ROLE")
+        cursor.execute("SELECT object_store.begin_era()")
         _close_database(cursor)
 
 
@@ -95,11 +98,11 @@ def provision_user(admin_conn: Any, username: str, password: str) -> None:
                     sql.Identifier(USERS), role
                 )
             )
+        # Only a superuser may say the first; a new role has none of them anyway.
+        bare = "NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
+        options = sql.SQL(f"LOGIN {bare}" if _is_superuser(cursor) else "LOGIN")
         cursor.execute(
-            sql.SQL(
-                "ALTER ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION "
-                "NOBYPASSRLS PASSWORD {}"
-            ).format(role, sql.Literal(password))
+            sql.SQL("ALTER ROLE {} {} PASSWORD {}").format(role, options, sql.Literal(password))
         )
         for name, value in _LIMITS.items():
             cursor.execute(
@@ -130,9 +133,16 @@ def disable_user(admin_conn: Any, username: str) -> None:
         )
     # Once that is committed: nobody logs in again in between.
     with _transaction(admin_conn) as cursor:
+        own = sql.SQL("{} TO CURRENT_USER").format(sql.Identifier(username))
+        needs_right = not _is_superuser(cursor)
+        if needs_right:
+            cursor.execute(sql.SQL("GRANT {} WITH INHERIT TRUE, SET FALSE").format(own))
         cursor.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", [username]
         )
+        if needs_right:
+            revoked = sql.SQL("{} FROM CURRENT_USER").format(sql.Identifier(username))
+            cursor.execute(sql.SQL("REVOKE {}").format(revoked))
 
 
 def allow_dispatch(admin_conn: Any, username: str, allowed: bool = True) -> None:
@@ -146,21 +156,32 @@ def allow_dispatch(admin_conn: Any, username: str, allowed: bool = True) -> None
         cursor.execute(sql.SQL(verb).format(sql.Identifier(DISPATCHERS), sql.Identifier(username)))
 
 
-def index_field(admin_conn: Any, name: str) -> None:
-    """Let queries find a field's texts by an index; every write keeps it up to date.
+def index_field(admin_conn: Any, name: str, registry: ColumnRegistry = REGISTRY) -> None:
+    """Let queries find a column's values by an index; every write keeps it up to date.
 
-    Filters by equality on a field of text use it, also for users who see only some of the rows.
-    On a server without a superuser PostgreSQL reads the rows that a user may see first.
+    Texts, dates and moments, and whole and floating numbers; filters by equality and by ranges use
+    it, also for users who see only some of the rows. On a server without a superuser PostgreSQL
+    reads all rows that a user may see first. RegistryError for a name that is no column.
     """
-    _check_name(name)
+    python = registry.resolve(name)[0].python_type
+    is_number = python in (int, float)
+    value = (
+        sql.SQL("object_store.json_value(data, {})")
+        if is_number
+        else sql.SQL('(object_store.json_text(data, {}) COLLATE "C")')
+    ).format(sql.Literal(name))
     with _transaction(admin_conn) as cursor:
+        # The order that is leakproof is there where a superuser made it.
+        cursor.execute("SELECT FROM pg_opclass WHERE opcname = 'json_order'")
+        order = "object_store.json_order" if is_number and cursor.rowcount else ""
         cursor.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(OWNER)))
         cursor.execute(
-            sql.SQL(
-                "CREATE INDEX IF NOT EXISTS {} ON object_store.seg "
-                "(object_store.json_text(data, {}), entity_id)"
-            ).format(sql.Identifier(f"seg_by_field_{name}"[:63]), sql.Literal(name))
+            sql.SQL("CREATE INDEX IF NOT EXISTS {} ON object_store.seg ({} {}, entity_id)").format(
+                sql.Identifier(f"seg_by_field_{name}"[:63]), value, sql.SQL(order)
+            )
         )
+        # Without statistics of the field the planner does not know what the index is worth.
+        cursor.execute("ANALYZE object_store.seg")
 
 
 @contextmanager
@@ -193,31 +214,42 @@ def _make_roles(cursor: Any) -> None:
         cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", [name])
         if not cursor.rowcount:
             cursor.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(name)))
+    if not _is_superuser(cursor):
+        # Who makes a role may hand it out; to act as it takes a grant to oneself.
+        cursor.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(OWNER)))
 
 
 def _make_schema(cursor: Any) -> None:
     owner = sql.Identifier(OWNER)
     cursor.execute(sql.SQL("CREATE SCHEMA object_store AUTHORIZATION {}").format(owner))
-    # Made by the administrator: only a superuser may say LEAKPROOF, without which a filter of an
-    # ordinary user finds no index.
-    cursor.execute(
-        "CREATE FUNCTION object_store.json_text(jsonb, text) RETURNS text LANGUAGE internal "
-        "IMMUTABLE STRICT PARALLEL SAFE AS 'jsonb_object_field_text'"
-        if _is_superuser(cursor)
-        else "CREATE FUNCTION object_store.json_text(d jsonb, k text) RETURNS text LANGUAGE sql "
-        "IMMUTABLE STRICT PARALLEL SAFE AS 'SELECT d ->> k'"
-    )
-    if _is_superuser(cursor):
-        cursor.execute("ALTER FUNCTION object_store.json_text(jsonb, text) LEAKPROOF")
-    cursor.execute(
-        sql.SQL("ALTER FUNCTION object_store.json_text(jsonb, text) OWNER TO {}").format(owner)
-    )
+    accessors = "accessors.sql" if _is_superuser(cursor) else "accessors_plain.sql"
+    cursor.execute((files("store") / accessors).read_text(encoding="utf-8"))
+    cursor.execute(_HAND_OVER)
     cursor.execute(sql.SQL("SET LOCAL ROLE {}").format(owner))
     cursor.execute(
         "CREATE TABLE object_store.schema_version "
         "(version integer PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())"
     )
     cursor.execute("RESET ROLE")
+
+
+# What the administrator made belongs to the owner role, like all the rest.
+_HAND_OVER = f"""
+DO $$
+DECLARE
+    made text;
+BEGIN
+    FOR made IN
+        SELECT 'FUNCTION ' || oid::regprocedure FROM pg_proc
+        WHERE pronamespace = 'object_store'::regnamespace
+        UNION ALL
+        SELECT 'OPERATOR ' || oid::regoperator FROM pg_operator
+        WHERE oprnamespace = 'object_store'::regnamespace
+    LOOP
+        EXECUTE format('ALTER %s OWNER TO {OWNER}', made);
+    END LOOP;
+END $$
+"""
 
 
 def _close_database(cursor: Any) -> None:

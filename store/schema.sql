@@ -86,6 +86,50 @@ CREATE TABLE object_store.past (
     PRIMARY KEY (entity_id, valid_to)
 );
 
+-- Which cluster gave the numbers of transactions. A dump that is restored elsewhere begins a new
+-- era, whose numbers are lifted above all earlier ones: see decision 0044.
+CREATE TABLE object_store.era (
+    number            integer PRIMARY KEY,
+    system_identifier bigint NOT NULL,
+    lift              bigint NOT NULL,
+    began_at          timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- The number that a transaction has in the log.
+CREATE FUNCTION object_store.log_xid(p_xid xid8) RETURNS xid8
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN ((SELECT lift FROM object_store.era ORDER BY number DESC LIMIT 1)
+        + p_xid::text::bigint)::text::xid8;
+END $$;
+
+-- Everything in the log below this number is complete: what it wrote is there, or never will be.
+CREATE FUNCTION object_store.fence() RETURNS xid8
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT object_store.log_xid(pg_snapshot_xmin(pg_current_snapshot()))
+$$;
+
+-- Begin an era if this is another cluster than the one that wrote last; did one begin?
+CREATE FUNCTION object_store.begin_era() RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    here bigint := (SELECT system_identifier FROM pg_control_system());
+    newest object_store.era;
+    last_xid bigint;
+BEGIN
+    SELECT * INTO newest FROM object_store.era ORDER BY number DESC LIMIT 1;
+    IF newest.system_identifier = here THEN
+        RETURN false;
+    END IF;
+    SELECT xid::text::bigint INTO last_xid FROM object_store.event
+    ORDER BY xid DESC, seq DESC LIMIT 1;
+    INSERT INTO object_store.era VALUES (
+        coalesce(newest.number, 0) + 1, here,
+        greatest(coalesce(last_xid, 0) - pg_current_xact_id()::text::bigint, 0));
+    RETURN true;
+END $$;
+SELECT object_store.begin_era();
+
 -- What a write answers.
 CREATE TYPE object_store.receipt AS (
     entity_id   uuid,
@@ -215,6 +259,27 @@ BEGIN
     SELECT p.* FROM unnest(pieces) p WHERE p.valid_to > e.tx_time;
 END $$;
 
+-- Refuse a write that builds on another version than the newest, or that would stand before it in
+-- the log: see decision 0041.
+CREATE FUNCTION object_store.refuse(
+    p_entity_id uuid, p_version integer, p_xid xid8, p_expected integer
+) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF p_version IS DISTINCT FROM p_expected THEN
+        RAISE EXCEPTION 'entity % is at version %', p_entity_id, p_version
+            USING ERRCODE = 'OS001',
+                DETAIL = format('%s %s %s', p_entity_id, coalesce(p_expected, 0), p_version);
+    END IF;
+    IF (SELECT system_identifier FROM pg_control_system()) <> (
+        SELECT system_identifier FROM object_store.era ORDER BY number DESC LIMIT 1) THEN
+        RAISE EXCEPTION 'this database was restored from another cluster; let an administrator run '
+            'bootstrap_schema, or start the server, before it is written' USING ERRCODE = 'OS006';
+    END IF;
+    RAISE EXCEPTION 'entity % was written by a transaction that began later', p_entity_id
+        USING ERRCODE = 'OS005';
+END $$;
+
 -- Append one event. `p_kind` is CREATED, UPDATED, DELETED or STATE_CHANGE; `p_expected` is the
 -- newest version that the client knows of. Missing bounds mean from now on, for ever. With
 -- `p_any_payload` a repeated id answers for whatever data, state and period: a step of a workflow
@@ -261,17 +326,10 @@ BEGIN
             END IF;
         END;
     END IF;
-    IF NOT is_new AND h.version IS DISTINCT FROM p_expected THEN
-        RAISE EXCEPTION 'entity % is at version %', p_entity_id, h.version
-            USING ERRCODE = 'OS001',
-                DETAIL = format('%s %s %s', p_entity_id, coalesce(p_expected, 0), h.version);
-    END IF;
-
     -- First the number, then the clock: see decision 0041 on reading the past.
-    e.xid := pg_current_xact_id();
-    IF h.xid > e.xid THEN
-        RAISE EXCEPTION 'entity % was written by a transaction that began later', p_entity_id
-            USING ERRCODE = 'OS005';
+    e.xid := object_store.log_xid(pg_current_xact_id());
+    IF NOT is_new AND (h.version IS DISTINCT FROM p_expected OR h.xid > e.xid) THEN
+        PERFORM object_store.refuse(p_entity_id, h.version, h.xid, p_expected);
     END IF;
     e.tx_time := greatest(clock_timestamp(), h.tx_time + interval '1 microsecond');
     e.seq := nextval('object_store.event_seq');
@@ -317,7 +375,7 @@ CREATE FUNCTION object_store.append_new(
 ) RETURNS SETOF object_store.receipt
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    own_xid xid8 := pg_current_xact_id();
+    own_xid xid8 := object_store.log_xid(pg_current_xact_id());
 BEGIN
     RETURN QUERY
     WITH timed AS MATERIALIZED (
@@ -360,6 +418,103 @@ BEGIN
     FROM checked ORDER BY place;
 END $$;
 
+-- The next version of entities, each given once, with all heads locked: plain statements for all.
+CREATE FUNCTION object_store.append_updates(
+    p_entity_ids uuid[], p_expected integer[], p_type_names text[], p_data jsonb[],
+    p_states text[], p_valid_from timestamptz, p_valid_to timestamptz
+) RETURNS SETOF object_store.receipt
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    own_xid xid8;
+    heads object_store.head[];
+    h object_store.head;
+    r record;
+BEGIN
+    -- Locked in one order, so that two batches cannot wait for each other.
+    SELECT array_agg(l.head ORDER BY l.place) INTO heads FROM (
+        SELECT hd AS head, given.place
+        FROM unnest(p_entity_ids) WITH ORDINALITY given (entity_id, place)
+        JOIN object_store.head hd ON hd.entity_id = given.entity_id
+        WHERE hd.owner = session_user OR EXISTS (
+            SELECT FROM object_store.acl a WHERE a.entity_id = hd.entity_id
+                AND a.grantee = session_user AND a.can_write)
+        ORDER BY given.entity_id FOR UPDATE OF hd) l;
+    own_xid := object_store.log_xid(pg_current_xact_id());
+    IF coalesce(cardinality(heads), 0) < cardinality(p_entity_ids) THEN
+        -- One of them may not be written: this says why.
+        PERFORM object_store.locked_head(entity_id) FROM unnest(p_entity_ids) entity_id;
+        RAISE EXCEPTION 'an entity was shared while it was written'
+            USING ERRCODE = 'OS005';
+    END IF;
+    FOR r IN
+        SELECT l.entity_id, l.version, l.xid, expected
+        FROM unnest(heads, p_expected)
+            l (entity_id, owner, type_name, version, xid, tx_time, hash, expected)
+        WHERE l.version IS DISTINCT FROM expected OR l.xid > own_xid LIMIT 1
+    LOOP
+        PERFORM object_store.refuse(r.entity_id, r.version, r.xid, r.expected);
+    END LOOP;
+    FOR r IN
+        WITH timed AS MATERIALIZED (
+            SELECT *, greatest(clock_timestamp(), l.before + interval '1 microsecond') AS tx_time,
+                nextval('object_store.event_seq') AS seq
+            FROM unnest(heads, p_type_names, p_data, p_states) WITH ORDINALITY
+                l (entity_id, owner, old_type, version, xid, before, hash, type_name, data, state,
+                    place)
+        ), bare AS (
+            SELECT place, hash AS previous, ROW(
+                entity_id, version + 1, own_xid, seq,
+                CASE WHEN p_valid_from < tx_time THEN 'CORRECTED' ELSE 'UPDATED' END, type_name,
+                owner, session_user::text, tx_time, coalesce(p_valid_from, tx_time),
+                coalesce(p_valid_to, 'infinity'), state, NULL::jsonb, data, NULL::uuid, NULL::bytea,
+                NULL::bytea)::object_store.event AS e
+            FROM timed
+        ), checked AS MATERIALIZED (
+            SELECT place, e, object_store.chained(previous, e) AS hash,
+                CASE WHEN p_valid_from IS NOT NULL OR p_valid_to IS NOT NULL
+                    THEN object_store.check_period((e).valid_from, (e).valid_to) END
+            FROM bare
+        ), events AS (
+            INSERT INTO object_store.event
+            SELECT (e).entity_id, (e).version, (e).xid, (e).seq, (e).event_type, (e).type_name,
+                (e).owner, (e).updated_by, (e).tx_time, (e).valid_from, (e).valid_to, (e).state,
+                NULL, (e).data, NULL, NULL, hash
+            FROM checked
+        ), new_heads AS (
+            UPDATE object_store.head SET type_name = (c.e).type_name, version = (c.e).version,
+                xid = (c.e).xid, tx_time = (c.e).tx_time, hash = c.hash
+            FROM checked c WHERE head.entity_id = (c.e).entity_id
+        ), replaced AS (
+            -- As `place` does in the usual case.
+            UPDATE object_store.seg SET
+                valid_from = (c.e).valid_from, version = (c.e).version,
+                event_type = (c.e).event_type, type_name = (c.e).type_name,
+                updated_by = (c.e).updated_by, tx_time = (c.e).tx_time, state = (c.e).state,
+                data = (c.e).data, event_from = (c.e).valid_from, event_to = (c.e).valid_to
+            FROM checked c, object_store.seg old
+            WHERE seg.entity_id = (c.e).entity_id AND seg.valid_to = (c.e).valid_to
+                AND old.entity_id = (c.e).entity_id AND old.valid_to = (c.e).valid_to
+                AND old.valid_from <= (c.e).valid_from
+                AND (c.e).valid_from <= (c.e).tx_time AND (c.e).valid_to > (c.e).tx_time
+            RETURNING old.entity_id, old.valid_from, (c.e).valid_from AS until, old.version,
+                old.tx_time
+        ), ended AS (
+            INSERT INTO object_store.past
+            SELECT entity_id, valid_from, until, version, tx_time FROM replaced
+            WHERE valid_from < until
+        )
+        SELECT c.e, replaced.entity_id IS NOT NULL AS is_placed
+        FROM checked c LEFT JOIN replaced ON replaced.entity_id = (c.e).entity_id
+        ORDER BY c.place
+    LOOP
+        IF NOT r.is_placed THEN
+            PERFORM object_store.place(r.e);
+        END IF;
+        RETURN NEXT ((r.e).entity_id, (r.e).version, (r.e).event_type, (r.e).owner,
+            (r.e).updated_by, (r.e).tx_time, (r.e).valid_from, (r.e).valid_to, (r.e).state, false);
+    END LOOP;
+END $$;
+
 -- Append an event to each of many entities, all or none; heads are locked in one order, so that
 -- two batches cannot wait for each other.
 CREATE FUNCTION object_store.append_many(
@@ -372,6 +527,13 @@ DECLARE
     i integer;
     id uuid;
 BEGIN
+    IF p_kind = 'UPDATED' AND array_remove(p_event_ids, NULL) = '{}'
+        AND cardinality(p_entity_ids) = (SELECT count(DISTINCT u) FROM unnest(p_entity_ids) u)
+    THEN
+        RETURN QUERY SELECT * FROM object_store.append_updates(
+            p_entity_ids, p_expected, p_type_names, p_data, p_states, p_valid_from, p_valid_to);
+        RETURN;
+    END IF;
     IF p_kind <> 'CREATED' THEN
         FOR id IN SELECT DISTINCT given FROM unnest(p_entity_ids) given ORDER BY given LOOP
             PERFORM object_store.locked_head(id);
@@ -485,36 +647,72 @@ BEGIN
     RETURN true;
 END $$;
 
+CREATE AGGREGATE object_store.union_of (tstzmultirange) (
+    SFUNC = pg_catalog.multirange_union, STYPE = tstzmultirange, INITCOND = '{}');
+
+-- The pieces of present timelines that had ended, of entities that the user may see.
+CREATE FUNCTION object_store.past_pieces() RETURNS SETOF object_store.past
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF pg_has_role(session_user, 'object_store_owner', 'USAGE') THEN
+        RETURN QUERY SELECT * FROM object_store.past;
+    ELSE
+        RETURN QUERY SELECT p.* FROM object_store.past p
+        JOIN object_store.head h ON h.entity_id = p.entity_id
+        WHERE h.owner = session_user OR EXISTS (
+            SELECT FROM object_store.acl a
+            WHERE a.entity_id = h.entity_id AND a.grantee = session_user);
+    END IF;
+END $$;
+
 -- Everything that is wrong with the log, as far as the user sees it, entity by entity.
 CREATE FUNCTION object_store.breaks()
 RETURNS TABLE (entity_id uuid, version integer, problem text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     WITH chain AS (
-        SELECT e.entity_id, e.version, e.owner, e.hash, e.tx_time, e.seq, e.xid,
+        SELECT e.entity_id, e.version, e.owner, e.type_name, e.hash, e.tx_time, e.seq, e.xid,
             object_store.chained(coalesce(lag(e.hash) OVER w, ''), e.*::object_store.event) AS due,
             row_number() OVER w AS place,
-            lag(e.version) OVER w AS before,
             lead(e.version) OVER w IS NULL AS last,
             e.tx_time <= lag(e.tx_time) OVER w OR (e.xid, e.seq) <= (lag(e.xid) OVER w,
                 lag(e.seq) OVER w) OR e.owner <> lag(e.owner) OVER w AS unordered
         FROM object_store.event e
         WINDOW w AS (PARTITION BY e.entity_id ORDER BY e.version)
+    ), due AS (
+        -- Where each version still holds: its period without those of all newer ones.
+        SELECT e.entity_id, e.version, tstzmultirange(tstzrange(e.valid_from, e.valid_to))
+            - coalesce(object_store.union_of(
+                tstzmultirange(tstzrange(e.valid_from, e.valid_to))) OVER (
+                    PARTITION BY e.entity_id ORDER BY e.version DESC
+                    ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), '{}') AS holds,
+            e.event_type
+        FROM object_store.event e
+    ), piece AS (
+        SELECT s.entity_id, s.version, s.valid_from, s.valid_to, s.tx_time FROM object_store.seg s
+        UNION ALL
+        SELECT p.entity_id, p.version, p.valid_from, p.valid_to, p.tx_time
+        FROM object_store.past_pieces() p
+    ), kept AS (
+        SELECT p.entity_id, p.version, range_agg(tstzrange(p.valid_from, p.valid_to)) AS holds
+        FROM piece p GROUP BY p.entity_id, p.version
     )
-    SELECT c.entity_id, c.version, CASE
+    SELECT f.entity_id, f.version, f.problem FROM (
+    SELECT c.entity_id, c.version, 1 AS rank, CASE
         WHEN c.version <> c.place THEN 'the version before it is missing'
         WHEN c.hash <> c.due THEN 'it does not fit its hash'
-        ELSE 'it is out of order' END
+        ELSE 'it is out of order' END AS problem
     FROM chain c WHERE c.version <> c.place OR c.hash <> c.due OR c.unordered
     UNION ALL
-    SELECT c.entity_id, c.version, 'it is not the newest one that was written'
+    SELECT c.entity_id, c.version, 1, 'it is not the newest one that was written'
     FROM chain c LEFT JOIN object_store.head h ON h.entity_id = c.entity_id
-    WHERE c.last AND (h.version, h.hash, h.owner) IS DISTINCT FROM (c.version, c.hash, c.owner)
+    WHERE c.last AND (h.version, h.hash, h.owner, h.type_name, h.xid, h.tx_time)
+        IS DISTINCT FROM (c.version, c.hash, c.owner, c.type_name, c.xid, c.tx_time)
     UNION ALL
-    SELECT h.entity_id, h.version, 'all its events are missing'
+    SELECT h.entity_id, h.version, 1, 'all its events are missing'
     FROM object_store.head h
     WHERE NOT EXISTS (SELECT FROM object_store.event e WHERE e.entity_id = h.entity_id)
     UNION ALL
-    SELECT s.entity_id, s.version, 'what is read is not what was written'
+    SELECT s.entity_id, s.version, 2, 'what is read is not what was written'
     FROM object_store.seg s
     LEFT JOIN object_store.event e ON e.entity_id = s.entity_id AND e.version = s.version
     WHERE (e.data, e.state, e.event_type, e.type_name, e.owner, e.updated_by, e.tx_time,
@@ -522,8 +720,27 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         IS DISTINCT FROM
         (s.data, s.state, s.event_type, s.type_name, s.owner, s.updated_by, s.tx_time,
             s.event_from, s.event_to)
-        OR s.valid_from < e.valid_from OR s.valid_to > e.valid_to
-    ORDER BY 1, 2
+    UNION ALL
+    SELECT p.entity_id, p.version, 2, 'what is read of the past is not what was written'
+    FROM object_store.past_pieces() p
+    LEFT JOIN object_store.head h ON h.entity_id = p.entity_id
+    LEFT JOIN object_store.event e ON e.entity_id = p.entity_id AND e.version = p.version
+    WHERE e.tx_time IS DISTINCT FROM p.tx_time OR h.tx_time < p.valid_to
+    UNION ALL
+    SELECT coalesce(d.entity_id, k.entity_id), coalesce(d.version, k.version), 3,
+        'it is not read for the periods that it holds for'
+    FROM due d FULL JOIN kept k ON k.entity_id = d.entity_id AND k.version = d.version
+    WHERE coalesce(k.holds, '{}')
+        IS DISTINCT FROM CASE WHEN d.event_type = 'DELETED' THEN '{}' ELSE d.holds END
+    UNION ALL
+    SELECT o.entity_id, o.version, 4, 'it is read beside another version' FROM (
+        SELECT p.entity_id, p.version,
+            p.valid_from < lag(p.valid_to) OVER (PARTITION BY p.entity_id ORDER BY p.valid_from)
+                AS overlaps
+        FROM piece p) o
+    WHERE o.overlaps) f
+    -- First what is wrong with the log itself: the rest may come of it.
+    ORDER BY f.entity_id, f.rank, f.version
 $$;
 
 -- Who may do what. Tables are read under row-level security and never written directly.
@@ -551,6 +768,18 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA object_store FROM PUBLIC;
 GRANT USAGE ON SCHEMA object_store TO object_store_user;
 GRANT EXECUTE ON FUNCTION
     object_store.append, object_store.append_new, object_store.append_many,
-    object_store.value_now, object_store.version_at, object_store.share, object_store.breaks, object_store.chained,
-    object_store.json_text
+    object_store.value_now, object_store.version_at, object_store.share, object_store.breaks,
+    object_store.chained, object_store.union_of, object_store.past_pieces, object_store.log_xid,
+    object_store.fence
 TO object_store_user;
+DO $$
+DECLARE
+    accessor regprocedure;
+BEGIN
+    FOR accessor IN
+        SELECT oid FROM pg_proc
+        WHERE pronamespace = 'object_store'::regnamespace AND proname LIKE 'json\_%'
+    LOOP
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO object_store_user', accessor);
+    END LOOP;
+END $$;

@@ -54,6 +54,6 @@ def verify(conn: Any) -> Verification:
 
 _VERIFY = """
 SELECT (SELECT count(*) FROM object_store.head), (SELECT count(*) FROM object_store.event),
-    (SELECT jsonb_agg(jsonb_build_array(entity_id, version, problem) ORDER BY entity_id, version)
-        FROM object_store.breaks())
+    (SELECT jsonb_agg(jsonb_build_array(entity_id, version, problem) ORDER BY place)
+        FROM object_store.breaks() WITH ORDINALITY b (entity_id, version, problem, place))
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reactive import Field
+from reactive.bridge import Conflict, ReadsBack, StoreClient
 from reactive.errors import ExpressionError
 from reactive.types import ColumnTypes, Type, field_types
 from server.feed import MarketFeed
@@ -12,7 +13,8 @@ from server.market_data import BASE_PRICES, RowWriter
 from server.publisher import Publisher, PublishLoop
 from server.replay import Replay
 from server.simulator import Simulator
-from store.client import StoreClient
+from store.client import StoreClient as RealStoreClient
+from store.client import VersionConflict
 from store.columns import REGISTRY
 from store.models import Trade
 from store.outbox import NamingEngine, OnceStarter, Outbox, WorkflowStarter
@@ -54,5 +56,15 @@ def test_the_store_starts_workflows_and_workflows_use_the_store() -> None:
     assert isinstance(once, NamingEngine)
     assert naming.reference(len) is None
     source: type[WorkflowSource] = Outbox
-    mover: type[TransitionClient] = StoreClient
+    mover: type[TransitionClient] = RealStoreClient
     assert (source.__name__, mover.__name__) == ("Outbox", "StoreClient")
+
+
+def test_the_store_takes_what_the_graph_writes_back() -> None:
+    client = RealStoreClient.__new__(RealStoreClient)  # without a database behind it
+    writes: StoreClient = client
+    reads: ReadsBack = client
+    conflict: Conflict = VersionConflict("entity", 1, 2)
+    assert isinstance(writes, ReadsBack)
+    assert reads is writes
+    assert isinstance(conflict, Conflict)

@@ -12,6 +12,8 @@ from reactive import Case, Coalesce, Const, Expr, Field, Func, If, NullIf, Unary
 from tests.reactive.postgres import in_postgres, same
 from tests.reactive.pure_reader import evaluate
 
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 x, y = Field("x"), Field("y")
 n, amount = Field("n", int), Field("amount", Decimal)
 

@@ -185,13 +185,29 @@ def test_a_tick_is_published_when_its_timestamp_says() -> None:
     assert sorted(ages)[len(ages) // 2] < 0.1e9
 
 
+def test_whoever_listens_hears_of_every_batch_after_it_was_published() -> None:
+    feed, prices, heard = Scripted(3), Rows(), []
+    player = FeedPlayer(
+        feed,
+        book_for(feed),
+        prices,
+        Rows(),
+        on_batch=lambda batch: heard.append((len(prices.rows), batch.price[0])),
+    ).start()
+    player.thread.join(10)
+    symbols = len(SYMBOLS)
+    assert heard == [(n * symbols, prices.rows[(n - 1) * symbols][1]) for n in (1, 2, 3)]
+
+
 def test_a_listener_that_fails_does_not_stop_the_market(caplog: pytest.LogCaptureFixture) -> None:
-    def refuse(status: FeedStatus) -> None:
+    def refuse(news: FeedStatus | TickBatch) -> None:
         raise RuntimeError("not listening")
 
     feed, prices = Scripted(3), Rows()
     with caplog.at_level(logging.ERROR):
-        player = FeedPlayer(feed, book_for(feed), prices, Rows(), on_status=refuse).start()
+        player = FeedPlayer(
+            feed, book_for(feed), prices, Rows(), on_status=refuse, on_batch=refuse
+        ).start()
         player.thread.join(10)
     assert player.status.state == "ENDED"
     assert len(prices.rows) == 3 * len(SYMBOLS)

@@ -225,7 +225,7 @@ def test_functions_of_the_store_are_not_public(desk: Desk) -> None:
     assert owners == [("object_store_owner", False, False)]
     # No policy reads a setting, which a user could set.
     policies = run(admin, "SELECT qual FROM pg_policies WHERE schemaname = 'object_store'")
-    assert len(policies) == 7
+    assert len(policies) == 8
     assert "current_setting" not in str(policies)
 
 

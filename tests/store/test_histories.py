@@ -57,7 +57,7 @@ def as_event(obj: Trade) -> Event:
 _minute = st.integers(-5, 5).filter(bool)
 _periods = st.tuples(st.none() | _minute, st.none() | _minute)
 _steps = st.tuples(
-    st.sampled_from(["update", "update", "delete", "twice", "block", "undone"]),
+    st.sampled_from(["update", "update", "delete", "both", "twice", "block", "undone"]),
     st.integers(0, 1),
     _periods,
 )
@@ -105,6 +105,11 @@ class History:
             # A tombstone carries what was there before, not what the object says by now.
             obj.quantity = events[-1].quantity
             self.client.delete(obj, **bounds)
+        elif action == "both":
+            other = self.objects[1 - which]
+            other.quantity = self.next_quantity()
+            self.client.update_many([obj, other], **bounds)
+            self.events[1 - which].append(as_event(other))
         elif action == "twice":
             self.client.update_many([obj, obj], **bounds)
             first = self.client.history(Trade, obj._store_entity_id)[-2]

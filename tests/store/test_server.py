@@ -10,13 +10,16 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 import pytest
 
+from reactive import Const, Field
 from store.client import StoreClient
-from store.errors import AccessError, SchemaError, ServerError, Unavailable
+from store.errors import AccessError, RegistryError, SchemaError, ServerError, Unavailable
 from store.models import Trade
 from store.querying import Query
 from store.schema import (
@@ -100,6 +103,76 @@ def test_a_directory_that_cannot_be_used_is_named(folder: Path) -> None:
         ObjectStoreServer(folder, dsn="host=localhost")
 
 
+def test_a_cluster_with_wrong_rights_is_not_started_and_says_why(folder: Path) -> None:
+    with ObjectStoreServer(folder) as server:
+        provision_user(server.admin_conn(), "alice", "pw")
+    (folder / "pg").chmod(0o777)
+    with pytest.raises(ServerError, match=r"invalid permissions(.|\n)*0700"):
+        ObjectStoreServer(folder).start()
+    (folder / "pg").chmod(0o700)
+    with ObjectStoreServer(folder) as server:
+        StoreClient("alice", "pw", **server.conn_info()).close()
+    (folder / "pg" / "PG_VERSION").write_text("9\n")
+    with pytest.raises(ServerError, match="made by PostgreSQL 9, installed is"):
+        ObjectStoreServer(folder).start()
+
+
+def test_a_full_disk_loses_nothing(desk: Desk, alice: StoreClient) -> None:
+    kept, changed, batch = Trade(symbol="KEPT"), Trade(symbol="A"), [Trade(), Trade(symbol="FULL")]
+    alice.write_many([kept, changed])
+    admin = desk.admin()
+    with admin.cursor() as cursor:
+        # What the server says when it cannot extend a file.
+        cursor.execute(
+            "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+            "RAISE EXCEPTION 'could not extend file' USING ERRCODE = '53100'; END $$; "
+            "CREATE TRIGGER full_disk BEFORE INSERT ON object_store.seg FOR EACH ROW "
+            "WHEN (new.data ->> 'symbol' = 'FULL') EXECUTE FUNCTION full_disk()"
+        )
+    with pytest.raises(Unavailable, match="disk is full; nothing was written"):
+        alice.write_many(batch)
+    with pytest.raises(Unavailable, match="disk is full"), alice.transaction():  # noqa: PT012 - the whole block fails
+        alice.update(changed)
+        alice.write(batch[1])
+    assert [obj._store_version for obj in (*batch, changed)] == [None, None, 1]
+    assert alice.read(Trade, kept._store_entity_id) == kept
+    assert alice.update(changed) == 2
+    assert alice.verify().events == 3
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a small file system")
+def test_a_disk_that_is_really_full(folder: Path) -> None:
+    mount = ["mount", "-t", "tmpfs", "-o", "size=120m", "small", str(folder)]
+    if subprocess.run(mount, check=False).returncode:
+        pytest.skip("no file system can be mounted here; the test above tells the rest")
+    server = ObjectStoreServer(folder / "data")
+    try:
+        server.start()
+        provision_user(server.admin_conn(), "alice", "pw")
+        client = StoreClient("alice", "pw", **server.conn_info())
+        written = 0
+        ballast = folder / "ballast"
+        with pytest.raises(OSError, match="No space"), ballast.open("wb", 0) as file:  # noqa: PT012 - the write that fails
+            while True:
+                file.write(bytes(1 << 12))
+        with pytest.raises(Unavailable):  # noqa: PT012 - whichever write is the first that fails
+            while True:
+                client.write_many([Trade(symbol="A") for _ in range(500)])
+                written += 500
+        with pytest.raises(ServerError, match="No space"):
+            ObjectStoreServer(folder / "another").start()
+        ballast.unlink()
+        server.stop()
+        server.start()
+        assert client.count() == written
+        client.write(Trade(symbol="A"))
+        assert client.verify().events == written + 1
+        client.close()
+    finally:
+        server.stop()
+        subprocess.run(["umount", folder], check=True)
+
+
 def test_a_server_given_by_dsn_is_used_and_not_stopped(
     store_server: ObjectStoreServer, desk: Desk
 ) -> None:
@@ -173,21 +246,45 @@ def test_bootstrap_migrates_forward_once(
 
 def test_a_users_filter_finds_the_index_of_a_field(desk: Desk, alice: StoreClient) -> None:
     admin = desk.admin()
-    for _ in range(2):
-        index_field(admin, "symbol")
-    alice.write_many([Trade(symbol=f"S{n}") for n in range(3_000)])
+    stamp = datetime(2026, 2, 22, tzinfo=timezone.utc)
+    for name in ("symbol", "price", "timestamp", "quantity") * 2:
+        index_field(admin, name)
+    alice.write_many(
+        [
+            Trade(f"S{n}", n, n / 4, "BUY", stamp + timedelta(seconds=n) if n % 2 else None)
+            for n in range(3_000)
+        ]
+    )
     with admin.cursor() as cursor:
         cursor.execute("ANALYZE")
+    with pytest.raises(RegistryError):
+        index_field(admin, "colour")
+    price, quantity, time = Field("price"), Field("quantity"), Field("timestamp")
+    cases: list[tuple[Any, str, list[int]]] = [
+        ({"symbol": "S7"}, "symbol", [7]),
+        ({"price": 2}, "price", [8]),
+        ({"quantity": 5}, "quantity", [5]),
+        ({"timestamp": stamp + timedelta(seconds=9)}, "timestamp", [9]),
+        (price < 1, "price", [0, 1, 2, 3]),
+        (Const(749) < price, "price", [2997, 2998, 2999]),
+        ((price >= 1) & (price <= 1.25) & (Field("side") == "BUY"), "price", [4, 5]),
+        (price.between(0.5, 0.75), "price", [2, 3]),
+        (quantity > 2997, "quantity", [2998, 2999]),
+        (time <= stamp + timedelta(seconds=3), "timestamp", [1, 3]),
+        (time > stamp + timedelta(seconds=2996), "timestamp", [2997, 2999]),
+    ]
+    login = desk.login("alice").cursor()
+    for filters, index, expected in cases:
         # The statement of the query itself, seen by the user's own planner.
-        query = Query(Trade, {"symbol": "S7"})
-        condition, values = query._condition()
-        source, names = query._source()
-    with desk.login("alice").cursor() as cursor:
-        cursor.execute(f"EXPLAIN SELECT * FROM ({source}) d WHERE {condition}", [*names, *values])
-        plan = str(cursor.fetchall())
-    assert "Index Cond" in plan
-    assert "seg_by_field_symbol" in plan
-    assert [t.symbol for t in alice.query(Trade, {"symbol": "S7"})] == ["S7"]
+        statement, values = Query(Trade, filters).statement(100, None)
+        login.execute(f"EXPLAIN {statement}", values)
+        plan = str(login.fetchall())
+        assert "Index Cond" in plan
+        assert f"seg_by_field_{index}" in plan, plan
+        assert [t.quantity for t in alice.query(Trade, filters)] == expected
+    login.close()
+    # Half of the rows: by whichever way.
+    assert alice.count(Trade, price >= 375) == 1_500
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +26,9 @@ from store.outbox import Intent, Outbox
 from store.permissions import share_read, share_write
 from store.schema import allow_dispatch
 from store.state_machine import GuardFailure, InvalidTransition, TransitionNotPermitted
-from tests.store.desk import Desk
+from tests.processes import Process, wait_until
+from tests.store.desk import Desk, password_of
+from tests.store.killed_transition import STEPS
 from tests.store.lifecycle import FileEngine, Swap, machine_with, settle
 from tests.store.test_idempotency import step
 from tests.store.test_races import at_once
@@ -427,3 +432,32 @@ def test_dispatchers_are_users_of_the_store(desk: Desk) -> None:
         allow_dispatch(desk.admin(), "nobody")
     with pytest.raises(AccessError):
         allow_dispatch(desk.login("mallory"), "mallory")
+
+
+# --- processes that die ---------------------------------------------------------------------------
+
+NOT_COMMITTED = STEPS[:5]
+
+
+@pytest.mark.parametrize("at", [*STEPS, "never"])
+def test_a_kill_at_each_step(desk: Desk, alice: StoreClient, tmp_path: Path, at: str) -> None:
+    """Before the commit nothing happened; from it on, the workflow starts, once."""
+    obj = swap(alice)
+    entity_id = obj._store_entity_id
+    login = [json.dumps(desk.info), "alice", password_of("alice"), entity_id, str(tmp_path), at]
+    process = Process(sys.executable, "-m", "tests.store.killed_transition", *login)
+    status = process.wait(60)
+    assert status == (0 if at == "never" else -signal.SIGKILL), process.output
+
+    engine = FileEngine(tmp_path)
+    # The server notices the death of a session in a moment, and frees what it had claimed.
+    wait_until(lambda: not Outbox(alice).drain(engine) and not Outbox(alice).pending(), 30, "it")
+    happened = at not in NOT_COMMITTED
+    state = alice.read(Swap, entity_id)._store_state
+    assert state == ("FILLED" if happened else "PENDING")
+    assert alice.count(Trade) == happened
+    name = f"{entity_id}:2"
+    assert engine.started() == ({name: f"settle {entity_id}"} if happened else {})
+    # Nobody is asked again for what is recorded as started.
+    assert len(engine.asked) == (at in STEPS[5:10])
+    assert alice.verify()

@@ -240,7 +240,16 @@ def test_errors_survive_pickle() -> None:
         str(again) == str(caught.value) == "Thing.count: 0 breaks min_value: at least 1 is expected"
     )
     assert again.violations == caught.value.violations
-    assert isinstance(again.violations[0], Violation)
+    [violation] = again.violations
+    assert isinstance(violation, Violation)
+    assert (violation.class_name, violation.field, violation.value) == ("Thing", "count", 0)
+
+
+def test_violations_are_texts() -> None:
+    violations = REG.validate_instance(Thing(count=0, number=-1))
+    assert any("count" in violation and "min_value" in violation for violation in violations)
+    assert "; ".join(violations).count("min_value") == 2
+    assert str(violations[0]) == violations[0].message
 
 
 def test_sensitive_values_stay_out_of_messages() -> None:

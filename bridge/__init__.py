@@ -1,0 +1,40 @@
+"""What is written to the store, as ticking tables of Deephaven in the same second.
+
+from bridge import StoreBridge
+bridge = StoreBridge(host, port, dbname, user="bridge_user", password="…")
+bridge.register(Order)
+bridge.start()
+orders_raw, orders_live = bridge.table(Order), bridge.live(Order)
+"""
+
+from bridge.errors import (
+    BridgeClosed,
+    BridgeError,
+    EngineNotRunning,
+    NotRegistered,
+    RecordingError,
+    RegistrationError,
+    RowError,
+)
+from bridge.status import BridgeStatus, State, TableStatus
+from bridge.store_bridge import StoreBridge
+from bridge.type_mapping import extract_row, infer_dh_schema
+from bridge.writer import TableWriter, WriterStats
+
+__all__ = [
+    "BridgeClosed",
+    "BridgeError",
+    "BridgeStatus",
+    "EngineNotRunning",
+    "NotRegistered",
+    "RecordingError",
+    "RegistrationError",
+    "RowError",
+    "State",
+    "StoreBridge",
+    "TableStatus",
+    "TableWriter",
+    "WriterStats",
+    "extract_row",
+    "infer_dh_schema",
+]

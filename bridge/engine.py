@@ -1,0 +1,225 @@
+"""Deephaven's side: batches into ticking tables, and values as the engine's own objects.
+
+Deephaven can be imported only once its JVM is up, so the imports stand inside the functions.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from bridge.errors import BridgeClosed, EngineNotRunning, RegistrationError
+from bridge.kinds import KINDS, Kind
+
+logger = logging.getLogger(__name__)
+
+# How long a writer waits for the engine before it looks whether the table is still alive.
+_LOOK_SECONDS = 1.0
+
+
+def require_engine() -> None:
+    """Raise EngineNotRunning unless Deephaven runs in this process."""
+    try:
+        # Before the JVM is up, its library is not found.
+        import jpy
+
+        runs = jpy.has_jvm()
+    except ImportError:
+        runs = False
+    if not runs:
+        raise EngineNotRunning(
+            "Deephaven does not run in this process; start its server first, as server/app.py "
+            "and deephaven_server.Server(…).start() do"
+        )
+
+
+def request_refresh() -> None:
+    """Ask the engine for an update cycle now instead of at its next turn."""
+    _update_graph().requestRefresh()
+
+
+def await_cycle() -> None:
+    """Wait until the update cycle that may be running has ended."""
+    lock = _update_graph().sharedLock()
+    lock.lock()
+    lock.unlock()
+
+
+def await_new_cycle(timeout: float) -> bool:
+    """Wait until a cycle that has not begun yet has ended; False if time ran out."""
+    end = time.monotonic() + timeout
+    clock = _update_graph().clock()
+    # The step counts cycles, the one that runs included.
+    wanted = clock.currentStep() + 1
+    while clock.currentStep() < wanted:
+        if time.monotonic() > end:
+            return False
+        request_refresh()
+        time.sleep(0.002)
+    await_cycle()
+    return True
+
+
+def _update_graph() -> Any:
+    import jpy
+
+    return jpy.get_type("io.deephaven.engine.updategraph.impl.PeriodicUpdateGraph").getInstance(
+        "DEFAULT"
+    )
+
+
+def dtype_of(kind: str) -> Any:
+    """Deephaven's DType of a kind of column."""
+    from deephaven import dtypes
+
+    return getattr(dtypes, {"bool": "bool_", "int": "int32", "float": "float32"}.get(kind, kind))
+
+
+def kind_of(dtype: Any) -> str | None:
+    """The kind of column for a DType, None for one that the bridge does not write."""
+    name = str(dtype)
+    return next((kind for kind in KINDS if str(dtype_of(kind)) == name), None)
+
+
+def table_kinds(table: Any) -> dict[str, str | None]:
+    """The kind of each column of a table."""
+    return {column.name: kind_of(column.data_type) for column in table.columns}
+
+
+def to_engine(kind: Kind) -> Callable[[Any], Any]:
+    """The function that makes the engine's object of what travels, for `write_row`."""
+    import jpy
+
+    if kind.formula is None:
+        return bool if kind.name == "bool" else lambda value: value
+    name, factory = {
+        "Instant": ("io.deephaven.time.DateTimeUtils", "epochNanosToInstant"),
+        "LocalDate": ("java.time.LocalDate", "ofEpochDay"),
+        "LocalTime": ("java.time.LocalTime", "ofNanoOfDay"),
+        "BigDecimal": ("java.math.BigDecimal", ""),
+        "BigInteger": ("java.math.BigInteger", ""),
+        "char": ("java.lang.Character", "valueOf"),
+    }[kind.name]
+    java = jpy.get_type(name)
+    if not factory:
+        return lambda value: java(value)  # noqa: PLW0108 - a type of jpy, not a function
+    make: Callable[[Any], Any] = getattr(java, factory)
+    return make
+
+
+def to_python(kind: Kind) -> Callable[[Any], Any]:
+    """The function that makes a Python value of what travels."""
+    return kind.python or (lambda value: value)
+
+
+class Stream:
+    """A ticking table of what was just written, and the way for batches into it.
+
+    Any thread may add; a batch appears whole, in one update. When `max_pending_rows` were added
+    that the engine has not taken yet, `add` waits: a slow engine makes back-pressure, not memory.
+    """
+
+    def __init__(self, name: str, schema: Mapping[str, str], max_pending_rows: int) -> None:
+        require_engine()
+        from deephaven import DHError
+        from deephaven.stream.table_publisher import table_publisher
+
+        self.name = name
+        self._kinds = [KINDS[kind] for kind in schema.values()]
+        # Named by what travels and a number: the engine compiles a formula once for its text.
+        self._carriers = [f"{kind.travels}{n}" for n, kind in enumerate(self._kinds)]
+        self._max_pending_rows = max_pending_rows
+        self._taken = threading.Condition()
+        self._pending_rows = 0
+        try:
+            blink, self._publisher = table_publisher(
+                name,
+                {
+                    carrier: dtype_of(kind.travels)
+                    for carrier, kind in zip(self._carriers, self._kinds, strict=True)
+                },
+                on_flush_callback=self._flushed,
+            )
+            self.table = blink.view(
+                [
+                    f"{column}={(kind.formula or '{0}').format(carrier)}"
+                    for column, carrier, kind in zip(
+                        schema, self._carriers, self._kinds, strict=True
+                    )
+                ]
+            )
+        except DHError as error:
+            raise RegistrationError(
+                f"Deephaven refuses a table {name!r} with the columns {list(schema)}: {error}"
+            ) from error
+
+    def add(self, columns: Sequence[Sequence[Any]]) -> None:
+        """Hand over a batch: for each column what travels, None for null.
+
+        BridgeClosed once the engine does not take rows any more.
+        """
+        from deephaven import new_table
+
+        rows = len(columns[0])
+        with self._taken:
+            while self._pending_rows and self._pending_rows + rows > self._max_pending_rows:
+                request_refresh()
+                self._taken.wait(_LOOK_SECONDS)
+                self._require_alive()
+            self._pending_rows += rows
+        self._require_alive()
+        self._publisher.add(
+            new_table(
+                [
+                    input_column(carrier, kind, values)
+                    for carrier, kind, values in zip(
+                        self._carriers, self._kinds, columns, strict=True
+                    )
+                ]
+            )
+        )
+
+    def await_taken(self, timeout: float) -> bool:
+        """Wait until the engine has taken all rows; False if time ran out."""
+        with self._taken:
+            return self._taken.wait_for(lambda: not self._pending_rows, timeout)
+
+    def _require_alive(self) -> None:
+        if not self._publisher.is_alive:
+            raise BridgeClosed(f"the engine takes no more rows for {self.name}: its table failed")
+
+    def _flushed(self, _publisher: Any) -> None:
+        # Called by the engine as it begins to take what was added; an error here would be the end
+        # of the table.
+        with self._taken:
+            self._pending_rows = 0
+            self._taken.notify_all()
+
+
+def input_column(name: str, kind: Kind, values: Sequence[Any]) -> Any:
+    """A column of what travels, for `new_table`."""
+    from deephaven.column import InputColumn
+
+    data: Any = values
+    if kind.travels != "string":
+        null = kind.null
+        data = np.array([null if value is None else value for value in values], kind.dtype)
+    return InputColumn(name, dtype_of(kind.travels), input_data=data)
+
+
+def keep_rows(blink: Any, rows: int | None) -> Any:
+    """A table that keeps the newest rows of a blink table, or all of them."""
+    from deephaven import ring_table
+    from deephaven.stream import blink_to_append_only
+
+    return blink_to_append_only(blink) if rows is None else ring_table(blink, rows)
+
+
+def newest_by(blink: Any, keys: Iterable[str]) -> Any:
+    """A table of the newest row for each key."""
+    return blink.last_by(list(keys))

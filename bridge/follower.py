@@ -1,0 +1,330 @@
+"""Follows the log and hands its events to the feeds, for as long as the bridge lives."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from bridge.engine import await_cycle, request_refresh
+from bridge.errors import BridgeClosed, BridgeError
+from bridge.feed import Feed
+from bridge.grants import Grants
+from bridge.live import Timeline
+from bridge.session import Session, own_number
+from bridge.snapshot import Segment, Snapshot, read_entities
+from bridge.status import State
+from store.base import Storable
+from store.checkpoints import LeaseLost, Taken
+from store.errors import AccessError, StoreError, Unavailable
+from store.events import ChangeEvent
+from store.log import Lag
+from store.position import START, Position
+from store.subscription_session import Login
+from store.wakeup import Pace, Waiter
+
+logger = logging.getLogger(__name__)
+
+From = Literal["resume", "beginning", "present", "now"] | Position
+PAGE_EVENTS = 2_000
+ENTITIES_AT_ONCE = 1_000
+# Events that come one by one are shown together: each time costs the engine a cycle.
+MIN_INTERVAL_SECONDS = 0.010
+LAG_SECONDS = 1.0
+RECONNECT_SECONDS = 0.1
+RECONNECT_SECONDS_MAX = 2.0
+
+
+class Follower:
+    """One bridge's way through the log.
+
+    `subscriber_id` names its checkpoint, None for none. `may_share` tells it to go on without
+    where another bridge holds that.
+    """
+
+    def __init__(
+        self,
+        login: Login,
+        feeds: Mapping[type[Storable], Feed],
+        subscriber_id: str | None,
+        may_share: bool,
+    ) -> None:
+        self._login = login
+        self._feeds = {name: f for f in feeds.values() for name in f.cls.type_names()}
+        self._all = list(feeds.values())
+        self._classes = [feed.cls for feed in self._all]
+        self._subscriber_id = subscriber_id
+        self._may_share = may_share
+        self._timeline = Timeline()
+        self._session = Session(login, self._classes)
+        self._waiter = Waiter()
+        self._pace = Pace()
+        self._changed = threading.Condition()
+        self._asked = self._served = 0
+        self._stop = threading.Event()
+        self._shown_at = self._lag_at = 0.0
+        # Up to here, and in what is named, live has everything: see `Snapshot`.
+        self._seam: Position | None = None
+        self._beyond: set[tuple[str, int]] = set()
+        self._raw_after_seam = False
+        self.state = State.LOADING
+        self.position = START
+        self.lag = Lag(0, 0.0, 0)
+        self.lag_measured_at: float | None = None
+        self.reconnects = 0
+        self.error = ""
+        self._thread = threading.Thread(target=self._run, name="bridge", daemon=True)
+
+    @property
+    def holds_checkpoint(self) -> bool:
+        """Is its place kept for a restart?"""
+        return self._session.holds_checkpoint
+
+    def start(self, from_: From) -> None:
+        """Show what is there, then follow in a thread of its own."""
+        try:
+            self._begin(from_)
+        except BaseException:
+            self._session.close()
+            self._waiter.close()
+            raise
+        self._thread.start()
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until all that was committed and shared before is shown; False if time ran out."""
+        end = time.monotonic() + timeout
+        conn = self._login.connect()
+        try:
+            number = own_number(conn)
+        finally:
+            conn.close()
+        with self._changed:
+            self._asked += 1
+            asked = self._asked
+            done = self._changed.wait_for(
+                lambda: (
+                    self.state in (State.FAILED, State.STOPPED)
+                    or (self._served >= asked and self.position.xid > number)
+                ),
+                timeout,
+            )
+        if self.state is State.FAILED:
+            raise BridgeError(f"the bridge has failed: {self.error}")
+        if self.state is State.STOPPED:
+            raise BridgeClosed("the bridge was stopped")
+        if not done:
+            return False
+        for feed in self._all:
+            if not feed.await_shown(max(0.0, end - time.monotonic())):
+                return False
+        await_cycle()
+        return True
+
+    def stop(self, timeout: float) -> None:
+        """Show what was read, keep the place, and log out."""
+        self._stop.set()
+        self._waiter.wake()
+        self._thread.join(timeout)
+        if self._thread.is_alive():
+            logger.warning("the bridge has not stopped within %g s: the engine is slow", timeout)
+
+    # --- beginning --------------------------------------------------------------------------------
+
+    def _begin(self, from_: From) -> None:
+        session = self._session
+        if isinstance(from_, Position):
+            session.log.check(from_)
+        self._grants = Grants(session.conn)
+        stored = None
+        if from_ == "resume" and self._subscriber_id is not None:
+            stored = session.stored_position(self._subscriber_id)
+        names = list(self._feeds)
+        with Snapshot(session.conn, names) as snapshot:
+            self._seam, self._beyond = snapshot.seam, snapshot.beyond
+            self._timeline.set_clock(snapshot.database_seconds)
+            for page in snapshot.pages():
+                self._load(page, raw=from_ == "present")
+        if from_ in ("present", "now") or (from_ == "resume" and stored is None):
+            self.position, self._raw_after_seam = snapshot.seam, True
+        elif isinstance(from_, Position):
+            self.position = from_
+        else:
+            self.position = stored or START
+        if self._subscriber_id is not None:
+            self._claim(session, self._subscriber_id)
+        request_refresh()
+
+    def _claim(self, session: Session, subscriber_id: str) -> None:
+        try:
+            session.claim(subscriber_id, self.position, self._waiter)
+        except Taken as error:
+            if not self._may_share:
+                raise
+            logger.warning("this bridge keeps no checkpoint: %s", error)
+            self.error = str(error)
+
+    def _load(self, page: list[Segment], raw: bool) -> None:
+        for segment in page:
+            if segment.changes_at is not None:
+                self._timeline.changes(segment.event.entity_id, segment.changes_at)
+        for feed, events in self._by_feed([s.event for s in page if s.holds]).items():
+            yes = [True] * len(events)
+            feed.take(events, yes if raw else [False] * len(events), yes)
+
+    # --- following --------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        pause = RECONNECT_SECONDS
+        try:
+            while not self._stop.is_set():
+                try:
+                    if self._session.conn.closed:
+                        self._reconnect()
+                    pause = RECONNECT_SECONDS
+                    self._follow()
+                except (Unavailable, AccessError) as error:
+                    self._session.conn.close()
+                    self._become(State.RECONNECTING, str(error))
+                    self.reconnects += 1
+                    logger.info("the bridge connects again: %s", error)
+                    self._waiter.sleep(pause)
+                    pause = min(pause * 2, RECONNECT_SECONDS_MAX)
+                except LeaseLost as error:
+                    if not self._may_share:
+                        raise
+                    logger.warning("this bridge keeps no checkpoint any more: %s", error)
+                    self.error = str(error)
+                    self._session.let_go()
+            self._end()
+            self._become(State.STOPPED)
+        except Exception as error:
+            logger.exception("the bridge has ended")
+            self._become(State.FAILED, f"{type(error).__name__}: {error}")
+        finally:
+            self._session.conn.close()
+            self._waiter.close()
+
+    def _reconnect(self) -> None:
+        held = self._session.holds_checkpoint
+        self._session = Session(self._login, self._classes)
+        if held and self._subscriber_id is not None:
+            self._claim(self._session, self._subscriber_id)
+
+    def _follow(self) -> None:
+        """Read and show, until it is time to stop."""
+        session = self._session
+        while not self._stop.is_set():
+            asked = self._asked
+            page = session.log.page(self.position, PAGE_EVENTS)
+            if page.events:
+                self._show(page.events)
+                self._pace.found()
+            self.position = page.end
+            self._keep_up(session, look_now=asked != self._served)
+            if page.is_last:
+                if self.state is not State.LIVE:
+                    self._become(State.LIVE)
+                with self._changed:
+                    self._served = asked
+                    self._changed.notify_all()
+            session.save(self.position)
+            self._measure_lag(session)
+            if page.is_last:
+                self._wait(session)
+
+    def _wait(self, session: Session) -> None:
+        pause = self._pace.pause()
+        change = self._timeline.seconds_to_change()
+        if session.wait(self._waiter, pause if change is None else min(pause, change)):
+            self._pace.found()
+        since = time.monotonic() - self._shown_at
+        if since < MIN_INTERVAL_SECONDS:
+            self._stop.wait(MIN_INTERVAL_SECONDS - since)
+
+    def _show(self, events: Sequence[ChangeEvent]) -> None:
+        for feed, its_events in self._by_feed(events).items():
+            raw, holding = [], []
+            for event in its_events:
+                known = self._seam is not None and self._is_known(event)
+                raw.append(not (known and self._raw_after_seam))
+                holding.append(feed.live is not None and not known and self._timeline.holds(event))
+            feed.take(its_events, raw, holding)
+        self._refresh()
+
+    def _is_known(self, event: ChangeEvent) -> bool:
+        """Was it in what was loaded at the start?"""
+        assert self._seam is not None
+        assert event.position is not None
+        if event.position < self._seam:
+            return True
+        version = (event.entity_id, event.version)
+        if version in self._beyond:
+            self._beyond.discard(version)
+            return True
+        if not self._beyond:
+            # Nothing that follows can be known.
+            self._seam = None
+        return False
+
+    def _by_feed(self, events: Sequence[ChangeEvent]) -> dict[Feed, list[ChangeEvent]]:
+        found: dict[Feed, list[ChangeEvent]] = {}
+        for event in events:
+            feed = self._feeds.get(event.type_name)
+            if feed is not None:
+                found.setdefault(feed, []).append(event)
+        return found
+
+    def _keep_up(self, session: Session, look_now: bool) -> None:
+        """See to what changes without an event: time passing, and sharing."""
+        change = self._grants.look(session.conn, now=look_now)
+        if change is not None:
+            self._timeline.grant(change.granted)
+            self._timeline.revoke(change.revoked)
+            for feed in self._all:
+                if feed.live is not None and change.revoked:
+                    feed.live.remove(sorted(change.revoked))
+            self._refresh()
+        self._timeline.pass_time()
+        while self._timeline.unknown:
+            self._ask_store(session)
+
+    def _ask_store(self, session: Session) -> None:
+        asked = list(self._timeline.unknown)[:ENTITIES_AT_ONCE]
+        found = read_entities(session.conn, list(self._feeds), asked)
+        self._timeline.set_clock(found.database_seconds)
+        self._timeline.was_read(asked, found.newest)
+        for segment in found.segments:
+            if segment.changes_at is not None:
+                self._timeline.changes(segment.event.entity_id, segment.changes_at)
+        present = self._by_feed([s.event for s in found.segments if s.holds])
+        for feed in self._all:
+            events = present.get(feed, [])
+            shown = {event.entity_id for event in events}
+            feed.show_present(events, [each for each in found.newest if each not in shown])
+        self._refresh()
+
+    def _refresh(self) -> None:
+        request_refresh()
+        self._shown_at = time.monotonic()
+
+    def _measure_lag(self, session: Session) -> None:
+        if time.monotonic() > self._lag_at + LAG_SECONDS:
+            self.lag = session.log.lag(self.position)
+            self._lag_at = self.lag_measured_at = time.monotonic()
+
+    def _end(self) -> None:
+        try:
+            if not self._session.conn.closed:
+                self._session.save(self.position, now=True)
+                self._session.close()
+        except StoreError as error:
+            logger.info("the last checkpoint is not saved: %s", error)
+
+    def _become(self, state: State, error: str = "") -> None:
+        with self._changed:
+            self.state = state
+            if error:
+                self.error = error
+            self._changed.notify_all()

@@ -1,0 +1,228 @@
+"""The kinds of Deephaven columns: what each holds, how it travels, and how values become it.
+
+Values come as Python objects or as what JSON makes of them. They travel as the primitives that
+the engine takes fastest, and become times and dates inside it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from datetime import date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from enum import Enum
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import numpy as np
+
+from store.times import parse_time
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
+_LONG_MAX = 2**63 - 1
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Kind(NamedTuple):
+    """A kind of column; `name` is Deephaven's word for it.
+
+    `fit` takes a value and gives what travels, as `travels` names it; it raises TypeError,
+    ValueError or ArithmeticError for what the kind cannot hold. `formula` makes the value of what
+    travelled inside the engine, None where that is the value. `python` does so in Python.
+    """
+
+    name: str
+    travels: str
+    dtype: Any
+    null: Any
+    fit: Callable[[Any], Any]
+    formula: str | None = None
+    python: Callable[[Any], Any] | None = None
+
+
+def _plain(value: Any) -> Any:
+    return value.value if isinstance(value, Enum) else value
+
+
+def _refuse(value: Any, wanted: str) -> TypeError:
+    return TypeError(f"{type(value).__name__} is no {wanted}")
+
+
+def _text(value: Any) -> str:
+    value = _plain(value)
+    if not isinstance(value, str):
+        if not isinstance(value, (UUID, bool, int, float, Decimal)):
+            raise _refuse(value, "text")
+        return str(value).lower() if isinstance(value, bool) else str(value)
+    # Half a surrogate pair has no form outside of Python.
+    if not value.isascii():
+        value.encode()
+    return value
+
+
+def _whole(bits: int) -> Callable[[Any], int]:
+    # The least value of each type is the engine's null.
+    most = 2 ** (bits - 1) - 1
+
+    def fit(value: Any) -> int:
+        if value.__class__ is not int:
+            value = _plain(value)
+            if isinstance(value, (bool, np.bool_)):
+                raise _refuse(value, "whole number")
+            if isinstance(value, (float, Decimal, np.floating)) and int(value) != value:
+                raise ValueError(f"{value} is no whole number")
+            if not isinstance(value, (int, float, Decimal, np.integer, np.floating)):
+                raise _refuse(value, "whole number")
+            value = int(value)
+        if not -most <= value <= most:
+            raise ValueError(f"{value} is beyond {bits} bits")
+        number: int = value
+        return number
+
+    return fit
+
+
+def _double(value: Any) -> float:
+    if value.__class__ is float:
+        number: float = value
+        return number
+    value = _plain(value)
+    if isinstance(value, (bool, np.bool_)) or not isinstance(
+        value, (int, float, Decimal, np.integer, np.floating)
+    ):
+        raise _refuse(value, "number")
+    return float(value)
+
+
+def _finite(value: Any) -> float:
+    number = _double(value)
+    if math.isinf(number):
+        raise ValueError(f"{value!r:.40} is beyond the largest double")
+    return number
+
+
+def _single(value: Any) -> float:
+    number = _double(value)
+    if abs(number) > float(np.finfo(np.float32).max) and not math.isinf(number):
+        raise ValueError(f"{number} is beyond the largest float")
+    return number
+
+
+def _flag(value: Any) -> int:
+    if value is True or value is False or isinstance(value, np.bool_):
+        return int(value)
+    raise _refuse(value, "bool")
+
+
+def _nanos(value: Any) -> int:
+    """Nanoseconds since the epoch, exact; whole numbers are taken as such."""
+    if isinstance(value, str):
+        value = parse_time(value)
+    if isinstance(value, datetime):
+        if value.tzinfo is None or value.utcoffset() is None:
+            raise ValueError(f"{value} has no time zone")
+        nanos = (value - _EPOCH) // _MICROSECOND * 1_000 + int(getattr(value, "nanosecond", 0))
+    elif isinstance(value, np.datetime64):
+        nanos = int(value.astype("datetime64[ns]").astype(np.int64))
+    elif isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+        nanos = int(value)
+    else:
+        raise _refuse(value, "datetime")
+    if not -_LONG_MAX <= nanos <= _LONG_MAX:
+        raise ValueError(f"{value} is outside of the years 1677 to 2262")
+    return nanos
+
+
+def _instant(nanos: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=nanos // 1_000)
+
+
+def _day(value: Any) -> int:
+    if isinstance(value, str):
+        value = date.fromisoformat(value)
+    if isinstance(value, datetime) or not isinstance(value, date):
+        raise _refuse(value, "date")
+    return value.toordinal() - _EPOCH_DAY
+
+
+def _time_of_day(value: Any) -> int:
+    if isinstance(value, str):
+        value = time.fromisoformat(value)
+    if isinstance(value, datetime):
+        value = value.time()
+    if not isinstance(value, time):
+        raise _refuse(value, "time of day")
+    seconds = (value.hour * 60 + value.minute) * 60 + value.second
+    return (seconds * 1_000_000 + value.microsecond) * 1_000
+
+
+def _clock(nanos: int) -> time:
+    return (datetime.min + timedelta(microseconds=nanos // 1_000)).time()
+
+
+def _character(value: Any) -> int:
+    value = _plain(value)
+    if not isinstance(value, str) or len(value) != 1 or ord(value) >= 0xFFFF:
+        raise ValueError(f"{value!r:.40} is no single character")
+    return ord(value)
+
+
+def _exact(value: Any) -> str:
+    value = _plain(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float, Decimal, str)):
+        raise _refuse(value, "number")
+    number = Decimal(str(value))
+    if not number.is_finite():
+        raise ValueError(f"{value} is no finite number")
+    return format(number, "f")
+
+
+def _exact_whole(value: Any) -> str:
+    text = _exact(value)
+    if Decimal(text) != int(Decimal(text)):
+        raise ValueError(f"{value} is no whole number")
+    return str(int(Decimal(text)))
+
+
+_NULL_LONG = -(2**63)
+_IF = "isNull({0}) ? null : "
+KINDS: dict[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind("string", "string", object, None, _text),
+        Kind("bool", "bool", np.int8, -128, _flag, None, bool),
+        Kind("byte", "byte", np.int8, -128, _whole(8)),
+        Kind("short", "short", np.int16, -(2**15), _whole(16)),
+        Kind("int", "int", np.int32, -(2**31), _whole(32)),
+        Kind("long", "long", np.int64, _NULL_LONG, _whole(64)),
+        Kind("float", "float", np.float32, -float(np.finfo(np.float32).max), _single),
+        Kind("double", "double", np.float64, -float(np.finfo(np.float64).max), _finite),
+        Kind("char", "int", np.int32, -(2**31), _character, f"{_IF}(char){{0}}", chr),
+        Kind("Instant", "long", np.int64, _NULL_LONG, _nanos, "epochNanosToInstant({0})", _instant),
+        Kind(
+            "LocalDate",
+            *("long", np.int64, _NULL_LONG, _day),
+            f"{_IF}java.time.LocalDate.ofEpochDay({{0}})",
+            lambda day: date.fromordinal(day + _EPOCH_DAY),
+        ),
+        Kind(
+            "LocalTime",
+            *("long", np.int64, _NULL_LONG, _time_of_day),
+            f"{_IF}java.time.LocalTime.ofNanoOfDay({{0}})",
+            _clock,
+        ),
+        Kind(
+            "BigDecimal",
+            *("string", object, None, _exact),
+            f"{_IF}new java.math.BigDecimal({{0}})",
+            Decimal,
+        ),
+        Kind(
+            "BigInteger",
+            *("string", object, None, _exact_whole),
+            f"{_IF}new java.math.BigInteger({{0}})",
+            int,
+        ),
+    )
+}

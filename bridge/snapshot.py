@@ -1,0 +1,122 @@
+"""What the store holds at one moment, and the place in the log that follows on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import psycopg2
+
+from store.connection import translated
+from store.events import ChangeEvent
+from store.position import Position
+
+PAGE_ROWS = 5_000
+
+_SEGMENTS = """
+SELECT s.entity_id::text, s.version, s.event_type, s.type_name, s.updated_by, s.state, s.tx_time,
+    s.owner, s.event_from, CASE WHEN isfinite(s.event_to) THEN s.event_to END, s.data::text,
+    s.valid_from <= statement_timestamp(),
+    extract(epoch FROM CASE WHEN s.valid_from > statement_timestamp() THEN s.valid_from
+        WHEN isfinite(s.valid_to) THEN s.valid_to END)::float8
+FROM object_store.seg s
+WHERE s.type_name = ANY(%s) AND s.valid_to > statement_timestamp()
+"""
+_OF_ENTITIES = f"{_SEGMENTS} AND s.entity_id = ANY(%s::uuid[])"
+# What is there beyond the fence: it is read again when the log is followed from the fence on.
+_BEYOND = """
+SELECT entity_id::text, version FROM object_store.event
+WHERE xid >= pg_snapshot_xmin(pg_current_snapshot()) AND type_name = ANY(%s)
+"""
+_SEAM = """
+SELECT object_store.epoch(), pg_snapshot_xmin(pg_current_snapshot())::text,
+    extract(epoch FROM clock_timestamp())::float8
+"""
+_NEWEST = """
+SELECT entity_id::text, version FROM object_store.head
+WHERE type_name = ANY(%s) AND entity_id = ANY(%s::uuid[])
+"""
+
+
+class Segment(NamedTuple):
+    """A stretch of an entity's present timeline: the event that holds there.
+
+    `holds` tells whether it holds now, `changes_at` when it begins or ends, in seconds since the
+    epoch; None if it holds for ever.
+    """
+
+    event: ChangeEvent
+    holds: bool
+    changes_at: float | None
+
+
+class Snapshot:
+    """One look at the store, in a transaction of its own: use it as a context manager.
+
+    What it shows and what follows after `seam` in the log is everything, once: all events before
+    the seam are in it, and of those behind it, `beyond` names the ones that are in it too.
+    """
+
+    def __init__(self, conn: Any, type_names: Sequence[str]) -> None:
+        self._conn = conn
+        self._names = list(type_names)
+
+    def __enter__(self) -> Snapshot:
+        self._run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        epoch, fence, self.database_seconds = self._run(_SEAM)[0]
+        self.seam = Position(epoch, int(fence), 0)
+        self.beyond = {(row[0], row[1]) for row in self._run(_BEYOND, (self._names,))}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self._conn.closed:
+            self._run("ROLLBACK")
+
+    def pages(self, rows: int = PAGE_ROWS) -> Iterator[list[Segment]]:
+        """What holds now and later, as this role may see it."""
+        self._run(f"DECLARE segments NO SCROLL CURSOR FOR {_SEGMENTS}", (self._names,))
+        while page := self._run(f"FETCH {rows} FROM segments"):
+            yield [_segment(row) for row in page]
+
+    def _run(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        return run(self._conn, statement, values)
+
+
+class Entities(NamedTuple):
+    """What the store says of some entities: what holds now and later, and their newest versions.
+
+    One that is not there, or must not be seen, has no newest version.
+    """
+
+    segments: list[Segment]
+    newest: dict[str, int]
+    database_seconds: float
+
+
+def read_entities(conn: Any, type_names: Sequence[str], entity_ids: Sequence[str]) -> Entities:
+    """Look at some entities, all at one moment."""
+    run(conn, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    try:
+        asked = (list(type_names), list(entity_ids))
+        newest = dict(run(conn, _NEWEST, asked))
+        rows = run(conn, _OF_ENTITIES, asked)
+        [[seconds]] = run(conn, "SELECT extract(epoch FROM statement_timestamp())::float8")
+    finally:
+        if not conn.closed:
+            run(conn, "ROLLBACK")
+    return Entities([_segment(row) for row in rows], newest, seconds)
+
+
+def run(conn: Any, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    """Run a statement; the store's own errors."""
+    try:
+        with conn.cursor() as cursor:
+            cursor.execute(statement, values or None)
+            return list(cursor.fetchall()) if cursor.description else []
+    except psycopg2.Error as error:
+        raise translated(error) from error
+
+
+def _segment(row: tuple[Any, ...]) -> Segment:
+    event = ChangeEvent(*row[:7], owner=row[7], valid_from=row[8], valid_to=row[9], data=row[10])
+    return Segment(event, row[11], row[12])

@@ -1,0 +1,223 @@
+"""StoreBridge: what is written to the store, as ticking tables of Deephaven.
+
+bridge = StoreBridge(host, port, dbname, user="bridge_user", password="…")
+bridge.register(Order)
+bridge.register(Trade, filter=Field("symbol") == Const("AAPL"))
+bridge.start()
+orders_raw, orders_live = bridge.table(Order), bridge.live(Order)
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any
+
+from bridge.engine import require_engine
+from bridge.errors import BridgeClosed, BridgeError, NotRegistered, RegistrationError
+from bridge.feed import Feed
+from bridge.follower import Follower, From
+from bridge.status import BridgeStatus, State
+from reactive.expr import Expr
+from store.base import Storable
+from store.position import Position
+from store.subscription_session import Login
+
+DEFAULT_ID = "deephaven_bridge"
+MAX_PENDING_ROWS = 100_000
+
+
+class StoreBridge:
+    """Shows what one role may see in the store, class by class, in the process that embeds it.
+
+    Its place in the log is kept under `subscriber_id`: a bridge that starts again goes on behind
+    the last event that the one before it has shown. One session holds an id at a time; of bridges
+    with the default id only the first keeps its place, the others begin at the present. None
+    keeps nothing. Rows wait for a slow engine up to `max_pending_rows` a table; then reading
+    waits.
+    """
+
+    def __init__(
+        self,
+        host: str = "localhost",
+        port: int = 5432,
+        dbname: str = "postgres",
+        user: str = "",
+        password: str = "",
+        subscriber_id: str | None = DEFAULT_ID,
+        *,
+        max_pending_rows: int = MAX_PENDING_ROWS,
+    ) -> None:
+        if subscriber_id is not None and not 1 <= len(subscriber_id) <= 200:
+            raise BridgeError("a subscriber_id has 1 to 200 characters, or is None")
+        if max_pending_rows < 1:
+            raise BridgeError(f"max_pending_rows={max_pending_rows}; at least one row must fit")
+        self._login = Login(user, password, host, port, dbname)
+        self._subscriber_id = subscriber_id
+        self._max_pending_rows = max_pending_rows
+        self._feeds: dict[type[Storable], Feed] = {}
+        self._follower: Follower | None = None
+        self._lock = threading.Lock()
+        self._is_stopped = False
+
+    def register(
+        self,
+        cls: type[Storable],
+        *,
+        filter: Expr | None = None,
+        columns: Iterable[str] | None = None,
+        writer: Any = None,
+        rows: int | None = None,
+        live: bool = True,
+    ) -> None:
+        """Carry a class; call it before `start`, once a class.
+
+        Only events whose data pass `filter` are shown. `columns` names the fields to show, all
+        without it. The raw table keeps all rows, or the newest `rows`. `writer` takes the rows in
+        its place: a TableWriter, a DynamicTableWriter, anything with `write_row`, or a table
+        publisher (alone, or as the pair that `table_publisher` returns). `live=False` saves the
+        memory of present states. RegistrationError says what does not fit.
+        """
+        require_engine()
+        if not (isinstance(cls, type) and issubclass(cls, Storable)):
+            raise RegistrationError(f"{cls!r:.80} is no class of the store; make it a Storable")
+        if rows is not None and rows < 1:
+            raise RegistrationError(f"rows={rows} of {cls.__name__}: at least 1, or None for all")
+        with self._lock:
+            if self._follower is not None or self._is_stopped:
+                raise RegistrationError(
+                    f"{cls.__name__} comes too late: classes are registered before start()"
+                )
+            for known in self._feeds:
+                shared = set(known.type_names()) & set(cls.type_names())
+                if shared:
+                    raise RegistrationError(
+                        f"{cls.__name__} cannot be registered: {known.__name__} is, and takes the "
+                        f"events of {', '.join(sorted(shared))}"
+                    )
+            self._feeds[cls] = Feed(
+                cls,
+                passing=filter,
+                columns=columns,
+                writer=writer,
+                rows=rows,
+                live=live,
+                max_pending_rows=self._max_pending_rows,
+            )
+
+    def start(self, from_: From = "resume") -> StoreBridge:
+        """Load what there is, then follow the log in a thread; `live` is whole on return.
+
+        `from_` says which events the raw tables begin with: "beginning" is the whole history,
+        "present" the present state of each entity, "now" none, a Position those after it.
+        "resume" goes on behind what was shown last under this subscriber_id; the first time it is
+        "now", and while the bridge runs it does nothing. Errors of the store say why it cannot
+        begin.
+        """
+        if from_ not in ("resume", "beginning", "present", "now") and not isinstance(
+            from_, Position
+        ):
+            raise BridgeError(
+                f"from_={from_!r:.60}; 'resume', 'beginning', 'present', 'now' or a Position is "
+                "possible"
+            )
+        with self._lock:
+            if self._is_stopped:
+                raise BridgeClosed("this bridge was stopped; make a new one")
+            if self._follower is not None:
+                if from_ == "resume":
+                    return self
+                raise BridgeError("this bridge runs already; from_ comes too late")
+            if not self._feeds:
+                raise BridgeError("nothing is registered; call register(cls) before start()")
+            follower = Follower(
+                self._login,
+                self._feeds,
+                self._subscriber_id,
+                may_share=self._subscriber_id == DEFAULT_ID,
+            )
+            follower.start(from_)
+            self._follower = follower
+        return self
+
+    def table(self, cls: type[Storable]) -> Any:
+        """The raw table of a class: each version is one row, in order, once."""
+        found = self._feed(cls).target.table
+        if found is None:
+            raise NotRegistered(
+                f"the rows of {cls.__name__} go to a writer that has no table of its own"
+            )
+        return found
+
+    def live(self, cls: type[Storable]) -> Any:
+        """The present state of each entity of a class; deleted ones are gone.
+
+        An entity is in it while it has a value now, passes the filter, and may be seen.
+        """
+        found = self._feed(cls).live
+        if found is None:
+            raise NotRegistered(f"{cls.__name__} was registered with live=False")
+        return found.table
+
+    def flush(self, timeout: float = 10.0) -> bool:
+        """Wait until all that was committed and shared before is in the tables.
+
+        False if time ran out; BridgeError if the bridge has failed.
+        """
+        with self._lock:
+            follower = self._follower
+        if follower is None:
+            raise BridgeError("this bridge was not started")
+        return follower.flush(timeout)
+
+    def status(self) -> BridgeStatus:
+        """What it does, how far it is behind, and what it has counted."""
+        tables = {cls.__name__: feed.status() for cls, feed in self._feeds.items()}
+        follower = self._follower
+        if follower is None:
+            state = State.STOPPED if self._is_stopped else State.NEW
+            return BridgeStatus(state, None, 0, 0.0, 0, None, 0, False, "", tables)
+        measured = follower.lag_measured_at
+        return BridgeStatus(
+            state=follower.state,
+            position=follower.position,
+            lag_events=follower.lag.events,
+            lag_seconds=follower.lag.seconds,
+            fenced_events=follower.lag.events_fenced,
+            lag_age_seconds=None if measured is None else time.monotonic() - measured,
+            reconnects=follower.reconnects,
+            checkpoint=follower.holds_checkpoint,
+            error=follower.error,
+            tables=tables,
+        )
+
+    def stop(self, timeout: float = 10.0) -> None:
+        """Stop following; the tables stay as they are. A second call does nothing."""
+        with self._lock:
+            self._is_stopped = True
+            if self._follower is not None:
+                self._follower.stop(timeout)
+
+    def __enter__(self) -> StoreBridge:
+        if self._feeds:
+            self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _feed(self, cls: type[Storable]) -> Feed:
+        found = self._feeds.get(cls)
+        if found is None:
+            known = ", ".join(each.__name__ for each in self._feeds) or "nothing"
+            raise NotRegistered(
+                f"{getattr(cls, '__name__', cls)} is not registered with this bridge; {known} is"
+            )
+        return found

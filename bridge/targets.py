@@ -1,0 +1,251 @@
+"""Where the rows of a class go: a table of the bridge's own, or a writer that its user gives."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from bridge.columns import Columns
+from bridge.engine import (
+    Stream,
+    await_new_cycle,
+    input_column,
+    keep_rows,
+    table_kinds,
+    to_engine,
+    to_python,
+)
+from bridge.errors import RegistrationError
+from bridge.kinds import KINDS
+from bridge.writer import TableWriter
+
+logger = logging.getLogger(__name__)
+
+# How long a batch waits for an engine that does not come to its next cycle.
+CYCLE_SECONDS = 60.0
+
+
+class RowWriter(Protocol):
+    """Something that takes rows, such as Deephaven's DynamicTableWriter."""
+
+    def write_row(self, *values: Any) -> None:
+        """Take one row."""
+
+
+class Target(Protocol):
+    """Takes the rows of one class; `table` is where they show, None if only the writer knows."""
+
+    table: Any
+
+    def write(self, columns: Columns) -> int:
+        """Take a batch; how many rows were lost."""
+
+    def await_shown(self, timeout: float) -> bool:
+        """Wait until everything taken is in the table; False if time ran out."""
+
+
+class OwnTable:
+    """A table of the bridge's own, with all rows or the newest ones."""
+
+    def __init__(
+        self, name: str, schema: Mapping[str, str], rows: int | None, max_pending_rows: int
+    ) -> None:
+        self._names = list(schema)
+        self._stream = Stream(name, schema, max_pending_rows)
+        self.table = keep_rows(self._stream.table, rows)
+
+    def write(self, columns: Columns) -> int:
+        """Add the batch."""
+        self._stream.add([columns[name] for name in self._names])
+        return 0
+
+    def await_shown(self, timeout: float) -> bool:
+        """Wait for the engine."""
+        return self._stream.await_taken(timeout)
+
+
+class SharedWriter:
+    """A TableWriter, which others may write to as well."""
+
+    def __init__(self, writer: TableWriter, owner: str, schema: Mapping[str, str]) -> None:
+        self._writer = writer
+        self._names = list(writer.columns)
+        _check_columns(owner, schema, writer.columns)
+        self.table = writer.table
+
+    def write(self, columns: Columns) -> int:
+        """Queue the batch."""
+        nulls = [None] * len(columns["EntityId"])
+        parts = [columns.get(name, nulls) for name in self._names]
+        self._writer.write_travelling(list(zip(*parts, strict=True)))
+        return 0
+
+    def await_shown(self, timeout: float) -> bool:
+        """Wait for the writer."""
+        return self._writer.flush(timeout)
+
+
+class RowTarget:
+    """Anything with `write_row`.
+
+    A writer with a table of Deephaven's is written by the names of its columns, with the engine's
+    values; any other gets all columns in order, with Python values.
+    """
+
+    def __init__(self, writer: RowWriter, owner: str, schema: Mapping[str, str]) -> None:
+        self._owner = owner
+        self.table = getattr(writer, "table", None)
+        columns: Mapping[str, str | None] = schema
+        convert: Callable[[Any], Callable[[Any], Any]] = to_python
+        self._write_row = writer.write_row
+        if hasattr(self.table, "columns") and hasattr(self.table, "j_table"):
+            columns, convert = table_kinds(self.table), to_engine
+            _check_columns(owner, schema, columns)
+            self._write_row = one_at_a_time(writer)
+        self._makers = [
+            (name, convert(KINDS[schema[name]]) if name in schema else None) for name in columns
+        ]
+
+    def write(self, columns: Columns) -> int:
+        """Write row by row; one that the writer refuses is logged and lost."""
+        lost = 0
+        for number in range(len(columns["EntityId"])):
+            try:
+                self._write_row(
+                    *[
+                        None
+                        if make is None or (value := columns[name][number]) is None
+                        else make(value)
+                        for name, make in self._makers
+                    ]
+                )
+            except Exception:
+                lost += 1
+                logger.exception("a row of %s is refused by its writer", self._owner)
+        return lost
+
+    def await_shown(self, timeout: float) -> bool:  # noqa: ARG002
+        """Nothing to wait for: `write_row` has returned."""
+        return True
+
+
+class PublisherTarget:
+    """A table publisher, with the table that it feeds where that was given along."""
+
+    def __init__(
+        self,
+        table: Any,
+        publisher: Any,
+        owner: str,
+        schema: Mapping[str, str],
+        max_pending_rows: int,
+    ) -> None:
+        from deephaven.execution_context import get_exec_ctx
+
+        self.table = table
+        self._publisher = publisher
+        self._context = get_exec_ctx()
+        self._max_pending_rows = max_pending_rows
+        self._pending_rows = 0
+        known = schema if table is None else table_kinds(table)
+        _check_columns(owner, schema, known)
+        self._schema = {name: schema[name] for name in known if name in schema}
+        missing = [name for name in known if name not in schema]
+        if missing:
+            raise RegistrationError(
+                f"{owner} has no columns {missing} for the publisher's table; "
+                f"make that with infer_dh_schema({owner})"
+            )
+
+    def write(self, columns: Columns) -> int:
+        """Publish the batch as one table."""
+        from deephaven import new_table
+
+        carried = new_table(
+            [input_column(name, KINDS[kind], columns[name]) for name, kind in self._schema.items()]
+        )
+        times = [
+            f"{name}={formula.format(name)}"
+            for name, kind in self._schema.items()
+            if (formula := KINDS[kind].formula)
+        ]
+        with self._context:
+            self._publisher.add(carried.update(times) if times else carried)
+        self._pending_rows += len(columns["EntityId"])
+        if self._pending_rows >= self._max_pending_rows:
+            # Its engine side has no bound of its own: let it catch up.
+            self.await_shown(CYCLE_SECONDS)
+            self._pending_rows = 0
+        return 0
+
+    def await_shown(self, timeout: float) -> bool:
+        """Wait for a whole cycle of the engine."""
+        return await_new_cycle(timeout)
+
+
+def target_for(
+    writer: Any,
+    owner: str,
+    schema: Mapping[str, str],
+    rows: int | None,
+    max_pending_rows: int,
+) -> Target:
+    """What takes the rows of a class, for the `writer` that its user gave, if any."""
+    if writer is None:
+        return OwnTable(owner, schema, rows, max_pending_rows)
+    if rows is not None:
+        raise RegistrationError(
+            f"{owner}: rows={rows} bounds a table of the bridge's own; a writer brings its table"
+        )
+    if isinstance(writer, TableWriter):
+        return SharedWriter(writer, owner, schema)
+    table, publisher = writer if isinstance(writer, tuple) and len(writer) == 2 else (None, writer)
+    if callable(getattr(publisher, "write_row", None)):
+        return RowTarget(publisher, owner, schema)
+    if callable(getattr(publisher, "add", None)):
+        return PublisherTarget(table, publisher, owner, schema, max_pending_rows)
+    raise RegistrationError(
+        f"{owner}: writer={writer!r:.60} has no write_row; give a TableWriter, a "
+        "DynamicTableWriter, anything else with write_row, or what table_publisher returns"
+    )
+
+
+_guard = threading.Lock()
+
+
+def one_at_a_time(writer: Any) -> Callable[..., None]:
+    """The `write_row` of a DynamicTableWriter behind a lock, for all who call it from now on.
+
+    It tears rows that two threads write at a time, without an error.
+    """
+    with _guard:
+        write_row: Callable[..., None] = writer.write_row
+        if getattr(write_row, "is_guarded", False):
+            return write_row
+        lock = threading.Lock()
+
+        def guarded(*values: Any) -> None:
+            with lock:
+                write_row(*values)
+
+        guarded.is_guarded = True  # type: ignore[attr-defined]
+        writer.write_row = guarded
+        return guarded
+
+
+def _check_columns(
+    owner: str, schema: Mapping[str, str], columns: Mapping[str, str | None]
+) -> None:
+    wrong = [
+        f"{name} is {kind or 'of another type'}, not {schema[name]}"
+        for name, kind in columns.items()
+        if name in schema and kind != schema[name]
+    ]
+    if wrong or not any(name in schema for name in columns):
+        raise RegistrationError(
+            f"the writer's table does not fit {owner}: "
+            f"{'; '.join(wrong) or 'no column has a name of its'}; "
+            f"infer_dh_schema({owner}) gives its columns"
+        )

@@ -1,0 +1,121 @@
+"""Why a value is what it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from reactive.computation import Failure
+from reactive.group import Group
+from reactive.keyed import KeyedGroup
+from reactive.multi import MultiComputed
+from reactive.source import Origin, Source
+from reactive.tracked import NodeValue, TrackedNode
+
+if TYPE_CHECKING:
+    from reactive.cell import Cell
+
+SHOWN_MAX = 20
+"""Inputs that the text of an explanation lists."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a value was computed from, and which update last changed it.
+
+    `update` counts the changes of the graph from 1; it is 0 where none is known. `cause` says what
+    it was: `update of Position-1.price`. `inputs` are those as they are now; the input of a group
+    that the same update changed comes first.
+    """
+
+    name: str
+    value: Any
+    formula: str
+    inputs: dict[str, Any]
+    update: int
+    cause: str
+    overridden: bool = False
+    error: Exception | None = None
+
+    def __str__(self) -> str:
+        shown = [f"    {name} = {value!r}" for name, value in list(self.inputs.items())[:SHOWN_MAX]]
+        if len(self.inputs) > SHOWN_MAX:
+            shown.append(f"    and {len(self.inputs) - SHOWN_MAX} more")
+        value = repr(self.value) if self.error is None else f"failed: {self.error!r}"
+        how = "set by hand, in place of" if self.overridden else "from"
+        return "\n".join(
+            [
+                f"{self.name} = {value}",
+                f"  {how} {self.formula}",
+                *shown,
+                f"  last changed by #{self.update}: {self.cause}"
+                if self.update
+                else "  not changed yet",
+            ]
+        )
+
+
+def explain_node(node: TrackedNode, name: str) -> Explanation:
+    """Explain a field or a computed value of a node."""
+    place = node.shape.index.get(name)
+    if place is None:
+        copy = NodeValue(node, f":{name}")
+        return _explanation(f"{node.id}.{name}", copy.value, "a field", {}, copy.origin)
+    computation = node.shape.computations[place]
+    inputs = {}
+    for input_name, ref in zip(computation.inputs, node.shape.refs(computation), strict=True):
+        value = getattr(node.object, ref, None) if isinstance(ref, str) else node.values[2 * ref]
+        inputs[input_name] = value
+    return _explanation(
+        f"{node.id}.{name}",
+        node.values[2 * place],
+        computation.text,
+        inputs,
+        node.values[2 * place + 1],
+        overridden=name in node.shape.overridden,
+    )
+
+
+def explain_group(cell: Cell) -> Explanation:
+    """Explain a group, a group by key, or a computed value of the whole graph."""
+    if isinstance(cell, Group):
+        members: list[Source] = [
+            member if isinstance(member, Source) else NodeValue(member, slot)
+            for member, slot in cell.members.items()
+        ]
+        formula = f"{cell.aggregate.name} of {len(members)} members"
+    elif isinstance(cell, KeyedGroup):
+        members, formula = list(cell.groups.values()), f"{cell.aggregate.name} by key"
+    else:
+        members = list(cell.sources())
+        function = cell.function if isinstance(cell, MultiComputed) else None
+        formula = f"function {getattr(function, '__qualname__', function)}"
+    members.sort(key=lambda member: member.origin != cell.origin)
+    inputs = {member.label: member.value for member in members}
+    return _explanation(cell.name, cell.value, formula, inputs, cell.origin)
+
+
+def _explanation(
+    name: str,
+    value: Any,
+    formula: str,
+    inputs: dict[str, Any],
+    origin: Origin,
+    *,
+    overridden: bool = False,
+) -> Explanation:
+    number, action, subject, field = origin
+    cause = action
+    if subject:
+        cause += f" of {subject}" + (f".{field}" if field else "")
+    failed = isinstance(value, Failure)
+    return Explanation(
+        name,
+        None if failed else value,
+        formula,
+        inputs,
+        number,
+        cause,
+        overridden,
+        value.error if failed else None,
+    )

@@ -1,0 +1,301 @@
+"""Shapes: nodes with the same fields and computed values share one, and the code made for it."""
+
+from __future__ import annotations
+
+import dataclasses
+import graphlib
+import inspect
+import types
+import typing
+from collections.abc import Callable, Iterable
+from functools import partial
+from graphlib import TopologicalSorter
+from typing import Any
+from weakref import WeakValueDictionary
+
+from reactive.binding import PLAIN_WRITE, writer_of
+from reactive.computation import Computation
+from reactive.errors import CycleError, UnknownNameError
+from reactive.expr import Expr
+from reactive.python_target import compile_positional
+from reactive.updater import Ref, again_function, many_function, update_function
+
+SHARED_MAX = 64
+"""Computed values up to which nodes share shapes; one with more has a shape of its own."""
+STEPS_MAX = 64
+"""Neighbours that a shape remembers."""
+AGAIN_MAX = 256
+"""Sets of changed names for which a shape keeps code."""
+
+
+class TrackedClass:
+    """What the graph knows of a dataclass: its fields, their types, and how they are written."""
+
+    def __init__(self, cls: type) -> None:
+        self.cls = cls
+        # A dict for its order and its fast look-up.
+        self.fields = dict.fromkeys(f.name for f in dataclasses.fields(cls))
+        self.alone = {name: frozenset((name,)) for name in self.fields}
+        self._types = declared_types(cls)
+        self._hidden: dict[str, Computation] = {}
+        self._shared: WeakValueDictionary[Any, Computation] = WeakValueDictionary()
+        self.write = writer_of(cls)
+        self.plain = getattr(cls, "__setattr__") is PLAIN_WRITE  # noqa: B009 - as a plain function
+        """Assignment in the usual form does the same as `write`."""
+        self.never_refuses = self.write is PLAIN_WRITE and not any(
+            _is_property(cls, name) for name in self.fields
+        )
+
+    def copy_of(self, field: str) -> Computation:
+        """Return the hidden computation that repeats a field, so that it can be listened to."""
+        return self._kept(f":{field}", (field,))
+
+    def pair_of(self, value: str, weight: str) -> Computation:
+        """Return the hidden computation of two names side by side."""
+        return self._kept(f":{value}, {weight}", (value, weight))
+
+    def _kept(self, name: str, inputs: tuple[str, ...]) -> Computation:
+        if name not in self._hidden:
+            self._hidden[name] = Computation(name, inputs, None, name[1:], hidden=True)
+        return self._hidden[name]
+
+    def expression(self, name: str, expr: Expr, shape: Shape, *, hidden: bool) -> Computation:
+        """Return the computation of an expression, the same one where it means the same."""
+        inputs = tuple(sorted(expr.fields()))
+        types_of = {i: self._types.get(i) for i in inputs}
+        for ref in (shape.index.get(i) for i in inputs if i != name):
+            if ref is not None:
+                read = shape.computations[ref]
+                types_of[read.name] = read.type
+        declared = {i: t for i, t in types_of.items() if t is not None}
+        key = name, expr.key, hidden, tuple(map(str, declared.items()))
+        known = self._shared.get(key)
+        if known is None:
+            typed = expr.typed(declared)
+            known = Computation(
+                name,
+                inputs,
+                compile_positional(typed, inputs),
+                repr(expr),
+                hidden=hidden,
+                expr=expr,
+                typed=typed,
+            )
+            self._shared[key] = known
+        return known
+
+    def function(
+        self,
+        name: str,
+        function: Callable[[Any], Any],
+        inputs: tuple[str, ...],
+        guard: Callable[..., Callable[[Any], Any]],
+    ) -> Computation:
+        """Return the computation of a function, which `guard` lets read its inputs alone."""
+        key = name, function, inputs
+        known = self._shared.get(key)
+        if known is None:
+            text = f"function {getattr(function, '__qualname__', repr(function))}"
+            run = guard(function, f"{self.cls.__name__}.{name}", inputs)
+            known = self._shared[key] = Computation(name, inputs, run, text, reads_object=True)
+        return known
+
+
+def declared_types(cls: type) -> dict[str, Any]:
+    """Return the annotations of a dataclass by field, as far as they can be resolved."""
+    try:
+        return typing.get_type_hints(cls)
+    except Exception:  # noqa: BLE001 - what does not resolve is undeclared
+        return {f.name: f.type for f in dataclasses.fields(cls)}
+
+
+def _is_property(cls: type, name: str) -> bool:
+    attribute = inspect.getattr_static(cls, name, None)
+    return hasattr(attribute, "__set__") and not isinstance(attribute, types.MemberDescriptorType)
+
+
+class Shape:
+    """The computations of a node in the order in which they run, and the code that runs them.
+
+    `overridden` are the computed values that stand still at a value given by hand.
+    """
+
+    def __init__(
+        self,
+        tracked: TrackedClass,
+        computations: tuple[Computation, ...] = (),
+        overridden: frozenset[str] = frozenset(),
+        family: WeakValueDictionary[Any, Shape] | None = None,
+        index: dict[str, int] | None = None,
+    ) -> None:
+        self.tracked = tracked
+        self.computations = computations
+        self.overridden = overridden
+        self.index = {c.name: at for at, c in enumerate(computations)} if index is None else index
+        self._family = WeakValueDictionary() if family is None else family
+        self._next: dict[Any, Shape] = {}
+        self._readers: dict[Ref, list[int]] | None = None
+        self.no_links: tuple[tuple[Any, ...], ...] = ((),) * len(computations)
+        self.update: dict[str, Any] = _Made(self._make_update)
+        """By field: what writes it in one node and carries the change on."""
+        self.many: dict[str, Any] = _Made(partial(many_function, self))
+        """By field: what writes it in many nodes and gathers what changes."""
+        self.again: dict[frozenset[Ref], Any] = _Made(self._make_again)
+        """By what has changed: what recomputes many nodes and gathers what changes."""
+
+    def __repr__(self) -> str:
+        return f"shape of {self.tracked.cls.__name__} with {len(self.computations)} computed values"
+
+    @property
+    def visible(self) -> list[str]:
+        """The computed values that are not hidden."""
+        return [c.name for c in self.computations if not c.hidden]
+
+    def knows(self, name: str) -> bool:
+        """Tell whether a formula can read a name."""
+        return name in self.tracked.fields or (
+            name in self.index and not self.computations[self.index[name]].hidden
+        )
+
+    def names(self) -> list[str]:
+        """Return the names that a formula can read."""
+        return [*self.tracked.fields, *self.visible]
+
+    # --- what reads what --------------------------------------------------------------------------
+
+    def refs(self, computation: Computation) -> list[Ref]:
+        """Return what the inputs of a computation are read from.
+
+        A computed value hides the field of its name, except from its own formula.
+        """
+        return [
+            name if name == computation.name else self.index.get(name, name)
+            for name in computation.inputs
+        ]
+
+    def readable_by(self, name: str) -> tuple[str, ...]:
+        """Return the computed values that one of this name can read without a cycle."""
+        dependent = {name}
+        if name in self.index:
+            dependent |= {
+                self.computations[place].name for place in self.affected_by({self.index[name]})
+            }
+        return tuple(n for n in self.visible if n not in dependent)
+
+    def affected_by(self, changed: Iterable[Ref]) -> list[int]:
+        """Return the places to recompute, in order, when these have changed."""
+        if self._readers is None:
+            self._readers = {}
+            for place, computation in enumerate(self.computations):
+                for ref in self.refs(computation):
+                    self._readers.setdefault(ref, []).append(place)
+        found: set[int] = set()
+        waiting = list(changed)
+        while waiting:
+            for place in self._readers.get(waiting.pop(), ()):
+                if place not in found and self.computations[place].name not in self.overridden:
+                    found.add(place)
+                    waiting.append(place)
+        return sorted(found)
+
+    # --- neighbours -------------------------------------------------------------------------------
+
+    def with_computation(self, computation: Computation) -> Shape:
+        """Return the shape that also has this computation, in the place of one of the same name."""
+
+        def make() -> Shape:
+            name = computation.name
+            if name not in self.index and name not in self.tracked.fields:
+                # Nobody reads it yet, so it comes last.
+                index = self.index | {name: len(self.computations)}
+                return self._find((*self.computations, computation), self.overridden, index)
+            others = (c for c in self.computations if c.name != name)
+            return self._find(_in_order((*others, computation)), self.overridden)
+
+        return self._step((computation.name, computation), make)
+
+    def without_computation(self, name: str) -> Shape:
+        """Return the shape that lacks a computation that no other one reads."""
+        left = tuple(c for c in self.computations if c.name != name)
+        return self._step((name, None), lambda: self._find(left, self.overridden - {name}))
+
+    def with_override(self, name: str) -> Shape:
+        """Return the shape in which a computed value is not computed."""
+        return self._step(
+            (name, True),
+            lambda: self._find(self.computations, self.overridden | {name}, self.index),
+        )
+
+    def without_override(self, name: str) -> Shape:
+        """Return the shape in which a computed value is computed again."""
+        return self._step(
+            (name, False),
+            lambda: self._find(self.computations, self.overridden - {name}, self.index),
+        )
+
+    def _step(self, step: tuple[str, Any], make: Callable[[], Shape]) -> Shape:
+        known = self._next.get(step)
+        if known is not None:
+            return known
+        shape = make()
+        # What a shape remembers stays alive, so it remembers few and short ones.
+        if len(shape.computations) <= SHARED_MAX:
+            if len(self._next) >= STEPS_MAX:
+                self._next.clear()
+            self._next[step] = shape
+        return shape
+
+    def _find(
+        self,
+        computations: tuple[Computation, ...],
+        overridden: frozenset[str],
+        index: dict[str, int] | None = None,
+    ) -> Shape:
+        """Return the one shape with these computations."""
+        if len(computations) > SHARED_MAX:
+            return Shape(self.tracked, computations, overridden, self._family, index)
+        shape = self._family.get((computations, overridden))
+        if shape is None:
+            shape = Shape(self.tracked, computations, overridden, self._family, index)
+            self._family[computations, overridden] = shape
+        return shape
+
+    def _make_update(self, field: str) -> Any:
+        self.require_field(field)
+        return update_function(self, field)
+
+    def _make_again(self, changed: frozenset[Ref]) -> Any:
+        if len(self.again) >= AGAIN_MAX:
+            self.again.clear()
+        return again_function(self, changed)
+
+    def require_field(self, field: str) -> None:
+        """Raise UnknownNameError for what is no field."""
+        if field not in self.tracked.fields:
+            raise UnknownNameError("field", field, self.tracked.cls.__name__, self.tracked.fields)
+
+
+def _in_order(computations: Iterable[Computation]) -> tuple[Computation, ...]:
+    """Sort computations so that each comes after those that it reads."""
+    by_name = {c.name: c for c in computations}
+    order = TopologicalSorter(
+        {c.name: [i for i in c.inputs if i in by_name and i != c.name] for c in by_name.values()}
+    )
+    try:
+        return tuple(by_name[name] for name in order.static_order())
+    except graphlib.CycleError as error:
+        raise CycleError(
+            error.args[1][::-1], "these computed values would depend on themselves"
+        ) from None
+
+
+class _Made(dict[Any, Any]):
+    """Makes what is missing when it is asked for."""
+
+    def __init__(self, make: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, key: Any) -> Any:
+        made = self[key] = self._make(key)
+        return made

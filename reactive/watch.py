@@ -1,0 +1,124 @@
+"""Values as an asynchronous stream that loses nothing, or says so."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from reactive.effect import Effect
+from reactive.errors import SlowReaderError
+
+_NOTHING: Any = object()
+
+
+class Watch:
+    """An asynchronous iterator over the values that something takes, the present one first.
+
+    Every value waits until it is read, up to `limit` of them. A reader who falls further behind
+    gets the values that waited, then SlowReaderError, and may then read on from the newest value.
+    With `conflate` only the newest value waits. The iteration ends when what is watched is gone.
+    Updates may come from any thread; one task reads. Let go of it, or `close()` it, to stop
+    watching.
+    """
+
+    def __init__(
+        self,
+        attach: Callable[[Callable[[str, Any], None]], Effect],
+        remove: Callable[[Effect], None],
+        limit: int,
+        conflate: bool,
+    ) -> None:
+        if limit < 1:
+            raise ValueError(f"limit is how many values may wait, at least 1; given {limit}")
+        self._limit = limit
+        self._conflate = conflate
+        self._lock = threading.Lock()
+        self._values: deque[Any] = deque()
+        self._newest: Any = _NOTHING
+        self._lost = 0
+        self._ended = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._remove = remove
+        # The graph holds the effect; it must not hold a watch that nobody reads any more.
+        watching = weakref.ref(self)
+
+        def put(_: str, value: Any) -> None:
+            watch = watching()
+            if watch is None:
+                remove(effect)
+            else:
+                watch._put(value)
+
+        def end() -> None:
+            watch = watching()
+            if watch is not None:
+                watch._end()
+
+        effect = self._effect = attach(put)
+        effect.at_end = end
+
+    def close(self) -> None:
+        """Stop watching; what waits can still be read."""
+        self._remove(self._effect)
+        self._end()
+
+    def __aiter__(self) -> Watch:
+        return self
+
+    async def __anext__(self) -> Any:
+        while True:
+            with self._lock:
+                if self._values:
+                    return self._values.popleft()
+                if self._newest is not _NOTHING:
+                    self._values.append(self._newest)
+                    self._newest = _NOTHING
+                    if self._lost:
+                        lost, self._lost = self._lost, 0
+                        raise SlowReaderError(self._effect.subject, lost, self._limit)
+                    continue
+                if self._ended:
+                    raise StopAsyncIteration
+                waiter = self._wait()
+            try:
+                await waiter
+            finally:
+                self._waiter = None
+
+    def _wait(self) -> asyncio.Future[None]:
+        if self._waiter is not None:
+            raise RuntimeError(
+                f"two tasks read one watch of {self._effect.subject}; give each its own"
+            )
+        self._waiter = asyncio.get_running_loop().create_future()
+        return self._waiter
+
+    def _put(self, value: Any) -> None:
+        with self._lock:
+            if self._conflate:
+                self._values.clear()
+            if len(self._values) < self._limit and self._newest is _NOTHING:
+                self._values.append(value)
+            else:
+                self._lost += self._newest is not _NOTHING
+                self._newest = value
+            self._wake()
+
+    def _end(self) -> None:
+        with self._lock:
+            self._ended = True
+            self._wake()
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.get_loop().is_closed():
+            waiter.get_loop().call_soon_threadsafe(_resolve, waiter)
+
+
+def _resolve(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

@@ -1,0 +1,260 @@
+"""A PostgreSQL cluster in a directory of its own: made, started, found again and stopped."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import psutil
+
+from store.errors import ServerError
+
+ADMIN = "postgres"
+HOST = "127.0.0.1"
+START_SECONDS = 60
+# Connections of many desks; the default of 100 is soon used up by pools.
+SETTINGS = {"listen_addresses": HOST, "unix_socket_directories": "", "max_connections": "200"}
+
+
+@dataclass(frozen=True)
+class Programs:
+    """Where PostgreSQL's programs are, for each major version that there is."""
+
+    folders: dict[int, Path]
+    # The version of new clusters.
+    newest: int
+    # PostgreSQL refuses to run as root; then it runs as this user.
+    system_user: str | None
+
+
+class Cluster:
+    """The cluster under `directory`; one process at a time may run it.
+
+    It listens on the loopback interface alone and asks everybody for a password from the first
+    moment on. Passwords that were made at random are in files that only their owner can read.
+    """
+
+    def __init__(self, directory: Path, password: str | None, programs: Programs) -> None:
+        self.directory = directory
+        self.password = password
+        self.port: int | None = None
+        self._programs = programs
+        self._lock: IO[str] | None = None
+
+    def start(self) -> None:
+        """Take the directory, and make and start the cluster or take over one that runs there."""
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            _let_through(self.directory)
+            self._lock = (self.directory / "lock").open("a+")
+        except OSError as error:
+            raise ServerError(
+                f"{self.directory} cannot hold the store's data: {error.strerror}; "
+                "name another directory, or change its owner or rights"
+            ) from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._lock.close()
+            self._lock = None
+            raise ServerError(
+                f"{self.directory} is in use by another process, which runs its server; connect "
+                "to that one by dsn, or stop it first"
+            ) from None
+        try:
+            self._bring_up()
+        except OSError as error:
+            self._release()
+            raise ServerError(f"{self.directory} cannot hold the store's data: {error}") from error
+        except BaseException:
+            self._release()
+            raise
+
+    def stop(self) -> None:
+        """Stop it and leave the directory to others; connections that are open are closed by it."""
+        try:
+            if self._running_port() is not None:
+                self._control("stop", "-m", "fast")
+        except ServerError:
+            # It may have crashed just then, and is gone as well.
+            if self._running_port() is not None:
+                raise
+        finally:
+            self.port = None
+            self._release()
+
+    def kept_password(self, role: str) -> str:
+        """The password in the file of a role, made at random where there is none yet."""
+        file = self.password_file(role)
+        try:
+            if not file.exists():
+                # Beside its place, so that one half written is never taken for whole.
+                number, fresh = tempfile.mkstemp(prefix="new-", dir=self.directory)
+                with os.fdopen(number, "w") as out:
+                    out.write(secrets.token_urlsafe(24))
+                Path(fresh).replace(file)
+            return file.read_text().strip()
+        except OSError as error:
+            raise ServerError(f"{file} cannot keep a password: {error.strerror}") from error
+
+    def password_file(self, role: str) -> Path:
+        """Where the password of a role is kept."""
+        return self.directory / ("admin_password" if role == ADMIN else f"{role}_password")
+
+    @property
+    def _data(self) -> Path:
+        return self.directory / "pg"
+
+    def _bring_up(self) -> None:
+        new = self._version() is None
+        if self.password is None:
+            if not new and not self.password_file(ADMIN).exists():
+                raise ServerError(
+                    f"{self.directory} was made with an admin_password of its own; give it again"
+                )
+            self.password = self.kept_password(ADMIN)
+        if new:
+            self._initialise(self.password)
+        running = self._running_port()
+        if running is not None:
+            # Its process was killed and could not stop it.
+            self.port = running
+            return
+        kept = self.directory / "port"
+        wanted = int(kept.read_text()) if kept.exists() else 0
+        port = _free_port(wanted)
+        options = " ".join(f"-c {name}={value or chr(39) * 2}" for name, value in SETTINGS.items())
+        self._control("start", "-o", f"-p {port} {options}", "-l", str(self._data / "log"))
+        kept.write_text(str(port))
+        self.port = port
+
+    def _initialise(self, password: str) -> None:
+        """Make the cluster beside its place, so that one half made is never taken for whole."""
+        fresh = Path(tempfile.mkdtemp(prefix="new-", dir=self.directory))
+        word = fresh / "password"
+        cluster = fresh / "pg"
+        cluster.mkdir(mode=0o700)
+        word.touch(mode=0o600)
+        word.write_text(password)
+        user = self._programs.system_user
+        if user is not None:
+            for path in (fresh, word, cluster):
+                shutil.chown(path, user)
+        try:
+            self._run(
+                "initdb",
+                f"--pgdata={cluster}",
+                f"--username={ADMIN}",
+                f"--pwfile={word}",
+                "--auth=scram-sha-256",
+                "--encoding=UTF8",
+                "--locale=C",
+            )
+            if self._data.exists():
+                shutil.rmtree(self._data)
+            cluster.rename(self._data)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+
+    def _running_port(self) -> int | None:
+        """The port of a server that runs on the directory already, else None.
+
+        The file that a crash left behind goes: its process id may be a zombie's or another's.
+        """
+        pid_file = self._data / "postmaster.pid"
+        try:
+            lines = pid_file.read_text().splitlines()
+            pid = int(lines[0])
+        except FileNotFoundError:
+            return None
+        except (OSError, IndexError, ValueError) as error:
+            raise ServerError(f"{pid_file} cannot be read: {error}") from error
+        if not _is_postgres(pid):
+            pid_file.unlink()
+            return None
+        return int(lines[3])
+
+    def _control(self, action: str, *options: str) -> None:
+        limit = f"--timeout={START_SECONDS}"
+        try:
+            self._run("pg_ctl", action, "-w", limit, "-D", str(self._data), *options)
+        except ServerError as error:
+            log = self._data / "log"
+            tail = log.read_text(errors="replace").splitlines()[-8:] if log.exists() else []
+            raise ServerError(
+                "\n  ".join([f"{error}; the server's log ends with", *tail])
+            ) from None
+
+    def _run(self, program: str, *arguments: str) -> None:
+        with tempfile.TemporaryFile("w+") as output:
+            # A pipe would stay open as long as the server runs.
+            done = subprocess.run(
+                [str(self._folder() / program), *arguments],
+                stdout=output,
+                stderr=output,
+                stdin=subprocess.DEVNULL,
+                cwd=self.directory,
+                user=self._programs.system_user,
+                check=False,
+            )
+            output.seek(0)
+            if done.returncode != 0:
+                said = output.read().strip()[-1000:]
+                raise ServerError(f"{program} on {self._data} failed: {said}")
+
+    def _version(self) -> int | None:
+        """The major version of PostgreSQL that made the cluster; None where there is none."""
+        file = self._data / "PG_VERSION"
+        return int(file.read_text()) if file.exists() else None
+
+    def _folder(self) -> Path:
+        version = self._version() or self._programs.newest
+        if version not in self._programs.folders:
+            known = " and ".join(str(each) for each in self._programs.folders)
+            raise ServerError(
+                f"{self._data} was made by PostgreSQL {version}, installed is {known}; install the "
+                "package that brings the other one, or move the data with pg_dump"
+            )
+        return self._programs.folders[version]
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+
+def _is_postgres(pid: int) -> bool:
+    try:
+        process = psutil.Process(pid)
+        return bool(process.status() != psutil.STATUS_ZOMBIE and "postgres" in process.name())
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _let_through(directory: Path) -> None:
+    """Run by root, let the system user reach the directory; it can list none of those above."""
+    if os.geteuid() != 0:
+        return
+    for folder in (directory, *directory.parents):
+        mode = folder.stat().st_mode
+        if not mode & 0o001:
+            folder.chmod(mode | 0o011)
+
+
+def _free_port(wanted: int) -> int:
+    """The wanted port of the loopback interface if nobody listens there, else any free one."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, wanted))
+        except OSError:
+            probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])

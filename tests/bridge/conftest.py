@@ -1,0 +1,40 @@
+"""A PostgreSQL of its own, since these tests restart it, and the session's one Deephaven."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.bridge.books import bridge_of
+from tests.store.conftest import alice, bob, desk, store_server
+from tests.store.desk import Desk
+
+if TYPE_CHECKING:
+    from bridge import StoreBridge
+    from server.trading_server import TradingServer
+
+__all__ = ["alice", "bob", "desk", "store_server"]
+
+MakeBridge = Callable[..., "StoreBridge"]
+
+
+@pytest.fixture
+def engine(trading_server: TradingServer) -> TradingServer:
+    """Deephaven runs, and this thread may make tables."""
+    return trading_server
+
+
+@pytest.fixture
+def make_bridge(desk: Desk, engine: TradingServer) -> Iterator[MakeBridge]:
+    """Make bridges as a user of the desk; they are stopped at the end."""
+    made: list[StoreBridge] = []
+
+    def make(user: str = "alice", **options: Any) -> StoreBridge:
+        made.append(bridge_of(desk, user, **options))
+        return made[-1]
+
+    yield make
+    for bridge in made:
+        bridge.stop()
