@@ -190,6 +190,16 @@ def outside(call: Callable[[], R]) -> R:
     return ended[0]
 
 
+def ask(call: Callable[[], R]) -> R:
+    """Call DBOS from outside of a workflow; EngineNotRunning if it was stopped meanwhile."""
+    try:
+        return outside(call)
+    except Exception as error:
+        if _active is None or _active.stopping.is_set():
+            raise EngineNotRunning("the engine was stopped meanwhile") from error
+        raise
+
+
 def _interrupt_receivers(database: Any) -> None:
     """Wake those who wait for a message, and let them unwind instead of noting a timeout."""
 

@@ -21,6 +21,7 @@ from workflow.cron import check, next_time
 from workflow.durable_engine import DurableEngine
 from workflow.engine import WorkflowInfo, WorkflowStatus
 from workflow.errors import (
+    EngineNotRunning,
     NonDeterministic,
     QueueNotFound,
     ResultTimeout,
@@ -292,8 +293,11 @@ class MemoryEngine(DurableEngine):
             record = self._record(workflow_id)
             # By real time: a test waits for its own patience, not for the engine's clock.
             self._wait_while(
-                lambda: not record.status.is_final and time.monotonic() < end, float("inf")
+                lambda: self._running and not record.status.is_final and time.monotonic() < end,
+                float("inf"),
             )
+            if not self._running:
+                raise EngineNotRunning("the engine was stopped while a result was waited for")
             if not record.status.is_final:
                 raise ResultTimeout(
                     f"workflow {workflow_id!r} did not end within {timeout:g} s; it is "
