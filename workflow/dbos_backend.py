@@ -25,6 +25,8 @@ from workflow.errors import EngineNotRunning, EngineUnavailable
 R = TypeVar("R")
 # How often queues are looked into; an idle one is picked up from after half of it.
 POLL_SECONDS = 0.05
+# The same for what was recovered or resumed.
+_RECOVERY_POLL_SECONDS = 0.25
 
 Execute = Callable[[str, str, bytes], bytes]
 Fire = Callable[..., None]
@@ -65,7 +67,7 @@ class Backend:
                 self._dbos = DBOS(config=self._config())
                 # Before the first look into it: recovery should not take a second.
                 self._dbos._registry._register_internal_queue(
-                    INTERNAL_QUEUE_NAME, polling_interval_sec=POLL_SECONDS * 2
+                    INTERNAL_QUEUE_NAME, polling_interval_sec=_RECOVERY_POLL_SECONDS
                 )
                 _active = self
                 outside(DBOS.launch)
