@@ -16,6 +16,8 @@ from bridge.errors import (
     RegistrationError,
     RowError,
 )
+from bridge.push import Push, push, push_group
+from bridge.recording import Recording, RecordingState, RecordingStatus, record
 from bridge.status import BridgeStatus, State, TableStatus
 from bridge.store_bridge import StoreBridge
 from bridge.type_mapping import extract_row, infer_dh_schema
@@ -27,7 +29,11 @@ __all__ = [
     "BridgeStatus",
     "EngineNotRunning",
     "NotRegistered",
+    "Push",
+    "Recording",
     "RecordingError",
+    "RecordingState",
+    "RecordingStatus",
     "RegistrationError",
     "RowError",
     "State",
@@ -37,4 +43,7 @@ __all__ = [
     "WriterStats",
     "extract_row",
     "infer_dh_schema",
+    "push",
+    "push_group",
+    "record",
 ]

@@ -43,7 +43,6 @@ class Feed:
         self.target: Target = target_for(writer, cls.__name__, schema, rows, max_pending_rows)
         self.live = LiveTable(cls.__name__, schema, max_pending_rows) if live else None
         self._rows = self._lost = self._filtered = self._deleted = 0
-        self._last_error = ""
 
     def take(
         self, events: Sequence[ChangeEvent], raw: Sequence[bool], holding: Sequence[bool]
@@ -98,7 +97,7 @@ class Feed:
             filtered=self._filtered,
             lost_rows=self._lost,
             misfits=dict(self.misfits.counts),
-            last_error=self._last_error,
+            last_error=self.target.last_error,
         )
 
     def _write(self, columns: dict[str, list[Any]], rows: int) -> None:
@@ -109,7 +108,7 @@ class Feed:
         except Exception as error:
             # Somebody else's writer, or a table that failed: the other classes go on.
             logger.exception("%d rows of %s could not be shown", rows, self.cls.__name__)
-            self._last_error = f"{type(error).__name__}: {error}"
+            self.target.last_error = f"{type(error).__name__}: {error}"
             lost = rows
         self._lost += lost
         self._rows += rows - lost

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from bridge.columns import Columns
@@ -38,6 +38,7 @@ class Target(Protocol):
     """Takes the rows of one class; `table` is where they show, None if only the writer knows."""
 
     table: Any
+    last_error: str
 
     def write(self, columns: Columns) -> int:
         """Take a batch; how many rows were lost."""
@@ -48,6 +49,8 @@ class Target(Protocol):
 
 class OwnTable:
     """A table of the bridge's own, with all rows or the newest ones."""
+
+    last_error = ""
 
     def __init__(
         self, name: str, schema: Mapping[str, str], rows: int | None, max_pending_rows: int
@@ -69,6 +72,8 @@ class OwnTable:
 class SharedWriter:
     """A TableWriter, which others may write to as well."""
 
+    last_error = ""
+
     def __init__(self, writer: TableWriter, owner: str, schema: Mapping[str, str]) -> None:
         self._writer = writer
         self._names = list(writer.columns)
@@ -88,41 +93,25 @@ class SharedWriter:
 
 
 class RowTarget:
-    """Anything with `write_row`.
+    """Anything with `write_row`; see `row_function`."""
 
-    A writer with a table of Deephaven's is written by the names of its columns, with the engine's
-    values; any other gets all columns in order, with Python values.
-    """
+    last_error = ""
 
     def __init__(self, writer: RowWriter, owner: str, schema: Mapping[str, str]) -> None:
         self._owner = owner
+        self._names = list(schema)
         self.table = getattr(writer, "table", None)
-        columns: Mapping[str, str | None] = schema
-        convert: Callable[[Any], Callable[[Any], Any]] = to_python
-        self._write_row = writer.write_row
-        if hasattr(self.table, "columns") and hasattr(self.table, "j_table"):
-            columns, convert = table_kinds(self.table), to_engine
-            _check_columns(owner, schema, columns)
-            self._write_row = one_at_a_time(writer)
-        self._makers = [
-            (name, convert(KINDS[schema[name]]) if name in schema else None) for name in columns
-        ]
+        self._write = row_function(writer, owner, schema)
 
     def write(self, columns: Columns) -> int:
         """Write row by row; one that the writer refuses is logged and lost."""
         lost = 0
-        for number in range(len(columns["EntityId"])):
+        for row in zip(*[columns[name] for name in self._names], strict=True):
             try:
-                self._write_row(
-                    *[
-                        None
-                        if make is None or (value := columns[name][number]) is None
-                        else make(value)
-                        for name, make in self._makers
-                    ]
-                )
-            except Exception:
+                self._write(row)
+            except Exception as error:
                 lost += 1
+                self.last_error = f"{type(error).__name__}: {error}"
                 logger.exception("a row of %s is refused by its writer", self._owner)
         return lost
 
@@ -131,8 +120,48 @@ class RowTarget:
         return True
 
 
+def row_function(
+    writer: RowWriter, owner: str, schema: Mapping[str, str]
+) -> Callable[[Sequence[Any]], None]:
+    """The function that writes one row, given as what travels in the order of the schema.
+
+    A writer with a table of Deephaven's is written by the names of its columns, with the engine's
+    values; any other gets all columns in order, with Python values.
+    """
+    names = list(schema)
+    if isinstance(writer, TableWriter):
+        _check_columns(owner, schema, writer.columns)
+        places = [names.index(name) if name in schema else None for name in writer.columns]
+        write = writer.write_travelling
+        return lambda row: write([[None if n is None else row[n] for n in places]])
+    table = getattr(writer, "table", None)
+    columns: Mapping[str, str | None] = schema
+    convert: Callable[[Any], Callable[[Any], Any]] = to_python
+    write_row = writer.write_row
+    if hasattr(table, "columns") and hasattr(table, "j_table"):
+        columns, convert = table_kinds(table), to_engine
+        _check_columns(owner, schema, columns)
+        write_row = one_at_a_time(writer)
+    makers = [
+        (names.index(name), convert(KINDS[schema[name]])) if name in schema else None
+        for name in columns
+    ]
+
+    def write_one(row: Sequence[Any]) -> None:
+        write_row(
+            *[
+                None if maker is None or (value := row[maker[0]]) is None else maker[1](value)
+                for maker in makers
+            ]
+        )
+
+    return write_one
+
+
 class PublisherTarget:
     """A table publisher, with the table that it feeds where that was given along."""
+
+    last_error = ""
 
     def __init__(
         self,

@@ -15,7 +15,7 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any
 
-from reactive.errors import FieldTypeError
+from reactive.errors import ExpressionTypeError, FieldTypeError, shown
 from reactive.python_runtime import parse_date, parse_decimal
 from reactive.types import Type
 
@@ -24,12 +24,18 @@ from reactive.types import Type
 _MAX_CLASSES = 1_000
 plain_classes: set[type] = set()
 """Classes of rows whose fields are attributes, remembered since asking for a Mapping is slow."""
+# Reading a field of these by its name gives nothing, and says so to nobody.
+_NO_ROWS = {type(None), bool, int, float, complex, str, bytes, list, tuple, set, frozenset}
 
 
 def has_attributes(row: Any) -> bool:
     """Tell whether fields are attributes of the row, not keys."""
     if isinstance(row, Mapping):
         return False
+    if row.__class__ in _NO_ROWS:
+        raise ExpressionTypeError(
+            "eval", "", "a mapping of fields, or an object with attributes", shown(row)
+        )
     if len(plain_classes) >= _MAX_CLASSES:
         plain_classes.clear()
     plain_classes.add(row.__class__)
@@ -38,6 +44,8 @@ def has_attributes(row: Any) -> bool:
 
 def read_fields(row: Any, names: tuple[str, ...]) -> list[Any]:
     """Return the fields' raw values, None for those that are missing."""
+    if not names:
+        return []
     if has_attributes(row):
         return [getattr(row, name, None) for name in names]
     return [row.get(name) for name in names]

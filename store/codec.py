@@ -86,7 +86,7 @@ class Codec:
             if isinstance(text, (bytes, bytearray)):
                 text = text.decode()
             if not isinstance(text, str):
-                raise TypeError(f"a JSON text is expected, not {type(text).__name__}")  # noqa: TRY301
+                raise TypeError(f"a JSON text is expected, not {type(text).__name__}")
             data = self._decode(text)
             return self.read(data, None)
         except _UNFIT as error:

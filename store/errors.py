@@ -77,6 +77,10 @@ class ServerError(StoreError):
     """The database server cannot be started, reached or stopped."""
 
 
+class DirectoryInUse(ServerError):
+    """Another process runs the server of the directory."""
+
+
 class SchemaError(StoreError):
     """The store's tables in a database cannot be made, migrated or used by this program."""
 

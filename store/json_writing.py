@@ -142,7 +142,8 @@ def _write_decimal(value: Any) -> str:
         raise TypeError(f"{type(value).__name__} is no Decimal")
     if not value.is_finite():
         raise ValueError(f"{value} is no finite number")
-    if -value.as_tuple().exponent > DIGITS_AFTER_MAX or value.adjusted() >= DIGITS_BEFORE_MAX:
+    exponent = int(value.as_tuple().exponent)
+    if -exponent > DIGITS_AFTER_MAX or value.adjusted() >= DIGITS_BEFORE_MAX:
         raise ValueError("it has more digits than PostgreSQL keeps")
     return format(value if value else value.copy_abs(), "f")
 

@@ -73,16 +73,15 @@ class QueryResult(Sequence[S], Generic[S]):
         from store.exports import frames  # noqa: PLC0415 - pandas loads slowly
 
         frame = frames.to_frame(self._class(), self.items, clearance)
-        frame.index = frames.entity_ids(self.items)
-        return frame
+        ids = frames.entity_ids(self.items).to_pandas().astype("string")
+        return frame.set_index(ids.rename(frames.ENTITY_ID))
 
     def to_arrow(self, clearance: str = "internal") -> pa.Table:
         """The objects as an Arrow table; the first column, `_entity_id`, has their ids."""
         from store.exports import frames  # noqa: PLC0415 - pyarrow loads slowly
 
         table = frames.to_arrow(self._class(), self.items, clearance)
-        ids = list(frames.entity_ids(self.items))
-        return table.add_column(0, frames.ENTITY_ID, [ids])
+        return table.add_column(0, frames.ENTITY_ID, frames.entity_ids(self.items))
 
     def _class(self) -> type[S]:
         if self.cls is None:

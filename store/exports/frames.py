@@ -84,10 +84,9 @@ def to_frame(cls: type, objects: Iterable[Any], clearance: str = "internal") -> 
     return pd.DataFrame(columns)
 
 
-def entity_ids(objects: Iterable[Any]) -> pd.Index[Any]:
+def entity_ids(objects: Iterable[Any]) -> pa.Array:
     """The ids of stored objects, in their order."""
-    ids = [obj._store_entity_id for obj in objects]
-    return pd.Index(pd.array(ids, dtype="string"), name=ENTITY_ID)
+    return pa.array([obj._store_entity_id for obj in objects], pa.string())
 
 
 def summary(cls: type, frame: pd.DataFrame, by: str | Sequence[str]) -> pd.DataFrame:

@@ -84,9 +84,7 @@ def assert_same_versions(shown: list[tuple[Any, ...]], stored: list[tuple[Any, .
     """Each version once with its data, and the versions of an entity in order."""
     seen = Counter(shown)
     wanted = Counter(stored)
-    assert seen == wanted, (
-        f"missing {list((wanted - seen))[:5]}, too much {list((seen - wanted))[:5]}"
-    )
+    assert seen == wanted, f"missing {list(wanted - seen)[:5]}, too much {list(seen - wanted)[:5]}"
     newest: dict[str, int] = {}
     for row in shown:
         assert row[1] == newest.get(row[0], row[1] - 1) + 1, f"out of order: {row}"

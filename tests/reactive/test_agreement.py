@@ -70,14 +70,20 @@ def agree(ours: Any, theirs: Any, lazy: bool) -> bool:
 
 
 @settings(max_examples=CASES)
-@given(data=st.data(), type_=st.sampled_from(sorted(set(FIELDS.values()), key=str)))
-def test_python_and_postgres_agree(postgres: Any, data: st.DataObject, type_: Type) -> None:
+@given(
+    data=st.data(),
+    type_=st.sampled_from(sorted(set(FIELDS.values()), key=str)),
+    strict=st.booleans(),
+)
+def test_python_and_postgres_agree(
+    postgres: Any, data: st.DataObject, type_: Type, strict: bool
+) -> None:
     expr = data.draw(expressions(type_), label="expression")
     some_rows = [data.draw(rows(expr.fields()), label="row") for _ in range(ROWS_EACH)]
     as_type = type_.value if expr.type in (Type.ANY, Type.NULL) else None
     try:
-        text = expr.to_sql(as_type=as_type)
-        bound, parameters = expr.to_sql_params(as_type=as_type)
+        text = expr.to_sql(as_type=as_type, strict=strict)
+        bound, parameters = expr.to_sql_params(as_type=as_type, strict=strict)
     except ExpressionRangeError:
         event("a constant part overflows")
         return

@@ -23,6 +23,7 @@ from reactive import (
     Const,
     Expr,
     ExpressionRangeError,
+    ExpressionTypeError,
     ExpressionValueError,
     Field,
     FieldTypeError,
@@ -299,6 +300,16 @@ def test_an_object_after_rows_of_another_kind() -> None:
     assert expr.eval({"not a name": 1}) == 2.0
     row = types.SimpleNamespace(**{"not a name": 2})
     assert expr.eval(row) == 3.0
+
+
+@pytest.mark.parametrize("row", [None, 5, 1.5, True, "x", b"x", [1], (1, 2), {1}])
+def test_what_is_no_row_is_refused(row: Any) -> None:
+    for compute in (compile_python(x + 1), compile_python(x.is_null(), like=VALUES)):
+        assert compute({"x": 1}) is not None
+        for _ in range(2):
+            with pytest.raises(ExpressionTypeError, match="expected a mapping of fields"):
+                compute(row)
+    assert Const(1).eval(None) == 1  # reads no field
 
 
 def test_many_classes_of_rows() -> None:

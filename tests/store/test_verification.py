@@ -6,7 +6,7 @@ import pytest
 
 from store.client import StoreClient
 from store.models import Trade
-from store.verification import verify
+from store.verification import Verification, verify
 from tests.store.desk import Desk
 
 EVENT, SEG, HEAD, PAST = (f"object_store.{name}" for name in ("event", "seg", "head", "past"))
@@ -102,3 +102,23 @@ def test_the_first_break_is_named(
     assert (first.entity_id, first.version) == (bad._store_entity_id, version)
     assert problem in first.problem
     assert str(version) in str(first)
+
+
+def test_slices_cover_everything(
+    desk: Desk, alice: StoreClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("store.verification.SLICE", 3)
+    objects = [Trade(symbol="AAPL", quantity=n) for n in range(10)]
+    alice.write_many(objects)
+    alice.update_many(objects[:4])
+    told: list[tuple[int, int]] = []
+    checked = verify(alice.conn, lambda done, whole: told.append((done, whole)))
+    assert (checked.entities, checked.events, bool(checked)) == (10, 14, True)
+    assert told == [(3, 10), (6, 10), (9, 10), (10, 10)]
+    with desk.admin().cursor() as cursor:
+        cursor.execute(f"UPDATE {EVENT} SET state = 'x' WHERE version = 1")
+    assert [b.entity_id for b in alice.verify().breaks] == [o._store_entity_id for o in objects]
+    with desk.admin().cursor() as cursor:
+        cursor.execute(f"DELETE FROM {HEAD}")
+    assert len(verify(desk.admin()).breaks) == 10
+    assert verify(desk.login("bob")) == Verification(0, 0, ())
