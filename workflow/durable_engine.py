@@ -214,14 +214,16 @@ class DurableEngine(StartingEngine):
     def send(self, workflow_id: str, topic: str, value: Any) -> None:
         """Send a message to a workflow, which takes it with `recv`.
 
-        WorkflowNotFound and WorkflowFinished where nobody could take it.
+        WorkflowNotFound where nobody could take it, and WorkflowFinished where nobody could any
+        more. Sent by a workflow, the latter is dropped: it may have been taken before a crash.
         """
         engine = self._acting()
         message = pack(value, f"the message to {workflow_id}")
 
         def deliver(key: str | None) -> None:
             status = engine._info(workflow_id).status
-            if status.is_final and status is not WorkflowStatus.CANCELLED:
+            has_ended = status.is_final and status is not WorkflowStatus.CANCELLED
+            if has_ended and key is None:
                 raise WorkflowFinished(
                     f"workflow {workflow_id!r} has ended with {status.value}; nobody would take "
                     f"the message on {topic!r}"

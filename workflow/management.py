@@ -122,12 +122,16 @@ class ManagedEngine(BackendEngine):
         engine._recorded("cancel", cancel)
 
     def resume(self, workflow_id: str) -> WorkflowHandle:
-        """Let a cancelled workflow go on after its last step; WorkflowFinished for another."""
+        """Let a cancelled workflow go on after its last step.
+
+        WorkflowFinished for one that has ended; a workflow that asks may have resumed it before a
+        crash, and hears nothing.
+        """
         engine = self._acting()
 
-        def resume(_key: str | None) -> None:
+        def resume(key: str | None) -> None:
             status = engine._info(workflow_id).status
-            if status in (WorkflowStatus.SUCCESS, WorkflowStatus.ERROR):
+            if status in (WorkflowStatus.SUCCESS, WorkflowStatus.ERROR) and key is None:
                 raise WorkflowFinished(
                     f"workflow {workflow_id!r} has ended with {status.value}; only a cancelled "
                     "one can be resumed"
