@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,9 +40,33 @@ PERIOD_COLUMNS: dict[str, tuple[str, str]] = {
 }
 OWN_COLUMNS = {**EVENT_COLUMNS, **PERIOD_COLUMNS}
 # What a value that does not fit raises.
-UNFIT = (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
+UNFIT = (
+    TypeError,
+    ValueError,
+    ArithmeticError,
+    LookupError,
+    AttributeError,
+    RecursionError,
+    SerializationError,
+)
 
-Columns = dict[str, list[Any]]
+
+class Columns(dict[str, list[Any]]):
+    """What travels, column by column, None for null.
+
+    `made` keeps what was made of the columns for one stream, for others that get the same.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: dict[tuple[str, int], Any] = {}
+
+    def chosen(self, rows: Sequence[int]) -> Columns:
+        """Some of the rows."""
+        found = Columns()
+        for name, values in self.items():
+            found[name] = [values[row] for row in rows]
+        return found
 
 
 class Misfits:
@@ -171,7 +196,7 @@ class EventReader:
 
     def columns(self, events: Sequence[ChangeEvent], rows: Sequence[Mapping[str, Any]]) -> Columns:
         """What travels, column by column, None for null."""
-        found: Columns = {}
+        found = Columns()
         for name, (_, attribute) in EVENT_COLUMNS.items():
             found[name] = [getattr(event, attribute) for event in events]
         for field in self._fields:
@@ -187,17 +212,21 @@ class EventReader:
             return self._decode(event.data or "{}")
         except UNFIT as error:
             self._misfits.add("data", error)
-            return None
+            return self._nothing()
+
+    def _nothing(self) -> dict[str, Any]:
+        """Data of which nothing is known: every field is null."""
+        return {**dict.fromkeys(field.name for field in self._fields), VERSION_KEY: self._present}
 
     def _lifted(self, data: Any) -> dict[str, Any]:
         if data.__class__ is not dict:
             self._misfits.add("data", f"a JSON object is expected, not {type(data).__name__}")
-            return dict.fromkeys(field.name for field in self._fields)
+            return self._nothing()
         try:
             return lift(self._name, data, self._steps)
         except SerializationError as error:
             self._misfits.add("data", error)
-            return dict.fromkeys(field.name for field in self._fields)
+            return self._nothing()
 
     def _matches(self, row: Mapping[str, Any]) -> bool:
         assert self._passes is not None
@@ -210,7 +239,10 @@ class EventReader:
     def _column(self, field: FieldColumn, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
         name, fit = field.name, field.fit_json
         try:
-            return [None if (value := row[name]) is None else fit(value) for row in rows]
+            values = [row[name] for row in rows]
+            if _fits_as_it_is(field.kind, values):
+                return values
+            return [None if value is None else fit(value) for value in values]
         except UNFIT:
             return [self._value(field, row) for row in rows]
 
@@ -231,3 +263,18 @@ class EventReader:
         except UNFIT as error:
             self._misfits.add(name, error)
             return None
+
+
+def _fits_as_it_is(kind: Kind, values: list[Any]) -> bool:
+    """Can parsed JSON travel as it is? Asked of a whole column, that takes a third of the time."""
+    python, least, most = _PLAIN.get(kind.name, (None, 0, 0))
+    if set(map(type, values)) != {python}:
+        return False
+    return python is str or (least <= min(values) and max(values) <= most)
+
+
+_PLAIN: dict[str, tuple[type, Any, Any]] = {
+    "string": (str, None, None),
+    "long": (int, -(2**63) + 1, 2**63 - 1),
+    "double": (float, -sys.float_info.max, sys.float_info.max),
+}

@@ -158,12 +158,17 @@ class Stream:
                 f"Deephaven refuses a table {name!r} with the columns {list(schema)}: {error}"
             ) from error
 
-    def add(self, columns: Sequence[Sequence[Any]]) -> None:
+    def add(
+        self, columns: Sequence[Sequence[Any]], made: dict[tuple[str, int], Any] | None = None
+    ) -> None:
         """Hand over a batch: for each column what travels, None for null.
 
-        BridgeClosed once the engine does not take rows any more.
+        `made` keeps columns for another stream that gets some of the same. BridgeClosed once the
+        engine does not take rows any more.
         """
         from deephaven import new_table
+
+        made = {} if made is None else made
 
         rows = len(columns[0])
         with self._taken:
@@ -173,16 +178,13 @@ class Stream:
                 self._require_alive()
             self._pending_rows += rows
         self._require_alive()
-        self._publisher.add(
-            new_table(
-                [
-                    input_column(carrier, kind, values)
-                    for carrier, kind, values in zip(
-                        self._carriers, self._kinds, columns, strict=True
-                    )
-                ]
-            )
-        )
+        parts = []
+        for carrier, kind, values in zip(self._carriers, self._kinds, columns, strict=True):
+            key = (carrier, id(values))
+            if key not in made:
+                made[key] = input_column(carrier, kind, values)
+            parts.append(made[key])
+        self._publisher.add(new_table(parts))
 
     def await_taken(self, timeout: float) -> bool:
         """Wait until the engine has taken all rows; False if time ran out."""
@@ -203,13 +205,24 @@ class Stream:
 
 def input_column(name: str, kind: Kind, values: Sequence[Any]) -> Any:
     """A column of what travels, for `new_table`."""
+    import jpy
     from deephaven.column import InputColumn
 
-    data: Any = values
-    if kind.travels != "string":
-        null = kind.null
-        data = np.array([null if value is None else value for value in values], kind.dtype)
-    return InputColumn(name, dtype_of(kind.travels), input_data=data)
+    dtype = dtype_of(kind.travels)
+    if kind.travels == "string":
+        return InputColumn(name, dtype, input_data=values)
+    null = kind.null
+    if None in values:
+        values = [null if value is None else value for value in values]
+    travels = np.array(values, kind.dtype)
+    if kind.travels == "bool":
+        return InputColumn(name, dtype, input_data=travels)
+    column = InputColumn(name, dtype)
+    # What InputColumn does of itself looks at each number once more.
+    column.j_column = jpy.get_type("io.deephaven.qst.column.Column").ofUnsafe(
+        name, jpy.array(kind.travels, travels)
+    )
+    return column
 
 
 def keep_rows(blink: Any, rows: int | None) -> Any:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from bridge.columns import EventReader, Misfits, field_columns, schema_of
+from bridge.columns import Columns, EventReader, Misfits, field_columns, schema_of
 from bridge.errors import RegistrationError
 from bridge.live import LiveTable
 from bridge.status import TableStatus
@@ -56,11 +56,11 @@ class Feed:
         matches = self._reader.matches(parsed)
         places = [n for n, match in enumerate(matches) if match]
         chosen = [events[n] for n in places]
-        columns = self._reader.columns(chosen, [parsed[n] for n in places]) if places else {}
+        columns = self._reader.columns(chosen, [parsed[n] for n in places]) if places else Columns()
         self._filtered += sum(raw) - sum(raw[n] for n in places)
         raw_rows = [row for row, n in enumerate(places) if raw[n]]
         if len(raw_rows) < len(places):
-            self._write({c: [v[r] for r in raw_rows] for c, v in columns.items()}, len(raw_rows))
+            self._write(columns.chosen(raw_rows), len(raw_rows))
         else:
             self._write(columns, len(raw_rows))
         self._deleted += sum(chosen[row].event_type == "DELETED" for row in raw_rows)
@@ -100,7 +100,7 @@ class Feed:
             last_error=self.target.last_error,
         )
 
-    def _write(self, columns: dict[str, list[Any]], rows: int) -> None:
+    def _write(self, columns: Columns, rows: int) -> None:
         if not rows:
             return
         try:

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 from bridge.engine import await_cycle, request_refresh
@@ -20,7 +21,7 @@ from store.base import Storable
 from store.checkpoints import LeaseLost, Taken
 from store.errors import AccessError, StoreError, Unavailable
 from store.events import ChangeEvent
-from store.log import Lag
+from store.log import Lag, Page
 from store.position import START, Position
 from store.subscription_session import Login
 from store.wakeup import Pace, Waiter
@@ -75,6 +76,7 @@ class Follower:
         self.lag_measured_at: float | None = None
         self.reconnects = 0
         self.error = ""
+        self._reader = ThreadPoolExecutor(1, "bridge reader")
         self._thread = threading.Thread(target=self._run, name="bridge", daemon=True)
 
     @property
@@ -203,6 +205,7 @@ class Follower:
             logger.exception("the bridge has ended")
             self._become(State.FAILED, f"{type(error).__name__}: {error}")
         finally:
+            self._reader.shutdown()
             self._session.conn.close()
             self._waiter.close()
 
@@ -215,24 +218,37 @@ class Follower:
     def _follow(self) -> None:
         """Read and show, until it is time to stop."""
         session = self._session
+        asked = self._asked
+        page = self._read(session, self.position)
         while not self._stop.is_set():
-            asked = self._asked
-            page = session.log.page(self.position, PAGE_EVENTS)
+            # The database finds the next page while this one is shown.
+            ahead = None if page.is_last else self._reader.submit(self._read, session, page.end)
             if page.events:
                 self._show(page.events)
                 self._pace.found()
             self.position = page.end
+            following = None if ahead is None else ahead.result()
             self._keep_up(session, look_now=asked != self._served)
             if page.is_last:
-                if self.state is not State.LIVE:
-                    self._become(State.LIVE)
-                with self._changed:
-                    self._served = asked
-                    self._changed.notify_all()
+                self._caught_up(asked)
             session.save(self.position)
             self._measure_lag(session)
-            if page.is_last:
+            if following is None:
                 self._wait(session)
+                asked = self._asked
+                following = self._read(session, self.position)
+            page = following
+
+    @staticmethod
+    def _read(session: Session, after: Position) -> Page:
+        return session.log.page(after, PAGE_EVENTS)
+
+    def _caught_up(self, asked: int) -> None:
+        if self.state is not State.LIVE:
+            self._become(State.LIVE)
+        with self._changed:
+            self._served = asked
+            self._changed.notify_all()
 
     def _wait(self, session: Session) -> None:
         pause = self._pace.pause()

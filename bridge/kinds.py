@@ -21,7 +21,6 @@ from store.times import parse_time
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _LONG_MAX = 2**63 - 1
-_MICROSECOND = timedelta(microseconds=1)
 
 
 class Kind(NamedTuple):
@@ -50,7 +49,8 @@ def _refuse(value: Any, wanted: str) -> TypeError:
 
 
 def _text(value: Any) -> str:
-    value = _plain(value)
+    if value.__class__ is not str:
+        value = _plain(value)
     if not isinstance(value, str):
         if not isinstance(value, (UUID, bool, int, float, Decimal)):
             raise _refuse(value, "text")
@@ -96,7 +96,7 @@ def _double(value: Any) -> float:
 
 
 def _finite(value: Any) -> float:
-    number = _double(value)
+    number: float = value if value.__class__ is float else _double(value)
     if math.isinf(number):
         raise ValueError(f"{value!r:.40} is beyond the largest double")
     return number
@@ -122,7 +122,11 @@ def _nanos(value: Any) -> int:
     if isinstance(value, datetime):
         if value.tzinfo is None or value.utcoffset() is None:
             raise ValueError(f"{value} has no time zone")
-        nanos = (value - _EPOCH) // _MICROSECOND * 1_000 + int(getattr(value, "nanosecond", 0))
+        since = value - _EPOCH
+        nanos = ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1_000
+        if value.__class__ is not datetime:
+            # As pandas has them.
+            nanos += int(getattr(value, "nanosecond", 0))
     elif isinstance(value, np.datetime64):
         nanos = int(value.astype("datetime64[ns]").astype(np.int64))
     elif isinstance(value, (int, np.integer)) and not isinstance(value, bool):

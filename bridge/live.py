@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from bridge.columns import Columns
 from bridge.engine import Stream, newest_by
@@ -29,17 +30,20 @@ class LiveTable:
 
     def show(self, columns: Columns, places: Sequence[int | None], ids: Sequence[str]) -> None:
         """Show for each id the row of `columns` at its place; where that is None, no row."""
-        batch = [
-            ids
-            if name == "EntityId"
-            else [None if place is None else columns[name][place] for place in places]
-            for name in self._names
-        ]
-        self._stream.add([*batch, [place is None for place in places]])
+        if columns and list(places) == list(range(len(columns["EntityId"]))):
+            batch: list[Sequence[Any]] = [columns[name] for name in self._names]
+        else:
+            batch = [
+                ids
+                if name == "EntityId"
+                else [None if place is None else columns[name][place] for place in places]
+                for name in self._names
+            ]
+        self._stream.add([*batch, [place is None for place in places]], columns.made)
 
     def remove(self, ids: Sequence[str]) -> None:
         """Show none of these entities."""
-        self.show({}, [None] * len(ids), ids)
+        self.show(Columns(), [None] * len(ids), ids)
 
     def await_shown(self, timeout: float) -> bool:
         """Wait for the engine; False if time ran out."""

@@ -22,15 +22,14 @@ from store.column_types import EnumOf, Scalar
 from store.json_reading import reader
 
 _EVENT_ID = "EventId_"
-# What of a column can be read fast, and exactly, outside of the engine.
+# What of a column can be read fast, and exactly, outside of the engine. Arrays of text there have
+# no null, and drop zero characters at their end: a mark before and behind tells what is text.
+_MARKED = "isNull({0}) ? `` : `=` + %s + `=`"
 _PLAIN = {
     "Instant": "epochNanos({0})",
-    **dict.fromkeys(
-        ("LocalDate", "LocalTime", "BigInteger"), "isNull({0}) ? null : {0}.toString()"
-    ),
-    "BigDecimal": "isNull({0}) ? null : {0}.toPlainString()",
-    "bool": "isNull({0}) ? null : {0} ? `true` : `false`",
-    "char": "isNull({0}) ? null : String.valueOf({0})",
+    **dict.fromkeys(("string", "char", "bool"), _MARKED % "{0}"),
+    **dict.fromkeys(("LocalDate", "LocalTime", "BigInteger"), _MARKED % "{0}.toString()"),
+    "BigDecimal": _MARKED % "{0}.toPlainString()",
 }
 
 
@@ -135,12 +134,14 @@ def _from_engine(kind: str) -> Callable[[Any], Any]:
     """What stands for null in the engine's arrays is None."""
     null = KINDS[kind].null
     if kind == "bool":
-        return lambda value: None if value is None else value == "true"
+        return lambda text: text == "=true=" if text else None
+    if kind == "Instant":
+        return lambda nanos: None if nanos == null else _moment(nanos)
+    if kind in _PLAIN:
+        return lambda text: text[1:-1] if text else None
     if kind in ("float", "double"):
         return lambda value: None if value == null or math.isnan(value) else value
-    if kind == "Instant":
-        return lambda value: None if value == null else _moment(value)
-    return lambda value: None if value is None or value == null else value
+    return lambda value: None if value == null else value
 
 
 def _moment(nanos: int) -> datetime:

@@ -61,7 +61,7 @@ class OwnTable:
 
     def write(self, columns: Columns) -> int:
         """Add the batch."""
-        self._stream.add([columns[name] for name in self._names])
+        self._stream.add([columns[name] for name in self._names], columns.made)
         return 0
 
     def await_shown(self, timeout: float) -> bool:
@@ -195,13 +195,12 @@ class PublisherTarget:
         carried = new_table(
             [input_column(name, KINDS[kind], columns[name]) for name, kind in self._schema.items()]
         )
-        times = [
-            f"{name}={formula.format(name)}"
+        view = [
+            f"{name}={(KINDS[kind].formula or '{0}').format(name)}"
             for name, kind in self._schema.items()
-            if (formula := KINDS[kind].formula)
         ]
         with self._context:
-            self._publisher.add(carried.update(times) if times else carried)
+            self._publisher.add(carried.view(view))
         self._pending_rows += len(columns["EntityId"])
         if self._pending_rows >= self._max_pending_rows:
             # Its engine side has no bound of its own: let it catch up.

@@ -52,7 +52,7 @@ def _getter(cls: Any, name: str) -> Callable[[Storable], Any]:
             f"{cls.__name__} has no column {name!r}; it has {', '.join([*OWN_COLUMNS, *fields])}"
         )
     misfits = Misfits(cls.__name__)
-    make = (lambda value: value) if kind.travels == kind.name else None
+    make = kind.python or (lambda value: value) if kind.formula is None else None
 
     def get(obj: Storable) -> Any:
         value = getattr(obj, attribute)

@@ -80,6 +80,7 @@ class ReactiveGraph(Signals):
                 self._tracked_so_far.get(cls.__name__, 0) + 1
             )
             node = TrackedNode(self, f"{cls.__name__}-{number}", obj, shape)
+            node.require(name for name, _ in plan.effects)
             if plan.is_reactive:
                 bind(obj, node)
             node.compute(origin)

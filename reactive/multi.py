@@ -20,11 +20,12 @@ class _NotSettled(BaseException):
 class MultiComputed(Cell, Link):
     """A value computed by `fn(graph)`, again when something changed that it read the last time."""
 
-    __slots__ = ("_reads", "_seen", "function")
+    __slots__ = ("_closed", "_reads", "_seen", "function")
 
     def __init__(self, name: str, engine: Propagation, fn: Callable[[Any], Any]) -> None:
         super().__init__(name, engine, height=1)
         self.function = fn
+        self._closed = False
         self._reads: dict[Source, None] = {}
         self._seen: dict[Source, None] = {}
         self.mark()
@@ -53,6 +54,8 @@ class MultiComputed(Cell, Link):
     def settle(self, origin: Origin) -> None:
         """Run the function; it waits for another turn where it read what is not settled yet."""
         self.dirty = False
+        if self._closed:
+            return
         self._seen = {}
         try:
             with self.engine.evaluating(self):
@@ -67,7 +70,9 @@ class MultiComputed(Cell, Link):
         self.take(new, origin)
 
     def close(self, origin: Origin) -> None:
-        """Stop listening."""
+        """Stop listening; it may be on the agenda still."""
+        self._closed = True
+        self.engine.failed_multis.discard(self)
         self._seen = {}
         self._listen(origin)
 

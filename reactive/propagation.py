@@ -97,14 +97,10 @@ class Propagation:
 
         The fastest way in for ticks: it costs a fraction of as many single updates.
         """
-        given = values if isinstance(values, Mapping) else dict(values)
-        if not given:
-            return
         with self._lock:
-            try:
-                nodes = list(map(self._nodes.__getitem__, given))
-            except (KeyError, TypeError):
-                nodes = list(map(self._find, given))
+            nodes, news = self._addressed(values)
+            if not nodes:
+                return
             shapes = [node.shape for node in nodes]
             if shapes.count(shapes[0]) == len(shapes):  # mostly
                 del shapes[1:]
@@ -112,7 +108,7 @@ class Propagation:
                 shapes = list(set(shapes))
             if self._busy or not all(shape.tracked.never_refuses for shape in shapes):
                 with self._transaction("update", f"{len(nodes)} nodes", field):
-                    for node, value in zip(nodes, given.values(), strict=True):
+                    for node, value in zip(nodes, news, strict=True):
                         self._write(node, field, value)
                 return
             for shape in shapes:
@@ -121,14 +117,25 @@ class Propagation:
             origin = (number, "update", f"{len(nodes)} nodes", field)
             changed: list[Changed] = []
             for shape in shapes:
-                own: Iterable[TrackedNode] = nodes
-                news: Iterable[Any] = given.values()
+                mine: tuple[Iterable[TrackedNode], Iterable[Any]] = nodes, news
                 if len(shapes) > 1:
-                    mine = [node.shape is shape for node in nodes]
-                    own, news = compress(nodes, mine), compress(given.values(), mine)
-                changed += shape.many[field](own, news, origin)
+                    own = [node.shape is shape for node in nodes]
+                    mine = compress(nodes, own), compress(news, own)
+                changed += shape.many[field](*mine, origin)
             self._pass_on(changed, origin)
             self.effects.run()
+
+    def _addressed(
+        self, values: Mapping[str, Any] | Iterable[tuple[str, Any]]
+    ) -> tuple[list[TrackedNode], list[Any]]:
+        """Return nodes, each once, and the last value given for each."""
+        if isinstance(values, Mapping):
+            try:
+                return list(map(self._nodes.__getitem__, values)), list(values.values())
+            except (KeyError, TypeError):
+                values = values.items()
+        last = {self._find(node_id): value for node_id, value in values}
+        return list(last), list(last.values())
 
     @contextmanager
     def batch(self) -> Iterator[None]:
@@ -224,8 +231,12 @@ class Propagation:
             height, _, cell = heappop(agenda)
             if height < cell.height:
                 heappush(agenda, cell.ticket)  # it rose while it waited
-            else:
+                continue
+            try:
                 cell.settle(origin)
+            except BaseException:  # an interrupt: the next update takes it up again
+                cell.mark()
+                raise
 
     def _put(self, node: TrackedNode, place: int, value: Any, origin: Origin) -> None:
         """Give a computed value another value; what depends on it is left to `_carry_on`."""

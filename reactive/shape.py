@@ -15,7 +15,7 @@ from weakref import WeakValueDictionary
 
 from reactive.binding import PLAIN_WRITE, writer_of
 from reactive.computation import Computation
-from reactive.errors import CycleError, UnknownNameError
+from reactive.errors import CycleError, ExpressionError, UnknownNameError
 from reactive.expr import Expr
 from reactive.python_target import compile_positional
 from reactive.updater import Ref, again_function, many_function, update_function
@@ -59,15 +59,19 @@ class TrackedClass:
             self._hidden[name] = Computation(name, inputs, None, name[1:], hidden=True)
         return self._hidden[name]
 
-    def expression(self, name: str, expr: Expr, shape: Shape, *, hidden: bool) -> Computation:
-        """Return the computation of an expression, the same one where it means the same."""
-        inputs = tuple(sorted(expr.fields()))
-        types_of = {i: self._types.get(i) for i in inputs}
-        for ref in (shape.index.get(i) for i in inputs if i != name):
+    def types_of(self, name: str, expr: Expr, shape: Shape) -> dict[str, Any]:
+        """Return the types, as far as known, of what an expression of this name reads."""
+        types_of = {i: self._types.get(i) for i in expr.fields()}
+        for ref in (shape.index.get(i) for i in types_of if i != name):
             if ref is not None:
                 read = shape.computations[ref]
                 types_of[read.name] = read.type
-        declared = {i: t for i, t in types_of.items() if t is not None}
+        return {i: t for i, t in sorted(types_of.items()) if t is not None}
+
+    def expression(self, name: str, expr: Expr, shape: Shape, *, hidden: bool) -> Computation:
+        """Return the computation of an expression, the same one where it means the same."""
+        inputs = tuple(sorted(expr.fields()))
+        declared = self.types_of(name, expr, shape)
         key = name, expr.key, hidden, tuple(map(str, declared.items()))
         known = self._shared.get(key)
         if known is None:
@@ -81,6 +85,37 @@ class TrackedClass:
                 expr=expr,
                 typed=typed,
             )
+            self._shared[key] = known
+        return known
+
+    def weighted(self, name: str, expr: Expr, weight: str, shape: Shape) -> Computation:
+        """Return the hidden computation of an expression side by side with a weight."""
+        worth = self.expression(name, expr, shape, hidden=True)
+        compute = worth.function
+        assert compute is not None, "an expression has a function"
+        key = name, worth, weight
+        known = self._shared.get(key)
+        if known is None:
+            known = self._shared[key] = Computation(
+                name,
+                (*worth.inputs, weight),
+                lambda *values: (compute(*values[:-1]), values[-1]),
+                f"{worth.text}, {weight}",
+                hidden=True,
+            )
+        return known
+
+    def refused(self, name: str, expr: Expr, error: ExpressionError) -> Computation:
+        """Return the hidden computation of an expression that does not fit the types it reads."""
+        key = name, expr.key, str(error)
+        known = self._shared.get(key)
+        if known is None:
+
+            def fail(*_: Any) -> Any:
+                raise error.with_traceback(None)
+
+            inputs = tuple(sorted(expr.fields()))
+            known = Computation(name, inputs, fail, repr(expr), hidden=True, expr=expr)
             self._shared[key] = known
         return known
 

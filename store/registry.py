@@ -12,7 +12,7 @@ from store.class_schema import GovernedField, build_schema, schema_of
 from store.column import ColumnDef
 from store.column_types import python_type
 from store.entities import Entities
-from store.errors import RegistryError, ValidationError, Violation
+from store.errors import RegistryError, ValidationError, Violation, shown
 from store.search import rank, suggestion
 
 __all__ = ["ColumnDef", "ColumnRegistry", "RegistryError"]
@@ -79,9 +79,9 @@ class ColumnRegistry:
 
         RegistryError names what may have been meant.
         """
-        found = self._names.get(name)
+        found = self._names.get(name) if isinstance(name, str) else None
         if found is None:
-            raise RegistryError(self._unknown(name))
+            raise RegistryError(self._unknown(str(name)))
         return found
 
     def has(self, name: str) -> bool:
@@ -143,7 +143,10 @@ class ColumnRegistry:
         """Every value of an object that breaks a rule; an empty list when it is good.
 
         A field that still holds its class's default is good, even outside of the limits.
+        RegistryError for what can have no fields: a class itself, a number, a list.
         """
+        if isinstance(obj, type) or type(obj).__module__ == "builtins":
+            raise RegistryError(f"{shown(obj)} is no object of a governed class; give an instance")
         return schema_of(type(obj), self).violations(obj)
 
     def validate(self, obj: object) -> None:

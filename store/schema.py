@@ -24,7 +24,10 @@ USERS = "object_store_user"
 # Those who start the workflows that transitions of others promised.
 DISPATCHERS = "object_store_dispatcher"
 # The files that lead from each version to the next; never edit one that was released.
-MIGRATIONS = ("schema.sql", "delivery.sql")
+MIGRATIONS = (
+    ("tables.sql", "appending.sql", "reading.sql", "verifying.sql", "rights.sql"),
+    ("delivery.sql",),
+)
 # One bootstrap at a time in a database; the number means nothing else.
 _LOCK = 7_021_415_119
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
@@ -69,12 +72,15 @@ def bootstrap_schema(admin_conn: Any) -> None:
         _make_roles(cursor)
         if version == 0:
             _make_schema(cursor)
-        for number, name in enumerate(MIGRATIONS[version:], version + 1):
+        for number, names in enumerate(MIGRATIONS[version:], version + 1):
             cursor.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(OWNER)))
-            cursor.execute((files("store") / name).read_text(encoding="utf-8"))
+            for name in names:
+                cursor.execute((files("store") / name).read_text(encoding="utf-8"))
             cursor.execute("INSERT INTO object_store.schema_version VALUES (%s)", [number])
             cursor.execute("RESET ROLE")
+        cursor.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(OWNER)))
         cursor.execute("SELECT object_store.begin_era()")
+        cursor.execute("RESET ROLE")
         _close_database(cursor)
 
 

@@ -21,8 +21,8 @@ from store.models import Trade
 from store.outbox import NamingEngine, OnceStarter, Outbox, WorkflowStarter
 from store.subscriptions import EventBus
 from tests.server.test_replay import REAL_PRICES
-from workflow.engine import WorkflowSource
-from workflow.memory_engine import MemoryEngine
+from workflow import MemoryEngine, WorkflowSource
+from workflow.dispatcher import TransitionClient
 
 
 def test_feeds() -> None:
@@ -47,6 +47,19 @@ def test_the_registry_gives_expressions_their_types() -> None:
     assert value.eval({"price": 1.5, "quantity": 2}) == 3.0
     with pytest.raises(ExpressionError, match="symbol"):
         (Field("symbol") * 2).typed(REGISTRY)
+
+
+def test_the_store_starts_workflows_and_workflows_use_the_store() -> None:
+    engine = MemoryEngine()
+    starter: WorkflowStarter = engine
+    once: OnceStarter = engine
+    naming: NamingEngine = engine
+    assert isinstance(starter, OnceStarter)
+    assert isinstance(once, NamingEngine)
+    assert naming.reference(len) is None
+    source: type[WorkflowSource] = Outbox
+    mover: type[TransitionClient] = RealStoreClient
+    assert (source.__name__, mover.__name__) == ("Outbox", "StoreClient")
 
 
 def test_the_store_takes_what_the_graph_writes_back() -> None:

@@ -13,10 +13,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import psycopg
 from dbos import DBOS, DBOSConfig
 from dbos._utils import INTERNAL_QUEUE_NAME  # what recovered workflows wait in
-from sqlalchemy.exc import SQLAlchemyError
 
 from workflow.context import Interrupted
 from workflow.dbos_liveness import Liveness
@@ -27,6 +25,8 @@ from workflow.errors import EngineNotRunning, EngineUnavailable
 R = TypeVar("R")
 # How often queues are looked into; an idle one is picked up from after half of it.
 POLL_SECONDS = 0.05
+# The same for what was recovered or resumed.
+_RECOVERY_POLL_SECONDS = 0.25
 
 Execute = Callable[[str, str, bytes], bytes]
 Fire = Callable[..., None]
@@ -67,7 +67,7 @@ class Backend:
                 self._dbos = DBOS(config=self._config())
                 # Before the first look into it: recovery should not take a second.
                 self._dbos._registry._register_internal_queue(
-                    INTERNAL_QUEUE_NAME, polling_interval_sec=POLL_SECONDS * 2
+                    INTERNAL_QUEUE_NAME, polling_interval_sec=_RECOVERY_POLL_SECONDS
                 )
                 _active = self
                 outside(DBOS.launch)
@@ -76,12 +76,10 @@ class Backend:
             except Exception as error:
                 _active = None
                 self._stop()
-                if isinstance(error, (psycopg.Error, SQLAlchemyError)):
-                    said = str(error).strip().split("\n")[0]
-                    raise EngineUnavailable(
-                        f"the database of engine {self.name!r} cannot be used: {said}"
-                    ) from error
-                raise
+                said = str(error).strip().split("\n")[0]
+                raise EngineUnavailable(
+                    f"the database of engine {self.name!r} cannot be used: {said}"
+                ) from error
             self.liveness.watch()
 
     def close(self) -> None:
@@ -192,6 +190,16 @@ def outside(call: Callable[[], R]) -> R:
     if failed:
         raise failed[0]
     return ended[0]
+
+
+def ask(call: Callable[[], R]) -> R:
+    """Call DBOS from outside of a workflow; EngineNotRunning if it was stopped meanwhile."""
+    try:
+        return outside(call)
+    except Exception as error:
+        if _active is None or _active.stopping.is_set():
+            raise EngineNotRunning("the engine was stopped meanwhile") from error
+        raise
 
 
 def _interrupt_receivers(database: Any) -> None:

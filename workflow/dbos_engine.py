@@ -26,7 +26,7 @@ from dbos._error import DBOSUnexpectedStepError
 from workflow.backend import Filter, QueueLimits, Scheduled, Start
 from workflow.context import Interrupted
 from workflow.cron import check
-from workflow.dbos_backend import POLL_SECONDS, Backend, outside, schedule_entry, workflow_entry
+from workflow.dbos_backend import POLL_SECONDS, Backend, ask, schedule_entry, workflow_entry
 from workflow.dbos_views import find, find_one, outcome
 from workflow.durable_engine import DurableEngine
 from workflow.engine import WorkflowInfo
@@ -118,7 +118,7 @@ class DBOSEngine(DurableEngine):
 
     def _begin(self, start: Start) -> tuple[str, bool]:
         queue = None if start.queue is None else self._queue_name(start.queue)
-        return outside(lambda: self._begin_outside(start, queue))
+        return ask(lambda: self._begin_outside(start, queue))
 
     def _begin_outside(self, start: Start, queue: str | None) -> tuple[str, bool]:
         options = start.options
@@ -145,8 +145,8 @@ class DBOSEngine(DurableEngine):
         # In DBOS a queue's name belongs to one engine of the database.
         name = f"{self._running.name}/{queue}"
         if name not in self._queues:
-            if outside(lambda: DBOS.retrieve_queue(name)) is None:
-                known = outside(lambda: DBOS.list_queues(application_name=self._running.name))
+            if ask(lambda: DBOS.retrieve_queue(name)) is None:
+                known = ask(lambda: DBOS.list_queues(application_name=self._running.name))
                 names = sorted(each.name.removeprefix(f"{self._running.name}/") for each in known)
                 raise QueueNotFound(
                     f"no queue is called {queue!r}; create_queue makes one, and there are {names}"
@@ -156,7 +156,7 @@ class DBOSEngine(DurableEngine):
 
     def _make_queue(self, name: str, limits: QueueLimits) -> None:
         rate = limits.rate_limit
-        outside(
+        ask(
             lambda: DBOS.register_queue(
                 f"{self._running.name}/{name}",
                 global_concurrency=limits.concurrency,
@@ -172,7 +172,7 @@ class DBOSEngine(DurableEngine):
 
     def _schedule(self, cron: Cron, what: Scheduled) -> None:
         check(cron)
-        outside(
+        ask(
             lambda: DBOS.apply_schedules(
                 [
                     {
@@ -188,9 +188,9 @@ class DBOSEngine(DurableEngine):
 
     def _unschedule(self, name: str) -> bool:
         full = f"{self._running.name}/{name}"
-        if outside(lambda: DBOS.get_schedule(full)) is None:
+        if ask(lambda: DBOS.get_schedule(full)) is None:
             return False
-        outside(lambda: DBOS.delete_schedule(full))
+        ask(lambda: DBOS.delete_schedule(full))
         return True
 
     # --- steps and messages -----------------------------------------------------------------------
@@ -230,7 +230,7 @@ class DBOSEngine(DurableEngine):
                 raise Interrupted
 
     def _deliver(self, workflow_id: str, topic: str, message: bytes, key: str | None) -> None:
-        outside(lambda: DBOS.send(workflow_id, message, topic, idempotency_key=key))
+        ask(lambda: DBOS.send(workflow_id, message, topic, idempotency_key=key))
 
     def _receive(self, topic: str, timeout: float | None) -> bytes | None:
         self._running_here()
@@ -277,18 +277,18 @@ class DBOSEngine(DurableEngine):
             is_final = self._info(workflow_id).status.is_final
             # Ended, it publishes no more: what is there now is the answer.
             left = 0.0 if is_final else min(end - time.monotonic(), 0.5)
-            value: bytes | None = outside(partial(DBOS.get_event, workflow_id, key, max(left, 0.0)))
+            value: bytes | None = ask(partial(DBOS.get_event, workflow_id, key, max(left, 0.0)))
             if value is not None or is_final or time.monotonic() >= end:
                 return value
 
     def _cancel(self, workflow_id: str) -> None:
-        outside(lambda: DBOS.cancel_workflow(workflow_id))
+        ask(lambda: DBOS.cancel_workflow(workflow_id))
 
     def _resume(self, workflow_id: str) -> None:
-        outside(lambda: DBOS.resume_workflow(workflow_id))
+        ask(lambda: DBOS.resume_workflow(workflow_id))
 
     def _forget(self, workflow_ids: list[str]) -> None:
-        outside(lambda: DBOS.delete_workflows(workflow_ids))
+        ask(lambda: DBOS.delete_workflows(workflow_ids))
 
 
 def _left(end: float | None, at_most: float) -> float:

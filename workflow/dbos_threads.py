@@ -36,7 +36,12 @@ class WorkflowThreads(Executor):
         """Note which workflow runs under a future; that of this thread, if none is given."""
         noted: Future[Any] = self._current.future if future is None else future
         self._by_workflow[workflow_id] = noted
-        noted.add_done_callback(lambda _future: self._by_workflow.pop(workflow_id, None))
+        noted.add_done_callback(lambda ended: self._ended(workflow_id, ended))
+
+    def _ended(self, workflow_id: str, future: Future[Any]) -> None:
+        # A workflow that was resumed meanwhile runs under another future.
+        if self._by_workflow.get(workflow_id) is future:
+            self._by_workflow.pop(workflow_id, None)
 
     def wait(self, workflow_id: str, timeout: float) -> bytes | None:
         """The result of a workflow that runs here; None if it does not, fails or takes longer."""

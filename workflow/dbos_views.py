@@ -9,7 +9,7 @@ from dbos import DBOS
 from dbos import WorkflowStatus as Row
 
 from workflow.backend import Filter
-from workflow.dbos_backend import outside
+from workflow.dbos_backend import ask
 from workflow.engine import WorkflowInfo, WorkflowStatus
 from workflow.errors import NotRecoverable, SerializationError, WorkflowCancelled, WorkflowNotFound
 from workflow.options import DEFAULT_PRIORITY
@@ -43,7 +43,8 @@ def find(engine_name: str, wanted: Filter) -> list[WorkflowInfo]:
         statuses = [theirs for theirs, ours in _STATUS.items() if ours in wanted.status]
     rows = _rows(
         application_name=engine_name,
-        name="workflow",
+        # The runs of schedules themselves are not shown, but forgotten with the others.
+        name="workflow" if wanted.finished_before is None else None,
         status=statuses,
         queue_name=None if wanted.queue is None else f"{engine_name}/{wanted.queue}",
         workflow_id_prefix=wanted.id_prefix,
@@ -82,7 +83,7 @@ def outcome(workflow_id: str) -> bytes | None:
 
 
 def _rows(**wanted: Any) -> list[Row]:
-    return outside(lambda: DBOS.list_workflows(load_input=False, **wanted))
+    return ask(lambda: DBOS.list_workflows(load_input=False, **wanted))
 
 
 def _info(row: Row) -> WorkflowInfo:

@@ -19,7 +19,7 @@ from workflow.references import name_of
 class TransitionClient(Protocol):
     """What moves an object to another state, and changes the object accordingly."""
 
-    def transition(self, obj: Any, new_state: str, **kwargs: Any) -> Any:
+    def transition(self, obj: Any, new_state: str, *args: Any, **kwargs: Any) -> Any:
         """Move the object to another state and return what the caller may want to know."""
 
 

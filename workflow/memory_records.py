@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -31,6 +31,15 @@ class Record:
     events: dict[str, bytes] = field(default_factory=dict)
     inbox: defaultdict[str, deque[bytes]] = field(default_factory=lambda: defaultdict(deque))
     delivered: set[str] = field(default_factory=set)
+    execution: Execution | None = None
+
+    @property
+    def works(self) -> bool:
+        """Is it running, and not waiting for anything?"""
+        if self.status is not WorkflowStatus.RUNNING or self.execution is None:
+            return False
+        blocked = self.execution.blocked
+        return blocked is None or not blocked()
 
     @property
     def workflow_id(self) -> str:
@@ -95,11 +104,15 @@ class Queue:
 
 @dataclass
 class Execution:
-    """One execution of a workflow by a thread, and how many steps it has come to."""
+    """One execution of a workflow by a thread, and how many steps it has come to.
+
+    `blocked` tells whether it waits for the clock, a message or another workflow.
+    """
 
     record: Record
     run: int
     steps_seen: int = 0
+    blocked: Callable[[], bool] | None = None
 
     def next_step(self) -> int:
         """The number of the next step, from 1."""

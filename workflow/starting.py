@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from workflow.backend import Start
 from workflow.context import running
 from workflow.engine import WorkflowHandle
-from workflow.errors import SerializationError, WorkflowIdInUse
+from workflow.errors import FunctionNotFound, SerializationError, WorkflowIdInUse
 from workflow.management import ManagedEngine
 from workflow.options import Starter, StartOptions
 from workflow.packing import pack
@@ -91,8 +91,7 @@ class StartingEngine(ManagedEngine):
         options: StartOptions,
         queue: str | None = None,
     ) -> WorkflowHandle:
-        reference, args, kwargs = refer(fn, args, kwargs)
-        packed = pack((args, kwargs), f"an argument of {reference}")
+        reference, packed = _kept(fn, args, kwargs)
         return self._begin_as(reference, packed, options, queue)
 
     def _begin_as(
@@ -133,14 +132,14 @@ class StartingEngine(ManagedEngine):
     ) -> Any:
         engine = self._acting()
         try:
-            return engine._start(fn, args, kwargs, options).get_result()
-        except (SerializationError, LookupError) as error:
-            reason = _why_not_kept(fn, args, kwargs)
-            if reason is None:
-                raise
+            reference, packed = _kept(fn, args, kwargs)
+        except (SerializationError, FunctionNotFound) as error:
             if running() is not None:
-                # A workflow inside a workflow would be recovered with it, and this one cannot be.
-                raise error from None
+                # A workflow inside a workflow is recovered with it, and this one cannot be.
+                raise
+            reason = str(error)
+        else:
+            return engine._begin_as(reference, packed, options, None).get_result()
         workflow_id = options.workflow_id or str(uuid.uuid4())
         engine._unkept[workflow_id] = (fn, args, kwargs)
         try:
@@ -151,13 +150,9 @@ class StartingEngine(ManagedEngine):
             engine._unkept.pop(workflow_id, None)
 
 
-def _why_not_kept(
-    fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> str | None:
-    """Why another process could not run this; None if it could."""
-    try:
-        reference, args, kwargs = refer(fn, args, kwargs)
-        pack((args, kwargs), f"an argument of {reference}")
-    except (SerializationError, LookupError) as error:
-        return str(error)
-    return None
+def _kept(
+    fn: Callable[..., Any] | str, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[str, bytes]:
+    """What another process needs to run a function: its reference and packed arguments."""
+    reference, args, kwargs = refer(fn, args, kwargs)
+    return reference, pack((args, kwargs), f"an argument of {reference}")

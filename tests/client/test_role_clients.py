@@ -187,7 +187,9 @@ def test_a_client_shows_ticks_in_a_terminal_and_leaves_on_ctrl_c(port: int, name
 
 
 def test_alerts_are_seen_on_a_small_terminal(port: int) -> None:
-    child, terminal = screen_of("risk_client.py", port, "--exposure-limit", "1000")
+    # No limit of losses: a position that crosses it to and fro would push the others' lines away.
+    limits = "--exposure-limit", "1000", "--loss-limit", "1000000000"
+    child, terminal = screen_of("risk_client.py", port, *limits)
     try:
         shown = read_until(terminal, re.compile(r"ALERT NFLX: exposure over limit"), 90)
         assert "Positions over a limit" in shown

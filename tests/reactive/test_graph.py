@@ -606,3 +606,48 @@ def test_a_duplicate_is_a_key_error(graph: ReactiveGraph) -> None:
         with pytest.raises(KeyError, match="there is a group 'all' already") as caught:
             attempt()
         assert isinstance(caught.value, DuplicateNameError)
+
+
+def test_many_updates_take_objects_too(graph: ReactiveGraph, position: Position) -> None:
+    other = Position()
+    node, _ = graph.track(position), graph.track(other)
+    graph.update_many("current_price", [(position, 1.0), (other, 2.0), (node, 3.0)])
+    assert (position.current_price, other.current_price) == (3.0, 2.0)
+
+
+def test_a_removed_function_of_the_graph_that_failed_is_not_called_again(
+    graph: ReactiveGraph,
+) -> None:
+    node, calls = graph.track(Position(quantity=0)), []
+
+    def invert(g: ReactiveGraph) -> float:
+        calls.append(1)
+        return 1 / g.get(node, "quantity")
+
+    graph.multi_computed("inverse", invert)
+    graph.remove_group("inverse")
+    before = len(calls)
+    graph.update(node, "quantity", 5)
+    graph.track(Position())
+    assert len(calls) == before
+
+
+@pytest.mark.parametrize("kind", ["multi", "group"])
+def test_an_interrupted_computation_is_taken_up_again(graph: ReactiveGraph, kind: str) -> None:
+    node, interrupt = graph.track(Position(quantity=1)), False
+
+    def compute(values: list[int]) -> int:
+        if interrupt:
+            raise KeyboardInterrupt
+        return values[0]
+
+    if kind == "multi":
+        graph.multi_computed("value", lambda g: compute([g.get(node, "quantity")]))
+    else:
+        graph.group_computed("value", [node], "quantity", compute)
+    interrupt = True
+    with pytest.raises(KeyboardInterrupt):
+        graph.update(node, "quantity", 2)
+    interrupt = False
+    graph.update(node, "avg_cost", 1.0)
+    assert graph.get_group("value") == 2

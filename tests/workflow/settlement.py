@@ -108,6 +108,20 @@ def killed_in_recv() -> int:
     return 2
 
 
+def take_back(name: str, number: int) -> None:
+    """What undoes a write: another one."""
+    write(name, number + 10)
+    if number == 1:
+        hold("undoing")
+
+
+def killed_undoing() -> None:
+    careful = current_engine().step_options(retry=PATIENT, undo=take_back)
+    careful.step(write, "undoing", 1)
+    careful.step(write, "undoing", 2)
+    raise ValueError("both are to be undone")
+
+
 def killed_in_queue(number: int) -> int:
     step(write, "queue", number)
     if number == 1:

@@ -499,3 +499,22 @@ def test_a_replay_that_does_other_steps_is_noticed(engine: DurableEngine) -> Non
             handle.get_result(SECONDS)
     finally:
         flows.plan[1] = "second"
+
+
+def test_who_waits_for_a_result_hears_of_the_engine_s_end(engine: DurableEngine) -> None:
+    handle = engine.workflow(flows.receives, 1)
+    said: list[Exception] = []
+
+    def wait() -> None:
+        try:
+            handle.get_result()
+        except EngineNotRunning as error:
+            said.append(error)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    engine.destroy()
+    thread.join(SECONDS)
+    assert len(said) == 1
+    engine.launch()
+    engine.cancel(handle.workflow_id)

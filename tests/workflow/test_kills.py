@@ -47,10 +47,12 @@ QUEUED = 3
 def test_killed_at_every_point(scenario: Scenario) -> None:
     """One process comes to all points, and is killed there; another one brings all to its end."""
     ids = [*POINTS, *(f"queue-{number}" for number in range(1, QUEUED + 1))]
+    ids.append("undoing")
     starts = [f"{point}={function}:[]" for point, (function, _) in POINTS.items()]
+    starts.append("undoing=killed_undoing:[]")
     starts += [f"queue-{n}@killed_in_queue:[{n}]" for n in range(1, QUEUED + 1)]
     first = scenario.worker(*starts, hold=True)
-    scenario.wait_for_points({*POINTS, "queue"})
+    scenario.wait_for_points({*POINTS, "queue", "undoing"})
     with scenario.look() as engine:
         states = {each: engine.get_workflow_status(each) for each in ids}
         waiting = {each for each, status in states.items() if status is WorkflowStatus.PENDING}
@@ -65,13 +67,16 @@ def test_killed_at_every_point(scenario: Scenario) -> None:
         wait_until(lambda: engine.get_workflow_status("between").is_final, SECONDS, "the first end")
         assert time.monotonic() - killed_at < 15, "it is taken over within seconds"
     ends = scenario.wait_for_ends(ids)
+    assert ends.pop("undoing") is WorkflowStatus.ERROR
     assert set(ends.values()) == {WorkflowStatus.SUCCESS}, ends
     wanted = {(point, n) for point, (_, count) in POINTS.items() for n in range(1, count + 1)}
     wanted |= {("queue", number) for number in range(1, QUEUED + 1)}
+    wanted |= {("undoing", number) for number in (1, 2, 11, 12)}
     assert scenario.writes() == Counter(dict.fromkeys(wanted, 1))
-    # The step that was killed after its effect ran twice; its write is there once.
+    # Those that were killed after their effect ran twice; their writes are there once.
     executed = Counter(tuple(line[1:3]) for line in scenario.lines("write"))
     assert executed.pop(("after", "2")) == 2
+    assert executed.pop(("undoing", "11")) == 2
     assert set(executed.values()) == {1}
 
 

@@ -25,7 +25,6 @@ def test_memory_s_clock_may_be_advanced() -> None:
         engine.schedule(
             "daily", Cron("0 18 * * *", "Europe/London"), flows.plain_scheduled, "close"
         )
-        wait_until(lambda: flows.log == ["before"], SECONDS, "the first step")
         engine.advance(86_401)
         assert day.get_result(SECONDS) == "slept"
         assert waits.get_result(SECONDS) == [None]
@@ -72,3 +71,20 @@ def test_the_package_loads_no_backend() -> None:
         check=True,
     ).stdout.split()
     assert {"dbos", "sqlalchemy", "psycopg", "psycopg2", "store"}.isdisjoint(loaded)
+
+
+def test_the_clock_waits_for_those_who_work() -> None:
+    """Whoever was started, sent to or woken up before is where it waits when the clock moves."""
+    for _ in range(20):
+        with MemoryEngine() as engine:
+            flows.log.clear()
+            parent = engine.workflow(flows.parent_of_sleeper)
+            sleeper = engine.workflow(flows.sleeps, 100.0)
+            patient = engine.workflow(flows.receives, 2, 100.0)
+            engine.send(patient.workflow_id, "go", 1)
+            engine.advance(99.0)
+            assert sleeper.get_status() is WorkflowStatus.RUNNING
+            engine.advance(1.1)
+            assert sleeper.get_result(SECONDS) == "slept"
+            assert patient.get_result(SECONDS) == [1, None]
+            assert parent.get_status() is WorkflowStatus.RUNNING

@@ -1,0 +1,251 @@
+"""Values of every type on their way into tables: exact where they fit, null and counted if not."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from datetime import date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.columns import EventReader, Misfits, field_columns
+from bridge.kinds import KINDS
+from store.client import StoreClient
+from store.events import ChangeEvent
+from store.times import instant_text
+from tests.bridge.books import nanos, rows_of
+from tests.bridge.classes import Everything, Leg, Level, Mood, OldPrice, Overridden, Price
+from tests.bridge.conftest import MakeBridge
+from tests.store.desk import Desk
+
+ZONES = st.integers(-14 * 60, 14 * 60).map(lambda m: timezone(timedelta(minutes=m)))
+MOMENTS = st.datetimes(datetime(1678, 1, 2), datetime(2262, 1, 1), timezones=ZONES)
+UTC = timezone.utc
+
+
+@given(MOMENTS)
+def test_instants_are_exact_to_the_microsecond(moment: datetime) -> None:
+    fit = KINDS["Instant"].fit
+    assert fit(moment) == fit(instant_text(moment)) == nanos(moment)
+    python = KINDS["Instant"].python
+    assert python
+    assert python(fit(moment)) == moment
+
+
+@given(st.dates())
+def test_dates(day: date) -> None:
+    kind = KINDS["LocalDate"]
+    assert kind.python
+    assert kind.python(kind.fit(day)) == kind.python(kind.fit(day.isoformat())) == day
+
+
+@given(st.times())
+def test_times_of_day(moment: time) -> None:
+    kind = KINDS["LocalTime"]
+    assert kind.python
+    assert kind.python(kind.fit(moment)) == moment
+
+
+@pytest.mark.parametrize(
+    ("kind", "good", "bad"),
+    [
+        ("byte", [-127, 127], [-128, 128, 1.5, True, "1", None]),
+        ("short", [-32_767, 32_767], [-32_768, 32_768]),
+        ("int", [-(2**31) + 1, 2**31 - 1, 3.0], [-(2**31), 2**31]),
+        ("long", [-(2**63) + 1, 2**63 - 1, Decimal(4)], [-(2**63), 2**63, "4", [4]]),
+        ("double", [1, 1.5, Decimal("0.1"), -0.0], [10**400, float("inf"), "1.5", True]),
+        ("float", [1.5, 3e38], [1e39, "1"]),
+        ("bool", [True, False], [0, 1, "true"]),
+        ("string", ["", "a\n", 5, Mood.GOOD], ["\ud800", [1], {}]),
+        ("char", ["a", "ß"], ["", "ab", "😀", 5]),
+        ("Instant", ["2026-01-02T03:04:05.000000Z"], [datetime(2026, 1, 1), "noon", 1.5, True]),
+        ("Instant", [0], ["2300-01-01T00:00:00.000000Z", "1600-01-01T00:00:00.000000Z"]),
+        ("LocalDate", ["2026-01-02"], ["2026-13-01", datetime(2026, 1, 1), 5]),
+        ("LocalTime", ["09:30", "23:59:59.999999"], ["25:00", 5]),
+        ("BigDecimal", ["1.10", Decimal("1E+3"), 5], ["NaN", "x", True]),
+        ("BigInteger", [2**100, "5"], [1.5, "x"]),
+    ],
+)
+def test_what_fits_and_what_does_not(kind: str, good: list[Any], bad: list[Any]) -> None:
+    for value in good:
+        assert KINDS[kind].fit(value) is not None
+    for value in bad:
+        with pytest.raises((TypeError, ValueError, ArithmeticError)):
+            KINDS[kind].fit(value)
+
+
+VALUES = {
+    "name": "Ä\n'",
+    "amount": Decimal("12345678901234567.125"),
+    "created": datetime(2026, 1, 2, 3, 4, 5, 678_901, tzinfo=timezone(timedelta(hours=5))),
+    "ts_date": date(1900, 2, 3),
+    "active": False,
+    "weight": 0.1,
+    "quantity": 2**62,
+    "mood": Mood.BAD,
+    "level": Level.HIGH,
+    "tags": ["a", "ß"],
+    "row_id": UUID(int=7),
+    "legs": [Leg(Decimal("1.50"), date(2026, 1, 1))],
+    "extra": {"b": [1.5, None], "a": {"x": True}},
+}
+SHOWN = {
+    **VALUES,
+    "amount": 12345678901234567.125,
+    "created": nanos(VALUES["created"]),  # type: ignore[arg-type]
+    "ts_date": "1900-02-03",
+    "mood": "bad",
+    "level": 2,
+    "tags": '["a","ß"]',
+    "row_id": str(UUID(int=7)),
+    "legs": '[{"ratio":1.50,"due":"2026-01-01"}]',
+    "extra": '{"a":{"x":true},"b":[1.5,null]}',
+}
+
+
+def test_every_type_through_store_and_bridge(make_bridge: MakeBridge, alice: StoreClient) -> None:
+    bridge = make_bridge()
+    bridge.register(Everything)
+    bridge.start()
+    names = [field.name for field in fields(Everything)]
+    alice.write(Everything(**VALUES))  # type: ignore[arg-type]
+    alice.write(Everything())
+    assert bridge.flush()
+    wanted = [tuple(SHOWN[name] for name in names), ("", *[None] * (len(names) - 1))]
+    assert rows_of(bridge.table(Everything), *names) == wanted
+    assert sorted(rows_of(bridge.live(Everything), *names)) == sorted(wanted)
+    assert bridge.status().tables["Everything"].misfits == {}
+
+
+def test_the_catalog_may_ask_for_another_type(make_bridge: MakeBridge, alice: StoreClient) -> None:
+    bridge = make_bridge()
+    bridge.register(Overridden)
+    bridge.start()
+    names = [field.name for field in fields(Overridden)]
+    alice.write(Overridden(1, 2, 3, 2**80, 1.5, Decimal("1.10"), "x", "09:30"))
+    alice.write(Overridden(1_000, 2**20, 2**40, 5, 1e300, Decimal(2), "xyz", "noon"))
+    alice.write(Overridden())
+    assert bridge.flush()
+    types = {column.name: str(column.data_type) for column in bridge.table(Overridden).columns}
+    assert [types[name] for name in names] == [
+        *("byte", "short", "int", "java.math.BigInteger", "float", "java.math.BigDecimal"),
+        *("char", "java.time.LocalTime"),
+    ]
+    text = bridge.table(Overridden).view([f"{name} = `` + {name}" for name in names])
+    shown = rows_of(text)
+    assert shown[0] == ("1", "2", "3", str(2**80), "1.5", "1.10", "x", "09:30")
+    nulls = bridge.table(Overridden).view([f"{name} = isNull({name})" for name in names])
+    assert rows_of(nulls)[1:] == [
+        (True, True, True, False, True, False, True, True),
+        (True,) * 8,
+    ]
+    misfits = bridge.status().tables["Overridden"].misfits
+    assert misfits == dict.fromkeys(["tiny", "small", "whole", "single", "letter", "opens"], 1)
+
+
+def test_old_events_are_lifted(make_bridge: MakeBridge, alice: StoreClient) -> None:
+    from reactive import Field
+
+    alice.write(OldPrice(Decimal("1.25")))
+    bridge = make_bridge()
+    bridge.register(Price, filter=Field("cents") > 100)
+    bridge.start("beginning")
+    alice.write(OldPrice(Decimal("2.50")))
+    alice.write(OldPrice(Decimal("0.50")))
+    alice.write(Price(300, "EUR"))
+    assert bridge.flush()
+    wanted = [(125, "USD"), (250, "USD"), (300, "EUR")]
+    assert rows_of(bridge.table(Price), "cents", "currency") == wanted
+    assert sorted(rows_of(bridge.live(Price), "cents", "currency")) == wanted
+
+
+def test_data_that_does_not_fit_its_class_is_null_and_counted(
+    make_bridge: MakeBridge, alice: StoreClient, desk: Desk
+) -> None:
+    """A user with psql can write anything into entities of their own."""
+    bridge = make_bridge()
+    bridge.register(Price)
+    bridge.start()
+    texts = [
+        '{"cents": "many", "currency": 5, "$version": 2}',
+        '{"cents": 1e400, "currency": "USD", "$version": 2}',
+        "[1, 2]",
+        '"text"',
+        '{"$version": 99}',
+        '{"$version": "x"}',
+        '{"px": null}',
+        '{"cents": 7, "$version": 2}',
+        '{"cents": ' + "9" * 5_000 + ', "$version": 2}',
+    ]
+    with alice.conn.cursor() as cursor:
+        for text in texts:
+            cursor.execute(
+                "SELECT object_store.append_new(ARRAY[gen_random_uuid()], %s, ARRAY[%s::jsonb], "
+                "ARRAY[NULL::text], NULL, NULL)",
+                ([Price.type_name()], text),
+            )
+    alice.write(Price(1))
+    assert bridge.flush()
+    shown = rows_of(bridge.table(Price), "cents", "currency")
+    assert shown == [
+        (None, "5"),
+        (None, "USD"),
+        *[(None, None)] * 5,
+        (7, "USD"),
+        (None, None),
+        (1, "USD"),
+    ]
+    assert sum(bridge.status().tables["Price"].misfits.values()) == 8
+    assert bridge.status().lag_events == 0
+
+
+def read(cls: Any, *texts: str) -> tuple[list[tuple[Any, ...]], Misfits]:
+    misfits = Misfits(cls.__name__)
+    columns = field_columns(cls)
+    reader = EventReader(cls, columns, misfits, None)
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    events = [
+        ChangeEvent("e", 1, "CREATED", "t", "u", None, moment, valid_from=moment, data=text)
+        for text in texts
+    ]
+    found = reader.columns(events, reader.parse(events))
+    return list(zip(*(found[column.name] for column in columns), strict=True)), misfits
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=3,
+)
+
+
+ROWS = st.fixed_dictionaries({}, optional={field.name: JSON for field in fields(Everything)})
+
+
+@given(st.lists(ROWS, max_size=4))
+def test_any_json_becomes_rows(rows: list[dict[str, Any]]) -> None:
+    """Row by row it is what a row alone would be; nothing raises."""
+    texts = [json.dumps(row) for row in rows]
+    together, _ = read(Everything, *texts)
+    alone = [read(Everything, text)[0][0] for text in texts]
+    assert repr(together) == repr(alone)
+
+
+@given(st.data())
+def test_a_misfit_leaves_the_other_fields_alone(data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from(["quantity", "active", "created", "tags", "level"]))
+    good = Everything(**VALUES).to_json()  # type: ignore[arg-type]
+    broken = json.dumps({**json.loads(good), name: {"no": "such"}})
+    [row], misfits = read(Everything, broken)
+    [whole], none = read(Everything, good)
+    assert misfits.counts == {name: 1}
+    assert not none.total
+    place = [field.name for field in fields(Everything)].index(name)
+    assert row[place] is None
+    exact = [n for n in range(len(row)) if n != place and fields(Everything)[n].name != "legs"]
+    assert [row[n] for n in exact] == [whole[n] for n in exact]
