@@ -108,7 +108,8 @@ class Outbox:
             raise StoreError("an outbox is drained outside of transaction blocks; commit first")
         begun = self._connection.read(_NOW, ())[0][0]
         started = 0
-        while rows := self._connection.write(_CLAIM, (begun, _CLAIMED)):
+        # As reads: they may be repeated after a lost connection, and subscribers need no wake-up.
+        while rows := self._connection.read(_CLAIM, (begun, _CLAIMED)):
             for intent in sorted((Intent(*row) for row in rows), key=lambda i: i.tx_time):
                 started += self._start(engine, intent)
         return started
@@ -123,7 +124,7 @@ class Outbox:
             _LOG.exception("the workflow of %s is not started and stays pending", intent)
         finally:
             values = (intent.entity_id, intent.version, done)
-            self._connection.write(_SETTLE, values)
+            self._connection.read(_SETTLE, values)
         return done
 
     def _hand_over(
@@ -195,6 +196,9 @@ def promise(
         key = f"{entity_id}:{version}"
         _LOG.warning("%s has no name for other processes: %s starts here or never", text, key)
         _local[key] = workflow
+        block = client._connection.transaction_block
+        if block is not None:
+            block.on_rollback(lambda: _local.pop(key, None))
     client._connection.write(_PROMISE, (entity_id, version, text))
 
 
