@@ -17,7 +17,8 @@ from bridge.errors import (
     RowError,
 )
 from bridge.push import Push, push, push_group
-from bridge.recording import Recording, RecordingState, RecordingStatus, record
+from bridge.recording import Recording, record
+from bridge.recording_status import RecordingState, RecordingStatus
 from bridge.status import BridgeStatus, State, TableStatus
 from bridge.store_bridge import StoreBridge
 from bridge.type_mapping import extract_row, infer_dh_schema

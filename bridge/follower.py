@@ -12,10 +12,8 @@ from typing import Literal
 from bridge.engine import await_cycle, request_refresh
 from bridge.errors import BridgeClosed, BridgeError
 from bridge.feed import Feed
-from bridge.grants import Grants
-from bridge.live import Timeline
+from bridge.present import PresentStates, by_feed
 from bridge.session import Session, own_number
-from bridge.snapshot import Segment, Snapshot, read_entities
 from bridge.status import State
 from store.base import Storable
 from store.checkpoints import LeaseLost, Taken
@@ -30,11 +28,14 @@ logger = logging.getLogger(__name__)
 
 From = Literal["resume", "beginning", "present", "now"] | Position
 PAGE_EVENTS = 2_000
-ENTITIES_AT_ONCE = 1_000
 # Events that come one by one are shown together: each time costs the engine a cycle.
 MIN_INTERVAL_SECONDS = 0.010
 LAG_SECONDS = 1.0
 RECONNECT_SECONDS = 0.1
+# A bridge that was killed holds its place until its session ends, or its keepalive does.
+CLAIM_SECONDS = 10.0
+# Where it is no harm to go on without, that long would be a nuisance.
+SHARED_SECONDS = 2.0
 RECONNECT_SECONDS_MAX = 2.0
 
 
@@ -58,7 +59,7 @@ class Follower:
         self._classes = [feed.cls for feed in self._all]
         self._subscriber_id = subscriber_id
         self._may_share = may_share
-        self._timeline = Timeline()
+        self._present = PresentStates(self._feeds)
         self._session = Session(login, self._classes)
         self._waiter = Waiter()
         self._pace = Pace()
@@ -66,9 +67,6 @@ class Follower:
         self._asked = self._served = 0
         self._stop = threading.Event()
         self._shown_at = self._lag_at = 0.0
-        # Up to here, and in what is named, live has everything: see `Snapshot`.
-        self._seam: Position | None = None
-        self._beyond: set[tuple[str, int]] = set()
         self._raw_after_seam = False
         self.state = State.LOADING
         self.position = START
@@ -138,42 +136,31 @@ class Follower:
         session = self._session
         if isinstance(from_, Position):
             session.log.check(from_)
-        self._grants = Grants(session.conn)
-        stored = None
-        if from_ == "resume" and self._subscriber_id is not None:
-            stored = session.stored_position(self._subscriber_id)
-        names = list(self._feeds)
-        with Snapshot(session.conn, names) as snapshot:
-            self._seam, self._beyond = snapshot.seam, snapshot.beyond
-            self._timeline.set_clock(snapshot.database_seconds)
-            for page in snapshot.pages():
-                self._load(page, raw=from_ == "present")
+        # Held before anything is read of it: nobody else moves it from now on.
+        stored = self._hold(session, CLAIM_SECONDS)
+        seam = self._present.load(session.conn, raw=from_ == "present")
         if from_ in ("present", "now") or (from_ == "resume" and stored is None):
-            self.position, self._raw_after_seam = snapshot.seam, True
+            self.position, self._raw_after_seam = seam, True
         elif isinstance(from_, Position):
             self.position = from_
         else:
-            self.position = stored or START
-        if self._subscriber_id is not None:
-            self._claim(session, self._subscriber_id)
-        request_refresh()
+            self.position = START if from_ == "beginning" or stored is None else stored
+        self._refresh()
 
-    def _claim(self, session: Session, subscriber_id: str) -> None:
+    def _hold(self, session: Session, seconds: float) -> Position | None:
+        """Hold the subscription; where it stood the last time, None for a new one or for none."""
+        if self._subscriber_id is None:
+            return None
         try:
-            session.claim(subscriber_id, self.position, self._waiter)
+            return session.claim(
+                self._subscriber_id, self._waiter, SHARED_SECONDS if self._may_share else seconds
+            )
         except Taken as error:
             if not self._may_share:
                 raise
             logger.warning("this bridge keeps no checkpoint: %s", error)
             self.error = str(error)
-
-    def _load(self, page: list[Segment], raw: bool) -> None:
-        for segment in page:
-            if segment.changes_at is not None:
-                self._timeline.changes(segment.event.entity_id, segment.changes_at)
-        for feed, events in self._by_feed([s.event for s in page if s.holds]).items():
-            yes = [True] * len(events)
-            feed.take(events, yes if raw else [False] * len(events), yes)
+            return None
 
     # --- following --------------------------------------------------------------------------------
 
@@ -212,8 +199,8 @@ class Follower:
     def _reconnect(self) -> None:
         held = self._session.holds_checkpoint
         self._session = Session(self._login, self._classes)
-        if held and self._subscriber_id is not None:
-            self._claim(self._session, self._subscriber_id)
+        if held:
+            self._hold(self._session, CLAIM_SECONDS)
 
     def _follow(self) -> None:
         """Read and show, until it is time to stop."""
@@ -228,7 +215,8 @@ class Follower:
                 self._pace.found()
             self.position = page.end
             following = None if ahead is None else ahead.result()
-            self._keep_up(session, look_now=asked != self._served)
+            if self._present.keep_up(session.conn, look_now=asked != self._served):
+                self._refresh()
             if page.is_last:
                 self._caught_up(asked)
             session.save(self.position)
@@ -252,7 +240,7 @@ class Follower:
 
     def _wait(self, session: Session) -> None:
         pause = self._pace.pause()
-        change = self._timeline.seconds_to_change()
+        change = self._present.seconds_to_change()
         if session.wait(self._waiter, pause if change is None else min(pause, change)):
             self._pace.found()
         since = time.monotonic() - self._shown_at
@@ -260,65 +248,13 @@ class Follower:
             self._stop.wait(MIN_INTERVAL_SECONDS - since)
 
     def _show(self, events: Sequence[ChangeEvent]) -> None:
-        for feed, its_events in self._by_feed(events).items():
+        for feed, its_events in by_feed(self._feeds, events).items():
             raw, holding = [], []
             for event in its_events:
-                known = self._seam is not None and self._is_known(event)
-                raw.append(not (known and self._raw_after_seam))
-                holding.append(feed.live is not None and not known and self._timeline.holds(event))
+                loaded = self._present.was_loaded(event)
+                raw.append(not (loaded and self._raw_after_seam))
+                holding.append(feed.live is not None and not loaded and self._present.holds(event))
             feed.take(its_events, raw, holding)
-        self._refresh()
-
-    def _is_known(self, event: ChangeEvent) -> bool:
-        """Was it in what was loaded at the start?"""
-        assert self._seam is not None
-        assert event.position is not None
-        if event.position < self._seam:
-            return True
-        version = (event.entity_id, event.version)
-        if version in self._beyond:
-            self._beyond.discard(version)
-            return True
-        if not self._beyond:
-            # Nothing that follows can be known.
-            self._seam = None
-        return False
-
-    def _by_feed(self, events: Sequence[ChangeEvent]) -> dict[Feed, list[ChangeEvent]]:
-        found: dict[Feed, list[ChangeEvent]] = {}
-        for event in events:
-            feed = self._feeds.get(event.type_name)
-            if feed is not None:
-                found.setdefault(feed, []).append(event)
-        return found
-
-    def _keep_up(self, session: Session, look_now: bool) -> None:
-        """See to what changes without an event: time passing, and sharing."""
-        change = self._grants.look(session.conn, now=look_now)
-        if change is not None:
-            self._timeline.grant(change.granted)
-            self._timeline.revoke(change.revoked)
-            for feed in self._all:
-                if feed.live is not None and change.revoked:
-                    feed.live.remove(sorted(change.revoked))
-            self._refresh()
-        self._timeline.pass_time()
-        while self._timeline.unknown:
-            self._ask_store(session)
-
-    def _ask_store(self, session: Session) -> None:
-        asked = list(self._timeline.unknown)[:ENTITIES_AT_ONCE]
-        found = read_entities(session.conn, list(self._feeds), asked)
-        self._timeline.set_clock(found.database_seconds)
-        self._timeline.was_read(asked, found.newest)
-        for segment in found.segments:
-            if segment.changes_at is not None:
-                self._timeline.changes(segment.event.entity_id, segment.changes_at)
-        present = self._by_feed([s.event for s in found.segments if s.holds])
-        for feed in self._all:
-            events = present.get(feed, [])
-            shown = {event.entity_id for event in events}
-            feed.show_present(events, [each for each in found.newest if each not in shown])
         self._refresh()
 
     def _refresh(self) -> None:

@@ -17,8 +17,6 @@ from store.position import Position
 from store.subscription_session import Login
 from store.wakeup import CHANNEL, Waiter
 
-# A killed bridge's session ends at once, or after its keepalive; until then its place is taken.
-CLAIM_SECONDS = 10.0
 SAVE_SECONDS = 0.25
 
 
@@ -42,21 +40,24 @@ class Session:
         """Is its place kept for a restart?"""
         return self._checkpoint is not None
 
-    def stored_position(self, subscriber_id: str) -> Position | None:
-        """Where a subscriber stood the last time; None for a new one."""
-        known = {each.subscriber_id: each.position for each in subscribers(self.conn)}
-        return known.get(subscriber_id)
+    def claim(self, subscriber_id: str, waiter: Waiter, seconds: float) -> Position | None:
+        """Hold a subscription; where it stood the last time, None for a new one.
 
-    def claim(self, subscriber_id: str, start: Position, waiter: Waiter) -> None:
-        """Hold the subscription; Taken if another session that is alive does not let go of it."""
-        end = time.monotonic() + CLAIM_SECONDS
-        while self._checkpoint is None:
+        Taken if another session that is alive does not let go of it.
+        """
+        known = any(each.subscriber_id == subscriber_id for each in subscribers(self.conn))
+        end = time.monotonic() + seconds
+        while True:
             try:
-                self._checkpoint = Checkpoint.claim(self.conn, subscriber_id, self.log.epoch, start)
+                self._checkpoint = Checkpoint.claim(
+                    self.conn, subscriber_id, self.log.epoch, self.log.end()
+                )
             except Taken:
                 if time.monotonic() > end:
                     raise
                 waiter.sleep(0.1)
+            else:
+                return self._checkpoint.position if known else None
 
     def save(self, position: Position, *, now: bool = False) -> None:
         """Keep the place, at most every SAVE_SECONDS unless it must be now."""

@@ -99,7 +99,13 @@ def test_every_requirement_has_a_reason_and_a_range() -> None:
 
 @pytest.mark.parametrize(
     ("package", "forbidden"),
-    [("client.base_client", {"jpy", "deephaven", "deephaven_server", "server"})],
+    [
+        ("client.base_client", {"jpy", "deephaven", "deephaven_server", "server"}),
+        (
+            "bridge",
+            {"jpy", "deephaven", "deephaven_server", "server", "client", "pgserver", "reaktiv"},
+        ),
+    ],
 )
 def test_a_package_loads_nothing_that_it_must_not(package: str, forbidden: set[str]) -> None:
     code = f"import sys, {package}; print(*sorted({{m.split('.')[0] for m in sys.modules}}))"

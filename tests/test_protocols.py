@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from reactive import Field
+from bridge import TableWriter
+from bridge.entity_writer import Client
+from bridge.push import Graph
+from bridge.targets import RowWriter as BridgeRowWriter
+from reactive import Field, ReactiveGraph
 from reactive.bridge import Conflict, ReadsBack, StoreClient
 from reactive.errors import ExpressionError
 from reactive.types import ColumnTypes, Type, field_types
@@ -85,3 +89,12 @@ def test_the_store_starts_workflows_of_an_engine_and_tells_a_bus() -> None:
     bus: Bus = EventBus()
     assert callable(source.drain)
     assert callable(bus.emit)
+
+
+def test_the_bridge_takes_graphs_stores_and_writers() -> None:
+    graph: Graph = ReactiveGraph()
+    client: Client = RealStoreClient.__new__(RealStoreClient)  # without a database behind it
+    # Without an engine behind it.
+    writer: BridgeRowWriter = TableWriter.__new__(TableWriter)
+    server_writer: type[BridgeRowWriter] = Publisher
+    assert all((graph, client, writer, server_writer))
