@@ -28,10 +28,11 @@ from reactive.explain import Explanation, explain_node
 from reactive.expr import Expr
 from reactive.objects import ClassPlan, plan_of
 from reactive.reading import guarded
-from reactive.shape import Shape, TrackedClass
+from reactive.shape import Shape
 from reactive.signals import Signals
 from reactive.source import Origin
 from reactive.tracked import NodeValue, TrackedNode
+from reactive.tracked_class import TrackedClass
 
 
 class ReactiveGraph(Signals):

@@ -12,44 +12,31 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from heapq import heappop, heappush
 from itertools import compress
 from typing import Any
 
-from reactive.effect_queue import EffectQueue
 from reactive.errors import SideEffectError, UnknownNameError
-from reactive.source import Link, Origin, Source
+from reactive.settling import Settling
+from reactive.source import Origin, Source
 from reactive.tracked import TrackedNode
-from reactive.updater import Changed, Ref, same
+from reactive.updater import Changed, same
 
 
-class Propagation:
+class Propagation(Settling):
     """The nodes of a graph, and the updates that pass through them."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._lock = threading.RLock()
         self._acquire, self._release = self._lock.acquire, self._lock.release
         self._nodes: dict[str, TrackedNode] = {}
         self._node_of: dict[int, TrackedNode] = {}
-        self._number = 0
         self._batches = 0
-        self._pending: dict[TrackedNode, frozenset[Ref]] = {}
         self._written: list[tuple[TrackedNode, str, Any]] = []
         self._reader: Any = None
         self._busy = (
             0  # more than 0 in a batch and in a computation: updates cannot take the short way
         )
-        self.agenda: list[Any] = []
-        """Cells that wait to be settled, a heap."""
-        self.effects = EffectQueue()
-        self._serial = 0
-        self.failed_multis: set[Any] = set()
-        """Those whose function failed are tried again when the graph itself changes."""
-
-    def next_serial(self) -> int:
-        """Return a number greater than all before."""
-        self._serial += 1
-        return self._serial
 
     # --- updates ----------------------------------------------------------------------------------
 
@@ -191,64 +178,7 @@ class Propagation:
             if self._nodes.get(node.id) is node:
                 self._pending[node] = self._pending.get(node, frozenset()) | {field}
 
-    # --- what follows from an update --------------------------------------------------------------
-
-    def _flush(self, origin: Origin) -> None:
-        """Carry on what was written and left."""
-        together: dict[Any, list[TrackedNode]] = {}
-        for node, refs in self._pending.items():
-            together.setdefault((node.shape, refs), []).append(node)
-        self._pending = {}
-        changed: list[Changed] = []
-        for (shape, refs), nodes in together.items():
-            changed += shape.again[refs](nodes, origin)
-        self._pass_on(changed, origin)
-
-    def _pass_on(self, changed: list[Changed], origin: Origin) -> None:
-        """Tell the links what has changed in nodes, and settle what that concerns."""
-        for place, nodes, olds, news in changed:
-            reached = [node.links[place] for node in nodes]
-            if reached and reached.count(reached[0]) == len(reached):  # mostly
-                for link in reached[0]:
-                    link.changed_many(nodes, olds, news)
-                continue
-            concerned: dict[Link, list[int]] = {}
-            for at, links in enumerate(reached):
-                for link in links:
-                    concerned.setdefault(link, []).append(at)
-            for link, places in concerned.items():
-                link.changed_many(
-                    [nodes[at] for at in places],
-                    [olds[at] for at in places],
-                    [news[at] for at in places],
-                )
-        if self.agenda:
-            self._settle(origin)
-
-    def _settle(self, origin: Origin) -> None:
-        agenda = self.agenda
-        while agenda:
-            height, _, cell = heappop(agenda)
-            if height < cell.height:
-                heappush(agenda, cell.ticket)  # it rose while it waited
-                continue
-            try:
-                cell.settle(origin)
-            except BaseException:  # an interrupt: the next update takes it up again
-                cell.mark()
-                raise
-
-    def _put(self, node: TrackedNode, place: int, value: Any, origin: Origin) -> None:
-        """Give a computed value another value; what depends on it is left to `_carry_on`."""
-        old = node.values[2 * place]
-        if not same(value, old):
-            node.values[2 * place : 2 * place + 2] = value, origin
-            for link in node.links[place]:
-                link.changed(node, old, value)
-
-    def _carry_on(self, node: TrackedNode, changed: frozenset[Ref], origin: Origin) -> None:
-        """Recompute what depends on these in a node, and so on."""
-        self._pass_on(node.shape.again[changed]([node], origin), origin)
+    # --- changes of the graph itself --------------------------------------------------------------
 
     @contextmanager
     def _change(self, action: str, subject: str, name: str) -> Iterator[Origin]:
@@ -272,12 +202,6 @@ class Propagation:
                 self._flush(origin)
             if not self._batches:
                 self.effects.run()
-
-    def _catch_up(self) -> None:
-        """Bring the values up to date with what a batch has written so far."""
-        if self._pending:
-            self._number += 1
-            self._flush((self._number, "batch", "", ""))
 
     # --- reading ----------------------------------------------------------------------------------
 
