@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
+from sybil.sybil import SybilCollection
 
 if TYPE_CHECKING:
     from server.trading_server import TradingServer
@@ -36,4 +37,4 @@ _pages = Sybil(
 _bridge = Sybil(
     parsers=[PythonCodeBlockParser()], patterns=["docs/bridge.md"], fixtures=["trading_server"]
 )
-pytest_collect_file = (_readme + _pages + _bridge).pytest()
+pytest_collect_file = SybilCollection([_readme, _pages, _bridge]).pytest()
