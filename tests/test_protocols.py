@@ -56,7 +56,8 @@ def test_the_store_starts_workflows_and_workflows_use_the_store() -> None:
     naming: NamingEngine = engine
     assert isinstance(starter, OnceStarter)
     assert isinstance(once, NamingEngine)
-    assert naming.reference(len) is None
+    assert naming.reference(test_writers) == f"{__name__}:test_writers"
+    assert naming.reference(lambda: None) is None
     source: type[WorkflowSource] = Outbox
     mover: type[TransitionClient] = RealStoreClient
     assert (source.__name__, mover.__name__) == ("Outbox", "StoreClient")
@@ -72,16 +73,6 @@ def test_the_store_takes_what_the_graph_writes_back() -> None:
     assert isinstance(conflict, Conflict)
 
 
-def test_the_store_starts_workflows_of_an_engine_and_tells_a_bus() -> None:
-    engine = MemoryEngine()
-    starter: WorkflowStarter = engine
-    once: OnceStarter = engine
-    naming: NamingEngine = engine
-    assert isinstance(starter, OnceStarter)
-    assert isinstance(once, NamingEngine)
-    name = f"{__name__}:test_writers"
-    assert (naming.reference(test_writers), naming.reference(lambda: None)) == (name, None)
-    source: WorkflowSource = Outbox.__new__(Outbox)  # without a client behind it
+def test_a_client_tells_a_bus() -> None:
     bus: Bus = EventBus()
-    assert callable(source.drain)
     assert callable(bus.emit)
