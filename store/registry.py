@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import threading
 from collections.abc import Callable
+from dataclasses import is_dataclass
 from typing import Any, Concatenate, ParamSpec
 
 from store.checks import SCHEMA
@@ -145,7 +146,9 @@ class ColumnRegistry:
         A field that still holds its class's default is good, even outside of the limits.
         RegistryError for what can have no fields: a class itself, a number, a list.
         """
-        if isinstance(obj, type) or type(obj).__module__ == "builtins":
+        # A dataclass of a program that is run by exec() has this module's name, too.
+        bare = type(obj).__module__ == "builtins" and not is_dataclass(obj)
+        if isinstance(obj, type) or bare:
             raise RegistryError(f"{shown(obj)} is no object of a governed class; give an instance")
         return schema_of(type(obj), self).violations(obj)
 

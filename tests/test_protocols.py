@@ -53,6 +53,20 @@ def test_the_registry_gives_expressions_their_types() -> None:
         (Field("symbol") * 2).typed(REGISTRY)
 
 
+def test_the_store_starts_workflows_and_workflows_use_the_store() -> None:
+    engine = MemoryEngine()
+    starter: WorkflowStarter = engine
+    once: OnceStarter = engine
+    naming: NamingEngine = engine
+    assert isinstance(starter, OnceStarter)
+    assert isinstance(once, NamingEngine)
+    assert naming.reference(test_writers) == f"{__name__}:test_writers"
+    assert naming.reference(lambda: None) is None
+    source: type[WorkflowSource] = Outbox
+    mover: type[TransitionClient] = RealStoreClient
+    assert (source.__name__, mover.__name__) == ("Outbox", "StoreClient")
+
+
 def test_the_store_takes_what_the_graph_writes_back() -> None:
     client = RealStoreClient.__new__(RealStoreClient)  # without a database behind it
     writes: StoreClient = client
@@ -63,20 +77,8 @@ def test_the_store_takes_what_the_graph_writes_back() -> None:
     assert isinstance(conflict, Conflict)
 
 
-def test_the_store_starts_workflows_of_an_engine_and_tells_a_bus() -> None:
-    engine = MemoryEngine()
-    starter: WorkflowStarter = engine
-    once: OnceStarter = engine
-    naming: NamingEngine = engine
-    assert isinstance(starter, OnceStarter)
-    assert isinstance(once, NamingEngine)
-    name = f"{__name__}:test_writers"
-    assert (naming.reference(test_writers), naming.reference(lambda: None)) == (name, None)
-    source: WorkflowSource = Outbox.__new__(Outbox)  # without a client behind it
-    mover: TransitionClient = RealStoreClient.__new__(RealStoreClient)
+def test_a_client_tells_a_bus() -> None:
     bus: Bus = EventBus()
-    assert callable(source.drain)
-    assert callable(mover.transition)
     assert callable(bus.emit)
 
 

@@ -85,7 +85,8 @@ def test_what_is_built_on_them() -> None:
 
     engine.attach(Source())
     assert flows.log[-1] == "attached"
-    assert engine.reference(flows.noted) is None
+    assert engine.reference(flows.noted) == "tests.workflow.flows:noted"
+    assert engine.reference(lambda: None) is None
     engine.register("noted", flows.noted)
     assert engine.reference(flows.noted) == "noted"
 
