@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from decimal import Decimal
 from typing import Any
 
@@ -49,6 +50,9 @@ UNFIT = (
     RecursionError,
     SerializationError,
 )
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_LONGS = range(-(2**63) + 1, 2**63)
 
 
 class Columns(dict[str, list[Any]]):
@@ -104,6 +108,11 @@ class FieldColumn:
     fit_json: Callable[[Any], Any]
     fit_object: Callable[[Any], Any]
     secret: bool
+
+    @property
+    def is_plain(self) -> bool:
+        """Is what JSON holds the value itself, not its text?"""
+        return self.fit_json is self.kind.fit
 
 
 def field_column(field: GovernedField) -> FieldColumn:
@@ -204,7 +213,7 @@ class EventReader:
         for name, (_, attribute) in PERIOD_COLUMNS.items():
             found[name] = [getattr(event, attribute) for event in events]
         for name in ("TxTime", "ValidFrom", "ValidTo"):
-            found[name] = [self._instant(name, value) for value in found[name]]
+            found[name] = self._instants(name, found[name])
         return found
 
     def _parse_one(self, event: ChangeEvent) -> Any:
@@ -240,7 +249,7 @@ class EventReader:
         name, fit = field.name, field.fit_json
         try:
             values = [row[name] for row in rows]
-            if _fits_as_it_is(field.kind, values):
+            if field.is_plain and _fits_as_it_is(field.kind, values):
                 return values
             return [None if value is None else fit(value) for value in values]
         except UNFIT:
@@ -256,6 +265,22 @@ class EventReader:
         except UNFIT as error:
             self._misfits.add(field.name, error, secret=field.secret)
             return None
+
+    def _instants(self, name: str, values: list[Any]) -> list[int | None]:
+        try:
+            # As `KINDS["Instant"]` does it, for a whole column of PostgreSQL's times at once.
+            found = [
+                None
+                if value is None
+                else (((since := value - _EPOCH).days * 86_400 + since.seconds) * 1_000_000) * 1_000
+                + since.microseconds * 1_000
+                for value in values
+            ]
+        except UNFIT:
+            found = [2**63]
+        if max((n for n in found if n is not None), key=abs, default=0) in _LONGS:
+            return found
+        return [self._instant(name, value) for value in values]
 
     def _instant(self, name: str, value: Any) -> int | None:
         try:

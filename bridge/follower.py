@@ -66,7 +66,7 @@ class Follower:
         self._changed = threading.Condition()
         self._asked = self._served = 0
         self._stop = threading.Event()
-        self._shown_at = self._lag_at = 0.0
+        self._shown_at = self._next_measure = 0.0
         self._raw_after_seam = False
         self.state = State.LOADING
         self.position = START
@@ -137,7 +137,7 @@ class Follower:
         if isinstance(from_, Position):
             session.log.check(from_)
         # Held before anything is read of it: nobody else moves it from now on.
-        stored = self._hold(session, CLAIM_SECONDS)
+        stored = self._hold(session, SHARED_SECONDS if self._may_share else CLAIM_SECONDS)
         seam = self._present.load(session.conn, raw=from_ == "present")
         if from_ in ("present", "now") or (from_ == "resume" and stored is None):
             self.position, self._raw_after_seam = seam, True
@@ -152,15 +152,19 @@ class Follower:
         if self._subscriber_id is None:
             return None
         try:
-            return session.claim(
-                self._subscriber_id, self._waiter, SHARED_SECONDS if self._may_share else seconds
-            )
+            return session.claim(self._subscriber_id, self._waiter, seconds)
         except Taken as error:
-            if not self._may_share:
-                raise
-            logger.warning("this bridge keeps no checkpoint: %s", error)
-            self.error = str(error)
+            self._give_up_checkpoint(error)
             return None
+
+    def _give_up_checkpoint(self, error: Exception) -> None:
+        """Go on without a place that is kept; raise where that is not wanted."""
+        if not self._may_share:
+            raise error
+        logger.warning("this bridge keeps no checkpoint from now on: %s", error)
+        self.error = str(error)
+        self._subscriber_id = None
+        self._session.let_go()
 
     # --- following --------------------------------------------------------------------------------
 
@@ -181,11 +185,7 @@ class Follower:
                     self._waiter.sleep(pause)
                     pause = min(pause * 2, RECONNECT_SECONDS_MAX)
                 except LeaseLost as error:
-                    if not self._may_share:
-                        raise
-                    logger.warning("this bridge keeps no checkpoint any more: %s", error)
-                    self.error = str(error)
-                    self._session.let_go()
+                    self._give_up_checkpoint(error)
             self._end()
             self._become(State.STOPPED)
         except Exception as error:
@@ -197,10 +197,8 @@ class Follower:
             self._waiter.close()
 
     def _reconnect(self) -> None:
-        held = self._session.holds_checkpoint
         self._session = Session(self._login, self._classes)
-        if held:
-            self._hold(self._session, CLAIM_SECONDS)
+        self._hold(self._session, CLAIM_SECONDS)
 
     def _follow(self) -> None:
         """Read and show, until it is time to stop."""
@@ -262,9 +260,12 @@ class Follower:
         self._shown_at = time.monotonic()
 
     def _measure_lag(self, session: Session) -> None:
-        if time.monotonic() > self._lag_at + LAG_SECONDS:
+        began = time.monotonic()
+        if began > self._next_measure:
             self.lag = session.log.lag(self.position)
-            self._lag_at = self.lag_measured_at = time.monotonic()
+            self.lag_measured_at = ended = time.monotonic()
+            # Far behind, counting what is left takes time that showing it needs.
+            self._next_measure = ended + max(LAG_SECONDS, 20 * (ended - began))
 
     def _end(self) -> None:
         try:
