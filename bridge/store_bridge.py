@@ -138,8 +138,13 @@ class StoreBridge:
                 self._subscriber_id,
                 may_share=self._subscriber_id == DEFAULT_ID,
             )
-            follower.start(from_)
+            # Known before it has loaded: status() tells how it is.
             self._follower = follower
+            try:
+                follower.start(from_)
+            except BaseException:
+                self._follower = None
+                raise
         return self
 
     def table(self, cls: type[Storable]) -> Any:
