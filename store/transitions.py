@@ -147,7 +147,8 @@ class Transitions:
                 hook(obj, before, after)
             except Exception:  # noqa: BLE001 - best effort
                 self._count("hooks_raised")
-                _LOG.exception("%s of the transition %s raised: %r", name, step, hook)
+                who = getattr(hook, "__qualname__", repr(hook))
+                _LOG.exception("%s of the transition %s raised: %s", name, step, who)
         if step.start_workflow is not None:
             self._dispatch(obj._workflow_engine)
 
