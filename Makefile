@@ -1,6 +1,6 @@
 # Two commands matter: `make run` and `make test`. Both start from nothing.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long check format bench clean
+.PHONY: help run demo test test-long check format bench clean
 
 PYTHON_BIN := .venv/bin/python
 # Options of the server: make run ARGS="--port 10001 --view-only"
@@ -12,6 +12,10 @@ help: ## Show this list
 run: ## Start the server on http://localhost:10000 (ARGS="--help" lists its options)
 	@scripts/setup.sh server
 	@exec server/start_server.sh $(ARGS)
+
+demo: ## Orders, trades and risk on a live desk (ARGS="--help" lists its options)
+	@scripts/setup.sh server store
+	@exec $(PYTHON_BIN) demo_bridge.py $(ARGS)
 
 test: ## Run tests, lint, types and import contracts
 	@scripts/setup.sh server client store dev

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+import types
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sybil import Sybil
@@ -27,14 +29,42 @@ def example_server(trading_server: TradingServer) -> Iterator[None]:
     DeephavenClient.__init__.__defaults__ = before
 
 
-_readme = Sybil(
-    parsers=[PythonCodeBlockParser()], patterns=["README.md"], fixtures=["example_server"]
-)
-_pages = Sybil(
-    parsers=[PythonCodeBlockParser()], patterns=["docs/*.md"], excludes=["docs/bridge.md"]
-)
+class _Page(types.ModuleType):
+    """A page as a module, so that what its examples define is found by module and name."""
+
+    def __init__(self, namespace: dict[str, Any]) -> None:
+        super().__init__("example_page")
+        self._namespace = namespace
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self._namespace[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+
+def _begin(namespace: dict[str, Any]) -> None:
+    namespace["__name__"] = "example_page"
+    sys.modules["example_page"] = _Page(namespace)
+
+
+def _end(_namespace: dict[str, Any]) -> None:
+    del sys.modules["example_page"]
+
+
+def _examples(pattern: str, *fixtures: str, excludes: tuple[str, ...] = ()) -> Sybil:
+    return Sybil(
+        parsers=[PythonCodeBlockParser()],
+        patterns=[pattern],
+        excludes=excludes,
+        fixtures=fixtures,
+        setup=_begin,
+        teardown=_end,
+    )
+
+
+_readme = _examples("README.md", "example_server")
+_pages = _examples("docs/*.md", excludes=("docs/bridge.md",))
 # Its examples make tables, in the tests' own server.
-_bridge = Sybil(
-    parsers=[PythonCodeBlockParser()], patterns=["docs/bridge.md"], fixtures=["trading_server"]
-)
+_bridge = _examples("docs/bridge.md", "trading_server")
 pytest_collect_file = SybilCollection([_readme, _pages, _bridge]).pytest()

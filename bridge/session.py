@@ -93,4 +93,4 @@ class Session:
 
 def own_number(conn: Any) -> int:
     """A transaction number: whatever was committed before has a smaller one."""
-    return int(run(conn, "SELECT pg_current_xact_id()::text")[0][0])
+    return int(run(conn, "SELECT object_store.log_xid(pg_current_xact_id())::text")[0][0])

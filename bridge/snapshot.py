@@ -26,10 +26,10 @@ _OF_ENTITIES = f"{_SEGMENTS} AND s.entity_id = ANY(%s::uuid[])"
 # What is there beyond the fence: it is read again when the log is followed from the fence on.
 _BEYOND = """
 SELECT entity_id::text, version FROM object_store.event
-WHERE xid >= pg_snapshot_xmin(pg_current_snapshot()) AND type_name = ANY(%s)
+WHERE xid >= (SELECT object_store.fence()) AND type_name = ANY(%s)
 """
 _SEAM = """
-SELECT object_store.epoch(), pg_snapshot_xmin(pg_current_snapshot())::text,
+SELECT object_store.epoch(), object_store.fence()::text,
     extract(epoch FROM clock_timestamp())::float8
 """
 _NEWEST = """

@@ -21,6 +21,7 @@ from client.desk import View
 from client.live_table import Row
 
 ALERTS_SHOWN = 5
+_MONEY = {"Symbol": "", "Position": ",d", "MarketValue": ",.0f", "UnrealizedPnL": "+,.0f"}
 
 
 def views(exposure_limit: float, loss_limit: float) -> list[View]:
@@ -33,85 +34,81 @@ def views(exposure_limit: float, loss_limit: float) -> list[View]:
         exposure_limit: largest absolute market value of a position, in dollars.
         loss_limit: largest unrealized loss of a position, in dollars.
     """
-    breaches = {
-        "EXPOSURE": f"abs(MarketValue) > {exposure_limit}",
-        "LOSS": f"UnrealizedPnL < -{loss_limit}",
-    }
+    return [
+        _alerts(exposure_limit, loss_limit),
+        _large_exposures(exposure_limit),
+        _long_against_short(),
+        _scores(exposure_limit, loss_limit),
+    ]
+
+
+def _alerts(exposure_limit: float, loss_limit: float) -> View:
+    too_large = f"abs(MarketValue) > {exposure_limit}"
+    too_much_lost = f"UnrealizedPnL < -{loss_limit}"
     reason = (
-        f"Reason = {breaches['EXPOSURE']} ? ({breaches['LOSS']} ? "
+        f"Reason = {too_large} ? ({too_much_lost} ? "
         "`exposure and loss over limit` : `exposure over limit`) : `loss over limit`"
     )
-    money = {"Symbol": "", "Position": ",d", "MarketValue": ",.0f", "UnrealizedPnL": "+,.0f"}
-    return [
-        View(
-            "risk_alerts",
-            "Positions over a limit",
-            lambda client: (
-                client.open_table("risk_live")
-                .where(" || ".join(breaches.values()))
-                .update_view(
-                    [
-                        reason,
-                        f"ExposureLimit = {exposure_limit}",
-                        f"LossLimit = {loss_limit}",
-                    ]
-                )
-            ),
-            {**money, "Reason": ""},
-            may_be_empty=True,
+    limits = [f"ExposureLimit = {exposure_limit}", f"LossLimit = {loss_limit}"]
+    return View(
+        "risk_alerts",
+        "Positions over a limit",
+        lambda client: (
+            client.open_table("risk_live")
+            .where(f"{too_large} || {too_much_lost}")
+            .update_view([reason, *limits])
         ),
-        View(
-            "risk_large_exposures",
-            f"Exposures over half of the limit of {exposure_limit:,.0f}",
-            lambda client: (
-                client.open_table("risk_live")
-                .where(f"abs(MarketValue) > {exposure_limit / 2}")
-                .update_view(f"LimitUsedPct = 100 * abs(MarketValue) / {exposure_limit}")
-                .sort_descending("LimitUsedPct")
-            ),
-            {**money, "Delta": ",.0f", "LimitUsedPct": ".1f"},
-            may_be_empty=True,
+        {**_MONEY, "Reason": ""},
+        may_be_empty=True,
+    )
+
+
+def _large_exposures(exposure_limit: float) -> View:
+    return View(
+        "risk_large_exposures",
+        f"Exposures over half of the limit of {exposure_limit:,.0f}",
+        lambda client: (
+            client.open_table("risk_live")
+            .where(f"abs(MarketValue) > {exposure_limit / 2}")
+            .update_view(f"LimitUsedPct = 100 * abs(MarketValue) / {exposure_limit}")
+            .sort_descending("LimitUsedPct")
         ),
-        View(
-            "risk_long_short",
-            "Long against short",
-            lambda client: (
-                client.open_table("risk_live")
-                .where("Position != 0")
-                .view(
-                    [
-                        "Side = Position > 0 ? `LONG` : `SHORT`",
-                        "MarketValue",
-                        "UnrealizedPnL",
-                        "Delta",
-                        "Positions = 1",
-                    ]
-                )
-                .sum_by("Side")
-                .sort("Side")
-            ),
-            {
-                "Side": "",
-                "Positions": ",d",
-                "MarketValue": ",.0f",
-                "UnrealizedPnL": "+,.0f",
-                "Delta": ",.0f",
-            },
+        {**_MONEY, "Delta": ",.0f", "LimitUsedPct": ".1f"},
+        may_be_empty=True,
+    )
+
+
+def _long_against_short() -> View:
+    side = "Side = Position > 0 ? `LONG` : `SHORT`"
+    sums = {"MarketValue": ",.0f", "UnrealizedPnL": "+,.0f", "Delta": ",.0f"}
+    return View(
+        "risk_long_short",
+        "Long against short",
+        lambda client: (
+            client.open_table("risk_live")
+            .where("Position != 0")
+            .view([side, *sums, "Positions = 1"])
+            .sum_by("Side")
+            .sort("Side")
         ),
-        View(
-            "risk_scores",
-            "Risk scores",
-            lambda client: (
-                client.open_table("risk_live")
-                .update_view(
-                    f"RiskScore = 50 * min(1.0, abs(MarketValue) / {exposure_limit})"
-                    f" + 50 * min(1.0, max(0.0, -UnrealizedPnL) / {loss_limit})"
-                )
-                .sort_descending("RiskScore")
-            ),
-            {**money, "Gamma": ",.2f", "Vega": ",.0f", "RiskScore": ".1f"},
+        {"Side": "", "Positions": ",d", **sums},
+    )
+
+
+def _scores(exposure_limit: float, loss_limit: float) -> View:
+    return View(
+        "risk_scores",
+        "Risk scores",
+        lambda client: (
+            client.open_table("risk_live")
+            .update_view(
+                f"RiskScore = 50 * min(1.0, abs(MarketValue) / {exposure_limit})"
+                f" + 50 * min(1.0, max(0.0, -UnrealizedPnL) / {loss_limit})"
+            )
+            .sort_descending("RiskScore")
         ),
-    ]
+        {**_MONEY, "Gamma": ",.2f", "Vega": ",.0f", "RiskScore": ".1f"},
+    )
 
 
 class AlertLog:

@@ -6,6 +6,9 @@ import math
 import statistics
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from numbers import Integral
 from typing import Any
 
 from reactive.errors import AggregateError
@@ -63,15 +66,16 @@ class _Mean(ExactSum):
 class _Deviation(Running):
     """The sample standard deviation, from exact sums of the values and of their squares.
 
-    Every finite double is a whole multiple of 2**-1074, so both sums are whole numbers.
+    Every finite double is a whole multiple of 2**-1074, so both sums are whole numbers, or
+    fractions where a decimal is in.
     """
 
     __slots__ = ("_special", "_squares", "_sum", "_values")
 
     def __init__(self) -> None:
         self._values = 0
-        self._sum = 0
-        self._squares = 0
+        self._sum: int | Fraction = 0
+        self._squares: int | Fraction = 0
         self._special = 0
 
     def insert(self, member: Hashable, value: Any) -> None:
@@ -88,20 +92,28 @@ class _Deviation(Running):
             return math.nan
         spread = n * self._squares - self._sum * self._sum
         try:
-            return _root_of_ratio(spread, n * (n - 1) << 2 * _SMALLEST)
+            below = spread.denominator * n * (n - 1)
+            return _root_of_ratio(spread.numerator, below << 2 * _SMALLEST)
         except OverflowError:
             return math.inf
 
     def _count(self, value: Any, sign: int) -> None:
         if value is None:
             return
+        units: int | Fraction
+        if not isinstance(value, (float, int, Integral, Decimal)):
+            raise TypeError(f"a deviation takes numbers, given {type(value).__name__} {value!r}")
         self._values += sign
-        number = float(value)
-        if not math.isfinite(number):
+        if isinstance(value, (int, Integral)):
+            units = int(value) << _SMALLEST
+        elif not (value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)):
             self._special += sign
             return
-        numerator, denominator = number.as_integer_ratio()
-        units = numerator << (_SMALLEST + 1 - denominator.bit_length())
+        elif isinstance(value, Decimal):
+            units = Fraction(value) * 2**_SMALLEST
+        else:
+            numerator, denominator = value.as_integer_ratio()
+            units = numerator << (_SMALLEST + 1 - denominator.bit_length())
         self._sum += sign * units
         self._squares += sign * units * units
 
@@ -142,17 +154,17 @@ class _WeightedMean(Running):
             self._weights.delete(member, weight)
 
     def value(self) -> Any:
-        weights = self._weights.value()
-        return self._products.value() / weights if weights else None
+        # Both are read each time, so that they stay short.
+        total, weights = self._products.value(), self._weights.value()
+        return total / weights if weights else None
 
 
-class _Ends(Running):
-    """The value of the member that joined first, or last, among those that are in; null counts."""
+class _Listed(Running):
+    """The members' values in the order in which the members joined."""
 
-    __slots__ = ("_from_end", "_members")
+    __slots__ = ("_members",)
 
-    def __init__(self, from_end: bool) -> None:
-        self._from_end = from_end
+    def __init__(self) -> None:
         self._members: dict[Hashable, Any] = {}
 
     def insert(self, member: Hashable, value: Any) -> None:
@@ -163,6 +175,16 @@ class _Ends(Running):
 
     def replace(self, member: Hashable, old: Any, new: Any) -> None:
         self._members[member] = new
+
+
+class _Ends(_Listed):
+    """The value of the member that joined first, or last, among those that are in; null counts."""
+
+    __slots__ = ("_from_end",)
+
+    def __init__(self, from_end: bool) -> None:
+        super().__init__()
+        self._from_end = from_end
 
     def value(self) -> Any:
         members = self._members
@@ -171,23 +193,14 @@ class _Ends(Running):
         return members[next(reversed(members) if self._from_end else iter(members))]
 
 
-class _Called(Running):
-    """Any function, called on the list of the members' values in the order in which they joined."""
+class _Called(_Listed):
+    """Any function, called on the list of the members' values."""
 
-    __slots__ = ("_members", "_reduce")
+    __slots__ = ("_reduce",)
 
     def __init__(self, reduce_fn: Reduce) -> None:
+        super().__init__()
         self._reduce = reduce_fn
-        self._members: dict[Hashable, Any] = {}
-
-    def insert(self, member: Hashable, value: Any) -> None:
-        self._members[member] = value
-
-    def delete(self, member: Hashable, value: Any) -> None:
-        del self._members[member]
-
-    def replace(self, member: Hashable, old: Any, new: Any) -> None:
-        self._members[member] = new
 
     def value(self) -> Any:
         return self._reduce(list(self._members.values()))

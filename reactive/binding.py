@@ -40,6 +40,8 @@ def bind(obj: object, node: TrackedNode | None) -> None:
 
 def follow_assignments(cls: type) -> None:
     """Make assignments to fields of tracked objects updates of their graph; done once a class."""
+    has_room = cls.__dictoffset__ != 0
+    type.__setattr__(cls, _NODE, None if has_room else property(_look_up))
     inner: Write = getattr(cls, "__setattr__")  # noqa: B009 - as a plain function
     if hasattr(inner, _INNER):
         return
@@ -53,8 +55,6 @@ def follow_assignments(cls: type) -> None:
 
     setattr(__setattr__, _INNER, inner)
     type.__setattr__(cls, "__setattr__", __setattr__)
-    has_room = cls.__dictoffset__ != 0
-    type.__setattr__(cls, _NODE, None if has_room else property(_look_up))
 
 
 def writer_of(cls: type) -> Write:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from reactive.errors import ExpressionTypeError, ExpressionValueError
+from reactive.errors import ExpressionTypeError, ExpressionValueError, shown
 from reactive.operators import Expr, as_expr, as_list
 from reactive.types import Type
 
@@ -43,7 +43,7 @@ class Case(Expr):
         for index, pair in enumerate(branches):
             if not isinstance(pair, (tuple, list)) or len(pair) != 2:
                 raise ExpressionTypeError(
-                    "Case", f"branches[{index}]", "a pair (condition, value)", f"{pair!r:.60}"
+                    "Case", f"branches[{index}]", "a pair (condition, value)", f"{shown(pair)}"
                 )
             pairs.append((as_expr(pair[0]), as_expr(pair[1])))
         if not pairs:

@@ -72,6 +72,11 @@ class Computation:
         self.type = None if typed is None or typed.type in UNDECIDED else typed.type
         self.gives_scalar = self.type not in (None, Type.JSON)
 
+    @property
+    def label(self) -> str:
+        """How messages name it."""
+        return self.text if self.hidden else self.name
+
     def inline(self, prefix: str) -> Inline | None:
         """Return lines that compute the value, if it is a small expression."""
         return None if self.typed is None else inline(self.typed, self.inputs, prefix)

@@ -102,7 +102,9 @@ class EffectQueue:
             runs = self._runs[effect] = self._runs.get(effect, 0) + 1
             if runs <= RUNS_MAX:
                 self.waiting.append(effect)
-            elif self._cycle is None:
+                continue
+            effect.queued = False
+            if self._cycle is None:
                 self._cycle = _cycle_through(effect)
 
     def report(self, label: str, error: BaseException) -> None:

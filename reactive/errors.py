@@ -6,6 +6,15 @@ from collections.abc import Iterable
 from typing import Any
 
 
+def shown(value: object) -> str:
+    """Return a value as messages show it, at most sixty characters."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - an int of too many digits, too deep, or somebody's own repr
+        return f"this {type(value).__name__}"
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
 def _rebuild(cls: type[ReactiveError], args: tuple[Any, ...], state: dict[str, Any]) -> Exception:
     error = cls.__new__(cls, *args)
     error.__dict__.update(state)
@@ -30,7 +39,7 @@ class ExpressionValueError(ExpressionError, ValueError):
     @classmethod
     def unknown(cls, what: str, given: object, allowed: Iterable[str]) -> ExpressionValueError:
         """Return the error for a name that is none of those allowed."""
-        return cls(f"unknown {what} {given!r:.60}; there are: {' '.join(allowed)}")
+        return cls(f"unknown {what} {shown(given)}; there are: {' '.join(allowed)}")
 
 
 class ExpressionTypeError(ExpressionError, TypeError):
@@ -75,8 +84,7 @@ class FieldTypeError(ExpressionError, TypeError):
     def __init__(self, field: str, expected: str, value: object) -> None:
         self.field = field
         self.expected = expected
-        shown = repr(value)
-        self.seen = f"{type(value).__name__} {shown if len(shown) <= 60 else shown[:57] + '...'}"
+        self.seen = f"{type(value).__name__} {shown(value)}"
         super().__init__(
             f"field {field!r}: expected {expected}, seen {self.seen}; "
             "correct the data, or declare the type that it has: Field(name, type)"

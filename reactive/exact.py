@@ -92,43 +92,42 @@ class ExactSum(Running):
 
     def value(self) -> Any:
         """Return the total."""
+        if len(self._parts) > PARTS_MAX:
+            self._fold()
         if self._odd:
-            return self._odd_value()
-        parts = self._parts
-        if len(parts) > PARTS_MAX:
-            parts = self._fold()
+            special = self._special()
+            if special is not None:
+                return special
+            if not self._floats:
+                return self._exact() if self._decimals else self._whole
+            if self._whole or self._points:
+                return _as_float(self.fraction())
         try:
-            return fsum(parts) if self._floats else 0
+            return fsum(self._parts) if self._floats else 0
         except OverflowError:  # fsum gives up on sums that pass the largest double on their way
             return _as_float(self.fraction())
-
-    def _odd_value(self) -> Any:
-        special = self._special()
-        if special is not None:
-            return special
-        if self._floats:
-            return _as_float(self.fraction())
-        return self._exact() if self._decimals else self._whole
 
     def mean(self) -> Any:
         """Return the total over the count, rounded once; null where there are no numbers."""
         if not self.count:
             return None
-        if not self._odd:
-            # The same as the line at the end, in a fraction of its time.
-            ratios = [part.as_integer_ratio() for part in self._fold()]
-            finest = max((below for _, below in ratios), default=1)
-            above = sum(above * (finest // below) for above, below in ratios)
-            try:
-                return above / (finest * self.count)
-            except OverflowError:
-                return inf if above > 0 else -inf
-        special = self._special()
-        if special is not None:
-            return special
-        if self._decimals and not self._floats:
-            return self._exact() / self.count
-        return _as_float(self.fraction() / self.count)
+        parts = self._fold()
+        if self._odd:
+            special = self._special()
+            if special is not None:
+                return special
+            if self._decimals and not self._floats:
+                return self._exact() / self.count
+            if self._whole or self._points:
+                return _as_float(self.fraction() / self.count)
+        # The same as the line above, in a fraction of its time.
+        ratios = [part.as_integer_ratio() for part in parts]
+        finest = max((below for _, below in ratios), default=1)
+        above = sum(above * (finest // below) for above, below in ratios)
+        try:
+            return above / (finest * self.count)
+        except OverflowError:
+            return inf if above > 0 else -inf
 
     def _exact(self) -> Decimal:
         return _EXACTLY.add(self._points, self._whole)
@@ -149,6 +148,8 @@ class ExactSum(Running):
         if number is None:
             self._odd += sign
             return
+        if isinstance(number, Decimal) and not number.is_finite():
+            number = nan if number.is_nan() else copysign(inf, number)
         if isinstance(number, float):
             self._floats += sign
             if isfinite(number):
@@ -165,7 +166,7 @@ class ExactSum(Running):
         elif isinstance(number, (int, Integral)):
             self._whole += sign * int(number)
             self._odd += sign
-        elif isinstance(number, Decimal) and number.is_finite():
+        elif isinstance(number, Decimal):
             self._decimals += sign
             # Not `-number`: that rounds to the precision of the current context.
             change = _EXACTLY.add if sign > 0 else _EXACTLY.subtract

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from reactive.choices import COMPARISON_HINT, Case, Coalesce, If, IsNull, NullIf
-from reactive.errors import ExpressionTypeError, ExpressionValueError
+from reactive.errors import ExpressionTypeError, ExpressionValueError, shown
 from reactive.functions import CASTS, DATE_PARTS, FUNCTIONS, MAX_ROUND_DIGITS
 from reactive.leaves import Const, Field
 from reactive.node import describe
@@ -40,6 +40,7 @@ __all__ = [
 ]
 
 _BOOL = frozenset({Type.BOOL})
+_UNARY_ALIASES = {"neg": "-", "not": "~"}
 _BINARY_ALIASES = {"and": "&", "or": "|", "=": "==", "<>": "!="}
 ARITHMETIC = ("+", "-", "*", "/", "%", "**")
 EQUALITY = ("==", "!=")
@@ -60,7 +61,7 @@ class BinOp(Expr):
     reads: Type
 
     def __init__(self, op: str, left: Any, right: Any) -> None:
-        op = _BINARY_ALIASES.get(op, op)
+        op = _BINARY_ALIASES.get(op, op) if isinstance(op, str) else op
         self.__dict__["op"] = op
         left, right = as_expr(left), as_expr(right)
         sides = [("left", left), ("right", right)]
@@ -103,7 +104,7 @@ class UnaryOp(Expr):
     operand: Expr
 
     def __init__(self, op: str, operand: Any) -> None:
-        op = {"neg": "-", "not": "~"}.get(op, op)
+        op = _UNARY_ALIASES.get(op, op) if isinstance(op, str) else op
         self.__dict__["op"] = op
         operand = as_expr(operand)
         if op in ("-", "abs"):
@@ -141,7 +142,7 @@ class Func(Expr):
         args = as_list(self, "args", args)
         if not signature.least <= len(args) <= (signature.most or len(args)):
             raise ExpressionValueError(
-                f"{name} takes {signature.arity}, given {len(args)}: {list(args)!r:.60}"
+                f"{name} takes {signature.arity}, given {len(args)}: {shown(list(args))}"
             )
         children = [(f"args[{index}]", arg) for index, arg in enumerate(args)]
         if name == "round":
@@ -241,7 +242,7 @@ class DatePart(Expr):
     reads: Type
 
     def __init__(self, part: str, operand: Any) -> None:
-        if part not in DATE_PARTS:
+        if not isinstance(part, str) or part not in DATE_PARTS:
             raise ExpressionValueError.unknown("date part", part, list(DATE_PARTS))
         self.__dict__["part"] = part
         operand = as_expr(operand)

@@ -28,10 +28,11 @@ from reactive.explain import Explanation, explain_node
 from reactive.expr import Expr
 from reactive.objects import ClassPlan, plan_of
 from reactive.reading import guarded
-from reactive.shape import Shape, TrackedClass
+from reactive.shape import Shape
 from reactive.signals import Signals
 from reactive.source import Origin
 from reactive.tracked import NodeValue, TrackedNode
+from reactive.tracked_class import TrackedClass
 
 
 class ReactiveGraph(Signals):
@@ -80,6 +81,7 @@ class ReactiveGraph(Signals):
                 self._tracked_so_far.get(cls.__name__, 0) + 1
             )
             node = TrackedNode(self, f"{cls.__name__}-{number}", obj, shape)
+            node.require(name for name, _ in plan.effects)
             if plan.is_reactive:
                 bind(obj, node)
             node.compute(origin)

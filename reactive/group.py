@@ -173,11 +173,11 @@ class Group(Cell, Link):
 
     def _computed_with_care(self) -> Any:
         if self._failed:
+            # Nobody reads the running state now, so it would grow; and who recovers has not joined
+            # last.
+            self._drop()
             member, failure = next(iter(self._failed.items()))
-            label = (
-                member.label if isinstance(member, Cell) else f"{member.id}.{self.members[member]}"
-            )
-            return Failure(ComputeError(f"member {label}", failure.reason))
+            return Failure(ComputeError(f"member {self._label_of(member)}", failure.reason))
         try:
             running = self._running or self._rebuilt()
             if not self.aggregate.calls_back:
@@ -187,6 +187,12 @@ class Group(Cell, Link):
         except Exception as error:  # noqa: BLE001 - kept as the value, raised to readers
             self._drop()
             return Failure(error)
+
+    def _label_of(self, member: Member) -> str:
+        if isinstance(member, Cell):
+            return member.label
+        shape = member.shape
+        return f"{member.id}.{shape.computations[shape.index[self.members[member]]].label}"
 
     def _rebuilt(self) -> Running:
         running = self.aggregate.start()

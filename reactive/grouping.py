@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
-from weakref import WeakSet
 
 from reactive.aggregate import Aggregate, Reduce, aggregate_of
 from reactive.cell import Cell
+from reactive.definition import Definition
 from reactive.effect import Effect, KeyedEffect, ValueEffect
 from reactive.errors import DuplicateNameError, MembershipError, UnknownNameError
 from reactive.explain import Explanation, explain_group
 from reactive.expr import Expr
 from reactive.group import Group
-from reactive.keyed import KeyedGroup, KeyValue
-from reactive.membership import Reading, Selection
+from reactive.keyed import KeyedGroup, KeyValue, the_key
+from reactive.membership import Reading
 from reactive.multi import MultiComputed
 from reactive.propagation import Propagation
 from reactive.source import Origin, Source
@@ -30,49 +29,13 @@ WAITING_MAX = 10_000
 """Values that wait for a slow reader of a watch, unless it says otherwise."""
 
 
-@dataclass
-class _Entry:
-    """A group, and what it reads of nodes: its value, its key and its condition."""
-
-    cell: Cell
-    readings: tuple[Reading, ...] = ()
-    selection: Selection | None = None
-    population: type | None = None
-    removed: WeakSet[TrackedNode] = field(default_factory=WeakSet)
-    """Nodes of the population that were taken out by hand, and stay out."""
-
-    def has(self, node: TrackedNode) -> bool:
-        """Tell whether a node is a member, or followed until it is one."""
-        if self.selection is not None:
-            return node in self.selection.nodes
-        return isinstance(self.cell, Group) and node in self.cell.members
-
-    def invites(self, node: TrackedNode) -> bool:
-        """Tell whether a node joins of itself: it is of the class, and has all that is read."""
-        return (
-            self.population is not None
-            and isinstance(node.object, self.population)
-            and not self.has(node)
-            and node not in self.removed
-            and all(reading.fits(node) for reading in self.readings)
-        )
-
-    def let_in(self, node: TrackedNode, origin: Origin) -> None:
-        """Make a node a member, or follow it."""
-        self.removed.discard(node)
-        if self.selection is not None:
-            self.selection.insert(node, origin)
-        else:
-            cast(Group, self.cell).insert(node, self.readings[0].slot(node, origin))
-
-
 class Grouping(Propagation):
     """Propagation with groups by name."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._groups: dict[str, _Entry] = {}
-        self._inviting: list[_Entry] = []
+        self._groups: dict[str, Definition] = {}
+        self._inviting: list[Definition] = []
 
     # --- definitions ------------------------------------------------------------------------------
 
@@ -96,40 +59,27 @@ class Grouping(Propagation):
         members.
         """
         aggregate = aggregate_of(reduce_fn)
-        by_key = None if key is None else Reading(key, f":{name}#")
-        passing = None if where is None else Reading(where, f":{name}?")
-        value = Reading(computed_name, f":{name}=", aggregate.weight)
         with self._change("definition", name, "") as origin:
             self._require_free(name)
-            population = node_ids if isinstance(node_ids, type) else None
-            given = [] if isinstance(node_ids, type) else list(map(self._find, node_ids))
-            readings = tuple(r for r in (value, by_key, passing) if r is not None)
-            for node in given:
-                for reading in readings:
-                    reading.require(node)
-            cell: Group | KeyedGroup
-            if by_key is not None:
-                cell = KeyedGroup(name, self, aggregate)
+            definition = Definition.of_nodes(
+                name,
+                self,
+                aggregate,
+                node_ids if isinstance(node_ids, type) else None,
+                value=Reading(computed_name, f":{name}=", aggregate.weight),
+                key=None if key is None else Reading(key, f":{name}#"),
+                where=None if where is None else Reading(where, f":{name}?"),
+            )
+            if isinstance(node_ids, type):
+                given = [node for node in self._nodes.values() if definition.invites(node)]
             else:
-                cell = Group(name, self, 1 if passing is None else 2, aggregate)
-            selection = None
-            if len(readings) > 1:
-                selection = Selection(
-                    name,
-                    self,
-                    value=value,
-                    key=by_key,
-                    where=passing,
-                    enter=cell.enter,
-                    leave=cell.leave,
-                )
-                cell.selection = selection
-            entry = self._groups[name] = _Entry(cell, readings, selection, population)
-            if population is not None:
-                self._inviting.append(entry)
-                given = [node for node in self._nodes.values() if entry.invites(node)]
-            for node in dict.fromkeys(given):
-                entry.let_in(node, origin)
+                given = list(dict.fromkeys(map(self._find, node_ids)))
+            definition.require(given)
+            self._groups[name] = definition
+            if isinstance(node_ids, type):
+                self._inviting.append(definition)
+            for node in given:
+                definition.let_in(node, origin)
 
     def rollup(
         self,
@@ -151,7 +101,7 @@ class Grouping(Propagation):
             names = [groups] if isinstance(groups, str) else list(groups)
             cells = [self._entry(given).cell for given in names]
             cell = Group(name, self, 1, aggregate)
-            self._groups[name] = _Entry(cell)
+            self._groups[name] = Definition(cell)
             for member in dict.fromkeys(cells):
                 self._add_cell(cell, member)
 
@@ -164,7 +114,7 @@ class Grouping(Propagation):
         """
         with self._change("definition", name, ""):
             self._require_free(name)
-            self._groups[name] = _Entry(MultiComputed(name, self, fn))
+            self._groups[name] = Definition(MultiComputed(name, self, fn))
 
     def remove_group(self, name: str) -> None:
         """Remove a group; effects on it end, and what is made from it goes on without it."""
@@ -196,8 +146,7 @@ class Grouping(Propagation):
                 return
             node = self._find(node_id)
             if not entry.has(node):
-                for reading in entry.readings:
-                    reading.require(node)
+                entry.require([node])
                 entry.let_in(node, origin)
 
     def remove_from_group(self, name: str, node_id: str) -> None:
@@ -274,9 +223,15 @@ class Grouping(Propagation):
         self, name: str, *, key: Any = ALL_KEYS, limit: int = WAITING_MAX, conflate: bool = False
     ) -> Watch:
         """Iterate over a group's values with `async for`; see `watch`."""
-        return Watch(
-            lambda put: self.group_effect(name, put, key=key), self._detach, limit, conflate
-        )
+        with self._lock:
+            by_key = isinstance(self._group_source(name, key), KeyedGroup)
+            return Watch(
+                lambda put: self.group_effect(name, put, key=key),
+                self._detach,
+                limit,
+                conflate,
+                by_key=by_key,
+            )
 
     def explain_group(self, name: str) -> Explanation:
         """Tell what a group's value was computed from, and which update last changed it."""
@@ -288,6 +243,8 @@ class Grouping(Propagation):
         with self._change("detachment", effect.subject, "") as origin:
             if effect.attached:
                 effect.detach(origin)
+                if effect.at_end is not None:
+                    effect.at_end()
 
     def _group_source(self, name: str, key: Any = ALL_KEYS) -> Source:
         cell = self._entry(name).cell
@@ -295,9 +252,12 @@ class Grouping(Propagation):
             return cell
         if not isinstance(cell, KeyedGroup):
             raise UnknownNameError("key", key, f"group {name!r}, which is not by key")
-        return KeyValue(cell, key)
+        try:
+            return KeyValue(cell, the_key(key))
+        except TypeError as error:
+            raise UnknownNameError("key", key, f"group {name!r}, {error}", cell.groups) from None
 
-    def _entry(self, name: str) -> _Entry:
+    def _entry(self, name: str) -> Definition:
         entry = self._groups.get(name)
         if entry is None:
             raise UnknownNameError("group", name, "the graph", self._groups)
@@ -310,7 +270,7 @@ class Grouping(Propagation):
                 f"remove_group({name!r}) first"
             )
 
-    def _require_members(self, entry: _Entry) -> None:
+    def _require_members(self, entry: Definition) -> None:
         if isinstance(entry.cell, MultiComputed):
             raise MembershipError(
                 f"{entry.cell.name!r} is computed by a function of the whole graph and has no "

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from reactive.errors import ExpressionError, ExpressionFormatError, FieldTypeError
+from reactive.errors import ExpressionError, ExpressionFormatError, FieldTypeError, shown
 from reactive.expr import (
     Between,
     BinOp,
@@ -79,7 +79,7 @@ def from_json(data: Any) -> Expr:
         if version.__class__ is not int or not 1 <= version <= VERSION:
             raise ExpressionFormatError(
                 "$.version",
-                f"{version!r:.60} is not a version that this release reads (1 to {VERSION})",
+                f"{shown(version)} is not a version that this release reads (1 to {VERSION})",
             )
     return _Reader().node(data, "$", 1)
 
@@ -127,13 +127,13 @@ class _Reader:
                 f"more than {MAX_DEPTH} levels or {MAX_SIZE} nodes, which is beyond any formula",
             )
         if not isinstance(data, Mapping):
-            raise ExpressionFormatError(path, f"expected an object with a type, got {data!r:.60}")
+            raise ExpressionFormatError(path, f"expected an object with a type, got {shown(data)}")
         name = data.get("type")
         cls = _CLASSES.get(name) if isinstance(name, str) else None
         if cls is None:
             allowed = ", ".join(_CLASSES)
             raise ExpressionFormatError(
-                path, f"unknown node type {name!r:.60}; there are: {allowed}"
+                path, f"unknown node type {shown(name)}; there are: {allowed}"
             )
         try:
             if cls is Const:
@@ -165,17 +165,17 @@ class _Reader:
             return self.node(value, path, depth)
         if kind in ("nodes", "pairs"):
             if not isinstance(value, (list, tuple)):
-                raise ExpressionFormatError(path, f"expected a list, got {value!r:.60}")
+                raise ExpressionFormatError(path, f"expected a list, got {shown(value)}")
             read = self.node if kind == "nodes" else self._pair
             return [read(item, f"{path}[{index}]", depth) for index, item in enumerate(value)]
         expected = str if kind == "text" else int
         if value.__class__ is not expected:
-            raise ExpressionFormatError(path, f"expected {kind}, got {value!r:.60}")
+            raise ExpressionFormatError(path, f"expected {kind}, got {shown(value)}")
         return value
 
     def _pair(self, value: Any, path: str, depth: int) -> tuple[Expr, Expr]:
         if not isinstance(value, (list, tuple)) or len(value) != 2:
-            raise ExpressionFormatError(path, f"expected [condition, value], got {value!r:.60}")
+            raise ExpressionFormatError(path, f"expected [condition, value], got {shown(value)}")
         return self.node(value[0], f"{path}[0]", depth), self.node(value[1], f"{path}[1]", depth)
 
 
@@ -183,7 +183,7 @@ def _refuse_keys(data: Mapping[Any, Any], path: str, allowed: Any) -> None:
     for key in data:
         if key != "type" and key not in allowed:
             raise ExpressionFormatError(
-                path, f"unexpected {key!r:.60}; {data['type']} has: {', '.join(allowed)}"
+                path, f"unexpected {shown(key)}; {data['type']} has: {', '.join(allowed)}"
             )
 
 
@@ -216,16 +216,16 @@ def _constant(data: Mapping[Any, Any], path: str) -> Any:
     if "value_type" not in data:
         if value is not None and not isinstance(value, (bool, int, float, str)):
             raise ExpressionFormatError(
-                f"{path}.value", f"expected null, true, false, a number or text, got {value!r:.60}"
+                f"{path}.value", f"expected null, true, false, a number or text, got {shown(value)}"
             )
         return value
     name = data["value_type"]
     parse = _VALUE_TYPES.get(name) if isinstance(name, str) else None
     if parse is None:
         raise ExpressionFormatError(
-            f"{path}.value_type", f"{name!r:.60} is none of {', '.join(_VALUE_TYPES)}"
+            f"{path}.value_type", f"{shown(name)} is none of {', '.join(_VALUE_TYPES)}"
         )
     parsed = parse(value) if isinstance(value, str) else None
     if parsed is None:
-        raise ExpressionFormatError(f"{path}.value", f"{value!r:.60} is no {name}")
+        raise ExpressionFormatError(f"{path}.value", f"{shown(value)} is no {name}")
     return parsed

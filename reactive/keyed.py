@@ -18,6 +18,15 @@ if TYPE_CHECKING:
     from reactive.propagation import Propagation
 
 
+_NAN = float("nan")
+
+
+def the_key(value: Any) -> Any:
+    """Return the key that a value is: all NaN are one. What has no hash raises TypeError."""
+    hash(value)
+    return value if value == value else _NAN
+
+
 class KeyedGroup(Cell, Link):
     """The groups of one aggregate by key; its value maps each key to the value of its group.
 

@@ -9,7 +9,7 @@ from datetime import date, datetime, timezone
 from decimal import Decimal
 from typing import Any
 
-from reactive.errors import ExpressionTypeError, ExpressionValueError
+from reactive.errors import ExpressionTypeError, ExpressionValueError, shown
 from reactive.operators import Expr
 from reactive.types import Type, require_declared
 
@@ -31,7 +31,7 @@ class Const(Expr):
                 return
         allowed = ", ".join(python_type.__name__ for python_type, *_ in _CONSTANTS)
         raise ExpressionTypeError(
-            "Const", "value", f"None, {allowed}", f"{type(value).__name__} {value!r:.60}"
+            "Const", "value", f"None, {allowed}", f"{type(value).__name__} {shown(value)}"
         )
 
     @property
@@ -64,7 +64,7 @@ def _number(plain: type) -> Callable[[Any], Any]:
             as_float = math.inf
         if not math.isfinite(as_float) or (value and not as_float):
             raise ExpressionValueError(
-                f"{value!r:.60} is no constant: NaN, infinities and numbers "
+                f"{shown(value)} is no constant: NaN, infinities and numbers "
                 "beyond a double are refused"
             )
         return value
@@ -76,7 +76,7 @@ def _text(value: str) -> str:
     value = str.__str__(value)
     if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
         raise ExpressionValueError(
-            f"the text {value!r:.60} holds a NUL or half a surrogate pair; "
+            f"the text {shown(value)} holds a NUL or half a surrogate pair; "
             "PostgreSQL cannot store either"
         )
     return value
@@ -88,7 +88,12 @@ def _instant(value: datetime) -> datetime:
             f"{value!r} has no time zone, so it is no instant; "
             "give it one: value.replace(tzinfo=timezone.utc)"
         )
-    utc = value.astimezone(timezone.utc)
+    try:
+        utc = value.astimezone(timezone.utc)
+    except OverflowError:
+        raise ExpressionValueError(
+            f"{value!r} is no constant: in UTC it is outside of the years 1 to 9999"
+        ) from None
     return datetime.combine(_day(utc), utc.time().replace(fold=0), timezone.utc)
 
 
@@ -120,7 +125,7 @@ class Field(Expr):
     def __init__(self, name: str, type: Any = None) -> None:
         if not isinstance(name, str) or not name or not name.isprintable():
             raise ExpressionValueError(
-                f"{name!r:.60} is no field name: give printable text, at least one character"
+                f"{shown(name)} is no field name: give printable text, at least one character"
             )
         if len(name) > 4 and name.startswith("__") and name.endswith("__"):
             # Formulas may come from elsewhere; they read data, not the insides of objects.

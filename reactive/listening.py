@@ -64,7 +64,7 @@ class Listening(Grouping):
                     self._node_effects[found.node].remove(found)
 
     def _effects_on(self, subject: str, name: str | None) -> list[Effect]:
-        if name is None and subject in self._groups:
+        if name is None and isinstance(subject, str) and subject in self._groups:
             links = self._groups[subject].cell.links
         else:
             node = self._find(subject)

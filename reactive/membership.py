@@ -6,8 +6,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from reactive.cell import Cell
-from reactive.computation import Failure
+from reactive.computation import Computation, Failure
+from reactive.errors import ExpressionError
 from reactive.expr import Expr
+from reactive.keyed import the_key
+from reactive.shape import Shape
 from reactive.source import Link, Origin
 from reactive.tracked import TrackedNode
 
@@ -16,7 +19,6 @@ if TYPE_CHECKING:
 
 _OUT: Any = object()
 """In the place of a key: in no group."""
-_NAN = float("nan")
 
 
 class Reading:
@@ -33,6 +35,11 @@ class Reading:
         names = set(self.what.fields()) if isinstance(self.what, Expr) else {self.what}
         return names | {self.weight} if self.weight else names
 
+    def check(self, shape: Shape) -> None:
+        """Raise ExpressionTypeError if the nodes of a shape hold other types than are read."""
+        if isinstance(self.what, Expr):
+            self.what.typed(shape.tracked.types_of(self._hidden_name, self.what, shape))
+
     def fits(self, node: TrackedNode) -> bool:
         """Tell whether the node has all that is read."""
         return all(map(node.shape.knows, self.names))
@@ -45,7 +52,7 @@ class Reading:
         """Return under which name the shape of the node holds it; a shape without it grows."""
         shape, tracked = node.shape, node.shape.tracked
         if isinstance(self.what, Expr):
-            computation = tracked.expression(self._hidden_name, self.what, shape, hidden=True)
+            computation = self._computation(self.what, shape)
         elif self.weight is not None:
             computation = tracked.pair_of(self.what, self.weight)
         elif self.what in shape.index:
@@ -55,6 +62,16 @@ class Reading:
         if computation.name not in shape.index:
             node.adopt(shape.with_computation(computation), origin)
         return computation.name
+
+    def _computation(self, expr: Expr, shape: Shape) -> Computation:
+        tracked = shape.tracked
+        try:
+            if self.weight is not None:
+                return tracked.weighted(self._hidden_name, expr, self.weight, shape)
+            return tracked.expression(self._hidden_name, expr, shape, hidden=True)
+        except ExpressionError as error:
+            # Of its own accord came a member whose types do not fit: the group fails and names it.
+            return tracked.refused(self._hidden_name, expr, error)
 
 
 class _Hold(Link):
@@ -161,9 +178,6 @@ class Selection(Cell, Link):
             return None
         key = node.held(key_slot)
         try:
-            hash(key)
+            return _OUT if key.__class__ is Failure else the_key(key)
         except TypeError:
             return _OUT
-        if key.__class__ is Failure:
-            return _OUT
-        return key if key == key else _NAN  # all NaN are one key

@@ -8,7 +8,6 @@ from __future__ import annotations
 import ast
 import inspect
 import math
-import textwrap
 import types
 from collections.abc import Callable, Container
 from functools import partial
@@ -16,6 +15,7 @@ from typing import Any
 
 from reactive.errors import ExpressionError, NotAnExpressionError
 from reactive.expr import Const, Expr, Field, Func, If
+from reactive.method_source import definition_of, title_of
 from reactive.types import Type
 
 _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Expr]] = {
@@ -60,42 +60,9 @@ def read_method(
     `names` are the fields and computed values of `self`, `type_of` gives their declared types, None
     where there is none. Raises NotAnExpressionError, which says what is no part of expressions.
     """
-    definition = _definition(function)
+    definition = definition_of(function)
     reader = _Reader(function, definition.args.args[0].arg, names, type_of)
     return reader.body(definition.body, {})
-
-
-def names_read(function: Callable[..., Any]) -> set[str] | None:
-    """Return the attributes of `self` that a method reads, None where it uses `self` otherwise."""
-    try:
-        definition = _definition(function)
-    except NotAnExpressionError:
-        return None
-    self_name = definition.args.args[0].arg
-    attributes = {
-        id(node.value): node.attr
-        for node in ast.walk(definition)
-        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)
-    }
-    uses = [n for n in ast.walk(definition) if isinstance(n, ast.Name) and n.id == self_name]
-    if all(id(use) in attributes for use in uses):
-        return {attributes[id(use)] for use in uses}
-    return None
-
-
-def _definition(function: Callable[..., Any]) -> ast.FunctionDef:
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-    except (OSError, TypeError, SyntaxError) as error:
-        raise NotAnExpressionError(f"{_title(function)}: its source is not at hand") from error
-    definition = tree.body[0]
-    if not isinstance(definition, ast.FunctionDef) or len(definition.args.args) != 1:
-        raise NotAnExpressionError(f"{_title(function)}: it is no function of self alone")
-    return definition
-
-
-def _title(function: Callable[..., Any]) -> str:
-    return getattr(function, "__qualname__", repr(function))
 
 
 class _Reader:
@@ -118,7 +85,7 @@ class _Reader:
 
     def _refuse(self, node: ast.AST, why: str) -> NotAnExpressionError:
         text = ast.unparse(node)
-        return NotAnExpressionError(f"{_title(self._function)}: {text!r} {why}")
+        return NotAnExpressionError(f"{title_of(self._function)}: {text!r} {why}")
 
     # --- statements -------------------------------------------------------------------------------
 

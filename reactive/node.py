@@ -51,7 +51,13 @@ class Node:
         depth, size, constant = 0, 1, True
         for part, value in zip(self.parts, values, strict=True):
             state[part] = value
-            for _, child in _nodes(part, value):
+            if isinstance(value, Node):
+                below = (value,)
+            elif isinstance(value, tuple):
+                below = tuple(child for _, child in _nodes(part, value))
+            else:
+                continue
+            for child in below:
                 depth = max(depth, child.depth)
                 size += child.size
                 constant = constant and child.constant

@@ -30,8 +30,9 @@ from typing import Any, Generic, TypeVar, overload
 from reactive.binding import node_of
 from reactive.errors import CycleError, ExpressionError, NotAnExpressionError
 from reactive.expr import Expr, Field
-from reactive.method import names_read, read_method
-from reactive.shape import declared_types
+from reactive.method import read_method
+from reactive.method_source import names_read
+from reactive.tracked_class import declared_types
 from reactive.types import UNDECIDED
 
 T = TypeVar("T")

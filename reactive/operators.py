@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NoReturn
 
-from reactive.errors import ExpressionTypeError
+from reactive.errors import ExpressionTypeError, shown
 from reactive.node import Node, make
 from reactive.types import NUMERIC, FieldTypes, Type, field_types
 
@@ -324,7 +324,7 @@ def as_list(node: Expr, path: str, values: Any) -> tuple[Expr, ...]:
             node.label,
             path,
             "a list of values",
-            f"{values!r:.60}",
+            f"{shown(values)}",
             f"{node.label} takes its arguments as one list",
         )
     return tuple(as_expr(value) for value in values)

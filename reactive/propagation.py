@@ -12,44 +12,31 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from heapq import heappop, heappush
 from itertools import compress
 from typing import Any
 
-from reactive.effect_queue import EffectQueue
 from reactive.errors import SideEffectError, UnknownNameError
-from reactive.source import Link, Origin, Source
+from reactive.settling import Settling
+from reactive.source import Origin, Source
 from reactive.tracked import TrackedNode
-from reactive.updater import Changed, Ref, same
+from reactive.updater import Changed, same
 
 
-class Propagation:
+class Propagation(Settling):
     """The nodes of a graph, and the updates that pass through them."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._lock = threading.RLock()
         self._acquire, self._release = self._lock.acquire, self._lock.release
         self._nodes: dict[str, TrackedNode] = {}
         self._node_of: dict[int, TrackedNode] = {}
-        self._number = 0
         self._batches = 0
-        self._pending: dict[TrackedNode, frozenset[Ref]] = {}
         self._written: list[tuple[TrackedNode, str, Any]] = []
         self._reader: Any = None
         self._busy = (
             0  # more than 0 in a batch and in a computation: updates cannot take the short way
         )
-        self.agenda: list[Any] = []
-        """Cells that wait to be settled, a heap."""
-        self.effects = EffectQueue()
-        self._serial = 0
-        self.failed_multis: set[Any] = set()
-        """Those whose function failed are tried again when the graph itself changes."""
-
-    def next_serial(self) -> int:
-        """Return a number greater than all before."""
-        self._serial += 1
-        return self._serial
 
     # --- updates ----------------------------------------------------------------------------------
 
@@ -97,14 +84,10 @@ class Propagation:
 
         The fastest way in for ticks: it costs a fraction of as many single updates.
         """
-        given = values if isinstance(values, Mapping) else dict(values)
-        if not given:
-            return
         with self._lock:
-            try:
-                nodes = list(map(self._nodes.__getitem__, given))
-            except (KeyError, TypeError):
-                nodes = list(map(self._find, given))
+            nodes, news = self._addressed(values)
+            if not nodes:
+                return
             shapes = [node.shape for node in nodes]
             if shapes.count(shapes[0]) == len(shapes):  # mostly
                 del shapes[1:]
@@ -112,7 +95,7 @@ class Propagation:
                 shapes = list(set(shapes))
             if self._busy or not all(shape.tracked.never_refuses for shape in shapes):
                 with self._transaction("update", f"{len(nodes)} nodes", field):
-                    for node, value in zip(nodes, given.values(), strict=True):
+                    for node, value in zip(nodes, news, strict=True):
                         self._write(node, field, value)
                 return
             for shape in shapes:
@@ -121,14 +104,25 @@ class Propagation:
             origin = (number, "update", f"{len(nodes)} nodes", field)
             changed: list[Changed] = []
             for shape in shapes:
-                own: Iterable[TrackedNode] = nodes
-                news: Iterable[Any] = given.values()
+                mine: tuple[Iterable[TrackedNode], Iterable[Any]] = nodes, news
                 if len(shapes) > 1:
-                    mine = [node.shape is shape for node in nodes]
-                    own, news = compress(nodes, mine), compress(given.values(), mine)
-                changed += shape.many[field](own, news, origin)
+                    own = [node.shape is shape for node in nodes]
+                    mine = compress(nodes, own), compress(news, own)
+                changed += shape.many[field](*mine, origin)
             self._pass_on(changed, origin)
             self.effects.run()
+
+    def _addressed(
+        self, values: Mapping[str, Any] | Iterable[tuple[str, Any]]
+    ) -> tuple[list[TrackedNode], list[Any]]:
+        """Return nodes, each once, and the last value given for each."""
+        if isinstance(values, Mapping):
+            try:
+                return list(map(self._nodes.__getitem__, values)), list(values.values())
+            except (KeyError, TypeError):
+                values = values.items()
+        last = {self._find(node_id): value for node_id, value in values}
+        return list(last), list(last.values())
 
     @contextmanager
     def batch(self) -> Iterator[None]:
@@ -184,60 +178,7 @@ class Propagation:
             if self._nodes.get(node.id) is node:
                 self._pending[node] = self._pending.get(node, frozenset()) | {field}
 
-    # --- what follows from an update --------------------------------------------------------------
-
-    def _flush(self, origin: Origin) -> None:
-        """Carry on what was written and left."""
-        together: dict[Any, list[TrackedNode]] = {}
-        for node, refs in self._pending.items():
-            together.setdefault((node.shape, refs), []).append(node)
-        self._pending = {}
-        changed: list[Changed] = []
-        for (shape, refs), nodes in together.items():
-            changed += shape.again[refs](nodes, origin)
-        self._pass_on(changed, origin)
-
-    def _pass_on(self, changed: list[Changed], origin: Origin) -> None:
-        """Tell the links what has changed in nodes, and settle what that concerns."""
-        for place, nodes, olds, news in changed:
-            reached = [node.links[place] for node in nodes]
-            if reached and reached.count(reached[0]) == len(reached):  # mostly
-                for link in reached[0]:
-                    link.changed_many(nodes, olds, news)
-                continue
-            concerned: dict[Link, list[int]] = {}
-            for at, links in enumerate(reached):
-                for link in links:
-                    concerned.setdefault(link, []).append(at)
-            for link, places in concerned.items():
-                link.changed_many(
-                    [nodes[at] for at in places],
-                    [olds[at] for at in places],
-                    [news[at] for at in places],
-                )
-        if self.agenda:
-            self._settle(origin)
-
-    def _settle(self, origin: Origin) -> None:
-        agenda = self.agenda
-        while agenda:
-            height, _, cell = heappop(agenda)
-            if height < cell.height:
-                heappush(agenda, cell.ticket)  # it rose while it waited
-            else:
-                cell.settle(origin)
-
-    def _put(self, node: TrackedNode, place: int, value: Any, origin: Origin) -> None:
-        """Give a computed value another value; what depends on it is left to `_carry_on`."""
-        old = node.values[2 * place]
-        if not same(value, old):
-            node.values[2 * place : 2 * place + 2] = value, origin
-            for link in node.links[place]:
-                link.changed(node, old, value)
-
-    def _carry_on(self, node: TrackedNode, changed: frozenset[Ref], origin: Origin) -> None:
-        """Recompute what depends on these in a node, and so on."""
-        self._pass_on(node.shape.again[changed]([node], origin), origin)
+    # --- changes of the graph itself --------------------------------------------------------------
 
     @contextmanager
     def _change(self, action: str, subject: str, name: str) -> Iterator[Origin]:
@@ -261,12 +202,6 @@ class Propagation:
                 self._flush(origin)
             if not self._batches:
                 self.effects.run()
-
-    def _catch_up(self) -> None:
-        """Bring the values up to date with what a batch has written so far."""
-        if self._pending:
-            self._number += 1
-            self._flush((self._number, "batch", "", ""))
 
     # --- reading ----------------------------------------------------------------------------------
 

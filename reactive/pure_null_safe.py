@@ -86,8 +86,8 @@ class NullSafeWriter(PureWriter):
         if isinstance(node, (If, Case, Coalesce, NullIf)) or (
             _is_logic(node) and self._optional(node)
         ):
-            text = self.optional(node).text
-            return Pure(f"toOne({text})" if self._guards(node) else text)
+            piece = self.optional(node)
+            return Pure(f"toOne({piece.text})") if self._guards(node) else piece
         if isinstance(node, IsNull):
             return self._is_null(node)
         return super().value(node)

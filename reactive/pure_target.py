@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 
-from reactive.errors import ExpressionValueError
+from reactive.errors import ExpressionValueError, shown
 from reactive.expr import Expr
 from reactive.pure_null_safe import NullSafeWriter
 from reactive.pure_writer import PureWriter
@@ -22,7 +22,7 @@ _VARIABLE = re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
 def to_pure(expr: Expr, var: str = "$row", *, null_safe: bool = False) -> str:
     """Return the expression as Pure over the properties of `var`: `$row`, `$trade.position`."""
     if not isinstance(var, str) or not _VARIABLE.fullmatch(var):
-        raise ExpressionValueError(f"{var!r:.60} is no variable of Pure; give one such as $row")
+        raise ExpressionValueError(f"{shown(var)} is no variable of Pure; give one such as $row")
     try:
         if null_safe:
             return NullSafeWriter(var).optional(expr).text

@@ -180,7 +180,7 @@ def _coalesce(writer: PureWriter, node: Coalesce) -> Pure:
     while len(values) > 1:
         last = values[-_COALESCE_MOST:]
         values[-_COALESCE_MOST:] = [f"coalesce({', '.join(last)})"]
-    return Pure(values[0])
+    return Pure(values[0], closed=len(node.args) > 1)
 
 
 def _is_null(writer: PureWriter, node: IsNull) -> Pure:

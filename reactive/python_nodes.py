@@ -10,24 +10,20 @@ from reactive.expr import (
     LOGIC,
     Between,
     BinOp,
-    Case,
     Cast,
-    Coalesce,
     Const,
     DatePart,
     Expr,
     Field,
     Func,
-    If,
     In,
-    IsNull,
-    NullIf,
     StrOp,
     Substring,
     UnaryOp,
 )
+from reactive.python_choices import EMIT_CHOICES
 from reactive.python_writer import Value, Writer
-from reactive.types import UNDECIDED, Type, decided
+from reactive.types import Type
 
 
 def converted(writer: Writer, value: Value, have: Type, want: Type) -> Value:
@@ -58,6 +54,8 @@ def _bin_op(writer: Writer, node: BinOp, _have: Type) -> Value:
 def _float_arithmetic(writer: Writer, op: str, left: Value, right: Value) -> Value:
     if op in ("+", "-"):
         return writer.strict(f"({{}} {op} {{}})", left, right, unchecked=True)
+    if op == "*" and writer.careful:
+        return writer.strict("product({}, {})", left, right, unchecked=True)
     if op == "*":
         # A product of zero is looked at: it must not be an underflow.
         (x, left), (y, right) = writer.named(left), writer.named(right)
@@ -183,80 +181,6 @@ def _func(writer: Writer, node: Func, _have: Type) -> Value:
     return writer.strict(_FUNCTIONS[node.reads][name], values[0])
 
 
-def _condition(writer: Writer, node: Expr) -> str:
-    """Return the Python condition that holds where the node is true, neither false nor null."""
-    value = writer.read(node, Type.BOOL)
-    if value.atom:
-        return value.text
-    return " and ".join([*(f"{leaf} is not None" for leaf in value.leaves), value.text])
-
-
-def _assign(writer: Writer, result: str, node: Expr, have: Type) -> bool:
-    """Assign the node's value; tell whether it may be None."""
-    value = writer.settle(writer.read(node, have))
-    writer.line(f"{result} = {value.text}")
-    return bool(value.leaves)
-
-
-def _if(writer: Writer, node: If, have: Type) -> Value:
-    branches = [(node.condition, node.then)]
-    default = node.otherwise
-    while isinstance(default, If) and default.type in (node.type, *UNDECIDED):
-        branches.append((default.condition, default.then))
-        default = default.otherwise
-    return _branches(writer, branches, default, have)
-
-
-def _case(writer: Writer, node: Case, have: Type) -> Value:
-    return _branches(writer, list(node.branches), node.default, have)
-
-
-def _branches(
-    writer: Writer, branches: list[tuple[Expr, Expr]], default: Expr, have: Type
-) -> Value:
-    result = writer.variable()
-    if len(branches) == 1:
-        with writer.block(f"if {_condition(writer, branches[0][0])}:"):
-            nullable = _assign(writer, result, branches[0][1], have)
-        with writer.block("else:"):
-            nullable |= _assign(writer, result, default, have)
-        return Value(result, (result,) if nullable else (), atom=True)
-    # A loop that runs once keeps many branches at one depth, each computed when reached.
-    nullable = False
-    with writer.block("while True:"):
-        for condition, value in branches:
-            with writer.block(f"if {_condition(writer, condition)}:"):
-                nullable |= _assign(writer, result, value, have)
-                writer.line("break")
-        nullable |= _assign(writer, result, default, have)
-        writer.line("break")
-    return Value(result, (result,) if nullable else (), atom=True)
-
-
-def _coalesce(writer: Writer, node: Coalesce, have: Type) -> Value:
-    result = writer.variable()
-    nullable = _assign(writer, result, node.args[0], have)
-    for arg in node.args[1:]:
-        if not nullable:
-            break
-        with writer.block(f"if {result} is None:"):
-            nullable = _assign(writer, result, arg, have)
-    return Value(result, (result,) if nullable else (), atom=True)
-
-
-def _is_null(writer: Writer, node: IsNull, _have: Type) -> Value:
-    value = writer.settle(writer.read(node.operand, node.operand.type))
-    return Value(f"({value.text} is None)") if value.leaves else Value("False", atom=True)
-
-
-def _null_if(writer: Writer, node: NullIf, have: Type) -> Value:
-    compare = decided(have, Type.JSON)
-    left = writer.settle(writer.read(node.operand, compare))
-    right = writer.settle(writer.read(node.value, compare))
-    value = left if compare is have else writer.settle(writer.read(node.operand, have))
-    return writer.partial(f"None if {left.text} == {right.text} else {value.text}", left.leaves)
-
-
 def _in(writer: Writer, node: In, _have: Type) -> Value:
     if not node.values:
         return Value("False", atom=True)
@@ -347,15 +271,11 @@ def _cast(writer: Writer, node: Cast, have: Type) -> Value:
 
 
 EMIT: dict[type[Expr], Callable[[Any, Any, Type], Value]] = {
+    **EMIT_CHOICES,
     Field: _field,
     BinOp: _bin_op,
     UnaryOp: _unary_op,
     Func: _func,
-    If: _if,
-    Case: _case,
-    Coalesce: _coalesce,
-    IsNull: _is_null,
-    NullIf: _null_if,
     In: _in,
     Between: _between,
     Cast: _cast,

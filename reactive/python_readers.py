@@ -15,7 +15,7 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any
 
-from reactive.errors import FieldTypeError
+from reactive.errors import ExpressionTypeError, FieldTypeError, shown
 from reactive.python_runtime import parse_date, parse_decimal
 from reactive.types import Type
 
@@ -24,12 +24,18 @@ from reactive.types import Type
 _MAX_CLASSES = 1_000
 plain_classes: set[type] = set()
 """Classes of rows whose fields are attributes, remembered since asking for a Mapping is slow."""
+# Reading a field of these by its name gives nothing, and says so to nobody.
+_NO_ROWS = {type(None), bool, int, float, complex, str, bytes, list, tuple, set, frozenset}
 
 
 def has_attributes(row: Any) -> bool:
     """Tell whether fields are attributes of the row, not keys."""
     if isinstance(row, Mapping):
         return False
+    if row.__class__ in _NO_ROWS:
+        raise ExpressionTypeError(
+            "eval", "", "a mapping of fields, or an object with attributes", shown(row)
+        )
     if len(plain_classes) >= _MAX_CLASSES:
         plain_classes.clear()
     plain_classes.add(row.__class__)
@@ -38,12 +44,20 @@ def has_attributes(row: Any) -> bool:
 
 def read_fields(row: Any, names: tuple[str, ...]) -> list[Any]:
     """Return the fields' raw values, None for those that are missing."""
+    if not names:
+        return []
     if has_attributes(row):
         return [getattr(row, name, None) for name in names]
     return [row.get(name) for name in names]
 
 
 # --- readers --------------------------------------------------------------------------------
+
+
+def member_value(member: Enum) -> Any:
+    """Return what a member of an enum stands for, in JSON and here."""
+    value = member.value
+    return member_value(value) if isinstance(value, Enum) else value
 
 
 def read_float(value: Any, field: str) -> float | None:
@@ -116,6 +130,8 @@ def read_bool(value: Any, field: str) -> bool | None:
         plain := getattr(value, "item", bool)(), bool
     ):
         return plain
+    if isinstance(value, Enum):
+        return read_bool(value.value, field)
     raise FieldTypeError(field, Type.BOOL.words, value)
 
 
@@ -129,6 +145,8 @@ def read_date(value: Any, field: str) -> date | None:
             return parsed
     elif isinstance(value, date) and not isinstance(value, datetime):
         return date(value.year, value.month, value.day)
+    if isinstance(value, Enum):
+        return read_date(value.value, field)
     raise FieldTypeError(field, Type.DATE.words, value)
 
 
@@ -152,6 +170,8 @@ def read_datetime(value: Any, field: str) -> datetime | None:
             return datetime.fromisoformat(text).astimezone(timezone.utc)
     except (ValueError, OverflowError):
         pass  # falls through to the error that names the field
+    if isinstance(value, Enum):
+        return read_datetime(value.value, field)
     raise FieldTypeError(field, Type.DATETIME.words, value)
 
 

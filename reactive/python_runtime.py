@@ -46,6 +46,16 @@ def out_of_range(variables: Mapping[str, Any], names: Sequence[str]) -> NoReturn
     refuse("arithmetic")
 
 
+def finite(x: float, variables: Mapping[str, Any], names: Sequence[str]) -> float:
+    """Return a double, unless it is infinite or NaN."""
+    return x if LOWEST < x < HIGHEST else out_of_range(variables, names)
+
+
+def product(x: float, y: float) -> float:
+    """Multiply; the result may be infinite, but zero only if a factor is."""
+    return x * y or zero_product(x, y)
+
+
 def zero_product(x: float, y: float) -> float:
     """Return a product that came out as zero, or refuse it where it only became so small."""
     return refuse("*") if x and y else x * y

@@ -56,7 +56,12 @@ def compile_positional(expr: Expr, field_names: Sequence[str]) -> Evaluate:
     source = _FUNCTION.format(
         parameters=parameters, start="", lines=body.text(2), failures="OverflowError"
     )
-    return body.build(source, careful=lambda: _careful(expr, names))
+
+    def careful() -> Evaluate:
+        compute = _careful(expr, names)
+        return lambda *values: compute(list(values))
+
+    return body.build(source, careful=careful)
 
 
 def python_source(expr: Expr) -> str:
@@ -106,34 +111,71 @@ def _row_source(kind: _Kind, names: tuple[str, ...], body: PythonWriter) -> str:
 
 
 def _of_row(expr: Expr, names: tuple[str, ...], kinds: list[_Kind], cls: type) -> Evaluate:
-    """Return the function for the first kind of row, which hands others to the next one."""
-    if not kinds:
-        careful = _careful(expr, names)
-        return lambda row: careful(*read_fields(row, names))
-    body = _body(expr, names)
-    body.namespace["cls"] = cls
-    return body.build(
-        _row_source(kinds[0], names, body),
-        other=lambda: _of_row(expr, names, kinds[1:], cls),
-        careful=lambda: _of_row(expr, names, [], cls),
-    )
+    """Return the function for the first kind of row, which hands others to the next one.
+
+    Most of the time that compiling takes goes into reading rows fast. The careful code is short,
+    so it computes the first rows; a function that is called again and again is then given its
+    own code.
+    """
+    compute = _careful(expr, names)
+    calls_left = iter(range(_FIRST_CALLS))
+    namespace: dict[str, Any] = {}
+
+    def careful(row: Any) -> Any:
+        return compute(read_fields(row, names))
+
+    def first(row: Any) -> Any:
+        if next(calls_left, None) is not None:
+            return careful(row)
+        body = _body(expr, names)
+        namespace.update(body.namespace, names=names, cls=cls, careful=careful, other=careful)
+        if len(kinds) > 1:
+            namespace["other"] = _made_when_called(
+                namespace, "other", lambda: _of_row(expr, names, kinds[1:], cls)
+            )
+        evaluate.__code__ = _compiled(_row_source(kinds[0], names, body))
+        return evaluate(row)
+
+    namespace["first"] = first
+    evaluate: Evaluate = types.FunctionType(_START, namespace, "evaluate")
+    return evaluate
 
 
-def _careful(expr: Expr, names: tuple[str, ...]) -> Evaluate:
-    body = _body(expr, names, careful=True)
+def _careful(expr: Expr, names: tuple[str, ...]) -> Callable[[list[Any]], Any]:
+    """Return the function of a list of values that says what is wrong with them."""
+    body = _body(expr, names, careful=True, ahead=[])
     parameters = ", ".join(f"v{index}" for index in range(len(names)))
-    return body.build(f"def evaluate({parameters}):\n{body.text(1)}")
+    compute = body.build(f"def evaluate({parameters}):\n{body.text(1)}")
+    ahead = [
+        (index, names[index], READERS[type_], float if type_ is Type.FLOAT else None)
+        for index, type_ in body.ahead or ()
+    ]
+
+    def evaluate(values: list[Any]) -> Any:
+        for index, name, read, plain in ahead:
+            # Whether a double is finite shows in the result.
+            if values[index].__class__ is not plain:
+                values[index] = read(values[index], name)
+        return compute(*values)
+
+    return evaluate
 
 
 def _body(
-    expr: Expr, names: Sequence[str], careful: bool = False, want: Type | None = None
+    expr: Expr,
+    names: Sequence[str],
+    careful: bool = False,
+    want: Type | None = None,
+    ahead: list[tuple[int, Type]] | None = None,
 ) -> PythonWriter:
     """Write the lines that compute the expression from v0, v1, …"""
     body = PythonWriter(names, careful)
+    body.ahead = ahead
     body.returns(expr, want or expr.type)
     if body.mixed:
         # That a field is read as several types, so that its raw value is needed, shows at the end.
         body = PythonWriter(names, careful, body)
+        body.ahead = None if ahead is None else []
         body.returns(expr, want or expr.type)
     return body
 
@@ -143,6 +185,10 @@ def _compiled(source: str) -> types.CodeType:
     """Compile a function's source; formulas of one shape have the same."""
     module = compile(source, "<expression>", "exec")
     return next(constant for constant in module.co_consts if isinstance(constant, types.CodeType))
+
+
+_FIRST_CALLS = 16
+_START = _compiled("def evaluate(row): return first(row)")
 
 
 class PythonWriter(Writer):
@@ -164,6 +210,9 @@ class PythonWriter(Writer):
             # What settle() would do, one jump shorter.
             self.line(f"if {any_null(value.leaves)}: return None")
             value = value._replace(leaves=())
+        if self.careful and value.unchecked and not value.atom:
+            self.line(f"return finite({value.text}, locals(), names)")
+            return
         self.line(f"return {self.settle(value).text}")
 
     def text(self, level: int) -> str:

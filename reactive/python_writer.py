@@ -43,7 +43,8 @@ class Writer(ABC):
     Field names and constants are variables too (n0, k0, …), never text: so formulas of one shape
     share their compiled code, and nothing in them can become code. `careful` code reads whole
     numbers through a function. A field that is read as one type is read in place; `mixed`
-    collects those that are not.
+    collects those that are not. Where `ahead` is a list, it collects what is read in any case, by
+    position and type: the function is then given values that are read already.
     """
 
     def __init__(self, names: Sequence[str], careful: bool, mixed: set[str]) -> None:
@@ -51,6 +52,7 @@ class Writer(ABC):
         self.careful = careful
         self.mixed = set(mixed)
         self.wanted: dict[str, Type] = {}
+        self.ahead: list[tuple[int, Type]] | None = None
         self.lines: list[str] = []
         self.namespace = NAMESPACE.copy()
         self.level = 0
@@ -110,17 +112,22 @@ class Writer(ABC):
         """Read a field as a type."""
         raw = self.raw(name)
         self.wants(name, want)
-        if want is Type.ANY:
-            return Value(raw, (raw,), atom=True)
         known = self._known.get((name, want))
+        if want is Type.ANY:
+            if known is None:
+                self.line(f"if isinstance({raw}, Enum): {raw} = member_value({raw})")
+            known = self._known[name, want] = Value(raw, (raw,), atom=True)
         if known is None:
             # Reading twice changes nothing, but for JSON.
             apart = name in self.mixed or want is Type.JSON
             variable = self.variable() if apart else raw
             if variable != raw:
                 self.line(f"{variable} = {raw}")
-            template = _READ_CAREFULLY if self.careful and want is Type.FLOAT else _READ[want]
-            self.line(template.format(v=variable, n=f"n{raw[1:]}"))
+            if self.ahead is not None and not apart and not self.level:
+                self.ahead.append((self._index[name], want))
+            else:
+                template = _READ_CAREFULLY if self.careful and want is Type.FLOAT else _READ[want]
+                self.line(template.format(v=variable, n=f"n{raw[1:]}"))
             known = Value(variable, (variable,), want is Type.FLOAT, atom=True)
             self._known[name, want] = known
         return known

@@ -10,24 +10,20 @@ from reactive.expr import (
     LOGIC,
     Between,
     BinOp,
-    Case,
     Cast,
-    Coalesce,
     Const,
     DatePart,
     Expr,
     Func,
-    If,
     In,
-    IsNull,
-    NullIf,
     StrOp,
     Substring,
     UnaryOp,
 )
 from reactive.python_runtime import DATE_PATTERN, NUMBER_PATTERN
+from reactive.sql_choices import EMIT_CHOICES
 from reactive.sql_writer import Sql, Writer, repeat
-from reactive.types import UNDECIDED, Type
+from reactive.types import Type
 
 
 def converted(value: Sql, _have: Type, want: Type) -> Sql:
@@ -195,54 +191,6 @@ def _ten_to(exponent: int) -> str:
     return f"1{'0' * exponent}" if exponent >= 0 else f"0.{'0' * (-exponent - 1)}1"
 
 
-def _if(writer: Writer, node: If, have: Type) -> Sql:
-    return _branches(writer, ((node.condition, node.then),), node.otherwise, have)
-
-
-def _case(writer: Writer, node: Case, have: Type) -> Sql:
-    return _branches(writer, node.branches, node.default, have)
-
-
-def _branches(
-    writer: Writer, branches: tuple[tuple[Expr, Expr], ...], default: Expr, have: Type
-) -> Sql:
-    conditions = [writer.read(condition, Type.BOOL).text for condition, _ in branches]
-    *values, otherwise = _choices(writer, [*(value for _, value in branches), default], have)
-    whens = " ".join(
-        f"WHEN {condition} THEN {value.text}"
-        for condition, value in zip(conditions, values, strict=True)
-    )
-    return Sql(f"CASE {whens} ELSE {otherwise.text} END", loose=otherwise.loose)
-
-
-def _choices(writer: Writer, nodes: list[Expr], have: Type) -> list[Sql]:
-    """Return the values of a choice, all of them loose if the choice is."""
-    values = [writer.read(node, have) for node in nodes]
-    if all(value.text == "NULL" for value in values):
-        values[0] = values[0].typed(have)
-    # Among literals of text alone the choice is text already.
-    loose = all(value.loose for value in values) and have is not Type.STR
-    return [value._replace(loose=loose) for value in values]
-
-
-def _coalesce(writer: Writer, node: Coalesce, have: Type) -> Sql:
-    values = _choices(writer, list(node.args), have)
-    return Sql(f"COALESCE({', '.join(value.text for value in values)})", loose=values[0].loose)
-
-
-def _is_null(writer: Writer, node: IsNull, _have: Type) -> Sql:
-    return Sql(writer.is_null(node.operand), atomic=False)
-
-
-def _null_if(writer: Writer, node: NullIf, have: Type) -> Sql:
-    if have in UNDECIDED:
-        left, right = writer.all([node.operand, node.value], Type.JSON)
-        value = writer.read(node.operand, have)
-        return Sql(f"CASE WHEN {left.operand} = {right.operand} THEN NULL ELSE {value.text} END")
-    left, right = writer.all([node.operand, node.value], have)
-    return Sql(f"NULLIF({left.text}, {right.text})")
-
-
 def _in(writer: Writer, node: In, _have: Type) -> Sql:
     if not node.values:
         return Sql("FALSE")
@@ -327,14 +275,10 @@ def _cast(writer: Writer, node: Cast, have: Type) -> Sql:
 
 
 EMIT: dict[type[Expr], Callable[[Any, Any, Type], Sql]] = {
+    **EMIT_CHOICES,
     BinOp: _bin_op,
     UnaryOp: _unary_op,
     Func: _func,
-    If: _if,
-    Case: _case,
-    Coalesce: _coalesce,
-    IsNull: _is_null,
-    NullIf: _null_if,
     In: _in,
     Between: _between,
     Cast: _cast,

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from reactive.errors import ExpressionRangeError, ExpressionValueError
+from reactive.errors import ExpressionRangeError, ExpressionValueError, shown
 from reactive.expr import Cast, Const, Expr, Field
 from reactive.python_readers import READERS
 from reactive.python_runtime import NUMBER_PATTERN
@@ -66,7 +66,7 @@ class SqlWriter(Writer):
     ) -> None:
         if not isinstance(col, str) or not _COLUMN.fullmatch(col):
             raise ExpressionValueError(
-                f"{col!r:.60} is no column; give a name such as data, t.data or "
+                f"{shown(col)} is no column; give a name such as data, t.data or "
                 '"my table".data (quote what is not plain)'
             )
         # psycopg reads every % of a statement with parameters.
@@ -152,7 +152,9 @@ class SqlWriter(Writer):
         json = f"{self._column}->{self._quoted(name)}"
         fits = f"COALESCE(JSONB_TYPEOF({json}), 'null') IN ('null', {kinds})"
         if pattern:
-            fits += f" AND COALESCE({text} ~ '{pattern}', TRUE)"
+            # A number of JSON is one however long it is; text is held to what reads as one.
+            number = f"JSONB_TYPEOF({json}) = 'number' OR " if want is Type.DECIMAL else ""
+            fits += f" AND COALESCE({number}{text} ~ '{pattern}', TRUE)"
         message = self._quoted(f"field {name}: expected {want.words}, seen ")
         # Through numeric, since any text would do for text.
         return Sql(

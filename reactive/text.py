@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from reactive.errors import ExpressionValueError
+from reactive.errors import ExpressionValueError, shown
 from reactive.operators import Expr, as_expr
 from reactive.types import Type
 
@@ -32,7 +32,7 @@ class StrOp(Expr):
     arg: Expr | None
 
     def __init__(self, op: str, operand: Any, arg: Any = None) -> None:
-        if op not in _TEXT_OPS:
+        if not isinstance(op, str) or op not in _TEXT_OPS:
             raise ExpressionValueError.unknown("text operation", op, list(_TEXT_OPS))
         self.__dict__["op"] = op
         count, gives = _TEXT_OPS[op]
@@ -42,7 +42,7 @@ class StrOp(Expr):
             arg = as_expr(arg)
             self._require("arg", arg, _STR, "text", _HINT)
         elif arg is not None:
-            raise ExpressionValueError(f"{op} takes no argument, given {arg!r:.60}")
+            raise ExpressionValueError(f"{op} takes no argument, given {shown(arg)}")
         self._set(gives, op, operand, arg)
 
     @property
@@ -64,7 +64,7 @@ class Substring(Expr):
         for name, number in (("start", start), ("count", 0 if count is None else count)):
             if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < 2**30:
                 raise ExpressionValueError(
-                    f"substring: {name} is a whole number from 0 on, given {number!r:.60}"
+                    f"substring: {name} is a whole number from 0 on, given {shown(number)}"
                 )
         self._require("operand", operand, _STR, "text", _HINT)
         self._set(Type.STR, operand, start, count)

@@ -34,6 +34,9 @@ class Type(enum.Enum):
     JSON = "json"
     """What two fields of undeclared type are compared as; no expression gives it."""
 
+    # That of Enum is Python, and types are looked up at every step.
+    __hash__ = object.__hash__
+
     @property
     def words(self) -> str:
         """How messages name it."""

@@ -20,9 +20,9 @@ class Watch:
 
     Every value waits until it is read, up to `limit` of them. A reader who falls further behind
     gets the values that waited, then SlowReaderError, and may then read on from the newest value.
-    With `conflate` only the newest value waits. The iteration ends when what is watched is gone.
-    Updates may come from any thread; one task reads. Let go of it, or `close()` it, to stop
-    watching.
+    With `conflate` only the newest value waits. Changes `by_key` that take the place of others are
+    joined with them. The iteration ends when what is watched is gone. Updates may come from any
+    thread; one task reads. Let go of it, or `close()` it, to stop watching.
     """
 
     def __init__(
@@ -31,11 +31,14 @@ class Watch:
         remove: Callable[[Effect], None],
         limit: int,
         conflate: bool,
+        *,
+        by_key: bool = False,
     ) -> None:
         if limit < 1:
             raise ValueError(f"limit is how many values may wait, at least 1; given {limit}")
         self._limit = limit
         self._conflate = conflate
+        self._by_key = by_key
         self._lock = threading.Lock()
         self._values: deque[Any] = deque()
         self._newest: Any = _NOTHING
@@ -99,14 +102,20 @@ class Watch:
 
     def _put(self, value: Any) -> None:
         with self._lock:
-            if self._conflate:
-                self._values.clear()
+            if self._conflate and self._values:
+                value = self._newer(self._values.pop(), value)
             if len(self._values) < self._limit and self._newest is _NOTHING:
                 self._values.append(value)
-            else:
-                self._lost += self._newest is not _NOTHING
+            elif self._newest is _NOTHING:
                 self._newest = value
+            else:
+                self._lost += 1
+                self._newest = self._newer(self._newest, value)
             self._wake()
+
+    def _newer(self, waiting: Any, value: Any) -> Any:
+        """Return what takes the place of two values: of a group by key, all keys that changed."""
+        return {**waiting, **value} if self._by_key else value
 
     def _end(self) -> None:
         with self._lock:

@@ -204,6 +204,24 @@ def write_columns(writer: RowWriter, columns: tuple[npt.NDArray[Any], ...]) -> N
         writer.write_row(*row)
 
 
+def fitting(writer: RowWriter) -> RowWriter:
+    """Return a writer that takes our rows: a writer of a table gets the columns that it has."""
+    columns = getattr(getattr(writer, "table", None), "columns", None)
+    return writer if columns is None else _FirstColumns(writer, len(columns))
+
+
+class _FirstColumns:
+    """Gives a writer the first values of each row."""
+
+    def __init__(self, writer: RowWriter, count: int) -> None:
+        self._writer = writer
+        self._count = count
+
+    def write_row(self, *values: Any) -> None:
+        """Publish the first values of a row."""
+        self._writer.write_row(*values[: self._count])
+
+
 def book_for(feed: MarketFeed) -> Book:
     """Return the desk's book in the symbols of a feed.
 
@@ -231,7 +249,7 @@ def start_market_data(
 
     Rows are Symbol, Price, Bid, Ask, Volume, Change, ChangePct, Timestamp and Symbol, Position,
     MarketValue, UnrealizedPnL, Delta, Gamma, Theta, Vega, Timestamp, the timestamp being
-    nanoseconds since the epoch.
+    nanoseconds since the epoch. A `DynamicTableWriter` gets as many of them as its table has.
 
     Args:
         price_writer: takes a row a tick.
@@ -240,5 +258,6 @@ def start_market_data(
         feed: another source of market data.
     """
     source = feed or Simulator(BASE_PRICES, tick_interval=tick_interval)
-    player = FeedPlayer(source, book_for(source), price_writer, risk_writer).start()
+    writers = fitting(price_writer), fitting(risk_writer)
+    player = FeedPlayer(source, book_for(source), *writers).start()
     return player.thread, player.stop_event

@@ -11,6 +11,7 @@ from store.codec import codec_of
 from store.columns import REGISTRY
 from store.errors import RegistryError
 from store.registry import ColumnRegistry
+from store.state_machine import StateMachine
 from store.upcasting import upcaster, upcasters_of
 
 __all__ = ["Storable", "upcaster"]
@@ -54,6 +55,10 @@ class Storable:
         upcasters_of(cls)
         _check_type_name(cls)
         cls._registry.validate_class(cls)
+        machine = vars(cls).get("_state_machine")
+        if isinstance(machine, type) and issubclass(machine, StateMachine):
+            names = [field.name for field in cls._registry.fields_for(cls)]
+            machine.check_fields(cls.__name__, dict.fromkeys(names, Any))
 
     @classmethod
     def type_name(cls) -> str:

@@ -5,17 +5,15 @@ Each user has their own; nobody else can read or move them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import psycopg2
-
-from store.connection import translated
 from store.errors import PositionError, SubscriptionError
 from store.events import ChangeEvent
+from store.log import LAG_EVENTS_MAX
 from store.position import Position
+from store.statements import rows_of
 
 _CLAIM = "SELECT * FROM object_store.claim_checkpoint(%s, %s, %s::xid8, %s)"
 _MOVE = """
@@ -24,21 +22,24 @@ SELECT object_store.move_checkpoint(%s, %s, %s::xid8, %s, %s::uuid, %s, %s, %s)
 _RELEASE = "SELECT object_store.release_checkpoint(%s, %s)"
 _FORGET = "SELECT object_store.forget_checkpoint(%s)"
 _UNPARK = "SELECT object_store.unpark(%s, %s::uuid, %s)"
-_ALL = """
+_ALL = f"""
 SELECT c.subscriber_id, c.epoch, c.xid::text, c.seq, c.moved_at,
     (SELECT a.pid FROM pg_stat_activity a
      WHERE a.pid = c.holder_pid AND a.backend_start = c.holder_start),
     (SELECT count(*) FROM object_store.parked_event p
-     WHERE p.username = c.username AND p.subscriber_id = c.subscriber_id)
-FROM object_store.checkpoint c WHERE c.username = current_user ORDER BY c.subscriber_id
+     WHERE p.username = c.username AND p.subscriber_id = c.subscriber_id), c.username,
+    (SELECT count(*) FROM (
+        SELECT FROM object_store.event e WHERE (e.xid, e.seq) > (c.xid, c.seq)
+        LIMIT {LAG_EVENTS_MAX}) unread)
+FROM object_store.checkpoint c ORDER BY c.username, c.subscriber_id
 """
 _PARKED = """
 SELECT subscriber_id, entity_id::text, version, error, attempts, parked_at,
     xid::text AS xid_text, seq,
-    object_store.epoch()
+    object_store.epoch(), username
 FROM object_store.parked_event
-WHERE username = current_user AND (%s::text IS NULL OR subscriber_id = %s)
-ORDER BY subscriber_id, xid, seq
+WHERE %s::text IS NULL OR subscriber_id = %s
+ORDER BY username, subscriber_id, parked_event.xid, seq
 """
 
 
@@ -69,7 +70,7 @@ class Checkpoint:
         row: tuple[Any, ...] = ()
         while not row or (row[0] is False and row[5] == 0):
             # Somebody else came first, by a hair, or has just let go of it.
-            row = next(iter(_rows(conn, _CLAIM, values)), ())
+            row = next(iter(rows_of(conn, _CLAIM, values)), ())
         taken, lease, stored_epoch, xid, seq, holder = row
         if not taken:
             raise Taken(
@@ -99,7 +100,7 @@ class Checkpoint:
         entity_id, version = (parked.entity_id, parked.version) if parked else (None, None)
         where = (self._id, self._lease, str(position.xid), position.seq)
         values = (*where, entity_id, version, error, attempts)
-        if not _rows(self._conn, _MOVE, values)[0][0]:
+        if not rows_of(self._conn, _MOVE, values)[0][0]:
             raise LeaseLost(
                 f"subscriber {self._id!r} was taken over by another session, or forgotten"
             )
@@ -107,18 +108,24 @@ class Checkpoint:
 
     def release(self) -> None:
         """Let others hold it at once."""
-        _rows(self._conn, _RELEASE, (self._id, self._lease))
+        rows_of(self._conn, _RELEASE, (self._id, self._lease))
 
 
 @dataclass(frozen=True)
 class Subscriber:
-    """A durable subscription: how far it has come, and the session that holds it, if any."""
+    """A durable subscription: how far it has come, and the session that holds it, if any.
+
+    `unread` counts what was committed since, of all types, as far as the one who asks may see it,
+    and 100,000 at most.
+    """
 
     subscriber_id: str
     position: Position
     moved_at: datetime
     holder_pid: int | None
     parked: int
+    username: str
+    unread: int
 
 
 @dataclass(frozen=True)
@@ -132,24 +139,28 @@ class ParkedEvent:
     attempts: int
     parked_at: datetime
     position: Position
+    username: str
 
 
 def subscribers(conn: Any) -> list[Subscriber]:
-    """The durable subscriptions of the connection's user."""
+    """The durable subscriptions of the connection's user; an administrator sees all users'."""
     return [
-        Subscriber(name, Position(epoch, int(xid), seq), moved_at, holder, parked)
-        for name, epoch, xid, seq, moved_at, holder, parked in _rows(conn, _ALL, ())
+        Subscriber(name, Position(epoch, int(xid), seq), *rest)
+        for name, epoch, xid, seq, *rest in rows_of(conn, _ALL, ())
     ]
 
 
 def parked_events(conn: Any, subscriber_id: str | None = None) -> list[ParkedEvent]:
-    """The events that subscribers of the connection's user parked, in the order of the log."""
+    """The events that subscribers of the connection's user parked, in the order of the log.
+
+    An administrator sees all users'.
+    """
     found = []
-    for name, entity_id, version, error, attempts, at, xid, seq, epoch in _rows(
+    for name, entity_id, version, error, attempts, at, xid, seq, epoch, user in rows_of(
         conn, _PARKED, (subscriber_id, subscriber_id)
     ):
         position = Position(epoch, int(xid), seq)
-        found.append(ParkedEvent(name, entity_id, version, error, attempts, at, position))
+        found.append(ParkedEvent(name, entity_id, version, error, attempts, at, position, user))
     return found
 
 
@@ -159,7 +170,7 @@ def unpark(conn: Any, parked: ParkedEvent) -> bool:
     It is not delivered again: read the version with `history`, and deal with it.
     """
     values = (parked.subscriber_id, parked.entity_id, parked.version)
-    return bool(_rows(conn, _UNPARK, values)[0][0])
+    return bool(rows_of(conn, _UNPARK, values)[0][0])
 
 
 def forget_subscriber(conn: Any, subscriber_id: str) -> bool:
@@ -167,13 +178,4 @@ def forget_subscriber(conn: Any, subscriber_id: str) -> bool:
 
     One that is running notices, and begins anew where it stood.
     """
-    return bool(_rows(conn, _FORGET, (subscriber_id,))[0][0])
-
-
-def _rows(conn: Any, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-    try:
-        with conn.cursor() as cursor:
-            cursor.execute(statement, values)
-            return list(cursor.fetchall())
-    except psycopg2.Error as error:
-        raise translated(error) from error
+    return bool(rows_of(conn, _FORGET, (subscriber_id,))[0][0])

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import fields
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Literal, TypeVar
@@ -20,11 +19,12 @@ from uuid import UUID
 from store.appending import Appender, initial_state
 from store.base import Storable
 from store.connection import Connection, Transaction
-from store.errors import NoStateMachine, NotStored, StoreError, VersionConflict
+from store.errors import StoreError, VersionConflict
 from store.events import Bus
 from store.querying import Filters, Query, QueryResult
 from store.reading import Reader
-from store.rows import Receipt
+from store.rows import PRESENT, Receipt
+from store.transitions import TransitionCounts, Transitions
 from store.verification import Verification, verify
 
 __all__ = ["QueryResult", "StoreClient", "Transaction", "VersionConflict"]
@@ -34,7 +34,7 @@ EventId = str | UUID | None
 
 
 class StoreClient:
-    """A user's login to the store; threads may share one and then take turns.
+    """A user's login to the store; threads may share one.
 
     Writes take `valid_from` and `valid_to`, the half-open period for which they hold: from now on
     and for ever where they are missing. They take an `event_id` too: written again under the same
@@ -43,7 +43,8 @@ class StoreClient:
     write that fails leaves its objects as they were. `on_violation="warn"` lets objects through
     that break the catalog's rules, with a warning. `event_bus` is told of every event written
     here once it is committed. TLS is used where the server offers it; `sslmode="verify-full"` with
-    a `sslrootcert` demands it, as psql does.
+    a `sslrootcert` demands it, as psql does. Up to `pool_size` connections are made as threads
+    need them; reads outlast a restart of the server of up to 20 s.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class StoreClient:
         on_violation: Literal["raise", "warn"] = "raise",
         sslmode: str = "prefer",
         sslrootcert: str | None = None,
+        pool_size: int = 8,
     ) -> None:
         if on_violation not in ("raise", "warn"):
             raise StoreError(f"on_violation={on_violation!r}; 'raise' and 'warn' are possible")
@@ -70,13 +72,18 @@ class StoreClient:
             dbname=dbname,
             sslmode=sslmode,
             sslrootcert=sslrootcert,
+            pool_size=pool_size,
         )
         self._appender = Appender(self._connection, event_bus, warn_only=on_violation == "warn")
         self._reader = Reader(self._connection)
+        self._transitions = Transitions(self, self._appender)
 
     @property
     def conn(self) -> Any:
-        """The connection of psycopg2, in autocommit mode, as `store.permissions` takes it."""
+        """A connection of psycopg2, in autocommit mode, as `store.permissions` takes it.
+
+        Within a transaction block it is the block's own.
+        """
         return self._connection.raw
 
     def close(self) -> None:
@@ -155,29 +162,16 @@ class StoreClient:
     ) -> int:
         """Move an entity to another state, if its machine allows it; return the version.
 
-        The machine's `validate_transition` raises if it does not.
+        InvalidTransition, TransitionNotPermitted or GuardFailure if it does not, EngineNotSet if
+        a workflow is to start and no engine is set. The change and the machine's `action` happen
+        together or not at all; hooks and workflow follow the commit.
         """
-        machine = obj._state_machine
-        if machine is None:
-            raise NoStateMachine(
-                f"{type(obj).__name__} has no state machine; set _state_machine on the class or "
-                "on this object"
-            )
-        if obj._store_entity_id is None:
-            raise NotStored(f"this {type(obj).__name__} was never written; write() it first")
-        before = obj._store_state
-        context = {field.name: getattr(obj, field.name) for field in fields(obj)}  # type: ignore[arg-type]
-        machine.validate_transition(before, new_state, context=context, user=self.user)
-        meta = {"from_state": before, "to_state": new_state}
-        receipt = self._appender.one(
-            "STATE_CHANGE",
-            obj,
-            (valid_from, valid_to),
-            state=new_state,
-            meta=meta,
-            event_id=event_id,
-        )
-        return receipt.version
+        return self._transitions.move(obj, new_state, (valid_from, valid_to), event_id)
+
+    @property
+    def transition_counts(self) -> TransitionCounts:
+        """How many hooks and workflows this client's transitions set off, and what failed."""
+        return self._transitions.counts
 
     def write_many(
         self,
@@ -299,8 +293,11 @@ class StoreClient:
         return Query(cls, filters, order, tx_time, valid_time)
 
 
-_COUNT_ALL = """
-SELECT count(*) FROM object_store.seg
-WHERE valid_to > statement_timestamp() AND valid_from <= statement_timestamp()
+_COUNT_ALL = "SELECT " + " + ".join(f"(SELECT count(*) FROM ({part}) d)" for part in PRESENT)
+_TYPES = """
+SELECT type_name FROM object_store.head WHERE owner = current_user::text COLLATE "C"
+UNION
+SELECT h.type_name FROM object_store.acl a JOIN object_store.head h ON h.entity_id = a.entity_id
+WHERE a.grantee = current_user::text COLLATE "C"
+ORDER BY 1
 """
-_TYPES = "SELECT DISTINCT type_name FROM object_store.head ORDER BY type_name"

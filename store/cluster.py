@@ -15,7 +15,7 @@ from typing import IO
 
 import psutil
 
-from store.errors import ServerError
+from store.errors import DirectoryInUse, ServerError
 
 ADMIN = "postgres"
 HOST = "127.0.0.1"
@@ -65,7 +65,7 @@ class Cluster:
         except OSError:
             self._lock.close()
             self._lock = None
-            raise ServerError(
+            raise DirectoryInUse(
                 f"{self.directory} is in use by another process, which runs its server; connect "
                 "to that one by dsn, or stop it first"
             ) from None
@@ -229,6 +229,16 @@ class Cluster:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+
+def running_at(directory: Path) -> tuple[int, str | None]:
+    """The port of a server that another process runs, and the password that is kept beside it."""
+    try:
+        port = int((directory / "port").read_text())
+        kept = directory / "admin_password"
+        return port, kept.read_text().strip() if kept.exists() else None
+    except (OSError, ValueError) as error:
+        raise ServerError(f"{directory} does not tell where its server is: {error}") from error
 
 
 def _is_postgres(pid: int) -> bool:

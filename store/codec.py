@@ -76,14 +76,18 @@ class Codec:
         text = self.write(obj)
         try:
             check_text(text)
-        except ValueError as error:
-            raise SerializationError(f"{self._class.__name__}: {error}") from None
+        except ValueError:
+            raise self._unwritable(self._values(obj)) from None
         return text
 
     def from_text(self, text: str | bytes) -> Any:
         """The object of a JSON text; SerializationError says where the text does not fit."""
         try:
-            data = self._decode(text if isinstance(text, str) else text.decode())
+            if isinstance(text, (bytes, bytearray)):
+                text = text.decode()
+            if not isinstance(text, str):
+                raise TypeError(f"a JSON text is expected, not {type(text).__name__}")
+            data = self._decode(text)
             return self.read(data, None)
         except _UNFIT as error:
             raise SerializationError(f"{self._class.__name__} in JSON: {error}") from None
@@ -175,7 +179,7 @@ class Codec:
         for name, (_, write), value in zip(self._names, self._writes, values, strict=True):
             try:
                 if value is not None:
-                    write(value)
+                    check_text(write(value))
                     if name in zones:
                         zones[name](value)
             except _UNFIT as error:

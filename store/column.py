@@ -195,7 +195,7 @@ def _meaning_problems(column: ColumnDef) -> Iterator[str]:
         yield f"role must be one of {allowed}, not {column.role!r}"
     if not isinstance(column.description, str) or not column.description.strip():
         yield "'description' is required: what the number or text means, for a stranger"
-    if column.role == "measure" and not column.unit:
+    if column.role == "measure" and not (column.unit and str(column.unit).strip()):
         yield "measures require 'unit', such as 'USD', 'shares' or 'ratio'"
     kind = getattr(column, "type", None)
     numeric = isinstance(kind, Scalar) and kind.python in NUMBERS

@@ -1,4 +1,4 @@
-"""A client's connection: one login, its transactions, and database errors as the store's own."""
+"""A client's way to the database: statements, transactions, and errors as the store's own."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 import psycopg2
@@ -18,11 +20,13 @@ from store.errors import (
     FenceTimeout,
     InvalidPeriod,
     ReplicaError,
+    SchemaError,
     StoreError,
     TransactionConflict,
     Unavailable,
     VersionConflict,
 )
+from store.pool import Pool
 from store.rows import kept, restore
 from store.wakeup import after_commit
 
@@ -72,85 +76,100 @@ class Transaction:
             call()
 
 
-class Connection:
-    """One login to the store's database, for one thread at a time: others wait for their turn."""
+class _Session:
+    """A connection that is pinned to a thread or task while a block of it is open."""
 
-    def __init__(self, **login: Any) -> None:
-        self._login = {
-            **{name: value for name, value in login.items() if value is not None},
-            "connect_timeout": 10,
-            "options": "-c TimeZone=UTC",
-            "application_name": "object_store",
-        }
-        self._lock = threading.RLock()
-        self._blocks: list[Transaction] = []
+    def __init__(self, owner: Connection, raw: Any) -> None:
+        self.owner = owner
+        self.raw = raw
+        self.blocks: list[Transaction] = []
+
+
+# A task or thread that a block starts with its context belongs to that block, too.
+_sessions: ContextVar[tuple[_Session, ...]] = ContextVar("store_sessions", default=())
+
+
+class Connection:
+    """A client's way to the database: threads do not wait for each other, blocks stay apart.
+
+    Outside of blocks each statement borrows a connection; a block has one to itself.
+    """
+
+    def __init__(self, *, pool_size: int, **login: Any) -> None:
+        given = {name: value for name, value in login.items() if value is not None}
+        always = {"connect_timeout": 10, "options": "-c TimeZone=UTC"}
+        self._pool = Pool({**given, **always, "application_name": "object_store"}, pool_size)
+        self._where = (given["host"], given["port"], given["dbname"])
         self._fence: Any = None
-        self._is_closed = False
-        self.raw = self._connect()
+        self._fencing = threading.Lock()
+
+    @property
+    def raw(self) -> Any:
+        """The connection of psycopg2: the block's, where one is open."""
+        session = self._session()
+        return self._pool.first if session is None else session.raw
 
     @property
     def transaction_block(self) -> Transaction | None:
         """The innermost open block, None outside of any."""
-        return self._blocks[-1] if self._blocks else None
+        session = self._session()
+        return None if session is None else session.blocks[-1]
 
     def close(self) -> None:
-        """Log out; an open block is rolled back."""
-        with self._lock:
-            self._is_closed = True
-            for connection in (self.raw, self._fence):
-                if connection is not None:
-                    connection.close()
+        """Log out; open blocks are rolled back."""
+        self._pool.close()
+        if self._fence is not None:
+            self._fence.close()
 
     def write(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         """Run a statement that writes, once."""
-        with self._lock:
-            self._reconnect()
-            rows = self._run(self.raw, statement, values)
-            if self._blocks:
-                self._blocks[0].has_written = True
-            else:
-                self._wake_subscribers()
+        session = self._session()
+        if session is not None:
+            session.blocks[0].has_written = True
+            return _run(session.raw, statement, values)
+        with self._pool.borrow() as connection:
+            rows = _run(connection, statement, values)
+            self._wake_subscribers(connection)
             return rows
 
     def read(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         """Run a statement that only reads; outside of a block it outlasts a server's restart."""
-        with self._lock:
-            end = time.monotonic() + RETRY_SECONDS
-            while True:
-                try:
-                    self._reconnect()
-                    return self._run(self.raw, statement, values)
-                except Unavailable:
-                    if not self.raw.closed or self._blocks or time.monotonic() > end:
-                        raise
-                    time.sleep(0.1)
+        session = self._session()
+        if session is not None:
+            return _run(session.raw, statement, values)
+        end = time.monotonic() + RETRY_SECONDS
+        while True:
+            is_lost = True
+            try:
+                with self._pool.borrow() as connection:
+                    try:
+                        return _run(connection, statement, values)
+                    finally:
+                        is_lost = bool(connection.closed)
+            except Unavailable:
+                if not is_lost or time.monotonic() > end:
+                    raise
+                time.sleep(0.1)
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """Run a block in one transaction; a block inside a block is a savepoint of it."""
-        with self._lock:
-            self._reconnect()
-            depth = len(self._blocks)
-            savepoint = f"block_{depth}"
-            self._run(self.raw, f"SAVEPOINT {savepoint}" if depth else "BEGIN", ())
-            block = Transaction()
-            self._blocks.append(block)
-            try:
+        session = self._session()
+        if session is not None:
+            with _block(session) as block:
                 yield block
-                self._run(self.raw, f"RELEASE {savepoint}" if depth else "COMMIT", ())
-            except BaseException:
-                block.undo()
-                if not self.raw.closed:
-                    undo = f"ROLLBACK TO {savepoint}" if depth else "ROLLBACK"
-                    self._run(self.raw, undo, ())
-                raise
+            block.join(session.blocks[-1])
+            return
+        with self._pool.borrow(for_block=True) as raw:
+            session = _Session(self, raw)
+            token = _sessions.set((*_sessions.get(), session))
+            try:
+                with _block(session) as block:
+                    yield block
             finally:
-                self._blocks.pop()
-            if depth:
-                block.join(self._blocks[-1])
-                return
+                _sessions.reset(token)
             if block.has_written:
-                self._wake_subscribers()
+                self._wake_subscribers(raw)
         block.committed()
 
     def wait_for_earlier(self) -> None:
@@ -159,54 +178,65 @@ class Connection:
         What was recorded until now is then visible, for good: nothing earlier can still come.
         FenceTimeout where somebody holds a transaction open for too long.
         """
-        with self._lock:
-            own = None
-            connection = self.raw
-            if self._blocks:
-                own = self.read("SELECT pg_current_xact_id_if_assigned()::text", ())[0][0]
-                if self._fence is None or self._fence.closed:
-                    self._fence = self._connect()
-                connection = self._fence
-            number = self._run(connection, "SELECT pg_current_xact_id()::text", ())[0][0]
-            end, pause = time.monotonic() + FENCE_SECONDS, 0.001
-            while self._run(connection, _EARLIER, (number, own))[0][0]:
-                if time.monotonic() > end:
-                    raise FenceTimeout(
-                        f"a transaction that began earlier is still open after {FENCE_SECONDS:g} s;"
-                        " ask again, or let an administrator end it"
-                    )
-                time.sleep(pause)
-                pause = min(pause * 2, 0.05)
+        if self._session() is None:
+            self._wait(self.read, None)
+            return
+        # The block itself may have a number. It is not waited for, and asks through another login.
+        own = self.read("SELECT pg_current_xact_id_if_assigned()::text", ())[0][0]
+        with self._fencing:
+            if self._fence is None or self._fence.closed:
+                self._fence = self._pool.connect()
+            self._wait(partial(_run, self._fence), own)
 
-    def _wake_subscribers(self) -> None:
+    def _wait(self, ask: Callable[[str, Sequence[Any]], list[Any]], own: str | None) -> None:
+        number = ask("SELECT pg_current_xact_id()::text", ())[0][0]
+        end, pause = time.monotonic() + FENCE_SECONDS, 0.001
+        while ask(_EARLIER, (number, own))[0][0]:
+            if time.monotonic() > end:
+                raise FenceTimeout(
+                    f"a transaction that began earlier is still open after {FENCE_SECONDS:g} s;"
+                    " ask again, or let an administrator end it"
+                )
+            time.sleep(pause)
+            pause = min(pause * 2, 0.05)
+
+    def _wake_subscribers(self, connection: Any) -> None:
         """After a commit, in no transaction."""
-        after_commit(self.raw, (self._login["host"], self._login["port"], self._login["dbname"]))
+        after_commit(connection, self._where)
 
-    def _connect(self) -> Any:
-        try:
-            connection = psycopg2.connect(**self._login)
-        except psycopg2.OperationalError as error:
-            kind = AccessError if "authentication failed" in str(error) else Unavailable
-            raise kind(
-                f"{self._login['user']} cannot log in at "
-                f"{self._login['host']}:{self._login['port']}: {str(error).strip()}"
-            ) from error
-        connection.autocommit = True
-        return connection
+    def _session(self) -> _Session | None:
+        for session in reversed(_sessions.get()):
+            if session.owner is self and session.blocks:
+                return session
+        return None
 
-    def _reconnect(self) -> None:
-        if self._is_closed:
-            raise StoreError("this client is closed; make a new one")
-        if self.raw.closed and not self._blocks:
-            self.raw = self._connect()
 
-    def _run(self, connection: Any, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute(statement, values)
-                return list(cursor.fetchall()) if cursor.description else []
-        except psycopg2.Error as error:
-            raise translated(error) from error
+@contextmanager
+def _block(session: _Session) -> Iterator[Transaction]:
+    depth = len(session.blocks)
+    savepoint = f"block_{depth}"
+    _run(session.raw, f"SAVEPOINT {savepoint}" if depth else "BEGIN", ())
+    block = Transaction()
+    session.blocks.append(block)
+    try:
+        yield block
+        _run(session.raw, f"RELEASE {savepoint}" if depth else "COMMIT", ())
+    except BaseException:
+        block.undo()
+        if not session.raw.closed:
+            _run(session.raw, f"ROLLBACK TO {savepoint}" if depth else "ROLLBACK", ())
+        raise
+    finally:
+        session.blocks.pop()
+
+
+def _run(connection: Any, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(statement, values)
+            return list(cursor.fetchall()) if cursor.description else []
+    except psycopg2.Error as error:
+        raise translated(error) from error
 
 
 # Is a transaction open that took its number before this one, other than the block's own?
@@ -221,6 +251,7 @@ _ERRORS: dict[str, type[StoreError]] = {
     "OS003": InvalidPeriod,
     "OS004": EventIdReused,
     "OS005": TransactionConflict,
+    "OS006": SchemaError,
     "40001": TransactionConflict,
     "40P01": TransactionConflict,
     "25P02": TransactionConflict,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 
@@ -19,9 +18,8 @@ class SerializationError(StoreError):
     """A value has no exact JSON form, or a JSON text does not fit its class."""
 
 
-@dataclass(frozen=True)
-class Violation:
-    """One value that breaks one rule of its column.
+class Violation(str):
+    """One value that breaks one rule of its column: a message, and what it is made of.
 
     `field` is a path: `legs[0].strike` for a value inside a list of dataclasses. `rule` is the
     name of the broken rule: `type`, `null`, `finite`, `zone`, `text`, `digits`, `enum`,
@@ -32,10 +30,24 @@ class Violation:
     field: str
     value: Any
     rule: str
-    message: str
 
-    def __str__(self) -> str:
-        return self.message
+    def __new__(  # noqa: D102
+        cls, class_name: str, field: str, value: Any, rule: str, message: str
+    ) -> Violation:
+        violation = super().__new__(cls, message)
+        violation.class_name = class_name
+        violation.field = field
+        violation.value = value
+        violation.rule = rule
+        return violation
+
+    def __getnewargs__(self) -> tuple[Any, ...]:
+        return self.class_name, self.field, self.value, self.rule, str(self)
+
+    @property
+    def message(self) -> str:
+        """The violation as plain text."""
+        return str(self)
 
 
 class ValidationError(StoreError):
@@ -63,6 +75,10 @@ def shown(value: Any) -> str:
 
 class ServerError(StoreError):
     """The database server cannot be started, reached or stopped."""
+
+
+class DirectoryInUse(ServerError):
+    """Another process runs the server of the directory."""
 
 
 class SchemaError(StoreError):
@@ -97,6 +113,68 @@ class NoStateMachine(StoreError, ValueError):
     """An object without a state machine is asked to move to a state."""
 
 
+class StateMachineError(StoreError, ValueError):
+    """A state machine, or a transition of one, is not declared as it must be."""
+
+
+class InvalidTransition(StoreError, ValueError):
+    """No transition leads from a state to another; `allowed` names the states that can follow."""
+
+    def __init__(self, from_state: str, to_state: str, allowed: Sequence[str] = ()) -> None:
+        super().__init__(from_state, to_state, allowed)
+        self.from_state = from_state
+        self.to_state = to_state
+        self.allowed = tuple(allowed)
+
+    def __str__(self) -> str:
+        possible = ", ".join(self.allowed) or "none: it is an end"
+        return (
+            f"no transition leads from {self.from_state} to {self.to_state}; from "
+            f"{self.from_state} can follow: {possible}"
+        )
+
+
+class GuardFailure(StoreError, ValueError):
+    """The guard of a transition is not true of the object; null is not true."""
+
+    def __init__(self, from_state: str, to_state: str, guard: str, reason: str = "") -> None:
+        super().__init__(from_state, to_state, guard, reason)
+        self.from_state = from_state
+        self.to_state = to_state
+        self.guard = guard
+        self.reason = reason
+
+    def __str__(self) -> str:
+        why = f"cannot be evaluated: {self.reason}" if self.reason else "is not true"
+        return f"{self.from_state} to {self.to_state}: the guard {self.guard} {why}"
+
+
+class TransitionNotPermitted(StoreError):
+    """A transition is for other users."""
+
+    def __init__(
+        self, from_state: str, to_state: str, user: str, allowed_by: Sequence[str] = ()
+    ) -> None:
+        super().__init__(from_state, to_state, user, allowed_by)
+        self.from_state = from_state
+        self.to_state = to_state
+        self.user = user
+        self.allowed_by = tuple(allowed_by)
+
+    def __str__(self) -> str:
+        allowed = ", ".join(self.allowed_by) or "nobody"
+        way = f"from {self.from_state} to {self.to_state}"
+        return f"{self.user} may not move {way}; allowed: {allowed}"
+
+
+class EngineNotSet(StoreError, RuntimeError):
+    """A transition starts a workflow, and the object has no engine to run it."""
+
+
+class WorkflowReferenceError(StoreError, ValueError):
+    """A workflow cannot be found again by its name, or must not be started."""
+
+
 class InvalidPeriod(StoreError, ValueError):
     """A period of validity that is empty or has a bound that the store cannot keep."""
 
@@ -123,6 +201,10 @@ class PositionError(StoreError, ValueError):
 
 class SubscriptionError(StoreError):
     """A subscription cannot begin or go on: somebody else holds it, or its handler fails."""
+
+
+class ProjectionError(StoreError):
+    """A projection's state cannot be kept exactly, or its log cannot be folded."""
 
 
 class VersionConflict(StoreError):

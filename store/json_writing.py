@@ -43,7 +43,10 @@ def check_text(text: str) -> None:
     if "\\u0000" in text and _NUL_ESCAPE.search(text):
         raise ValueError("PostgreSQL keeps no NUL character in a text")
     if not text.isascii():
-        text.encode()
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ValueError("half a surrogate pair is no character") from None
 
 
 def writer(kind: ColumnType, of_record: Callable[[type], Write]) -> Write:
@@ -99,8 +102,8 @@ def _named(zones: Iterable[tuple[str, Any]]) -> dict[str, Any] | None:
 
 
 def _write_int(value: Any) -> str:
-    if value.__class__ is bool:
-        raise TypeError("a bool is no int")
+    if value.__class__ is bool or not isinstance(value, int):
+        raise TypeError(f"{type(value).__name__} is no int")
     return int.__repr__(value)
 
 
@@ -135,14 +138,19 @@ def _write_bool(value: Any) -> str:
 
 
 def _write_decimal(value: Any) -> str:
+    if not isinstance(value, Decimal):
+        raise TypeError(f"{type(value).__name__} is no Decimal")
     if not value.is_finite():
         raise ValueError(f"{value} is no finite number")
-    if -value.as_tuple().exponent > DIGITS_AFTER_MAX or value.adjusted() >= DIGITS_BEFORE_MAX:
+    exponent = int(value.as_tuple().exponent)
+    if -exponent > DIGITS_AFTER_MAX or value.adjusted() >= DIGITS_BEFORE_MAX:
         raise ValueError("it has more digits than PostgreSQL keeps")
     return format(value if value else value.copy_abs(), "f")
 
 
 def _write_datetime(value: Any) -> str:
+    if not isinstance(value, datetime):
+        raise TypeError(f"{type(value).__name__} is no datetime")
     return f'"{instant_text(value)}"'
 
 

@@ -12,14 +12,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-import psycopg2
-
 from store.appending import aware
 from store.base import Storable
-from store.connection import translated
 from store.errors import PositionError, SubscriptionError
 from store.events import ChangeEvent
 from store.position import START, Position
+from store.statements import rows_of
 
 PAGE_EVENTS = 1_000
 # How far one statement looks where a role sees few events or none: it must end in good time.
@@ -27,7 +25,7 @@ SPAN_XIDS = 1_000_000
 LAG_EVENTS_MAX = 100_000
 
 # Everything below this number has ended: what it wrote is there, or never will be.
-_FENCE = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text"
+_FENCE = "SELECT object_store.fence()::text"
 _EPOCH = "SELECT object_store.epoch()"
 # Not named xid, which ORDER BY would take for the text.
 _COLUMNS = """
@@ -40,7 +38,7 @@ _TYPES = """
 """
 _PAGE = """
 SELECT {columns} FROM object_store.event
-WHERE (xid, seq) > (%s::xid8, %s) AND xid < %s::xid8 {types}
+WHERE (xid, seq) > (%s::xid8, %s) AND xid < %s::xid8 {until} {types}
 ORDER BY xid, seq LIMIT %s
 """
 _FIRST_SINCE = """
@@ -50,7 +48,7 @@ WHERE tx_time >= %s AND xid < %s::xid8 ORDER BY xid, seq LIMIT 1
 # What is committed and not yet read; beyond the fence it cannot be read yet.
 _LAG = """
 SELECT count(*), extract(epoch FROM clock_timestamp() - min(tx_time))::float,
-    count(*) FILTER (WHERE xid >= pg_snapshot_xmin(pg_current_snapshot()))
+    count(*) FILTER (WHERE xid >= (SELECT object_store.fence()))
 FROM (
     SELECT xid, tx_time FROM object_store.event WHERE (xid, seq) > (%s::xid8, %s) {types}
     ORDER BY xid, seq LIMIT %s) unread
@@ -116,14 +114,23 @@ class EventLog:
 
     Pages follow each other in the order of positions, which within an entity is the order of
     versions. A page ends before the oldest open transaction of the cluster, so that nothing comes
-    later that belongs before it. `types` are classes or names. Whoever reads all pages from a
+    later that belongs before it. `types` are classes or names; with `until`, events that were
+    recorded later are passed over. Whoever reads all pages from a
     position on has seen every event after it that the role may see at that time.
     """
 
-    def __init__(self, conn: Any, *, types: Iterable[str | type[Storable]] = ()) -> None:
+    def __init__(
+        self,
+        conn: Any,
+        *,
+        types: Iterable[str | type[Storable]] = (),
+        until: datetime | None = None,
+    ) -> None:
         self._conn = conn
         self._types = TypeFilter(types)
-        self._page = _PAGE.format(columns=_COLUMNS, types=self._types.sql)
+        self._until = [] if aware("until", until) is None else [until]
+        recorded = "AND tx_time <= %s" if self._until else ""
+        self._page = _PAGE.format(columns=_COLUMNS, until=recorded, types=self._types.sql)
         self._lag = _LAG.format(types=self._types.sql)
         self.epoch: str = self._rows(_EPOCH, ())[0][0]
 
@@ -146,7 +153,19 @@ class EventLog:
 
         PositionError for a position of another cluster.
         """
-        return self._read(after, limit, self._fence())
+        self.check(after)
+        # A statement of its own: most looks find that it has not moved, and need no other.
+        fence = self._fence()
+        if after.xid >= fence:
+            return Page([], after, True)
+        stop = min(fence, after.xid + SPAN_XIDS)
+        place = (str(after.xid), after.seq, str(stop))
+        rows = self._rows(self._page, (*place, *self._until, *self._types.values, limit))
+        epoch = self.epoch
+        events = [_event(row, epoch) for row in rows]
+        if len(events) == limit:
+            return Page(events, Position(epoch, int(rows[-1][12]), rows[-1][13]), False)
+        return Page(events, Position(epoch, stop, 0), stop == fence)
 
     def pages(self, after: Position = START, limit: int = PAGE_EVENTS) -> Iterator[Page]:
         """Pages until everything is read that was complete when the last one was asked for."""
@@ -164,19 +183,6 @@ class EventLog:
         events, seconds, fenced = self._rows(self._lag, values)[0]
         return Lag(events, max(seconds or 0.0, 0.0), fenced)
 
-    def _read(self, after: Position, limit: int, fence: int) -> Page:
-        self.check(after)
-        if after.xid >= fence:
-            return Page([], after, True)
-        stop = min(fence, after.xid + SPAN_XIDS)
-        values = (str(after.xid), after.seq, str(stop), *self._types.values, limit)
-        rows = self._rows(self._page, values)
-        epoch = self.epoch
-        events = [_event(row, epoch) for row in rows]
-        if len(events) == limit:
-            return Page(events, Position(epoch, int(rows[-1][12]), rows[-1][13]), False)
-        return Page(events, Position(epoch, stop, 0), stop == fence)
-
     def check(self, position: Position) -> None:
         """PositionError for a position of another cluster."""
         if position.epoch not in ("", self.epoch):
@@ -189,12 +195,7 @@ class EventLog:
         return int(self._rows(_FENCE, ())[0][0])
 
     def _rows(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        try:
-            with self._conn.cursor() as cursor:
-                cursor.execute(statement, values)
-                return list(cursor.fetchall())
-        except psycopg2.Error as error:
-            raise translated(error) from error
+        return rows_of(self._conn, statement, values)
 
 
 def _event(row: tuple[Any, ...], epoch: str) -> ChangeEvent:

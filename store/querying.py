@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from enum import Enum
 from functools import reduce
-from typing import Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 from uuid import UUID
 
 from reactive.errors import ExpressionError
@@ -21,7 +21,12 @@ from store.class_schema import governed
 from store.column_types import EnumOf, Scalar
 from store.connection import Connection
 from store.errors import FilterError
+from store.index_conditions import field_text, implied
 from store.rows import PRESENT, columns, from_row
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
 
 S = TypeVar("S", bound=Storable)
 Filters = Mapping[str, Any] | Expr | None
@@ -45,6 +50,7 @@ class QueryResult(Sequence[S], Generic[S]):
 
     items: list[S]
     next_cursor: str | None = None
+    cls: type[S] | None = None
 
     @overload
     def __getitem__(self, index: int) -> S: ...
@@ -58,6 +64,29 @@ class QueryResult(Sequence[S], Generic[S]):
 
     def __iter__(self) -> Iterator[S]:
         return iter(self.items)
+
+    def to_pandas(self, clearance: str = "internal") -> pd.DataFrame:
+        """The objects as a DataFrame, a row each, typed by the catalog; entity ids are its index.
+
+        Values that the clearance does not cover are null: see `store.exports`.
+        """
+        from store.exports import frames  # noqa: PLC0415 - pandas loads slowly
+
+        frame = frames.to_frame(self._class(), self.items, clearance)
+        ids = frames.entity_ids(self.items).to_pandas().astype("string")
+        return frame.set_index(ids.rename(frames.ENTITY_ID))
+
+    def to_arrow(self, clearance: str = "internal") -> pa.Table:
+        """The objects as an Arrow table; the first column, `_entity_id`, has their ids."""
+        from store.exports import frames  # noqa: PLC0415 - pyarrow loads slowly
+
+        table = frames.to_arrow(self._class(), self.items, clearance)
+        return table.add_column(0, frames.ENTITY_ID, frames.entity_ids(self.items))
+
+    def _class(self) -> type[S]:
+        if self.cls is None:
+            raise FilterError("a page that no query gave has no class, and so no columns")
+        return self.cls
 
 
 @dataclass(frozen=True)
@@ -80,43 +109,59 @@ class Query(Generic[S]):
             raise FilterError(f"limit={limit!r} is no whole number")
         if limit is not None and limit < 1:
             raise FilterError(f"limit={limit} gives no page; at least 1, or None for all")
-        source, values = self._source()
+        statement, values = self.statement(limit, cursor)
+        rows = self._fetch(connection, statement, values)
+        found = rows if limit is None else rows[:limit]
+        size = len(self._keys())
+        items = [from_row(self.cls, row[:-size]) for row in found]
+        following = self._cursor(found[-1][-size:]) if len(found) < len(rows) else None
+        return QueryResult(items, following, self.cls)
+
+    def statement(self, limit: int | None, cursor: str | None) -> tuple[str, list[Any]]:
+        """What PostgreSQL is asked for a page, and its values; at the end of a row its place."""
         keys = self._keys()
-        condition, more = self._condition()
+        condition, values = self._condition()
         if cursor is not None:
             after, seen = _after(keys, self._open(cursor, len(keys)))
-            condition, more = f"{condition} AND {after}", more + seen
-        order = ", ".join(f"{key.text} {key.direction}" for key in keys)
-        shown = ", ".join(f"({key.text})::text" for key in keys)
-        statement = (
-            f"SELECT {columns('d')}, {shown} FROM ({source}) d WHERE {condition} ORDER BY {order}"
-        )
-        if limit is not None:
-            # One more tells whether another page follows.
-            statement += f" LIMIT {limit + 1}"
-        rows = self._fetch(connection, statement, values + more)
-        found = rows if limit is None else rows[:limit]
-        items = [from_row(self.cls, row[: -len(keys)]) for row in found]
-        has_more = len(found) < len(rows)
-        return QueryResult(items, self._cursor(found[-1][-len(keys) :]) if has_more else None)
+            condition, values = f"{condition} AND {after}", values + seen
+        # One more tells whether another page follows.
+        some = "" if limit is None else f" LIMIT {limit + 1}"
+        computed = ", ".join(f"{key.text} AS k{n}" for n, key in enumerate(keys))
+        in_arm = ", ".join(f"{key.text} {key.direction}" for key in keys)
+        order = ", ".join(f"d.k{n} {key.direction}" for n, key in enumerate(keys))
+        shown = ", ".join(f"d.k{n}::text" for n in range(len(keys)))
+        arms, all_values = [], []
+        for source, more in self._sources():
+            arm = f"SELECT d.*, {computed} FROM ({source}) d WHERE {condition}"
+            arms.append(f"({arm} ORDER BY {in_arm}{some})")
+            all_values += more + values
+        found_by = " UNION ALL ".join(arms)
+        statement = f"SELECT {columns('d')}, {shown} FROM ({found_by}) d ORDER BY {order}{some}"
+        return statement, all_values
 
     def count(self, connection: Connection) -> int:
         """How many entities the query finds."""
-        source, values = self._source()
-        condition, more = self._condition()
-        statement = f"SELECT count(*) FROM ({source}) d WHERE {condition}"
-        return int(self._fetch(connection, statement, values + more)[0][0])
+        condition, values = self._condition()
+        counts, all_values = [], []
+        for source, more in self._sources():
+            counts.append(f"(SELECT count(*) FROM ({source}) d WHERE {condition})")
+            all_values += more + values
+        return int(self._fetch(connection, f"SELECT {' + '.join(counts)}", all_values)[0][0])
 
     def _fetch(self, connection: Connection, statement: str, values: list[Any]) -> list[Any]:
         if self.tx_time is not None:
             connection.wait_for_earlier()
         return connection.read(statement, values)
 
-    def _source(self) -> tuple[str, list[Any]]:
+    def _sources(self) -> list[tuple[str, list[Any]]]:
+        """Disjoint parts of what the user may see, shaped like `event`."""
         names = list(self.cls.type_names())
         if self.tx_time is None and self.valid_time is None:
-            return f"{PRESENT} AND type_name = ANY(%s)", [names]
-        return _AS_OF, [self.tx_time, self.valid_time, self.valid_time, names]
+            # An index keeps its order for one name alone.
+            one = len(names) == 1
+            of_type = "s.type_name = %s" if one else "s.type_name = ANY(%s)"
+            return [(f"{part} AND {of_type}", [names[0] if one else names]) for part in PRESENT]
+        return [(_AS_OF, [self.tx_time, self.valid_time, self.valid_time, names])]
 
     def _condition(self) -> tuple[str, list[Any]]:
         expr = self._filter()
@@ -124,10 +169,14 @@ class Query(Generic[S]):
             return "TRUE", []
         try:
             typed = expr.typed(self._types())
-            text, values = typed.to_sql_params("d.data", as_type=bool, field_text=_field_text)
+            text, values = typed.to_sql_params("d.data", as_type=bool, field_text=field_text)
         except ExpressionError as error:
             raise FilterError(f"the filter on {self.cls.__name__}: {error}") from error
-        return f"({text})", values
+        parts = [f"({text})"]
+        for condition, more in implied(expr, self._types()):
+            parts.append(condition)
+            values = values + more
+        return " AND ".join(parts), values
 
     def _filter(self) -> Expr | None:
         if self.filters is None or isinstance(self.filters, Expr):
@@ -186,7 +235,7 @@ class Query(Generic[S]):
             self._require(name)
             if name not in types:
                 raise FilterError(f"{self.cls.__name__}.{name} has no order")
-            text = Field(name).typed(types).to_sql("d.data", field_text=_field_text)
+            text = Field(name).typed(types).to_sql("d.data", field_text=field_text)
             sql_type = _SQL_TYPES.get(types[name], "text")
             # As a pair, so that what is missing comes last either way.
             keys.append(_Key(f"({text}) IS NULL", "ASC", "boolean"))
@@ -244,8 +293,3 @@ def _after(keys: list[_Key], seen: list[Any]) -> tuple[str, list[Any]]:
         ways.append(" AND ".join([*equal, f"{key.text} {sign} %s::{key.sql_type}"]))
         values += seen[: number + 1]
     return "(" + " OR ".join(f"({way})" for way in ways) + ")", values
-
-
-def _field_text(name: str) -> str:
-    literal = name.replace("'", "''").replace("%", "%%")
-    return f"object_store.json_text(d.data, '{literal}')"

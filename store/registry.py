@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import threading
 from collections.abc import Callable
+from dataclasses import is_dataclass
 from typing import Any, Concatenate, ParamSpec
 
 from store.checks import SCHEMA
@@ -12,7 +13,7 @@ from store.class_schema import GovernedField, build_schema, schema_of
 from store.column import ColumnDef
 from store.column_types import python_type
 from store.entities import Entities
-from store.errors import RegistryError, ValidationError, Violation
+from store.errors import RegistryError, ValidationError, Violation, shown
 from store.search import rank, suggestion
 
 __all__ = ["ColumnDef", "ColumnRegistry", "RegistryError"]
@@ -79,9 +80,9 @@ class ColumnRegistry:
 
         RegistryError names what may have been meant.
         """
-        found = self._names.get(name)
+        found = self._names.get(name) if isinstance(name, str) else None
         if found is None:
-            raise RegistryError(self._unknown(name))
+            raise RegistryError(self._unknown(str(name)))
         return found
 
     def has(self, name: str) -> bool:
@@ -143,7 +144,12 @@ class ColumnRegistry:
         """Every value of an object that breaks a rule; an empty list when it is good.
 
         A field that still holds its class's default is good, even outside of the limits.
+        RegistryError for what can have no fields: a class itself, a number, a list.
         """
+        # A dataclass of a program that is run by exec() has this module's name, too.
+        bare = type(obj).__module__ == "builtins" and not is_dataclass(obj)
+        if isinstance(obj, type) or bare:
+            raise RegistryError(f"{shown(obj)} is no object of a governed class; give an instance")
         return schema_of(type(obj), self).violations(obj)
 
     def validate(self, obj: object) -> None:

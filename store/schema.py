@@ -15,16 +15,32 @@ from typing import Any
 import psycopg2
 from psycopg2 import sql
 
+from store.columns import REGISTRY
 from store.errors import AccessError, SchemaError
+from store.registry import ColumnRegistry
 
 OWNER = "object_store_owner"
 USERS = "object_store_user"
+# Those who start the workflows that transitions of others promised.
+DISPATCHERS = "object_store_dispatcher"
 # The files that lead from each version to the next; never edit one that was released.
-MIGRATIONS = ("schema.sql", "delivery.sql")
+MIGRATIONS = (
+    ("tables.sql", "appending.sql", "reading.sql", "verifying.sql", "rights.sql"),
+    ("delivery.sql",),
+)
 # One bootstrap at a time in a database; the number means nothing else.
 _LOCK = 7_021_415_119
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
-_RESERVED = {OWNER, USERS, "postgres", "public", "none", "workflow_engine", "current_user"} | {
+_RESERVED = {
+    OWNER,
+    USERS,
+    DISPATCHERS,
+    "postgres",
+    "public",
+    "none",
+    "workflow_engine",
+    "current_user",
+} | {
     "session_user",
     "current_role",
     "user",
@@ -53,14 +69,18 @@ def bootstrap_schema(admin_conn: Any) -> None:
                 f"the store's schema is of version {version}, this program knows it up to version "
                 f"{len(MIGRATIONS)}; update the program"
             )
+        _make_roles(cursor)
         if version == 0:
-            _make_roles(cursor)
             _make_schema(cursor)
-        for number, name in enumerate(MIGRATIONS[version:], version + 1):
+        for number, names in enumerate(MIGRATIONS[version:], version + 1):
             cursor.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(OWNER)))
-            cursor.execute((files("store") / name).read_text(encoding="utf-8"))
+            for name in names:
+                cursor.execute((files("store") / name).read_text(encoding="utf-8"))
             cursor.execute("INSERT INTO object_store.schema_version VALUES (%s)", [number])
             cursor.execute("RESET ROLE")
+        cursor.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(OWNER)))
+        cursor.execute("SELECT object_store.begin_era()")
+        cursor.execute("RESET ROLE")
         _close_database(cursor)
 
 
@@ -131,21 +151,43 @@ def disable_user(admin_conn: Any, username: str) -> None:
             cursor.execute(sql.SQL("REVOKE {}").format(revoked))
 
 
-def index_field(admin_conn: Any, name: str) -> None:
-    """Let queries find a field's texts by an index; every write keeps it up to date.
+def allow_dispatch(admin_conn: Any, username: str, allowed: bool = True) -> None:
+    """Let a user start the workflows that transitions of all users promised, or no longer.
 
-    Filters by equality on a field of text use it, also for users who see only some of the rows.
-    On a server without a superuser PostgreSQL reads the rows that a user may see first.
+    It shows them which entities, of which types, promised which workflow; not their data.
     """
-    _check_name(name)
+    verb = "GRANT {} TO {} WITH INHERIT TRUE, SET FALSE" if allowed else "REVOKE {} FROM {}"
     with _transaction(admin_conn) as cursor:
+        _require_user(cursor, username)
+        cursor.execute(sql.SQL(verb).format(sql.Identifier(DISPATCHERS), sql.Identifier(username)))
+
+
+def index_field(admin_conn: Any, name: str, registry: ColumnRegistry = REGISTRY) -> None:
+    """Let queries find a column's values by an index; every write keeps it up to date.
+
+    Texts, dates and moments, and whole and floating numbers; filters by equality and by ranges use
+    it, also for users who see only some of the rows. On a server without a superuser PostgreSQL
+    reads all rows that a user may see first. RegistryError for a name that is no column.
+    """
+    python = registry.resolve(name)[0].python_type
+    is_number = python in (int, float)
+    value = (
+        sql.SQL("object_store.json_value(data, {})")
+        if is_number
+        else sql.SQL('(object_store.json_text(data, {}) COLLATE "C")')
+    ).format(sql.Literal(name))
+    with _transaction(admin_conn) as cursor:
+        # The order that is leakproof is there where a superuser made it.
+        cursor.execute("SELECT FROM pg_opclass WHERE opcname = 'json_order'")
+        order = "object_store.json_order" if is_number and cursor.rowcount else ""
         cursor.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(OWNER)))
         cursor.execute(
-            sql.SQL(
-                "CREATE INDEX IF NOT EXISTS {} ON object_store.seg "
-                "(object_store.json_text(data, {}), entity_id)"
-            ).format(sql.Identifier(f"seg_by_field_{name}"[:63]), sql.Literal(name))
+            sql.SQL("CREATE INDEX IF NOT EXISTS {} ON object_store.seg ({} {}, entity_id)").format(
+                sql.Identifier(f"seg_by_field_{name}"[:63]), value, sql.SQL(order)
+            )
         )
+        # Without statistics of the field the planner does not know what the index is worth.
+        cursor.execute("ANALYZE object_store.seg")
 
 
 @contextmanager
@@ -173,7 +215,7 @@ def _version(cursor: Any) -> int:
 
 
 def _make_roles(cursor: Any) -> None:
-    for name in (OWNER, USERS):
+    for name in (OWNER, USERS, DISPATCHERS):
         # Roles belong to the whole cluster: another database may have made them.
         cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", [name])
         if not cursor.rowcount:
@@ -186,26 +228,34 @@ def _make_roles(cursor: Any) -> None:
 def _make_schema(cursor: Any) -> None:
     owner = sql.Identifier(OWNER)
     cursor.execute(sql.SQL("CREATE SCHEMA object_store AUTHORIZATION {}").format(owner))
-    # Made by the administrator: only a superuser may say LEAKPROOF, without which a filter of an
-    # ordinary user finds no index.
-    cursor.execute(
-        "CREATE FUNCTION object_store.json_text(jsonb, text) RETURNS text LANGUAGE internal "
-        "IMMUTABLE STRICT PARALLEL SAFE AS 'jsonb_object_field_text'"
-        if _is_superuser(cursor)
-        else "CREATE FUNCTION object_store.json_text(d jsonb, k text) RETURNS text LANGUAGE sql "
-        "IMMUTABLE STRICT PARALLEL SAFE AS 'SELECT d ->> k'"
-    )
-    if _is_superuser(cursor):
-        cursor.execute("ALTER FUNCTION object_store.json_text(jsonb, text) LEAKPROOF")
-    cursor.execute(
-        sql.SQL("ALTER FUNCTION object_store.json_text(jsonb, text) OWNER TO {}").format(owner)
-    )
+    accessors = "accessors.sql" if _is_superuser(cursor) else "accessors_plain.sql"
+    cursor.execute((files("store") / accessors).read_text(encoding="utf-8"))
+    cursor.execute(_HAND_OVER)
     cursor.execute(sql.SQL("SET LOCAL ROLE {}").format(owner))
     cursor.execute(
         "CREATE TABLE object_store.schema_version "
         "(version integer PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())"
     )
     cursor.execute("RESET ROLE")
+
+
+# What the administrator made belongs to the owner role, like all the rest.
+_HAND_OVER = f"""
+DO $$
+DECLARE
+    made text;
+BEGIN
+    FOR made IN
+        SELECT 'FUNCTION ' || oid::regprocedure FROM pg_proc
+        WHERE pronamespace = 'object_store'::regnamespace
+        UNION ALL
+        SELECT 'OPERATOR ' || oid::regoperator FROM pg_operator
+        WHERE oprnamespace = 'object_store'::regnamespace
+    LOOP
+        EXECUTE format('ALTER %s OWNER TO {OWNER}', made);
+    END LOOP;
+END $$
+"""
 
 
 def _close_database(cursor: Any) -> None:

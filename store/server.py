@@ -49,10 +49,16 @@ class ObjectStoreServer:
         if dsn is not None and (data_dir is not None or admin_password is not None):
             raise ServerError("give either dsn or data_dir and admin_password, not both")
         self._dsn = dsn
+        self._given = {} if dsn is None else parsed(dsn)
         self.data_dir = Path(data_dir or _default_directory()).expanduser().absolute()
         self._password = admin_password
         self._cluster: Cluster | None = None
         self._reached: dict[str, Any] | None = None
+
+    @property
+    def is_embedded(self) -> bool:
+        """Is it one that this object starts and stops?"""
+        return self._dsn is None
 
     def start(self) -> ObjectStoreServer:
         """Start the server, make or migrate the schema, and return self.
@@ -103,8 +109,7 @@ class ObjectStoreServer:
             told = connection.info
             self._reached = {"host": told.host, "port": told.port, "dbname": told.dbname}
             connection.close()
-        given = parse_dsn(self._dsn)
-        return {**self._reached, **{name: given[name] for name in TLS if name in given}}
+        return {**self._reached, **{n: self._given[n] for n in TLS if n in self._given}}
 
     def admin_conn(self) -> Any:
         """A new connection of the administrator, in autocommit mode; close it after use."""
@@ -131,9 +136,8 @@ class ObjectStoreServer:
             connection = self.admin_conn()
             user, password = connection.info.user, connection.info.password
             connection.close()
-            given = parse_dsn(self._dsn)
             apart = ("host", "hostaddr", "port", "dbname", "user", "password")
-            options = {name: value for name, value in given.items() if name not in apart}
+            options = {name: value for name, value in self._given.items() if name not in apart}
             return _url(user, password, self.conn_info(), options)
         password = self._running().kept_password(WORKFLOW)
         self._make_workflow_database(password)
@@ -158,6 +162,18 @@ class ObjectStoreServer:
         if self._cluster is None:
             raise ServerError("the server is not running; call start() first")
         return self._cluster
+
+
+def parsed(dsn: str) -> dict[str, str]:
+    """The parts of a dsn; ServerError for one that cannot be read."""
+    try:
+        return dict(parse_dsn(dsn))
+    except psycopg2.ProgrammingError as error:
+        # The dsn itself is not shown: it may hold a password.
+        raise ServerError(
+            "the dsn cannot be read; pairs such as 'host=… dbname=…' or a postgresql:// URL are "
+            "expected"
+        ) from error
 
 
 def _url(user: str, password: str, where: dict[str, Any], options: dict[str, str]) -> str:

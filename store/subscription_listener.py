@@ -21,6 +21,7 @@ from store.delivery import (
 )
 from store.errors import SubscriptionError, Unavailable
 from store.event_bus import EventBus
+from store.events import ChangeEvent
 from store.log import PAGE_EVENTS, Lag
 from store.position import Position
 from store.subscription_session import Login, Session, Start
@@ -32,6 +33,9 @@ _LOG = logging.getLogger(__name__)
 # How often a subscription that somebody else holds is asked for, and a lost server.
 RETRY_SECONDS = 0.1
 RETRY_SECONDS_MAX = 2.0
+# A page is all that is held in memory, however slow the handler is.
+PAGE_BYTES = 8_000_000
+FIRST_PAGE_EVENTS = 100
 
 
 class SubscriptionListener:
@@ -48,7 +52,7 @@ class SubscriptionListener:
     moves after each list, else after every `checkpoint_every` events. A handler that raises is
     tried again `retries` times; then its event is parked with the error and the rest goes on, or
     with `on_error="stop"` the listener fails. A subscription is held by one session:
-    `if_taken="wait"` or "refuse".
+    `if_taken="wait"` or "refuse". `sslmode` and `sslrootcert` are those of StoreClient.
     """
 
     def __init__(
@@ -71,6 +75,8 @@ class SubscriptionListener:
         retry_seconds: float = 0.1,
         on_error: OnError = "park",
         if_taken: Literal["wait", "refuse"] = "wait",
+        sslmode: str = "prefer",
+        sslrootcert: str | None = None,
     ) -> None:
         if (event_bus is None) == (on_batch is None):
             raise SubscriptionError("give either an event_bus or on_batch, which take the events")
@@ -85,13 +91,14 @@ class SubscriptionListener:
         if subscriber_id is not None and not 1 <= len(subscriber_id) <= 200:
             raise SubscriptionError("a subscriber_id has 1 to 200 characters")
         self.subscriber_id = subscriber_id
-        self._login = Login(user, password, host, port, dbname)
+        self._login = Login(user, password, host, port, dbname, sslmode, sslrootcert)
         self._start_at = start
         self._types = [types] if isinstance(types, (str, type)) else list(types)
         self._page_size = max(batch_size, PAGE_EVENTS)
         self._waits = if_taken == "wait"
         self._stop_asked = threading.Event()
-        self._waiter = Waiter()
+        # One for each start; it is closed when the thread ends.
+        self._waiter: Waiter | None = None
         self._thread: threading.Thread | None = None
         self._session: Session | None = None
         # Where it stood when it lost the connection, and at the end.
@@ -125,7 +132,6 @@ class SubscriptionListener:
         if self._thread is not None and self._thread.is_alive():
             raise SubscriptionError("this listener runs already; stop() it first")
         self._stop_asked.clear()
-        self._waiter = Waiter()
         # A durable one goes on where its checkpoint is, another one begins anew.
         self._position = None
         try:
@@ -134,17 +140,20 @@ class SubscriptionListener:
             if not self._waits:
                 raise
             self._counters.become(State.WAITING)
-        self._thread = threading.Thread(target=self._run, name="store-subscription", daemon=True)
+        self._waiter = Waiter()
+        self._thread = threading.Thread(
+            target=self._run, args=(self._waiter,), name="store-subscription", daemon=True
+        )
         self._thread.start()
         return self
 
     def stop(self, timeout: float | None = 30.0) -> bool:
         """End it cleanly; what is being handled is finished. Did it end within these seconds?"""
-        thread = self._thread
-        if thread is None:
+        thread, waiter = self._thread, self._waiter
+        if thread is None or waiter is None:
             return True
         self._stop_asked.set()
-        self._waiter.wake()
+        waiter.wake()
         if thread is threading.current_thread():
             # A handler stops its own listener: it ends once the handler has returned.
             return False
@@ -184,7 +193,7 @@ class SubscriptionListener:
 
     # --- in the thread ----------------------------------------------------------------------------
 
-    def _run(self) -> None:
+    def _run(self, waiter: Waiter) -> None:
         pause = RETRY_SECONDS
         state = State.STOPPED
         error: Exception | None = None
@@ -192,7 +201,7 @@ class SubscriptionListener:
             try:
                 session = self._session or self._open()
                 pause = RETRY_SECONDS
-                self._follow(session)
+                self._follow(session, waiter)
             except Stopped:
                 break
             except (Taken, LeaseLost) as lost:
@@ -200,12 +209,12 @@ class SubscriptionListener:
                     state, error = State.FAILED, lost
                     break
                 self._counters.become(State.WAITING, lost)
-                self._waiter.sleep(RETRY_SECONDS)
+                waiter.sleep(RETRY_SECONDS)
             except Unavailable as lost:
                 self._counters.become(State.RECONNECTING, lost)
                 self._counters.reconnects += 1
                 _LOG.info("subscriber %s reconnects: %s", self.subscriber_id, lost)
-                self._waiter.sleep(pause)
+                waiter.sleep(pause)
                 pause = min(pause * 2, RETRY_SECONDS_MAX)
             except Exception as failed:  # noqa: BLE001 - told by status() and the log
                 _LOG.exception("subscriber %s has failed", self.subscriber_id)
@@ -214,7 +223,7 @@ class SubscriptionListener:
             finally:
                 self._leave()
         self._counters.become(state, error)
-        self._waiter.close()
+        waiter.close()
         self._when_ended()
 
     def _when_ended(self) -> None:
@@ -237,19 +246,27 @@ class SubscriptionListener:
             self._position = session.position
             self._session = None
 
-    def _follow(self, session: Session) -> None:
+    def _follow(self, session: Session, waiter: Waiter) -> None:
         """Read and hand over, until it is time to stop."""
+        limit = min(FIRST_PAGE_EVENTS, self._page_size)
         while True:
             self._check()
-            page = session.log.page(session.position, self._page_size)
+            page = session.log.page(session.position, limit)
             if page.events:
                 self._counters.become(State.READING)
                 self._delivery.deliver(session, page.events)
                 session.pace.found()
+                limit = self._next_limit(page.events, limit)
             session.position = page.end
             if page.is_last:
                 self._counters.caught_up()
-                self._counters.wakeups += session.wait(self._waiter)
+                self._counters.wakeups += session.wait(waiter)
+
+    def _next_limit(self, events: list[ChangeEvent], limit: int) -> int:
+        """As many events as fit into PAGE_BYTES, by the size of those just read."""
+        size = sum(len(event.data or "") for event in events)
+        fitting = PAGE_BYTES * len(events) // max(size, 1)
+        return max(1, min(fitting, 2 * limit, self._page_size))
 
     def _check(self) -> None:
         if self._stop_asked.is_set():

@@ -41,6 +41,8 @@ class Login:
     host: str
     port: int
     dbname: str
+    sslmode: str = "prefer"
+    sslrootcert: str | None = None
 
     def connect(self) -> Any:
         """A connection in autocommit mode; Unavailable or AccessError."""
@@ -52,6 +54,8 @@ class Login:
                 host=self.host,
                 port=self.port,
                 dbname=self.dbname,
+                sslmode=self.sslmode,
+                sslrootcert=self.sslrootcert,
                 connect_timeout=10,
                 application_name="object_store subscriber",
                 options="-c TimeZone=UTC" + options,

@@ -7,12 +7,16 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from psycopg2.extensions import make_dsn
 
+from bridge import StoreBridge
+from reactive import Field
 from store.client import StoreClient
 from store.errors import ReplicaError
 from store.models import Trade
@@ -126,3 +130,40 @@ def test_one_engine_follows_the_tables_of_another(
         seen = raw.size
         wait_until(lambda: raw.size > seen + 40, 30, "more ticks")
         session.close()
+
+
+def test_accounts_live_in_databases_of_their_own_and_share_a_screen(
+    trading_server: TradingServer, primary: ObjectStoreServer
+) -> None:
+    with closing(primary.admin_conn()) as admin, admin.cursor() as cursor:
+        cursor.execute("CREATE DATABASE second_account")
+        second = make_dsn(
+            **{**primary.conn_info(), "dbname": "second_account"},
+            user="postgres",
+            password=(primary.data_dir / "admin_password").read_text().strip(),
+        )
+    with ObjectStoreServer(dsn=second) as other, ExitStack() as opened:
+        with closing(other.admin_conn()) as admin:
+            provision_user(admin, "alice", PASSWORD)
+        bridges = []
+        for server, symbol in ((primary, "FIRST"), (other, "SECOND")):
+            login = {"user": "alice", "password": PASSWORD, **server.conn_info()}
+            client = opened.enter_context(StoreClient(**login))
+            entity_id = client.write(Trade(symbol=symbol, quantity=1, price=1.0, side="BUY"))
+            assert [t.symbol for t in client.query(Trade, {"symbol": symbol})] == [symbol]
+            bridge = StoreBridge(**login)
+            bridge.register(Trade, filter=Field("quantity") == 1)
+            bridges.append(opened.enter_context(bridge))
+        # An entity of one account does not exist in the other.
+        assert (
+            opened.enter_context(StoreClient("alice", PASSWORD, **primary.conn_info())).read(
+                Trade, entity_id
+            )
+            is None
+        )
+
+        from deephaven import merge
+
+        both = merge([bridge.live(Trade) for bridge in bridges])
+        assert all(bridge.flush() for bridge in bridges)
+        assert {row["symbol"] for row in both.iter_dict()} == {"FIRST", "SECOND"}

@@ -20,8 +20,13 @@ from server.simulator import Simulator
 from store.client import StoreClient as RealStoreClient
 from store.client import VersionConflict
 from store.columns import REGISTRY
+from store.events import Bus
 from store.models import Trade
+from store.outbox import NamingEngine, OnceStarter, Outbox, WorkflowStarter
+from store.subscriptions import EventBus
 from tests.server.test_replay import REAL_PRICES
+from workflow import MemoryEngine, WorkflowSource
+from workflow.dispatcher import TransitionClient
 
 
 def test_feeds() -> None:
@@ -48,6 +53,20 @@ def test_the_registry_gives_expressions_their_types() -> None:
         (Field("symbol") * 2).typed(REGISTRY)
 
 
+def test_the_store_starts_workflows_and_workflows_use_the_store() -> None:
+    engine = MemoryEngine()
+    starter: WorkflowStarter = engine
+    once: OnceStarter = engine
+    naming: NamingEngine = engine
+    assert isinstance(starter, OnceStarter)
+    assert isinstance(once, NamingEngine)
+    assert naming.reference(test_writers) == f"{__name__}:test_writers"
+    assert naming.reference(lambda: None) is None
+    source: type[WorkflowSource] = Outbox
+    mover: type[TransitionClient] = RealStoreClient
+    assert (source.__name__, mover.__name__) == ("Outbox", "StoreClient")
+
+
 def test_the_store_takes_what_the_graph_writes_back() -> None:
     client = RealStoreClient.__new__(RealStoreClient)  # without a database behind it
     writes: StoreClient = client
@@ -56,6 +75,11 @@ def test_the_store_takes_what_the_graph_writes_back() -> None:
     assert isinstance(writes, ReadsBack)
     assert reads is writes
     assert isinstance(conflict, Conflict)
+
+
+def test_a_client_tells_a_bus() -> None:
+    bus: Bus = EventBus()
+    assert callable(bus.emit)
 
 
 def test_the_bridge_takes_graphs_stores_and_writers() -> None:

@@ -9,6 +9,11 @@ from store.registry import ColumnRegistry
 
 def define_columns(registry: ColumnRegistry) -> None:
     """Add these columns to a registry."""
+    _define_identity(registry)
+    _define_people_and_times(registry)
+
+
+def _define_identity(registry: ColumnRegistry) -> None:
     registry.define(
         "entity_id",
         str,
@@ -56,6 +61,9 @@ def define_columns(registry: ColumnRegistry) -> None:
         max_length=64,
         nullable=True,
     )
+
+
+def _define_people_and_times(registry: ColumnRegistry) -> None:
     registry.define(
         "owner",
         str,

@@ -8,7 +8,9 @@ from store.registry import ColumnRegistry
 def define_columns(registry: ColumnRegistry) -> None:
     """Add these columns to a registry."""
     _define_quotes(registry)
+    _define_markets(registry)
     _define_positions(registry)
+    _define_statistics(registry)
     _define_options(registry)
     _define_bonds(registry)
 
@@ -59,6 +61,9 @@ def _define_quotes(registry: ColumnRegistry) -> None:
         nullable=True,
         aggregation="last",
     )
+
+
+def _define_markets(registry: ColumnRegistry) -> None:
     registry.define(
         "volume",
         int,
@@ -140,6 +145,9 @@ def _define_positions(registry: ColumnRegistry) -> None:
         semantic_type="currency_amount",
         format=",.2f",
     )
+
+
+def _define_statistics(registry: ColumnRegistry) -> None:
     registry.define(
         "daily_vol",
         float,

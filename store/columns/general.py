@@ -11,7 +11,9 @@ from store.registry import ColumnRegistry
 def define_columns(registry: ColumnRegistry) -> None:
     """Add these columns to a registry."""
     _define_words(registry)
+    _define_remarks(registry)
     _define_numbers(registry)
+    _define_sizes(registry)
     _define_times(registry)
 
 
@@ -67,6 +69,9 @@ def _define_words(registry: ColumnRegistry) -> None:
         semantic_type="code",
         max_length=32,
     )
+
+
+def _define_remarks(registry: ColumnRegistry) -> None:
     registry.define(
         "notes",
         str,
@@ -146,6 +151,9 @@ def _define_numbers(registry: ColumnRegistry) -> None:
         format=",.6g",
         aggregation="avg",
     )
+
+
+def _define_sizes(registry: ColumnRegistry) -> None:
     registry.define(
         "width",
         float,

@@ -8,6 +8,7 @@ from store.registry import ColumnRegistry
 def define_columns(registry: ColumnRegistry) -> None:
     """Add these columns to a registry."""
     _define_values(registry)
+    _define_changes(registry)
     _define_greeks(registry)
 
 
@@ -60,6 +61,9 @@ def _define_values(registry: ColumnRegistry) -> None:
         semantic_type="currency_amount",
         format=",.2f",
     )
+
+
+def _define_changes(registry: ColumnRegistry) -> None:
     registry.define(
         "change",
         float,

@@ -22,6 +22,9 @@ from store.exports.masking import masked
 # A Decimal column holds 20 digits before the point and 18 after it.
 DECIMAL = pa.decimal128(38, 18)
 
+# No field has a name that begins so.
+ENTITY_ID = "_entity_id"
+
 _ARROW: dict[type, pa.DataType] = {
     str: pa.string(),
     int: pa.int64(),
@@ -79,6 +82,11 @@ def to_frame(cls: type, objects: Iterable[Any], clearance: str = "internal") -> 
             values = [value and value.astimezone(timezone.utc) for value in values]
         columns[name] = pd.Series(values, dtype=dtype)
     return pd.DataFrame(columns)
+
+
+def entity_ids(objects: Iterable[Any]) -> pa.Array:
+    """The ids of stored objects, in their order."""
+    return pa.array([obj._store_entity_id for obj in objects], pa.string())
 
 
 def summary(cls: type, frame: pd.DataFrame, by: str | Sequence[str]) -> pd.DataFrame:

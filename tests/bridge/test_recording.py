@@ -197,16 +197,21 @@ def test_every_type_comes_back_as_it_was(alice: StoreClient, recordings: list[Re
 
 
 def test_what_waits_too_long_ends_the_recording_and_says_so(
-    alice: StoreClient, recordings: list[Recording], monkeypatch: pytest.MonkeyPatch
+    alice: StoreClient, desk: Desk, recordings: list[Recording]
 ) -> None:
-    with TableWriter(SIGNAL) as writer:
+    with TableWriter(SIGNAL) as writer, desk.admin().cursor() as cursor:
         recording = record(writer.table, alice, Signal, max_pending_rows=10)
         recordings.append(recording)
-        with alice.transaction():  # The client is busy: the recording waits for its turn.
+        # The store takes no writes for a while: the recording waits for its turn.
+        cursor.execute("BEGIN")
+        cursor.execute("LOCK TABLE object_store.event IN EXCLUSIVE MODE")
+        try:
             for n in range(30):
                 writer.write_row(f"S{n}", "LONG", 0.5, "m")
                 writer.flush()
             wait_until(lambda: recording.status().state is RecordingState.FAILED, 10, "the end")
+        finally:
+            cursor.execute("ROLLBACK")
         with pytest.raises(RecordingError, match="more than 10 rows wait"):
             recording.flush()
 

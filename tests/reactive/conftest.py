@@ -8,6 +8,8 @@ from typing import Any
 import psycopg2
 import pytest
 
+from reactive import python_target
+
 
 @pytest.fixture(scope="session")
 def postgres(postgres_dsn: str) -> Iterator[Any]:
@@ -16,3 +18,11 @@ def postgres(postgres_dsn: str) -> Iterator[Any]:
     connection.autocommit = True
     yield connection
     connection.close()
+
+
+@pytest.fixture(scope="module", params=[0, 16], ids=["compiled", "first calls"])
+def both_ways(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Run the tests of a module on compiled code, and on what computes the first calls."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(python_target, "_FIRST_CALLS", request.param)
+        yield

@@ -219,28 +219,34 @@ def _ordered(draw: st.DrawFn) -> Type:
     return draw(st.sampled_from(_ORDERED))
 
 
+def _alike(draw: Any, some: Any, type_: Type) -> Expr:
+    """A value of the type, or where that is a double, of any kind of number."""
+    return some(_number(draw) if type_ is Type.FLOAT else type_)
+
+
 def _if(draw: Any, some: Any, type_: Type) -> Expr:
-    return If(some(Type.BOOL), some(type_), some(type_))
+    return If(some(Type.BOOL), _alike(draw, some, type_), _alike(draw, some, type_))
 
 
 def _case(draw: Any, some: Any, type_: Type) -> Expr:
     count = draw(st.integers(1, 3))
-    return Case([(some(Type.BOOL), some(type_)) for _ in range(count)], some(type_))
+    branches = [(some(Type.BOOL), _alike(draw, some, type_)) for _ in range(count)]
+    return Case(branches, _alike(draw, some, type_))
 
 
 def _coalesce(draw: Any, some: Any, type_: Type) -> Expr:
-    return Coalesce([some(type_) for _ in range(draw(st.integers(1, 3)))])
+    return Coalesce([_alike(draw, some, type_) for _ in range(draw(st.integers(1, 3)))])
 
 
 def _null_if(draw: Any, some: Any, type_: Type) -> Expr:
-    return NullIf(some(type_), some(type_))
+    return NullIf(_alike(draw, some, type_), _alike(draw, some, type_))
 
 
 def _extreme(draw: Any, some: Any, type_: Type) -> Expr:
     if type_ is Type.BOOL:
         return some(type_)
     # One of them is a declared field: of nulls alone, min and max take it that they are numbers.
-    others = [declared(some(type_)) for _ in range(draw(st.integers(1, 2)))]
+    others = [declared(_alike(draw, some, type_)) for _ in range(draw(st.integers(1, 2)))]
     args = draw(st.permutations([declared(_field(draw, type_)), *others]))
     return Func(draw(st.sampled_from(["min", "max"])), args)
 
@@ -350,12 +356,13 @@ def _is_null(draw: Any, some: Any, type_: Type) -> Expr:
 
 def _in(draw: Any, some: Any, type_: Type) -> Expr:
     wanted = _any(draw)
-    return In(some(wanted), [some(wanted) for _ in range(draw(st.integers(0, 3)))])
+    values = [_alike(draw, some, wanted) for _ in range(draw(st.integers(0, 3)))]
+    return In(_alike(draw, some, wanted), values)
 
 
 def _between(draw: Any, some: Any, type_: Type) -> Expr:
     wanted = _ordered(draw)
-    return Between(*(declared(some(wanted)) for _ in range(3)))
+    return Between(*(declared(_alike(draw, some, wanted)) for _ in range(3)))
 
 
 def _search(draw: Any, some: Any, type_: Type) -> Expr:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable
-from decimal import Decimal
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from reactive.aggregate import Aggregate, aggregate_of, weighted_mean
 from reactive.errors import AggregateError
-from reactive.exact import ExactSum
+from reactive.exact import PARTS_MAX, ExactSum
 
 Numbers = list[Any]
 
@@ -111,7 +111,17 @@ def test_std_is_the_sample_standard_deviation(data: st.DataObject) -> None:
         if len(known) < 2:
             assert running.value() is None
         else:
-            assert math.isclose(running.value(), statistics.stdev(known), rel_tol=1e-15)
+            assert running.value() == deviation(known)
+
+
+def deviation(numbers: list[Any]) -> float:
+    """By the definition, with a hundred digits: `statistics.stdev` is not as exact before 3.11."""
+    exact = [Fraction(number) for number in numbers]
+    mean = sum(exact, Fraction()) / len(exact)
+    variance = sum(((x - mean) ** 2 for x in exact), Fraction()) / (len(exact) - 1)
+    digits = Context(prec=100, Emax=MAX_EMAX, Emin=MIN_EMIN)
+    quotient = digits.divide(Decimal(variance.numerator), Decimal(variance.denominator))
+    return float(digits.sqrt(quotient))
 
 
 @pytest.mark.parametrize(("name", "function"), [("min", min), ("max", max)])
@@ -190,3 +200,66 @@ def test_what_an_aggregate_does_not_take() -> None:
         aggregate_of("median")
     with pytest.raises(TypeError, match="a sum takes numbers, given str 'AAPL'"):
         aggregate_of(sum).start().insert("a", "AAPL")
+
+
+@pytest.mark.parametrize("odd", [None, 3, Decimal("1.5"), math.nan, math.inf])
+@pytest.mark.parametrize("name", ["sum", "mean"])
+def test_one_odd_member_does_not_make_each_change_dearer(name: str, odd: Any) -> None:
+    """A sum that waits for its terms to be folded must not wait for ever."""
+    running = aggregate_of(name).start()
+    assert isinstance(running, ExactSum)
+    running.insert("odd", odd)
+    running.insert("a", 0.0)
+    for number in range(500):
+        running.replace("a", float(number), number + 1.0)
+        running.value()
+    assert len(running._parts) <= PARTS_MAX + 2
+
+
+def test_weights_that_cancel_do_not_make_each_change_dearer() -> None:
+    running: Any = weighted_mean("weight").start()
+    running.insert("a", (1.5, 1.0))
+    running.insert("b", (1.5, -1.0))
+    for number in range(500):
+        running.replace("a", (number + 0.5, 1.0), (number + 1.5, 1.0))
+        assert running.value() is None
+    assert len(running._products._parts) <= PARTS_MAX + 4
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [2**53, 2**53 + 1],
+        [10**400, 10**400 + 2],
+        [Decimal("0.1"), Decimal("0.2"), Decimal("1e20")],
+        [Decimal("0.1"), 0.25, 7],
+        [True, False],
+    ],
+)
+def test_a_deviation_is_exact_for_all_numbers(values: list[Any]) -> None:
+    running = aggregate_of("std").start()
+    for at, value in enumerate(values):
+        running.insert(at, value)
+    exact = [Fraction(value) for value in values]
+    assert math.isclose(running.value(), statistics.stdev(exact), rel_tol=1e-15)
+
+
+@pytest.mark.parametrize("name", ["sum", "mean", "std"])
+def test_text_is_no_number_even_if_it_looks_like_one(name: str) -> None:
+    with pytest.raises(TypeError, match="takes numbers"):
+        aggregate_of(name).start().insert("a", "1.5")
+
+
+@pytest.mark.parametrize("name", ["sum", "mean", "std"])
+def test_decimals_that_are_no_numbers_show_while_they_are_in(name: str) -> None:
+    running = aggregate_of(name).start()
+    running.insert("a", Decimal(1))
+    running.insert("b", Decimal(1))
+    before = running.value()
+    for odd in (Decimal("NaN"), Decimal("sNaN")):
+        running.insert("odd", odd)
+        assert math.isnan(running.value())
+        running.delete("odd", odd)
+        assert running.value() == before
+    running.insert("odd", Decimal("-Infinity"))
+    assert running.value() == -math.inf or name == "std"

@@ -13,6 +13,8 @@ from tests.reactive.cases import ROWS, Row, table
 from tests.reactive.postgres import in_postgres, same
 from tests.reactive.pure_reader import read
 
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 DOCUMENT = Path(__file__).parents[2] / "docs" / "expressions.md"
 BEGIN, END = "<!-- cases -->\n", "<!-- end of cases -->"
 

@@ -322,3 +322,33 @@ def test_a_deep_chain_of_callbacks(graph: ReactiveGraph) -> None:
         graph.effect(here, "x", lambda _, value, there=there: graph.update(there, "x", value))
     graph.update(nodes[0], "x", 5.0)
     assert graph.get(nodes[-1], "x") == 5.0
+
+
+def test_effects_of_a_cycle_run_again_afterwards(graph: ReactiveGraph) -> None:
+    one, two = graph.track(Cell()), graph.track(Cell())
+    seen: list[float] = []
+
+    def forward(to: str) -> Any:
+        def tell(_: str, x: float) -> None:
+            seen.append(x)
+            if x > 0:
+                graph.update(to, "x", x + 1)
+
+        return tell
+
+    graph.effect(one, "x", forward(two))
+    graph.effect(two, "x", forward(one))
+    with pytest.raises(CycleError):
+        graph.update(one, "x", 1.0)
+    seen.clear()
+    graph.update(one, "x", -1.0)
+    graph.update(two, "x", -2.0)
+    assert seen == [-1.0, -2.0]
+
+
+def test_all_effects_of_an_object_are_removed_by_the_object_itself(graph: ReactiveGraph) -> None:
+    cell, seen = Cell(), []
+    graph.effect(graph.track(cell), "x", lambda _, value: seen.append(value))
+    graph.remove_effect(cell)
+    graph.update(cell, "x", 1.0)
+    assert seen == [0.0]

@@ -50,6 +50,8 @@ d1 = (Func("log", [spot / strike]) + (rf + vol**2 / 2) * expiry) / (vol * Func("
 band = Case([(strength > 0.75, "HIGH"), (strength > 0.5, "MEDIUM")], "LOW")
 alert = If(pnl < Const(-5000), Const("STOP_LOSS"), Const("OK"))
 
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 CASES: list[tuple[str, Expr, dict[str, Any], Any]] = [
     # Quotes.
     ("mid price", mid, {"bid": 99.5, "ask": 100.5}, 100.0),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import pickle
+import random
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -606,3 +607,138 @@ def test_a_duplicate_is_a_key_error(graph: ReactiveGraph) -> None:
         with pytest.raises(KeyError, match="there is a group 'all' already") as caught:
             attempt()
         assert isinstance(caught.value, DuplicateNameError)
+
+
+def test_many_updates_take_objects_too(graph: ReactiveGraph, position: Position) -> None:
+    other = Position()
+    node, _ = graph.track(position), graph.track(other)
+    graph.update_many("current_price", [(position, 1.0), (other, 2.0), (node, 3.0)])
+    assert (position.current_price, other.current_price) == (3.0, 2.0)
+
+
+def test_a_removed_function_of_the_graph_that_failed_is_not_called_again(
+    graph: ReactiveGraph,
+) -> None:
+    node, calls = graph.track(Position(quantity=0)), []
+
+    def invert(g: ReactiveGraph) -> float:
+        calls.append(1)
+        return 1 / g.get(node, "quantity")
+
+    graph.multi_computed("inverse", invert)
+    graph.remove_group("inverse")
+    before = len(calls)
+    graph.update(node, "quantity", 5)
+    graph.track(Position())
+    assert len(calls) == before
+
+
+@pytest.mark.parametrize("kind", ["multi", "group"])
+def test_an_interrupted_computation_is_taken_up_again(graph: ReactiveGraph, kind: str) -> None:
+    node, interrupt = graph.track(Position(quantity=1)), False
+
+    def compute(values: list[int]) -> int:
+        if interrupt:
+            raise KeyboardInterrupt
+        return values[0]
+
+    if kind == "multi":
+        graph.multi_computed("value", lambda g: compute([g.get(node, "quantity")]))
+    else:
+        graph.group_computed("value", [node], "quantity", compute)
+    interrupt = True
+    with pytest.raises(KeyboardInterrupt):
+        graph.update(node, "quantity", 2)
+    interrupt = False
+    graph.update(node, "avg_cost", 1.0)
+    assert graph.get_group("value") == 2
+
+
+def test_functions_of_the_graph_may_change_places(graph: ReactiveGraph) -> None:
+    """Who reads whom turns round within one update; that is no cycle."""
+    node = graph.track(Position(quantity=0))
+
+    def one(g: ReactiveGraph) -> int:
+        return 100 if g.get(node, "quantity") else g.get_group("two") + 1
+
+    def two(g: ReactiveGraph) -> int:
+        return g.get_group("one") + 1 if g.get(node, "quantity") else 5
+
+    graph.multi_computed("one", one)
+    graph.multi_computed("two", two)
+    graph.multi_computed("both", lambda g: (g.get_group("one"), g.get_group("two")))
+    assert graph.get_group("both") == (6, 5)
+    for quantity in (1, 2, 0, 3, 0):
+        graph.update(node, "quantity", quantity)
+        assert graph.get_group("both") == ((100, 101) if quantity else (6, 5))
+
+
+def test_a_cycle_of_functions_of_the_graph_ends_with_what_made_it(graph: ReactiveGraph) -> None:
+    node = graph.track(Position(quantity=0))
+    names = ["one", "two", "three"]
+    for name, other in zip(names, (*names[1:], "one"), strict=True):
+        graph.multi_computed(
+            name,
+            lambda g, name=name, other=other: (
+                g.get_group(other) + 1
+                if g.get(node, "quantity") or name != "three"
+                else g.get_field(node, "quantity")
+            ),
+        )
+    for quantity in (0, 1, 0, 2, 0):
+        graph.update(node, "quantity", quantity)
+        if quantity:
+            for name in names:
+                with pytest.raises(ComputeError, match="depend on itself"):
+                    graph.get_group(name)
+        else:
+            assert [graph.get_group(name) for name in names] == [2, 1, 0]
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("cycles", [False, True])
+def test_functions_of_the_graph_that_read_one_another_at_random(
+    graph: ReactiveGraph, seed: int, cycles: bool
+) -> None:
+    rng = random.Random(seed)
+    names = [f"m{k}" for k in range(6)]
+    # In each state everybody reads some of those before it in an order of that state.
+    reads: dict[tuple[int, str], list[str]] = {}
+    for state in range(5):
+        order = rng.sample(names, len(names))
+        for at, name in enumerate(order):
+            chosen = rng.sample(order[:at], min(at, rng.randrange(3)))
+            if cycles and rng.random() < 0.2:
+                chosen.append(rng.choice(order))
+            reads[state, name] = chosen
+    position = Position(quantity=0, current_price=1.0)
+    node = graph.track(position)
+
+    def define(name: str) -> None:
+        graph.multi_computed(
+            name,
+            lambda g: (
+                g.get(node, "current_price")
+                + sum(map(g.get_group, reads[g.get(node, "quantity"), name]))
+            ),
+        )
+
+    def expected(name: str, above: tuple[str, ...] = ()) -> float:
+        if name in above:
+            raise RecursionError
+        below = reads[position.quantity, name]
+        return (position.current_price or 0.0) + sum(expected(b, (*above, name)) for b in below)
+
+    for name in rng.sample(names, len(names)):
+        define(name)
+    for _ in range(30):
+        graph.update(node, *rng.choice([("quantity", rng.randrange(5)), ("current_price", 2.5)]))
+        graph.update(node, "current_price", float(rng.randrange(9)))
+        for name in names:
+            try:
+                value = expected(name)
+            except RecursionError:
+                with pytest.raises(ComputeError):
+                    graph.get_group(name)
+            else:
+                assert graph.get_group(name) == value

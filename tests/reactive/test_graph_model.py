@@ -31,7 +31,7 @@ from hypothesis.stateful import (
 
 from reactive import Coalesce, Const, Expr, ExpressionError, Field, If
 from reactive.aggregate import weighted_mean
-from reactive.errors import ComputeError
+from reactive.errors import ComputeError, CycleError
 from reactive.graph import ReactiveGraph
 from reactive.updater import same
 
@@ -159,12 +159,18 @@ class Model:
 
     def brought_in(self, group: Group, node: str) -> Any:
         if isinstance(group.reads, Expr):
-            return self.evaluate(node, group.reads)
-        value = self.value(node, group.reads)
+            value = self.evaluate(node, group.reads)
+        else:
+            value = self.value(node, group.reads)
         if group.aggregate == "weighted":
             weight = self.value(node, "quantity")
             return FAILED if value is FAILED else (value, weight)
         return value
+
+    def is_made_from(self, name: str, other: str) -> bool:
+        group = self.groups[name]
+        rolled_up = group.members if group.reads is None and group.multi is None else []
+        return name == other or any(self.is_made_from(member, other) for member in rolled_up)
 
     def group(self, name: str) -> Any:
         group = self.groups[name]
@@ -384,10 +390,8 @@ class GraphMachine(RuleBasedStateMachine):
         where: Expr | None,
         everybody: bool,
     ) -> Any:
-        if (aggregate in ("first", "last") and (key or where is not None)) or (
-            aggregate == "weighted" and isinstance(reads, Expr)
-        ):
-            return multiple()  # order depends on who moved when; a weight needs a name
+        if aggregate in ("first", "last") and (key or where is not None):
+            return multiple()  # order depends on who moved when
         needed = {reads} if isinstance(reads, str) else reads.fields()
         able = [n for n in self.model.objects if needed <= self.model.names(n)]
         members = able if everybody else [n for n in dict.fromkeys(chosen) if n in able]
@@ -422,6 +426,19 @@ class GraphMachine(RuleBasedStateMachine):
 
     def rolls_up(self, name: str) -> bool:
         return self.model.groups[name].multi is None
+
+    @rule(name=groups, member=groups)
+    def add_to_rollup(self, name: str, member: str) -> None:
+        group = self.model.groups[name]
+        if group.multi is not None or group.reads is not None or not self.rolls_up(member):
+            return
+        if self.model.is_made_from(member, name):
+            with pytest.raises(CycleError, match=name):
+                self.graph.add_to_group(name, member)
+            return
+        if member not in group.members:
+            group.members.append(member)
+        self.graph.add_to_group(name, member)
 
     @rule(target=groups, pick=st.integers(0, 2), chosen=st.lists(nodes, min_size=1, max_size=4))
     def multi(self, pick: int, chosen: list[str]) -> str:

@@ -13,6 +13,7 @@ from reactive import (
     AggregateError,
     ComputeError,
     CycleError,
+    ExpressionTypeError,
     Field,
     MembershipError,
     ReactiveGraph,
@@ -487,3 +488,78 @@ def test_explain_group(graph: ReactiveGraph, nodes: list[str]) -> None:
     assert graph.explain_group("half").inputs == {"total": 32800.0}
     assert graph.explain_group("half").update == explained.update
     assert graph.explain_group("by_desk").inputs == {"by_desk['equities']": 32800.0}
+
+
+@pytest.mark.parametrize("failing", ["first", "second"])
+def test_who_recovers_has_not_joined_last(
+    graph: ReactiveGraph, nodes: list[str], failing: str
+) -> None:
+    n1, n2 = nodes
+    graph.group_computed("first", nodes, "mv", "first")
+    graph.group_computed("last", nodes, "mv", "last")
+    graph.group_computed("all", nodes, "mv", list)
+    failed = n1 if failing == "first" else n2
+    graph.update(failed, "price", "none today")
+    with pytest.raises(ComputeError, match=failed):
+        graph.get_group("all")
+    graph.update(failed, "price", 1.0)
+    expected = [graph.get(n1, "mv"), graph.get(n2, "mv")]
+    assert graph.get_group("all") == expected
+    assert [graph.get_group("first"), graph.get_group("last")] == expected
+
+
+@pytest.mark.parametrize("whole_class", [True, False])
+def test_a_group_that_cannot_be_is_not_half_defined(
+    graph: ReactiveGraph, nodes: list[str], whole_class: bool
+) -> None:
+    members: Any = Position if whole_class else nodes
+    with pytest.raises(ExpressionTypeError, match="symbol"):
+        graph.group_computed("odd", members, Field("symbol") * 2, "sum")
+    with pytest.raises(UnknownNameError):
+        graph.get_group("odd")
+    graph.group_computed("odd", members, Field("quantity") * 2, "sum")
+    assert graph.get_group("odd") == 300
+
+
+def test_who_joins_of_itself_with_another_type_fails_the_group_alone(graph: ReactiveGraph) -> None:
+    @dataclass
+    class Priced:
+        price: Any
+
+    @dataclass
+    class Named(Priced):
+        price: str
+
+    graph.group_computed("double", Priced, Field("price") * 2, "sum")
+    graph.track(Priced(2.0))
+    named = graph.track(Named("two"))
+    assert graph.get(named, "price") == "two"
+    with pytest.raises(ComputeError, match=r"member Named-1.price \* 2 has no value"):
+        graph.get_group("double")
+    graph.untrack(named)
+    assert graph.get_group("double") == 4.0
+    graph.group_computed("prices", [], Field("price") * 2, "sum")
+    with pytest.raises(ExpressionTypeError):
+        graph.add_to_group("prices", graph.track(Named("two")))
+    assert graph.get_group("prices") == 0
+
+
+def test_an_expression_may_be_weighted(graph: ReactiveGraph, nodes: list[str]) -> None:
+    twice = Field("price") * 2
+    graph.group_computed("mean", nodes, twice, weighted_mean("quantity"))
+    assert graph.get_group("mean") == 2 * 32400.0 / 150
+    graph.group_computed("by desk", Position, twice, weighted_mean("quantity"), key="desk")
+    graph.update(nodes[0], "quantity", 0)
+    assert graph.get_group("mean") == 384.0
+    assert graph.get_group("by desk") == {"equities": 384.0}
+    graph.update(nodes[1], "desk", "growth")
+    assert graph.get_group("by desk") == {"equities": None, "growth": 384.0}
+
+
+def test_any_nan_finds_the_key_that_all_nan_are(graph: ReactiveGraph) -> None:
+    graph.track(Position("A", 1, float("nan")))
+    graph.track(Position("B", 2, float("nan")))
+    graph.group_computed("by price", Position, "quantity", "sum", key="price")
+    assert graph.get_group("by price", key=float("nan")) == 3
+    with pytest.raises(UnknownNameError, match="unhashable"):
+        graph.get_group("by price", key=[1.0])

@@ -118,6 +118,17 @@ def test_refused(data: Any, path: str, problem: str) -> None:
     assert problem in caught.value.problem
 
 
+def test_data_that_python_cannot_write_is_refused_all_the_same() -> None:
+    deep: Any = []
+    for _ in range(100_000):
+        deep = [deep]
+    for key, node in (("version", ONE), ("type", X), ("name", X), ("value", ONE), ("op", X)):
+        with pytest.raises(ExpressionFormatError):
+            from_json({**node, key: deep})
+    with pytest.raises(ExpressionFormatError):
+        from_json({"type": "Substring", "operand": X, "start": -(10**5_000)})
+
+
 def test_the_deepest_is_read() -> None:
     assert from_json(nested(MAX_DEPTH)).depth == MAX_DEPTH
 

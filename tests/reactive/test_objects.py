@@ -640,3 +640,48 @@ def test_computed_methods_and_definitions_of_the_graph_go_together(
     assert graph.get(node, "loud") == "stop_loss"
     assert graph.get(node, "shown") == "-21900"
     assert isinstance(Position.pnl.expr, Expr)
+
+
+def test_a_class_with_room_may_extend_one_with_slots() -> None:
+    @dataclass(slots=True)
+    class Slotted:
+        x: float = 1.0
+
+        @computed
+        def double(self) -> float:
+            return self.x * 2
+
+    @dataclass
+    class Roomy(Slotted):
+        z: float = 1.0
+
+        @computed
+        def total(self) -> float:
+            return self.double + self.z
+
+    graph = ReactiveGraph()
+    slotted, roomy = Slotted(), Roomy()
+    graph.track(slotted)
+    graph.track(roomy)
+    slotted.x, roomy.x = 3.0, 5.0
+    assert (slotted.double, roomy.double, roomy.total) == (6.0, 10.0, 11.0)
+    graph.untrack(roomy)
+    graph.untrack(slotted)
+    slotted.x = roomy.x = 1.0
+    assert (slotted.double, roomy.total) == (2.0, 3.0)
+
+
+def test_an_effect_on_nothing_leaves_the_object_untracked() -> None:
+    @dataclass
+    class Mistyped:
+        price: float = 1.0
+
+        @effect("pirce")
+        def on_price(self, value: float) -> None: ...
+
+    graph, obj = ReactiveGraph(), Mistyped()
+    for _ in range(2):
+        with pytest.raises(UnknownNameError, match=r"'pirce'.* there are: price"):
+            graph.track(obj)
+    with pytest.raises(UnknownNameError):
+        graph.get(obj, "price")  # type: ignore[arg-type]

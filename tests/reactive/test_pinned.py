@@ -12,6 +12,8 @@ from reactive import Case, Coalesce, Const, Expr, Field, Func, If, NullIf, Unary
 from tests.reactive.postgres import in_postgres, same
 from tests.reactive.pure_reader import evaluate
 
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 x, y = Field("x"), Field("y")
 n, amount = Field("n", int), Field("amount", Decimal)
 
@@ -76,6 +78,9 @@ PURE: list[tuple[Expr, dict[str, Any], Any]] = [
     (Const(1).is_in([Coalesce([x, 2])]), {"x": 1.0}, True),
     (Field("s").concat("").cast(str), {"s": "a"}, "a"),
     (Func("min", [2, 1]), {}, 1),
+    (Coalesce([~(x > 1)]) == (y > 1), {"x": 2.0, "y": 0.0}, True),
+    (NullIf(Coalesce([~Const(False)]), False), {}, True),
+    (Coalesce([-x]) * 2, {"x": 2.0}, -4.0),
     (Field("d", date).is_null() | (Field("d", date) > date(2026, 1, 1)), {}, True),
 ]
 

@@ -7,6 +7,7 @@ import math
 import numbers
 import types
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -22,6 +23,7 @@ from reactive import (
     Const,
     Expr,
     ExpressionRangeError,
+    ExpressionTypeError,
     ExpressionValueError,
     Field,
     FieldTypeError,
@@ -32,6 +34,8 @@ from reactive import (
     python_source,
 )
 from tests.reactive.strategies import is_field_name
+
+pytestmark = pytest.mark.usefixtures("both_ways")
 
 x, y, s = Field("x"), Field("y"), Field("s")
 pnl = (Field("current_price") - Field("avg_cost")) * Field("quantity")
@@ -221,6 +225,17 @@ class Size(Enum):
     SMALL = 2
 
 
+class Odd(Enum):
+    """Members that stand for other kinds of values."""
+
+    YES = True
+    NEW_YEAR = date(2026, 1, 1)
+    MIDNIGHT = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    NOTHING = None
+    SIDE = Side.BUY
+    PAIR = (1, 2)
+
+
 # What numpy's own scalars say of themselves.
 Flag = type("bool_", (), {"__module__": "numpy", "item": lambda self: True})
 
@@ -251,6 +266,18 @@ n, amount = Field("x", int), Field("x", Decimal)
         (x.hour(), "2026-01-02 10:30Z", 10),
         (x.hour(), "2026-01-02T10:30:00.5+0530", 5),
         (x.hour(), datetime(2026, 1, 2, 10, tzinfo=timezone(timedelta(hours=-2))), 12),
+        (x, Side.BUY, "BUY"),
+        (x, Odd.SIDE, "BUY"),
+        (x, Odd.PAIR, (1, 2)),
+        (x.is_null(), Odd.NOTHING, True),
+        (Coalesce([x, None]), Side.BUY, "BUY"),
+        (If(x.is_null(), y, x), Side.BUY, "BUY"),
+        (x == Odd.SIDE, "BUY", True),
+        (x.is_in([Side.BUY, "SELL"]), Odd.SIDE, True),
+        (x & True, Odd.YES, True),
+        (x == Odd.YES, Odd.YES, True),
+        (x >= Odd.NEW_YEAR, Odd.NEW_YEAR, True),
+        (x.hour(), Odd.MIDNIGHT, 0),
         (x == y, Size.SMALL, True),
         (x == y, Count(), False),
         (y == x, Half(2.0), True),
@@ -273,6 +300,16 @@ def test_an_object_after_rows_of_another_kind() -> None:
     assert expr.eval({"not a name": 1}) == 2.0
     row = types.SimpleNamespace(**{"not a name": 2})
     assert expr.eval(row) == 3.0
+
+
+@pytest.mark.parametrize("row", [None, 5, 1.5, True, "x", b"x", [1], (1, 2), {1}])
+def test_what_is_no_row_is_refused(row: Any) -> None:
+    for compute in (compile_python(x + 1), compile_python(x.is_null(), like=VALUES)):
+        assert compute({"x": 1}) is not None
+        for _ in range(2):
+            with pytest.raises(ExpressionTypeError, match="expected a mapping of fields"):
+                compute(row)
+    assert Const(1).eval(None) == 1  # reads no field
 
 
 def test_many_classes_of_rows() -> None:
@@ -372,9 +409,18 @@ def test_positional_functions() -> None:
 
 
 def test_formulas_of_one_shape_share_their_code() -> None:
-    first, second = compile_python(x + 1), compile_python(Field("other") + 2)
-    assert first.__code__ is second.__code__  # type: ignore[attr-defined]
-    assert (first({"x": 1}), second({"other": 1})) == (2.0, 3.0)
+    first, second, other = (compile_python(e) for e in (x + 1, Field("other") + 2, x - 1))
+    for _ in range(20):
+        assert (first({"x": 1}), second({"other": 1}), other({"x": 1})) == (2.0, 3.0, 0.0)
+    assert first.__code__ is second.__code__ is not other.__code__  # type: ignore[attr-defined]
+
+
+def test_calls_from_many_threads_while_the_code_changes() -> None:
+    for _ in range(20):
+        compute = compile_python(If(x > 0, x * y, None))
+        with ThreadPoolExecutor(4) as pool:
+            results = list(pool.map(compute, [{"x": n, "y": 2} for n in range(200)]))
+        assert results == [None, *(n * 2.0 for n in range(1, 200))]
 
 
 def test_no_data_becomes_code() -> None:

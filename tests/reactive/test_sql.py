@@ -210,6 +210,13 @@ def test_strict_sql_gives_the_same_values(postgres: Any) -> None:
             assert same(value, in_postgres(postgres, strict, None, [fields])[0])
 
 
+def test_strict_sql_takes_numbers_of_any_length(postgres: Any) -> None:
+    for number in (-1e300, 10**250, 0.1):
+        for expr in (Field("x", Decimal) + 0, x.is_in([Decimal("0.1")]), x == Decimal("0.1")):
+            stored = in_postgres(postgres, expr.to_sql(strict=True), None, [{"x": number}])[0]
+            assert same(expr.eval({"x": number}), stored)
+
+
 # --- what PostgreSQL does on its own ----------------------------------------------------------
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from reactive import Field, ReactiveGraph
 
 @dataclass
 class Leg:
-    price: float = 100.0
+    price: float | None = 100.0
     quantity: int = 1
 
 
@@ -162,3 +163,129 @@ def test_others_wait_until_the_effects_are_through(way: str) -> None:
 
     run_all(first, second)
     assert order == ["effect", "second"]
+
+
+class Desk:
+    """One of several threads that do anything to a graph that they share."""
+
+    def __init__(self, graph: ReactiveGraph, shared: list[str], number: int, seed: int) -> None:
+        self.graph = graph
+        self.shared = shared
+        self.own: list[str] = []
+        self.book = f"book {number}"
+        self.rng = random.Random(f"{seed} {number}")
+        graph.group_computed(self.book, [], "mv", "sum")
+
+    def run(self) -> None:
+        steps = [self.tick, self.tick, self.many, self.batch, self.come, self.go, self.move]
+        steps += [self.what_if, self.redefine, self.roll, self.fail]
+        for _ in range(250):
+            self.rng.choice(steps)()
+
+    def any_node(self) -> str:
+        return self.rng.choice(self.own + self.shared)
+
+    def price(self) -> float | None:
+        return self.rng.choice([None, 1e16, 0.1, self.rng.uniform(-9, 9)])
+
+    def tick(self) -> None:
+        self.graph.update(self.any_node(), "price", self.price())
+
+    def many(self) -> None:
+        nodes = self.own + self.shared
+        self.graph.update_many("quantity", {n: self.rng.randrange(4) for n in nodes})
+
+    def batch(self) -> None:
+        with self.graph.batch():
+            for _ in range(3):
+                self.tick()
+            self.move()
+
+    def fail(self) -> None:
+        with suppress(ZeroDivisionError), self.graph.batch():
+            self.tick()
+            self.many()
+            raise ZeroDivisionError
+
+    def come(self) -> None:
+        node = self.graph.track(Leg(1.5))
+        self.graph.computed(node, "mv", MV)
+        self.own.append(node)
+
+    def go(self) -> None:
+        if self.own:
+            self.graph.untrack(self.own.pop(self.rng.randrange(len(self.own))))
+
+    def move(self) -> None:
+        node = self.any_node()
+        if node in self.graph.group_members(self.book):  # nobody else moves nodes of this book
+            self.graph.remove_from_group(self.book, node)
+        else:
+            self.graph.add_to_group(self.book, node)
+
+    def what_if(self) -> None:
+        node = self.any_node()
+        self.graph.override(node, "mv", 100.0)
+        if self.rng.random() < 0.8:
+            self.graph.clear_override(node, "mv")
+
+    def redefine(self) -> None:
+        factor = self.rng.randrange(1, 3)
+        self.graph.computed(self.any_node(), "mv", MV if factor == 1 else MV * factor)
+
+    def roll(self) -> None:
+        if self.book in self.graph.group_members("firm"):
+            self.graph.remove_from_group("firm", self.book)
+        else:
+            self.graph.add_to_group("firm", self.book)
+
+
+MV = Field("price") * Field("quantity")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_several_threads_did_all_is_right_in_the_end(seed: int) -> None:
+    graph = ReactiveGraph()
+    shared = [graph.track(Leg()) for _ in range(5)]
+    for node in shared:
+        graph.computed(node, "mv", MV)
+    graph.group_computed("all", Leg, "mv", "sum")
+    graph.group_computed("by_size", Leg, "mv", "sum", key="quantity", where=Field("mv") > 0)
+    graph.rollup("firm", [])
+    graph.rollup("sizes", "by_size")
+    told: dict[Any, Any] = {}
+    desks = [Desk(graph, shared, number, seed) for number in range(4)]
+    groups = ["all", "firm", "sizes", *(desk.book for desk in desks)]
+    for name in groups:
+        graph.group_effect(name, told.__setitem__)
+    graph.group_effect("by_size", lambda _, changes: told.setdefault("by", {}).update(changes))
+
+    run_all(*(desk.run for desk in desks))
+
+    nodes = [*shared, *(node for desk in desks for node in desk.own)]
+    values: dict[str, Any] = {}
+    for node in nodes:
+        leg = graph.object_of(node)
+        plain = None if leg.price is None else leg.price * leg.quantity
+        values[node] = graph.get(node, "mv")
+        if not graph.overrides(node):
+            assert values[node] in (plain, None if plain is None else plain * 2)
+
+    def total(members: Iterable[str]) -> float:
+        return math.fsum(v for v in map(values.__getitem__, members) if v is not None)
+
+    expected = {desk.book: total(graph.group_members(desk.book)) for desk in desks}
+    expected["firm"] = math.fsum(map(expected.__getitem__, graph.group_members("firm")))
+    expected["all"] = total(nodes)
+    positive = [n for n in nodes if values[n] is not None and values[n] > 0]
+    by_size: dict[int, list[str]] = {}
+    for node in positive:
+        by_size.setdefault(graph.object_of(node).quantity, []).append(node)
+    sums = {size: total(members) for size, members in by_size.items()}
+    expected["sizes"] = math.fsum(sums.values())
+    assert sorted(graph.group_members("all")) == sorted(nodes)
+    assert graph.get_group("by_size") == sums
+    assert {name: graph.get_group(name) for name in groups} == expected
+    assert {size: value for size, value in told.pop("by").items() if value is not None} == sums
+    assert told == expected
+    assert graph.callback_errors == 0

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import pickle
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
 from typing import Any
@@ -192,3 +193,28 @@ def test_errors_have_one_root_and_survive_pickle(error: ReactiveError) -> None:
     assert vars(again) == vars(error)
     assert isinstance(error, ExpressionError)
     assert isinstance(error, ReactiveError)
+
+
+HUGE = 10**5_000  # Python refuses to write so many digits.
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: reactive.Const(HUGE),
+        lambda: reactive.Const([HUGE]),
+        lambda: reactive.Const(datetime.min.replace(tzinfo=timezone(timedelta(hours=1)))),
+        lambda: Field(HUGE),  # type: ignore[arg-type]
+        lambda: s.substring(-HUGE),
+        lambda: Func("sqrt", HUGE),  # type: ignore[arg-type]
+        lambda: reactive.BinOp([], x, y),  # type: ignore[arg-type]
+        lambda: reactive.UnaryOp([], x),  # type: ignore[arg-type]
+        lambda: reactive.StrOp(["upper"], s),  # type: ignore[arg-type]
+        lambda: reactive.DatePart({}, x),  # type: ignore[arg-type]
+        lambda: (x + 1).eval({"x": HUGE}),
+        lambda: (s.upper()).eval({"s": HUGE}),
+    ],
+)
+def test_nothing_but_our_own_errors(build: Any) -> None:
+    with pytest.raises(ExpressionError):
+        build()

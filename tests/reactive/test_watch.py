@@ -213,3 +213,36 @@ def test_a_reader_whose_loop_has_gone_disturbs_nobody(graph: ReactiveGraph, node
     graph.update(node, "price", 1.0)
     assert run(take(values, 1)) == [1.0]
     assert graph.callback_errors == 0
+
+
+def test_a_watch_ends_when_all_effects_of_its_node_are_removed(
+    graph: ReactiveGraph, node: str
+) -> None:
+    async def main() -> list[Any]:
+        values = graph.watch(node, "price")
+        graph.remove_effect(node)
+        return [value async for value in values]
+
+    assert run(main()) == [0.0]
+
+
+@pytest.mark.parametrize("conflate", [True, False])
+def test_no_key_is_lost_when_changes_by_key_are_joined(
+    graph: ReactiveGraph, conflate: bool
+) -> None:
+    a, b = graph.track(Quote(1.0, "A")), graph.track(Quote(2.0, "B"))
+    graph.group_computed("by symbol", Quote, "price", "sum", key="symbol")
+
+    async def main() -> dict[str, float]:
+        changes = graph.watch_group("by symbol", limit=1, conflate=conflate)
+        for price in (5.0, 6.0):
+            graph.update(a, "price", price)
+        graph.update(b, "price", 7.0)
+        seen = await anext(changes)
+        if not conflate:
+            with pytest.raises(SlowReaderError):
+                await anext(changes)
+            seen |= await anext(changes)
+        return seen
+
+    assert run(main()) == {"A": 6.0, "B": 7.0}

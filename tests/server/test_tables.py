@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from server.market_data import BASE_PRICES, ENTRY_PRICES, POSITIONS, SYMBOLS
+from server.market_data import (
+    BASE_PRICES,
+    ENTRY_PRICES,
+    POSITIONS,
+    SYMBOLS,
+    start_market_data,
+)
 from tests.processes import wait_until
 
 if TYPE_CHECKING:
@@ -192,3 +198,25 @@ def test_the_running_servers_market_is_live(trading_server: TradingServer) -> No
     [status] = rows(tables.feed_status)
     assert status["Source"] == "simulator"
     assert status["Errors"] == 0
+
+
+@pytest.mark.usefixtures("trading_server")
+def test_writers_of_tables_get_the_columns_that_their_tables_have() -> None:
+    from deephaven import DynamicTableWriter
+    from deephaven import dtypes as dht
+
+    price_types = [dht.string, *[dht.double] * 3, dht.int64, *[dht.double] * 2]
+    risk_types = [dht.string, dht.int64, *[dht.double] * 6, dht.int64]
+    prices = DynamicTableWriter(dict(zip(PRICES, price_types, strict=False)))
+    risk = DynamicTableWriter(dict(zip(RISK, risk_types, strict=True)))
+    thread, stop = start_market_data(prices, risk, tick_interval=0.01)
+    try:
+        wait_until(lambda: risk.table.size >= 2 * len(SYMBOLS), 20, "two ticks")
+        wait_until(lambda: prices.table.size >= 2 * len(SYMBOLS), 20, "two ticks")
+    finally:
+        stop.set()
+        thread.join(5)
+    assert rows(prices.table)[0]["Symbol"] == rows(risk.table)[0]["Symbol"] == SYMBOLS[0]
+    assert rows(risk.table)[0]["Timestamp"] > 10**18
+    prices.close()
+    risk.close()

@@ -20,11 +20,22 @@ TEMPLATE = "store_template"
 _numbers = itertools.count(1)
 
 
+def be_quick(server: ObjectStoreServer) -> None:
+    """Wait for no disk: what these servers hold needs not to survive a power cut."""
+    outside = Desk(server, "postgres")
+    with outside.admin().cursor() as cursor:
+        for setting in ("fsync", "full_page_writes", "synchronous_commit"):
+            cursor.execute(f"ALTER SYSTEM SET {setting} = off")
+        cursor.execute("SELECT pg_reload_conf()")
+    outside.close()
+
+
 @pytest.fixture(scope="session")
 def store_server() -> Iterator[ObjectStoreServer]:
     # Not in pytest's own folder: see tests/postgres.py.
     folder = Path(tempfile.mkdtemp(prefix="store-of-tests-"))
     with ObjectStoreServer(folder / "data", ADMIN_PASSWORD) as server:
+        be_quick(server)
         admin = server.admin_conn()
         for user in USERS:
             provision_user(admin, user, password_of(user))
@@ -42,7 +53,8 @@ def store_server() -> Iterator[ObjectStoreServer]:
 def desk(store_server: ObjectStoreServer) -> Iterator[Desk]:
     """A database of the test's own, with the store's schema and nothing in it."""
     name = f"desk_{next(_numbers)}"
-    admin = store_server.admin_conn()
+    outside = Desk(store_server, "postgres")
+    admin = outside.admin()
     with admin.cursor() as cursor:
         cursor.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
     desk = Desk(store_server, name)
@@ -52,7 +64,7 @@ def desk(store_server: ObjectStoreServer) -> Iterator[Desk]:
     desk.close()
     with admin.cursor() as cursor:
         cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    admin.close()
+    outside.close()
 
 
 @pytest.fixture

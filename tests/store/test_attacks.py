@@ -22,7 +22,18 @@ from store.permissions import (
 )
 from tests.store.desk import Desk
 
-TABLES = ["event", "head", "seg", "past", "acl", "schema_version"]
+TABLES = [
+    "event",
+    "head",
+    "seg",
+    "past",
+    "acl",
+    "schema_version",
+    "checkpoint",
+    "parked_event",
+    "intent",
+    "snapshot",
+]
 
 
 def run(connection: Any, statement: str, values: Any = None) -> list[Any]:
@@ -225,7 +236,7 @@ def test_functions_of_the_store_are_not_public(desk: Desk) -> None:
     assert owners == [("object_store_owner", False, False)]
     # No policy reads a setting, which a user could set.
     policies = run(admin, "SELECT qual FROM pg_policies WHERE schemaname = 'object_store'")
-    assert len(policies) == 6
+    assert len(policies) == 8
     assert "current_setting" not in str(policies)
 
 

@@ -14,7 +14,7 @@ import pytest
 from reactive import Field
 from store import Order, Signal, Storable, Trade, ValidationError
 from store.base import upcaster
-from store.client import StoreClient, VersionConflict
+from store.client import QueryResult, StoreClient, VersionConflict
 from store.errors import (
     AccessError,
     AlreadyStored,
@@ -28,6 +28,7 @@ from store.errors import (
     TransactionConflict,
     Unavailable,
 )
+from store.permissions import share_read
 from tests.store.desk import Desk
 
 HOUR = timedelta(hours=1)
@@ -217,27 +218,6 @@ def test_an_entity_is_read_as_its_own_class_only(alice: StoreClient) -> None:
     assert alice.list_types() == [Trade.type_name()]
 
 
-class _Machine:
-    initial = "NEW"
-
-    def validate_transition(self, before: str, after: str, context: Any, user: str) -> None:
-        if (before, after) != ("NEW", "FILLED") or user != "alice" or not context["quantity"]:
-            raise PermissionError(f"{before} to {after}")
-
-
-def test_a_machine_decides_on_transitions(alice: StoreClient) -> None:
-    obj = Order(symbol="AAPL", quantity=1, side="BUY")
-    obj._state_machine = _Machine()
-    entity_id = alice.write(obj)
-    assert alice.transition(obj, "FILLED") == 2
-    assert (obj._store_state, obj._store_event_type) == ("FILLED", "STATE_CHANGE")
-    with pytest.raises(PermissionError):
-        alice.transition(obj, "NEW")
-    alice.update(obj)
-    assert alice.read(Order, entity_id)._store_state == "FILLED"
-    assert alice.audit(entity_id)[1]["event_meta"] == {"from_state": "NEW", "to_state": "FILLED"}
-
-
 # --- transactions ---------------------------------------------------------------------------------
 
 
@@ -385,6 +365,53 @@ def test_a_page_can_be_indexed_and_iterated(alice: StoreClient) -> None:
     assert (len(page), page[0].quantity, page[-1].quantity) == (2, 0, 1)
     assert [t.quantity for t in page[:1]] == [0]
     assert [t.quantity for t in page] == [t.quantity for t in page.items] == [0, 1]
+
+
+def test_a_query_gives_frames_and_tables_typed_by_the_catalog(alice: StoreClient) -> None:
+    stamp = datetime(2026, 2, 22, 10, tzinfo=timezone.utc)
+    ids = alice.write_many([trade(quantity=n, timestamp=stamp if n else None) for n in range(3)])
+    found = alice.query(Trade, limit=None)
+    frame, table = found.to_pandas(), found.to_arrow()
+    assert list(frame.index) == table["_entity_id"].to_pylist() == ids
+    assert dict(frame.dtypes.astype(str)) == {
+        "symbol": "string",
+        "quantity": "Int64",
+        "price": "float64",
+        "side": "string",
+        "timestamp": "datetime64[us, UTC]",
+    }
+    assert frame["quantity"].sum() == 3
+    assert str(table.schema.field("timestamp").type) == "timestamp[us, tz=UTC]"
+    assert table["timestamp"].to_pylist() == [None, stamp, stamp]
+    nothing = alice.query(Trade, {"symbol": "NONE"})
+    assert (len(nothing.to_pandas()), nothing.to_arrow().num_rows) == (0, 0)
+    assert nothing.to_pandas().dtypes.equals(frame.dtypes)
+    with pytest.raises(FilterError, match="no class"):
+        QueryResult([]).to_pandas()
+
+
+def test_own_and_shared_entities_stand_in_one_order(alice: StoreClient, bob: StoreClient) -> None:
+    for n in range(12):
+        client = alice if n % 3 else bob
+        entity_id = client.write(trade(quantity=n, price=float(n % 2)))
+        if client is alice and n % 2:
+            share_read(alice.conn, entity_id, "bob")
+    mine = [n for n in range(12) if not n % 3 or n % 2]
+    assert [t.quantity for t in bob.query(Trade, limit=None)] == mine
+    assert bob.count(Trade) == bob.count() == len(mine)
+    assert bob.count(Trade, Field("quantity") > 5) == len([n for n in mine if n > 5])
+    assert bob.list_types() == [Trade.type_name()]
+    ordered = sorted(mine, key=lambda n: (-(n % 2), n))
+    seen: list[int] = []
+    page = bob.query(Trade, limit=3, order_by="-price")
+    while True:
+        seen += [t.quantity for t in page]
+        if page.next_cursor is None:
+            break
+        page = bob.query(Trade, limit=3, order_by="-price", cursor=page.next_cursor)
+    assert seen == ordered
+    # What one may see oneself is not counted twice when it is shared with others.
+    assert alice.count(Trade) == 8
 
 
 # --- classes that change --------------------------------------------------------------------------

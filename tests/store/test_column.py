@@ -62,6 +62,7 @@ class Sets:
         ({"role": "attribute"}, "'description' is required"),
         ({"role": "attribute", "description": "  "}, "'description' is required"),
         ({"role": "measure", "description": "x"}, "measures require 'unit'"),
+        ({"role": "measure", "description": "x", "unit": " "}, "measures require 'unit'"),
         ({**MEANING, "sensitivity": "secret"}, "sensitivity must be one of public, internal"),
         ({**MEANING, "aggregation": "total"}, "aggregation must be one of sum, avg"),
         ({**MEANING, "dh_type_override": "Float"}, "dh_type_override must be one of string"),

@@ -57,7 +57,7 @@ def as_event(obj: Trade) -> Event:
 _minute = st.integers(-5, 5).filter(bool)
 _periods = st.tuples(st.none() | _minute, st.none() | _minute)
 _steps = st.tuples(
-    st.sampled_from(["update", "update", "delete", "twice", "block", "undone"]),
+    st.sampled_from(["update", "update", "delete", "both", "twice", "block", "undone"]),
     st.integers(0, 1),
     _periods,
 )
@@ -105,6 +105,11 @@ class History:
             # A tombstone carries what was there before, not what the object says by now.
             obj.quantity = events[-1].quantity
             self.client.delete(obj, **bounds)
+        elif action == "both":
+            other = self.objects[1 - which]
+            other.quantity = self.next_quantity()
+            self.client.update_many([obj, other], **bounds)
+            self.events[1 - which].append(as_event(other))
         elif action == "twice":
             self.client.update_many([obj, obj], **bounds)
             first = self.client.history(Trade, obj._store_entity_id)[-2]
@@ -136,23 +141,9 @@ class History:
         return sorted({m + shift for m in bounds for shift in (-TICK, timedelta(0), TICK)})
 
 
-@settings(
-    max_examples=HISTORIES,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-@given(
-    starts=st.tuples(_periods, _periods),
-    steps=st.lists(_steps, max_size=8),
-    data=st.data(),
-)
-def test_every_reading_follows_the_rule(
-    alice: StoreClient,
-    starts: tuple[tuple[int | None, int | None], ...],
-    steps: list[tuple[str, int, tuple[int | None, int | None]]],
-    data: st.DataObject,
-) -> None:
-    history = History(alice, list(starts))
+def check_history(client: StoreClient, starts: Any, steps: Any, data: st.DataObject) -> None:
+    """Write a history, and compare every way of reading it with the rule."""
+    history = History(client, list(starts))
     for action, which, period in steps:
         history.step(action, which, period)
 
@@ -160,15 +151,15 @@ def test_every_reading_follows_the_rule(
     ids = [obj._store_entity_id for obj in history.objects]
     for entity_id, events in zip(ids, history.events, strict=True):
         assert [event.version for event in events] == list(range(1, len(events) + 1))
-        assert [as_event(obj) for obj in alice.history(Trade, entity_id)] == events
-        read = alice.read(Trade, entity_id)
+        assert [as_event(obj) for obj in client.history(Trade, entity_id)] == events
+        read = client.read(Trade, entity_id)
         assert (None if read is None else as_event(read)) == value_at(events, now, now)
         assert read is None or read._store_newest_version == len(events)
 
     present = [value_at(events, now, now) for events in history.events]
-    found = alice.query(Trade, {"symbol": history.symbol})
+    found = client.query(Trade, {"symbol": history.symbol})
     assert [as_event(obj) for obj in found] == [event for event in present if event is not None]
-    assert alice.count(Trade, {"symbol": history.symbol}) == len(found)
+    assert client.count(Trade, {"symbol": history.symbol}) == len(found)
 
     moments = st.sampled_from(history.moments())
     for _ in range(3):
@@ -177,13 +168,32 @@ def test_every_reading_follows_the_rule(
         values = []
         for entity_id, events in zip(ids, history.events, strict=True):
             expected = value_at(events, tx_time or FOR_EVER, valid_time or now)
-            value = alice.as_of(Trade, entity_id, tx_time=tx_time, valid_time=valid_time)
+            value = client.as_of(Trade, entity_id, tx_time=tx_time, valid_time=valid_time)
             assert (None if value is None else as_event(value)) == expected
             values += [] if expected is None else [expected]
-        book = alice.query(
+        book = client.query(
             Trade, {"symbol": history.symbol}, tx_time=tx_time, valid_time=valid_time
         )
         assert [as_event(obj) for obj in book] == values
+
+
+GIVEN = {
+    "starts": st.tuples(_periods, _periods),
+    "steps": st.lists(_steps, max_size=8),
+    "data": st.data(),
+}
+NO_DEADLINE: dict[str, Any] = {
+    "deadline": None,
+    "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+}
+
+
+@settings(max_examples=HISTORIES, **NO_DEADLINE)
+@given(**GIVEN)
+def test_every_reading_follows_the_rule(
+    alice: StoreClient, starts: Any, steps: Any, data: st.DataObject
+) -> None:
+    check_history(alice, starts, steps, data)
 
 
 def test_nothing_was_lost_or_altered_by_any_history(alice: StoreClient) -> None:

@@ -210,15 +210,15 @@ def test_a_zone_that_is_not_there_or_changed_leaves_the_offset() -> None:
         ("number", "1", "str is no float"),
         ("number", 2**53 + 1, "a float would lose digits"),
         ("number", 10**400, "too large"),
-        ("count", 1.0, "has no exact JSON form"),
-        ("count", True, "a bool is no int"),
+        ("count", 1.0, "float is no int"),
+        ("count", True, "bool is no int"),
         ("flag", 1, "int is no bool"),
         ("text", 5, "has no exact JSON form"),
-        ("money", 1.5, "has no exact JSON form"),
+        ("money", 1.5, "float is no Decimal"),
         ("money", Decimal("NaN"), "NaN is no finite number"),
         ("money", Decimal("1E-20000"), "more digits than PostgreSQL keeps"),
         ("at", pd.Timestamp("2026-01-01T00:00:00.000000001Z"), "kept to the microsecond"),
-        ("at", date(2026, 1, 1), "has no exact JSON form"),
+        ("at", date(2026, 1, 1), "date is no datetime"),
         ("at", datetime(2026, 3, 29, 2, 30, tzinfo=OSLO), "does not exist in Europe/Oslo"),
         ("at", datetime.min.replace(tzinfo=timezone(timedelta(hours=1))), "years 1 to 9999"),
         ("day", NINE, "datetime is no date"),
@@ -242,7 +242,7 @@ def test_what_has_no_exact_form_is_refused(name: str, value: Any, reason: str) -
 @pytest.mark.parametrize("text", ["a\0b", "\\\0", "\ud800", "x\udfff"])
 def test_characters_that_postgresql_does_not_keep(text: str) -> None:
     for cls, value in ((of_type("text"), text), (of_type("extra"), {"k": [text]})):
-        with pytest.raises(SerializationError, match=r"Holder: .*(NUL|surrogates)"):
+        with pytest.raises(SerializationError, match=r"Holder.x: .*(NUL|surrogate)"):
             cls(value).to_json()  # type: ignore[call-arg]
 
 

@@ -71,19 +71,6 @@ def test_one_event_id_from_many_writers_is_one_event(desk: Desk) -> None:
     assert clients[0].count(Trade) == 1
 
 
-def test_threads_take_turns_on_one_client(alice: StoreClient) -> None:
-    def work() -> None:
-        for _ in range(5):
-            with alice.transaction():
-                obj = Trade(symbol="AAPL")
-                alice.write(obj)
-                alice.update(obj)
-
-    assert at_once([work] * 4) == [None] * 4
-    assert alice.count(Trade) == 20
-    assert alice.verify().events == 40
-
-
 def clock(client: StoreClient) -> datetime:
     with client.conn.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")

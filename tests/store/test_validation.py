@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 import pytest
 
-from store import Storable, ValidationError
+from store import RegistryError, Storable, ValidationError
 from store.columns import REGISTRY
 from store.errors import Violation
 from store.models import Order, Trade
@@ -240,7 +240,22 @@ def test_errors_survive_pickle() -> None:
         str(again) == str(caught.value) == "Thing.count: 0 breaks min_value: at least 1 is expected"
     )
     assert again.violations == caught.value.violations
-    assert isinstance(again.violations[0], Violation)
+    [violation] = again.violations
+    assert isinstance(violation, Violation)
+    assert (violation.class_name, violation.field, violation.value) == ("Thing", "count", 0)
+
+
+@pytest.mark.parametrize("value", [Trade, 5, None, "Trade", [Trade()]])
+def test_what_can_have_no_fields_is_not_called_good(value: Any) -> None:
+    with pytest.raises(RegistryError, match="no object of a governed class"):
+        REGISTRY.validate_instance(value)
+
+
+def test_violations_are_texts() -> None:
+    violations = REG.validate_instance(Thing(count=0, number=-1))
+    assert any("count" in violation and "min_value" in violation for violation in violations)
+    assert "; ".join(violations).count("min_value") == 2
+    assert str(violations[0]) == violations[0].message
 
 
 def test_sensitive_values_stay_out_of_messages() -> None:

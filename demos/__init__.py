@@ -1,0 +1,1 @@
+"""What `demo_bridge.py` is made of: a desk's orders, its risk, and its dashboard."""

@@ -1,0 +1,156 @@
+"""The logins of one client: a bounded number, lent to one call or block at a time."""
+
+from __future__ import annotations
+
+import select
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg2
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
+
+from store.errors import AccessError, StoreError, Unavailable
+
+# How long a thread waits for a connection that others use.
+WAIT_SECONDS = 30.0
+
+
+class Pool:
+    """Up to `size` connections of psycopg2 in autocommit mode, made when they are needed.
+
+    The first is also given to the program, for statements of its own; blocks take the others.
+    """
+
+    def __init__(self, login: dict[str, Any], size: int) -> None:
+        if isinstance(size, bool) or not isinstance(size, int) or size < 2:
+            raise StoreError(f"pool_size={size!r}; at least 2 connections are needed")
+        self._login = login
+        self._size = size
+        self._free = threading.Condition()
+        self._is_closed = False
+        self._first = self.connect()
+        self._first_is_lent = False
+        self._idle: list[Any] = []
+        self._lent: list[Any] = []
+        # Lent, or being made for somebody.
+        self._in_use = 0
+
+    @property
+    def first(self) -> Any:
+        """The connection that the program may use as well; a new one if it was lost."""
+        with self._free:
+            self._refuse_if_closed()
+            if self._first.closed:
+                self._first = self.connect()
+            return self._first
+
+    @contextmanager
+    def borrow(self, *, for_block: bool = False) -> Iterator[Any]:
+        """A connection that nobody else uses meanwhile; a call prefers the first one."""
+        if not for_block and self._take_first():
+            try:
+                # Made anew outside of the lock: others need not wait for this login.
+                if not _is_alive(self._first):
+                    self._first = self.connect()
+                yield self._first
+            finally:
+                with self._free:
+                    self._first_is_lent = False
+                    self._free.notify()
+            return
+        self._take_turn()
+        connection = None
+        try:
+            connection = self._idle_one() or self.connect()
+            self._lent.append(connection)
+            yield connection
+        finally:
+            self._give_back(connection)
+
+    def connect(self) -> Any:
+        """Log in once more, beyond the number of the pool."""
+        try:
+            connection = psycopg2.connect(**self._login)
+        except psycopg2.OperationalError as error:
+            kind = AccessError if "authentication failed" in str(error) else Unavailable
+            raise kind(
+                f"{self._login['user']} cannot log in at "
+                f"{self._login['host']}:{self._login['port']}: {str(error).strip()}"
+            ) from error
+        connection.autocommit = True
+        return connection
+
+    def close(self) -> None:
+        """Log out everywhere; blocks that are open are rolled back."""
+        with self._free:
+            self._is_closed = True
+            for connection in (self._first, *self._idle, *self._lent):
+                connection.close()
+            self._idle.clear()
+            self._free.notify_all()
+
+    def _take_first(self) -> bool:
+        with self._free:
+            self._refuse_if_closed()
+            was_lent, self._first_is_lent = self._first_is_lent, True
+            return not was_lent
+
+    def _take_turn(self) -> None:
+        with self._free:
+            if not self._free.wait_for(self._has_turn, WAIT_SECONDS):
+                raise Unavailable(
+                    f"all {self._size} connections of this client were in use for "
+                    f"{WAIT_SECONDS:g} s; make it with a larger pool_size, or end open blocks"
+                )
+            self._refuse_if_closed()
+            self._in_use += 1
+
+    def _has_turn(self) -> bool:
+        return self._is_closed or self._in_use + 1 < self._size
+
+    def _idle_one(self) -> Any:
+        while True:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                return None
+            if _is_alive(connection):
+                return connection
+
+    def _give_back(self, connection: Any) -> None:
+        with self._free:
+            self._in_use -= 1
+            if connection is not None:
+                self._lent.remove(connection)
+                at_rest = not connection.closed and (
+                    connection.info.transaction_status == TRANSACTION_STATUS_IDLE
+                )
+                if at_rest and not self._is_closed:
+                    self._idle.append(connection)
+                else:
+                    connection.close()
+            self._free.notify()
+
+    def _refuse_if_closed(self) -> None:
+        if self._is_closed:
+            raise StoreError("this client is closed; make a new one")
+
+
+def _is_alive(connection: Any) -> bool:
+    """Is the server still there, as far as one can tell without asking it each time?"""
+    if connection.closed:
+        return False
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    if not poll.poll(0):
+        return True
+    # It said something unasked: a farewell, or a notice.
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        return True
+    except psycopg2.Error:
+        connection.close()
+        return False

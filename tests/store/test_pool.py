@@ -1,0 +1,243 @@
+"""Threads that share a client, and clients whose server goes away and comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+
+from store.client import StoreClient
+from store.errors import ServerError, StoreError, Unavailable
+from store.models import Trade
+from store.permissions import share_read
+from store.schema import provision_user
+from store.server import ObjectStoreServer
+from tests.processes import wait_until
+from tests.store.desk import Desk
+from tests.store.test_races import at_once
+from tests.store.test_server import folder, postmaster
+
+__all__ = ["folder"]
+
+
+def sessions(desk: Desk) -> int:
+    with desk.admin().cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND usename = 'alice'",
+            [desk.info["dbname"]],
+        )
+        return int(cursor.fetchone()[0])
+
+
+def test_a_block_of_one_thread_holds_up_no_other(alice: StoreClient) -> None:
+    obj = Trade(symbol="AAPL")
+    with ThreadPoolExecutor(3) as others, alice.transaction():
+        entity_id = alice.write(obj)
+        assert others.submit(alice.read, Trade, entity_id).result(30) is None
+        assert others.submit(alice.count).result(30) == 0
+        others.submit(alice.write, Trade(symbol="MSFT")).result(30)
+        assert alice.count() == 2
+        assert others.submit(write_in_a_block, alice).result(30) == 2
+    assert alice.count() == 3
+
+
+def write_in_a_block(client: StoreClient) -> int:
+    with client.transaction():
+        client.write(Trade(symbol="IBM"))
+        return client.count()
+
+
+def test_threads_that_share_a_client_lose_nothing(desk: Desk) -> None:
+    client = desk.client("alice", pool_size=3)
+
+    def work() -> None:
+        for _ in range(5):
+            with client.transaction():
+                obj = Trade(symbol="AAPL")
+                client.write(obj)
+                client.update(obj)
+            assert client.read(Trade, obj._store_entity_id) == obj
+
+    assert at_once([work] * 8) == [None] * 8
+    assert client.count(Trade) == 40
+    assert client.verify().events == 80
+    assert sessions(desk) <= 3
+
+
+def test_a_pool_has_an_end(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("store.pool.WAIT_SECONDS", 0.2)
+    client = desk.client("alice", pool_size=2)
+    with client.transaction(), ThreadPoolExecutor(1) as other:
+        with pytest.raises(Unavailable, match="all 2 connections"):
+            other.submit(write_in_a_block, client).result(30)
+        assert other.submit(client.count).result(30) == 0
+    with client.transaction():
+        client.write(Trade(symbol="AAPL"))
+    assert client.count() == 1
+    for size in (1, 0, True, "many"):
+        with pytest.raises(StoreError, match="pool_size"):
+            desk.client("alice", pool_size=size)
+
+
+def test_the_connection_of_a_block_is_the_blocks_own(alice: StoreClient, bob: StoreClient) -> None:
+    outside = alice.conn
+    with pytest.raises(InterruptedError), alice.transaction():  # noqa: PT012 - the whole block fails
+        entity_id = alice.write(Trade(symbol="AAPL"))
+        assert alice.conn is not outside
+        share_read(alice.conn, entity_id, "bob")
+        raise InterruptedError
+    assert alice.conn is outside
+    entity_id = alice.write(Trade(symbol="AAPL"))
+    with alice.transaction():
+        share_read(alice.conn, entity_id, "bob")
+        assert bob.read(Trade, entity_id) is None
+    assert bob.read(Trade, entity_id) is not None
+
+
+def test_tasks_have_blocks_of_their_own(alice: StoreClient) -> None:
+    async def work(number: int) -> int:
+        with alice.transaction():
+            alice.write(Trade(symbol="AAPL", quantity=number))
+            seen = alice.count()
+            gate.append(number)
+            while len(gate) < 3:
+                await asyncio.sleep(0)
+            if number == 2:
+                raise InterruptedError
+        return seen
+
+    async def together() -> list[object]:
+        return await asyncio.gather(*(work(n) for n in range(3)), return_exceptions=True)
+
+    gate: list[int] = []
+    *good, failed = asyncio.run(together())
+    assert (good, type(failed)) == ([1, 1], InterruptedError)
+    assert sorted(t.quantity for t in alice.query(Trade)) == [0, 1]
+
+
+# --- the server goes away -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def server(folder: Path) -> Iterator[ObjectStoreServer]:
+    with ObjectStoreServer(folder) as server:
+        provision_user(server.admin_conn(), "alice", "pw")
+        yield server
+
+
+def test_reads_outlast_a_restart_and_writes_work_after_it(
+    server: ObjectStoreServer, folder: Path
+) -> None:
+    client = StoreClient("alice", "pw", **server.conn_info())
+    entity_id = client.write(Trade(symbol="AAPL"))
+    stop = threading.Event()
+    reads = [0, 0, 0]
+
+    def read(number: int) -> None:
+        while not stop.is_set():
+            assert client.read(Trade, entity_id) is not None
+            reads[number] += 1
+
+    with ThreadPoolExecutor(3) as readers:
+        running = [readers.submit(read, n) for n in range(3)]
+        try:
+            wait_until(lambda: min(reads) > 5, 30, "reads")
+            server.stop()
+            server.start()
+            before = list(reads)
+            wait_until(
+                lambda: all(now > then + 5 for now, then in zip(reads, before, strict=True)),
+                30,
+                "reads after the restart",
+            )
+        finally:
+            stop.set()
+        for each in running:
+            each.result(30)
+    with client.transaction():
+        client.write(Trade(symbol="MSFT"))
+    server.stop()
+    server.start()
+    # No connection of the pool is one of the old server, so that nothing is lost by trying.
+    with client.transaction():
+        client.write(Trade(symbol="MSFT"))
+    client.write(Trade(symbol="MSFT"))
+    assert client.count() == 4
+    client.close()
+
+
+def test_a_read_of_a_server_that_does_not_come_back_ends(
+    server: ObjectStoreServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("store.connection.RETRY_SECONDS", 0.3)
+    client = StoreClient("alice", "pw", **server.conn_info())
+    server.stop()
+    with pytest.raises(Unavailable, match="cannot log in"):
+        client.count()
+    with pytest.raises(Unavailable):
+        client.write(Trade(symbol="AAPL"))
+    client.close()
+
+
+@pytest.mark.parametrize("victim", ["session", "server"])
+def test_a_server_that_is_killed_in_the_middle_keeps_whole_batches(
+    server: ObjectStoreServer, folder: Path, victim: str
+) -> None:
+    client = StoreClient("alice", "pw", **server.conn_info())
+    answered: list[int] = []
+
+    def write() -> None:
+        while True:
+            batch = [Trade(symbol="K", quantity=n) for n in range(500)]
+            try:
+                client.write_many(batch)
+            except Unavailable:
+                assert all(obj._store_entity_id is None for obj in batch)
+                return
+            answered.append(500)
+
+    for _ in range(2):
+        answered.clear()
+        before = client.count()
+        writer = threading.Thread(target=write)
+        writer.start()
+        wait_until(lambda: answered, 30, "a batch")
+        main = postmaster(folder)
+        session = client.conn.info.backend_pid
+        if victim == "session":
+            os.kill(session, signal.SIGKILL)
+        else:
+            processes = [psutil.Process(main), *psutil.Process(main).children()]
+            os.kill(main, signal.SIGKILL)
+            psutil.wait_procs(processes[1:], 30)
+            server.stop()
+            restart(server)
+        writer.join(30)
+        assert not writer.is_alive()
+        # A batch whose answer was lost may be there; half of one may not.
+        known = before + sum(answered)
+        assert client.count() in (known, known + 500)
+        assert client.verify()
+    client.write(Trade(symbol="AFTER"))
+    assert client.count() % 500 == 1
+    client.close()
+
+
+def restart(server: ObjectStoreServer) -> None:
+    """Once the killed one's own processes have seen that it is gone."""
+
+    def started() -> bool:
+        try:
+            server.start()
+        except ServerError:
+            return False
+        return True
+
+    wait_until(started, 30, "the restart")

@@ -1,0 +1,124 @@
+"""Which processes of an engine are alive, and who takes over the work of those that are not.
+
+Each process holds an advisory lock for as long as it lives; PostgreSQL frees it when its
+connection ends. A process whose lock stays free for a while is dead, and its workflows are handed
+to whoever lives.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+
+_log = logging.getLogger("workflow")
+PERIOD_SECONDS = 0.25
+# Where a machine vanishes, the server gives up on its connections after some ten seconds.
+_SESSION = (
+    "SET tcp_keepalives_idle = 5",
+    "SET tcp_keepalives_interval = 2",
+    "SET tcp_keepalives_count = 3",
+    "SET idle_session_timeout = 0",
+    "SET statement_timeout = '10s'",
+)
+# Who has workflows that run, in the engine's own table.
+_EXECUTORS = """
+SELECT DISTINCT executor_id FROM dbos.workflow_status
+WHERE status = 'PENDING' AND application_name = %s AND executor_id <> %s
+"""
+
+
+class Liveness:
+    """Holds this process's lock and looks after the others'.
+
+    `takeover_seconds` is how long a lock must have been free: after a restart of the server each
+    living process needs a moment to take its own again.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        engine_name: str,
+        executor_id: str,
+        take_over: Callable[[str], None],
+        takeover_seconds: float,
+    ) -> None:
+        self._url = url
+        self._engine_name = engine_name
+        self._executor_id = executor_id
+        self._take_over = take_over
+        self._takeover_seconds = takeover_seconds
+        self._connection: psycopg.Connection[Any] | None = None
+        self._free_since: dict[str, float] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="workflow liveness", daemon=True)
+
+    def hold(self) -> None:
+        """Take the lock; to be done before any work is."""
+        self._connection = self._connect()
+
+    def watch(self) -> None:
+        """Keep the lock, and look after the others."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Give the lock back; the others take over what is left."""
+        self._stop.set()
+        if self._thread.ident is not None and self._thread is not threading.current_thread():
+            self._thread.join(10)
+        if self._connection is not None:
+            self._connection.close()
+
+    def _run(self) -> None:
+        while not self._stop.wait(PERIOD_SECONDS):
+            try:
+                if self._connection is None:
+                    self._connection = self._connect()
+                self._look(self._connection)
+            except psycopg.OperationalError:
+                # The server restarts, or cannot be reached; what was seen before says nothing now.
+                self._free_since.clear()
+                if self._connection is not None:
+                    self._connection.close()
+                self._connection = None
+            except Exception:  # noqa: BLE001 - it must go on, and says what it met
+                _log.warning("looking for interrupted workflows failed; tried again", exc_info=True)
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        connection = psycopg.connect(
+            self._url, autocommit=True, connect_timeout=5, application_name="workflow_liveness"
+        )
+        for setting in _SESSION:
+            connection.execute(setting)
+        # Waits only while somebody asks whether it is free.
+        connection.execute("SELECT pg_advisory_lock(%s)", [_lock_of(self._executor_id)])
+        return connection
+
+    def _look(self, connection: psycopg.Connection[Any]) -> None:
+        rows = connection.execute(_EXECUTORS, [self._engine_name, self._executor_id]).fetchall()
+        executors = {str(row[0]) for row in rows}
+        now = time.monotonic()
+        for gone in self._free_since.keys() - executors:
+            del self._free_since[gone]
+        for executor_id in executors:
+            # Within its own transaction: taken, and given back at once.
+            asked = connection.execute(
+                "SELECT pg_try_advisory_xact_lock(%s)", [_lock_of(executor_id)]
+            ).fetchone()
+            if asked is None or not asked[0]:
+                self._free_since.pop(executor_id, None)
+                continue
+            since = self._free_since.setdefault(executor_id, now)
+            if now - since >= self._takeover_seconds:
+                _log.info("taking over the workflows of %s, which has ended", executor_id)
+                self._take_over(executor_id)
+
+
+def _lock_of(executor_id: str) -> int:
+    digest = hashlib.sha256(f"workflow executor {executor_id}".encode()).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)

@@ -1,0 +1,63 @@
+"""Sources of workflows that an engine looks into for as long as it runs."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from workflow.engine import WorkflowEngine, WorkflowSource
+
+_log = logging.getLogger("workflow")
+PERIOD_SECONDS = 1.0
+
+
+class Sources:
+    """Drains the sources of one engine, at once when one is added and then every second."""
+
+    def __init__(self, engine: WorkflowEngine) -> None:
+        self._engine = engine
+        self._sources: list[WorkflowSource] = []
+        self._look = threading.Event()
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._failing: dict[int, str] = {}
+
+    def add(self, source: WorkflowSource) -> None:
+        """Drain this source from now on; adding it again changes nothing."""
+        if not any(known is source for known in self._sources):
+            self._sources.append(source)
+        self._look.set()
+
+    def start(self) -> None:
+        """Begin to drain, in a thread of its own."""
+        self._stopped.clear()
+        self._look.set()
+        self._thread = threading.Thread(target=self._run, name="workflow sources", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop draining."""
+        self._stopped.set()
+        self._look.set()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(10)
+        self._thread = None
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            self._look.wait(PERIOD_SECONDS)
+            self._look.clear()
+            for source in list(self._sources):
+                if not self._stopped.is_set():
+                    self._drain(source)
+
+    def _drain(self, source: WorkflowSource) -> None:
+        try:
+            source.drain(self._engine)
+        except Exception as error:  # noqa: BLE001 - a source of somebody's own
+            # Said once for each new error, not every second.
+            if self._failing.get(id(source)) != repr(error) and not self._stopped.is_set():
+                _log.warning("%r could not be drained; tried again", source, exc_info=True)
+            self._failing[id(source)] = repr(error)
+        else:
+            self._failing.pop(id(source), None)
