@@ -33,7 +33,10 @@ def all_ids(client: StoreClient) -> list[str]:
     return sorted(found)
 
 
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=settings().max_examples // 8,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(seed=st.integers(0, 2**32), before=st.integers(0, 30), after=st.integers(1, 60))
 def test_live_and_raw_equal_the_store_after_random_writes(
     make_bridge: MakeBridge, alice: StoreClient, seed: int, before: int, after: int
