@@ -137,12 +137,14 @@ def push(
     writer: RowWriter | None = None,
     schema: Mapping[str, Any] | None = None,
     rows: int | None = None,
+    keys: Iterable[str] | str = (),
     name: str = "pushed",
 ) -> Push:
     """Write a row whenever a computed value of one of the nodes has changed.
 
     A row holds the `fields`, then the `computed` values, under their own names, then `Timestamp`.
-    Without a `writer` it makes a table of all rows, or the newest `rows`; column types come from
+    Without a `writer` it makes a table of all rows, or the newest `rows`, of which `live` needs the
+    `keys` beforehand; column types come from
     the first values (numbers that are computed are doubles), or from `schema`. A writer with a
     table gets those columns that it has.
     """
@@ -158,7 +160,7 @@ def push(
         **{c: _kind_of([graph.get(node, c) for node in nodes], "double") for c in values},
     }
     kinds = {k: "double" if k in values and v == "long" else v for k, v in kinds.items()}
-    made = Push(graph, chosen, values, _Rows(kinds, schema, writer, rows, name))
+    made = Push(graph, chosen, values, _Rows(kinds, schema, writer, rows, keys, name))
     for node in nodes:
         made.add(node)
     return made
@@ -171,6 +173,7 @@ def push_group(
     writer: RowWriter | None = None,
     schema: Mapping[str, Any] | None = None,
     rows: int | None = None,
+    keys: Iterable[str] | str = (),
     name: str = "pushed groups",
 ) -> Push:
     """Write a row `Group, Key, Value, Timestamp` whenever the value of a group has changed.
@@ -187,7 +190,7 @@ def push_group(
     ]
     kind = _kind_of(values, "double")
     kinds = {"Group": "string", "Key": "string", "Value": "double" if kind == "long" else kind}
-    made = Push(graph, (), (), _Rows(kinds, schema, writer, rows, name))
+    made = Push(graph, (), (), _Rows(kinds, schema, writer, rows, keys, name))
     for group in groups:
         made.add_group(group)
     return made
@@ -202,6 +205,7 @@ class _Rows:
         schema: Mapping[str, Any] | None,
         writer: RowWriter | None,
         rows: int | None,
+        keys: Iterable[str] | str,
         name: str,
     ) -> None:
         unknown = [column for column in schema or () if column not in {*kinds, TIMESTAMP}]
@@ -214,7 +218,7 @@ class _Rows:
         self.misfits = Misfits(name)
         self._names = list(kinds)
         self._fits = [KINDS[kind].fit for kind in kinds.values()]
-        self._own = TableWriter(kinds, name=name, rows=rows) if writer is None else None
+        self._own = TableWriter(kinds, name=name, rows=rows, keys=keys) if writer is None else None
         self._writer: RowWriter = writer or self._own  # type: ignore[assignment]
         self.table = getattr(self._writer, "table", None)
         self._write = row_function(self._writer, name, kinds)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -47,8 +47,9 @@ class TableWriter:
 
     `schema` gives each column's type: a name such as "double", a DType of Deephaven (so that what
     `infer_dh_schema` gives will do), or a Python type. The table keeps all rows, or the newest
-    `rows`. Rows appear in the order of the calls. While `max_pending_rows` wait for the engine,
-    callers wait too. A value that its column cannot hold is a null, counted in `misfits`.
+    `rows`; `keys` prepares `live`. Rows appear in the order of the calls. While `max_pending_rows`
+    wait for the engine, callers wait too. A value that its column cannot hold is a null, counted
+    in `misfits`.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class TableWriter:
         *,
         name: str = "writer",
         rows: int | None = None,
+        keys: Iterable[str] | str = (),
         max_pending_rows: int = MAX_PENDING_ROWS,
     ) -> None:
         self.columns = {column: kind_name(column, given) for column, given in schema.items()}
@@ -66,25 +68,45 @@ class TableWriter:
         self._fits = [KINDS[kind].fit for kind in self.columns.values()]
         self._max_pending_rows = max_pending_rows
         self._stream = Stream(name, self.columns, max_pending_rows)
+        self._rows = rows
         self.table = keep_rows(self._stream.table, rows)
+        self._live: dict[tuple[str, ...], Any] = {}
+        self._has_rows = False
         self.misfits = Misfits(name)
         self.stats = WriterStats()
         self._changed = threading.Condition()
         self._pending: list[Sequence[Any]] = []
+        self._keys = (keys,) if isinstance(keys, str) else tuple(keys)
+        if self._keys:
+            self.live()
         self._flushing = False
         self._closed = False
         self._thread = threading.Thread(target=self._run, name=f"bridge {name}", daemon=True)
         self._thread.start()
 
     def live(self, *keys: str) -> Any:
-        """A ticking table of the newest row for each value of the key columns."""
+        """A ticking table of the newest row for each value of the key columns.
+
+        Without an argument these are the `keys` that the writer was made with. RegistrationError
+        where the table is bounded, and may have dropped rows that are the newest of their key.
+        """
+        keys = keys or self._keys
         unknown = [key for key in keys if key not in self.columns]
         if unknown or not keys:
             raise RegistrationError(
                 f"live{keys!r}: keys are columns of the table, at least one; "
                 f"it has {', '.join(self._names)}"
             )
-        return newest_by(self._stream.table, keys)
+        with self._changed:
+            if keys not in self._live:
+                if self._rows is not None and self._has_rows:
+                    raise RegistrationError(
+                        f"live{keys!r} comes too late: the table keeps {self._rows} rows, and some "
+                        f"were written already; give keys={list(keys)} where the writer is made"
+                    )
+                source = self.table if self._rows is None else self._stream.table
+                self._live[keys] = newest_by(source, keys)
+            return self._live[keys]
 
     def write_row(self, *values: Any) -> None:
         """Write one row; None is null.
@@ -110,6 +132,7 @@ class TableWriter:
             )
             if self._closed:
                 raise BridgeClosed("the writer is closed; rows can no longer be written")
+            self._has_rows = True
             self._pending.extend(rows)
             self._changed.notify_all()
 

@@ -58,6 +58,19 @@ def test_bounded_tables_and_keys() -> None:
         assert sorted(rows_of(live)) == [("k0", 8), ("k1", 9)]
         with pytest.raises(RegistrationError, match="keys are columns"):
             out.live("colour")
+        assert out.live("key") is live
+        with pytest.raises(RegistrationError, match="comes too late"):
+            out.live("value")
+    with TableWriter({"key": str, "value": int}, rows=1, keys="key") as prepared:
+        for n in range(10):
+            prepared.write_row(f"k{n % 2}", n)
+        assert prepared.flush()
+        assert sorted(rows_of(prepared.live())) == [("k0", 8), ("k1", 9)]
+    with TableWriter({"key": str, "value": int}) as whole:
+        for n in range(10):
+            whole.write_row(f"k{n % 2}", n)
+        assert whole.flush()
+        assert sorted(rows_of(whole.live("key"))) == [("k0", 8), ("k1", 9)]
 
 
 def test_values_that_do_not_fit_are_nulls_and_wrong_rows_are_refused() -> None:
