@@ -28,9 +28,6 @@ class Session:
         try:
             # Before anything is read: what is committed after that wakes this session.
             run(self.conn, f"LISTEN {CHANNEL}")
-            # Pages follow the log's index. Where PostgreSQL has no statistics yet, it would rather
-            # sort all that is left, again for each page.
-            run(self.conn, "SET enable_sort = off; SET enable_bitmapscan = off")
             self.log = EventLog(self.conn, types=classes)
         except BaseException:
             self.conn.close()

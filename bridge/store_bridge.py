@@ -36,7 +36,7 @@ class StoreBridge:
     the last event that the one before it has shown. One session holds an id at a time; of bridges
     with the default id only the first keeps its place, the others begin at the present. None
     keeps nothing. Rows wait for a slow engine up to `max_pending_rows` a table; then reading
-    waits.
+    waits. `sslmode` and `sslrootcert` are those of a StoreClient.
     """
 
     def __init__(
@@ -48,13 +48,15 @@ class StoreBridge:
         password: str = "",
         subscriber_id: str | None = DEFAULT_ID,
         *,
+        sslmode: str = "prefer",
+        sslrootcert: str | None = None,
         max_pending_rows: int = MAX_PENDING_ROWS,
     ) -> None:
         if subscriber_id is not None and not 1 <= len(subscriber_id) <= 200:
             raise BridgeError("a subscriber_id has 1 to 200 characters, or is None")
         if max_pending_rows < 1:
             raise BridgeError(f"max_pending_rows={max_pending_rows}; at least one row must fit")
-        self._login = Login(user, password, host, port, dbname)
+        self._login = Login(user, password, host, port, dbname, sslmode, sslrootcert)
         self._subscriber_id = subscriber_id
         self._max_pending_rows = max_pending_rows
         self._feeds: dict[type[Storable], Feed] = {}

@@ -78,7 +78,7 @@ class Waiter:
         self._theirs.setblocking(False)
 
     def wake(self) -> None:
-        """End the wait, from any thread; it stays ended."""
+        """End the wait, and every later one, from any thread: for stopping."""
         try:
             self._theirs.send(b"!")
         except OSError as error:
