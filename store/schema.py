@@ -25,7 +25,7 @@ USERS = "object_store_user"
 DISPATCHERS = "object_store_dispatcher"
 # The files that lead from each version to the next; never edit one that was released.
 MIGRATIONS = (
-    ("tables.sql", "appending.sql", "reading.sql", "verifying.sql", "rights.sql"),
+    ("tables.sql", "appending.sql", "batches.sql", "reading.sql", "verifying.sql", "rights.sql"),
     ("delivery.sql",),
 )
 # One bootstrap at a time in a database; the number means nothing else.
@@ -40,7 +40,6 @@ _RESERVED = {
     "none",
     "workflow_engine",
     "current_user",
-} | {
     "session_user",
     "current_role",
     "user",

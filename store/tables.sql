@@ -1,6 +1,6 @@
--- The tables, and the eras in which they were written. With appending.sql, reading.sql,
--- verifying.sql and rights.sql version 1 of the schema, which `store.schema.bootstrap_schema` makes
--- as the owner role.
+-- The tables, and the eras in which they were written. With appending.sql, batches.sql,
+-- reading.sql, verifying.sql and rights.sql version 1 of the schema, which
+-- `store.schema.bootstrap_schema` makes as the owner role.
 --
 -- event   the log: every version of every entity, never changed
 -- head    one row an entity: its newest version, the tip of its hash chain, the row that is locked
