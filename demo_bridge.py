@@ -11,7 +11,9 @@ risk straight into a table. Ctrl-C or SIGTERM stops all of it, with status 0.
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import logging
+import math
 import secrets
 import shutil
 import signal
@@ -28,7 +30,7 @@ from demos.risk import RISK_SCHEMA, RiskBook
 from server.errors import ServerError
 from server.market_data import book_for
 from server.options import Options
-from server.trading_server import TradingServer, leave
+from server.trading_server import TradingServer, leave, wait_for_wish
 from store.client import StoreClient
 from store.errors import StoreError
 from store.models import Order, Trade
@@ -42,6 +44,7 @@ from workflow.errors import WorkflowError
 TRADER = "trader"
 # Rows of risk that are kept; every tick of every symbol is one.
 RISK_ROWS = 100_000
+SLOW_STOP_SECONDS = 30
 
 
 class Demo:
@@ -177,7 +180,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=10_000, help="default: %(default)s")
     parser.add_argument("--seed", type=int, help="same seed, same market (default: random)")
     parser.add_argument("--orders-per-second", type=float, default=3.0, help="default: %(default)s")
-    parser.add_argument("--seconds", type=float, help="stop after so long (default: at Ctrl-C)")
+    parser.add_argument(
+        "--seconds", type=float, default=math.inf, help="stop after so long (default: at Ctrl-C)"
+    )
     parser.add_argument("--data", type=Path, metavar="DIR", help="keep the store there")
     parser.add_argument(
         "--replay", type=Path, nargs="+", default=(), metavar="FILE", help="play real prices"
@@ -202,7 +207,9 @@ def main(arguments: list[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(demo.greeting(), flush=True)
-    wish_to_stop.wait(options.seconds)
+    wait_for_wish(wish_to_stop, options.seconds)
+    # A stop that takes long says where it is.
+    faulthandler.dump_traceback_later(SLOW_STOP_SECONDS)
     demo.stop()
     return 0
 

@@ -20,7 +20,7 @@ if not __package__:
 
 from server.errors import ServerError
 from server.options import parse_options
-from server.trading_server import TradingServer, leave
+from server.trading_server import TradingServer, leave, wait_for_wish
 
 
 def start(arguments: list[str]) -> TradingServer:
@@ -67,7 +67,7 @@ def _leave_prompt(server: TradingServer) -> None:
 
 def serve(server: TradingServer, wish_to_stop: threading.Event) -> NoReturn:
     """Stay up until a signal asks to stop; needs no terminal."""
-    wish_to_stop.wait()
+    wait_for_wish(wish_to_stop)
     server.stop()
     leave(0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import threading
@@ -138,6 +139,18 @@ class TradingServer:
     def _guard_variables(self) -> None:
         if self.options.view_only:
             view_only.restore(vars(sys.modules["__main__"]), self.published)
+
+
+def wait_for_wish(wish_to_stop: threading.Event, seconds: float = math.inf) -> None:
+    """Wait until a signal's handler has set the event, or for so long.
+
+    In short turns: a signal that reaches the process in a thread of the JVM does not wake this one,
+    and its handler runs only when this one goes on.
+    """
+    end = time.monotonic() + seconds
+    while not wish_to_stop.wait(min(0.5, max(0.0, end - time.monotonic()))):
+        if time.monotonic() >= end:
+            return
 
 
 def leave(status: int) -> NoReturn:
