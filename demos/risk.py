@@ -60,7 +60,6 @@ class RiskBook:
             self.graph.computed(node, "pnl", PNL)
             self.graph.computed(node, "risk_score", RISK_SCORE)
             self.graph.node_effect(node, self._push)
-        self.graph.group_computed("risk_score", list(self._nodes.values()), "risk_score", sum)
 
     def take_prices(self, batch: TickBatch) -> None:
         """Carry the prices of a batch of ticks through the graph, as one update."""
