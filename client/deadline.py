@@ -1,9 +1,16 @@
-"""A Deephaven session whose calls end: with an answer, or with DeadlineExceeded."""
+"""A Deephaven session whose calls end: with an answer, or with DeadlineExceeded.
+
+pydeephaven calls the server when a table is garbage collected, and waits. A collection may begin on
+any thread and at any line: also on the thread that delivers gRPC's answers, or while a lock of gRPC
+is held. The wait then has no end, deadline or not, and the process collects no garbage ever after.
+So a table that is collected is only noted down, and a thread of the session tells the server.
+"""
 
 from __future__ import annotations
 
 import atexit
 import logging
+import queue
 import threading
 import weakref
 from collections.abc import Callable
@@ -14,6 +21,7 @@ import pyarrow as pa
 from pydeephaven import Session
 from pydeephaven._arrow_flight_service import ArrowFlightService
 from pydeephaven.table import Table
+from pydeephaven.ticket import Ticket
 
 from client.errors import DeadlineExceeded
 
@@ -66,8 +74,31 @@ class DeadlineSession(Session):  # type: ignore[misc]
     def __init__(self, *, deadline_s: float, **options: Any) -> None:
         self.deadline_s = deadline_s
         self._flight: _DeadlineFlight | None = None
+        # Its `put` is the one that may be called from within a garbage collection.
+        self._given_up: queue.SimpleQueue[tuple[DeadlineSession, Ticket] | None] = (
+            queue.SimpleQueue()
+        )
         _open_sessions.add(self)
         super().__init__(**options)
+        threading.Thread(
+            target=_release, args=(self._given_up,), name="release tables", daemon=True
+        ).start()
+
+    def close(self) -> None:
+        """End the session on the server, which forgets the session's tables with it."""
+        try:
+            super().close()
+        finally:
+            self._given_up.put(None)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the session was not closed; the server is not asked, nor is a lock taken."""
+        return bool(self.is_connected)
+
+    def release(self, ticket: Ticket) -> None:
+        """Let the server forget what a ticket stands for: soon, and without waiting for it."""
+        self._given_up.put((self, ticket))
 
     def wrap_rpc(self, stub_call: Any, *args: Any, **kwargs: Any) -> Any:
         """Call the server with the session's deadline."""
@@ -88,6 +119,19 @@ class DeadlineSession(Session):  # type: ignore[misc]
             if self._flight is None:
                 self._flight = _DeadlineFlight(self, self._flight_client)
             return self._flight
+
+
+def _release(given_up: queue.SimpleQueue[tuple[DeadlineSession, Ticket] | None]) -> None:
+    """Tell the server which tables were given up, until the session ends."""
+    while (item := given_up.get()) is not None:
+        session, ticket = item
+        if session.is_connected:
+            try:
+                session.session_service.release(ticket)
+            except Exception as error:  # noqa: BLE001 - the server may be gone, and the table with it
+                logger.info("a table could not be released: %s", error)
+        # While this waits for the next one, nothing here keeps the session.
+        del item, session
 
 
 class _DeadlineFlight(ArrowFlightService):  # type: ignore[misc]
@@ -116,8 +160,7 @@ def end_session(session: DeadlineSession) -> None:
     except Exception as error:  # noqa: BLE001 - the server may be gone; so are we
         logger.info("the session could not be closed: %s", error)
     finally:
-        # Tables that are still referred to would else call the server when they are collected,
-        # at the exit of the process, where such a call never returns.
+        # Tables that are still referred to have nothing to tell the server any more.
         session.is_connected = False
 
 

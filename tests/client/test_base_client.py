@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
 import signal
 import socket
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import grpc
 import pytest
+from deephaven_core.proto import config_pb2
 
 from client.base_client import DeephavenClient
 from client.errors import (
@@ -218,6 +223,81 @@ def test_a_table_whose_client_is_gone_does_not_hold_up_the_exit(
     process = Process(sys.executable, "-c", script % trading_server.options.port)
     assert process.wait(30) == 0
     assert "rows 8" in process.output
+
+
+def test_a_table_may_be_collected_on_any_thread(client: DeephavenClient) -> None:
+    """A collection may begin on the thread that delivers gRPC's answers, which must not wait."""
+    config = client.session.config_service._grpc_app_stub
+    cycle: list[object] = [client.open_table("prices_live")]
+    cycle.append(cycle)
+    ticket = cycle[0].ticket  # type: ignore[attr-defined]
+    gone = weakref.ref(cycle[0])
+    began, collected = threading.Event(), threading.Event()
+
+    def collect(_: object) -> None:
+        began.set()
+        # A collection that another thread is at makes this one do nothing.
+        while gone() is not None:
+            gc.collect()
+        collected.set()
+
+    gc.disable()
+    try:
+        del cycle
+        answer = config.GetConfigurationConstants.future(
+            config_pb2.ConfigurationConstantsRequest(), metadata=client.session.grpc_metadata
+        )
+        answer.add_done_callback(collect)
+        assert began.wait(10)
+        assert collected.wait(10)
+    finally:
+        gc.enable()
+
+    def forgotten() -> bool:
+        try:
+            client.session.table_service.fetch_etcr(ticket.pb_ticket)
+        except grpc.RpcError:
+            return True
+        return False
+
+    wait_until(forgotten, 10, "the server to hear of it")
+
+
+@contextmanager
+def held_by_another_thread(lock: threading.RLock) -> Iterator[None]:  # type: ignore[valid-type]
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with lock:  # type: ignore[attr-defined]
+            held.set()
+            done.wait()
+
+    holder = threading.Thread(target=hold, daemon=True)
+    holder.start()
+    assert held.wait(10)
+    try:
+        yield
+    finally:
+        done.set()
+        holder.join()
+
+
+def test_a_table_is_collected_while_another_thread_talks_to_the_server(
+    client: DeephavenClient,
+) -> None:
+    table = client.open_table("prices_live")
+    with held_by_another_thread(client.session._r_lock):
+        del table
+
+
+def test_a_closed_session_leaves_no_thread(trading_server: TradingServer) -> None:
+    def threads() -> set[threading.Thread]:
+        return {t for t in threading.enumerate() if t.name == "release tables"}
+
+    before = threads()
+    with DeephavenClient(port=trading_server.options.port):
+        assert len(threads() - before) == 1
+    wait_until(lambda: not threads() - before, 10, "the session's thread to end")
 
 
 class FlakyTable:
