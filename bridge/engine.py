@@ -135,7 +135,8 @@ class Stream:
         self._carriers = [f"{kind.travels}{n}" for n, kind in enumerate(self._kinds)]
         self._max_pending_rows = max_pending_rows
         self._taken = threading.Condition()
-        self._pending_rows = 0
+        # On their way to the engine, and there but not in the table yet.
+        self._coming_rows = self._waiting_rows = 0
         try:
             blink, self._publisher = table_publisher(
                 name,
@@ -176,20 +177,32 @@ class Stream:
                 request_refresh()
                 self._taken.wait(_LOOK_SECONDS)
                 self._require_alive()
-            self._pending_rows += rows
-        self._require_alive()
-        parts = []
-        for carrier, kind, values in zip(self._carriers, self._kinds, columns, strict=True):
-            key = (carrier, id(values))
-            if key not in made:
-                made[key] = input_column(carrier, kind, values)
-            parts.append(made[key])
-        self._publisher.add(new_table(parts))
+            self._coming_rows += rows
+        handed_over = 0
+        try:
+            self._require_alive()
+            parts = []
+            for carrier, kind, values in zip(self._carriers, self._kinds, columns, strict=True):
+                key = (carrier, id(values))
+                if key not in made:
+                    made[key] = input_column(carrier, kind, values)
+                parts.append(made[key])
+            self._publisher.add(new_table(parts))
+            handed_over = rows
+        finally:
+            with self._taken:
+                self._coming_rows -= rows
+                self._waiting_rows += handed_over
+                self._taken.notify_all()
 
     def await_taken(self, timeout: float) -> bool:
         """Wait until the engine has taken all rows; False if time ran out."""
         with self._taken:
             return self._taken.wait_for(lambda: not self._pending_rows, timeout)
+
+    @property
+    def _pending_rows(self) -> int:
+        return self._coming_rows + self._waiting_rows
 
     def _require_alive(self) -> None:
         if not self._publisher.is_alive:
@@ -197,9 +210,9 @@ class Stream:
 
     def _flushed(self, _publisher: Any) -> None:
         # Called by the engine as it begins to take what was added; an error here would be the end
-        # of the table.
+        # of the table. Rows that are still coming may miss this cycle: they are not counted off.
         with self._taken:
-            self._pending_rows = 0
+            self._waiting_rows = 0
             self._taken.notify_all()
 
 

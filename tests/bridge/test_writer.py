@@ -17,7 +17,7 @@ from bridge import (
     extract_row,
     infer_dh_schema,
 )
-from bridge.engine import Stream, await_new_cycle
+from bridge.engine import Stream, await_cycle, await_new_cycle, keep_rows, request_refresh
 from store.client import StoreClient
 from store.models import Order, Trade
 from tests.bridge.books import META, PERIOD, histories, rows_of, trades
@@ -123,6 +123,30 @@ def test_a_batch_larger_than_the_bound_goes_through() -> None:
     for _ in range(3):
         stream.add([list(range(1_000))])
     assert stream.await_taken(10)
+
+
+def test_rows_that_miss_a_cycle_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Stream("late", {"n": "long"}, 10)
+    kept = keep_rows(stream.table, None)
+    lock = kept.update_graph.j_update_graph.sharedLock()
+    add = stream._publisher.add
+
+    def late(table: Any) -> None:
+        assert await_new_cycle(10)
+        # From here on the engine cannot begin another cycle.
+        lock.lock()
+        add(table)
+
+    monkeypatch.setattr(stream._publisher, "add", late)
+    stream.add([[7]])
+    try:
+        assert not stream.await_taken(0.1)
+    finally:
+        lock.unlock()
+    request_refresh()
+    assert stream.await_taken(10)
+    await_cycle()
+    assert rows_of(kept) == [(7,)]
 
 
 def test_a_dynamic_table_writer_shared_with_other_threads(
