@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -30,6 +31,16 @@ def wait_until(condition: Callable[[], object], seconds: float, what: str) -> No
     while not condition():
         assert time.monotonic() < end, f"{what} did not come within {seconds} s"
         time.sleep(0.02)
+
+
+def collect_until(gone: Callable[[], object], what: str) -> None:
+    """Collect garbage until something is gone; where another thread does, one call is in vain."""
+
+    def collected() -> object:
+        gc.collect()
+        return gone()
+
+    wait_until(collected, 10, what)
 
 
 class Process:

@@ -4,7 +4,6 @@
 This file does not postpone its annotations; `test_postponed_annotations` does.
 """
 
-import gc
 import warnings
 from dataclasses import KW_ONLY, InitVar, dataclass, field
 from datetime import date, datetime, timezone
@@ -17,6 +16,7 @@ import pytest
 from store import RegistryError, Storable
 from store.columns import REGISTRY
 from store.registry import ColumnRegistry
+from tests.processes import collect_until
 from tests.store.registries import MEANING, registry_of
 
 T = TypeVar("T")
@@ -439,8 +439,7 @@ def test_classes_are_forgotten_with_their_last_reference() -> None:
     assert registry.validate_instance(Passing("A")) == []
     assert registry.entities() == [Passing]
     del Passing
-    gc.collect()
-    assert registry.entities() == []
+    collect_until(lambda: registry.entities() == [], "the class to be forgotten")
 
 
 def test_deprecated_columns_warn_once_where_the_class_is() -> None:
@@ -525,7 +524,8 @@ def test_the_documented_classes_load() -> None:
     assert REGISTRY.resolve("trader_name") == (REGISTRY.get("name"), "trader")
     assert [column.name for column in REGISTRY.columns_for(Trade)] == ["symbol", "name", "price"]
     assert {Position, Trade} <= set(REGISTRY.entities_with("symbol"))
-    assert REGISTRY.entities_with("trader_name") == [Trade]
+    assert Trade in REGISTRY.entities_with("trader_name")
+    assert Position not in REGISTRY.entities_with("trader_name")
     assert Trade in REGISTRY.entities_with("name")
 
 
