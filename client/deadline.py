@@ -98,7 +98,9 @@ class DeadlineSession(Session):  # type: ignore[misc]
 
     def release(self, ticket: Ticket) -> None:
         """Let the server forget what a ticket stands for: soon, and without waiting for it."""
-        self._given_up.put((self, ticket))
+        # With its session, the server forgets all of its tables.
+        if self.is_connected:
+            self._given_up.put((self, ticket))
 
     def wrap_rpc(self, stub_call: Any, *args: Any, **kwargs: Any) -> Any:
         """Call the server with the session's deadline."""
