@@ -54,8 +54,9 @@ class Recording:
         self._thread = threading.Thread(
             target=self._run, name=f"recording {cls.__name__}", daemon=True
         )
-        self._thread.start()
+        # What there is already waits until then.
         self._handle = self._listen(table)
+        self._thread.start()
 
     def status(self) -> RecordingStatus:
         """What it does, and what it has counted."""

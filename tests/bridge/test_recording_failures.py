@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -60,3 +61,16 @@ def test_rows_that_still_wait_at_the_end_are_not_called_rejected(
     assert "nobody is there" in status.error
     with pytest.raises(RecordingError, match="nobody is there"):
         recording.flush()
+
+
+def test_a_table_that_cannot_be_listened_to_leaves_no_thread(alice: StoreClient) -> None:
+    from deephaven import DHError, empty_table
+
+    def threads() -> list[threading.Thread]:
+        return [each for each in threading.enumerate() if each.name == "recording Signal"]
+
+    before = threads()
+    static = empty_table(1).view(["symbol = `A`", "strength = 0.5"])
+    with pytest.raises(DHError, match="refreshing"):
+        record(static, alice, Signal, key="symbol")
+    assert threads() == before
