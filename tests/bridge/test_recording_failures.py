@@ -74,3 +74,44 @@ def test_a_table_that_cannot_be_listened_to_leaves_no_thread(alice: StoreClient)
     with pytest.raises(DHError, match="refreshing"):
         record(static, alice, Signal, key="symbol")
     assert threads() == before
+
+
+def test_a_row_that_only_moves_is_not_deleted_in_between(
+    alice: StoreClient, recordings: list[Recording], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it leaves one place and comes to another, its deletion must not be written."""
+    with TableWriter(STRENGTHS) as writer:
+        ranked = writer.live("symbol").sort("strength")
+        recording = record(ranked, alice, Signal, key="symbol", deletes=True)
+        recordings.append(recording)
+        for symbol, strength in (("A", 0.1), ("B", 0.2), ("C", 0.3)):
+            writer.write_row(symbol, strength)
+        assert writer.flush()
+        assert recording.flush()
+        rows = recording._reader.rows
+
+        def slow(columns: Any) -> Any:
+            # The writing thread gets all the time it could want.
+            wait_until(lambda: recording.status().pending == 0, 10, "nothing to write")
+            return rows(columns)
+
+        monkeypatch.setattr(recording._reader, "rows", slow)
+        writer.write_row("A", 0.9)
+        assert writer.flush()
+        assert recording.flush()
+    status = recording.status()
+    assert (status.created, status.updated, status.deleted) == (3, 1, 0)
+
+
+def test_a_row_whose_key_changes_deletes_the_entity_of_the_old_one(
+    alice: StoreClient, recordings: list[Recording]
+) -> None:
+    with TableWriter(STRENGTHS) as writer:
+        newest = writer.table.last_by()
+        recording = record(newest, alice, Signal, key="symbol", deletes=True)
+        recordings.append(recording)
+        for symbol in "AB":
+            writer.write_row(symbol, 0.5)
+            assert writer.flush()
+            assert recording.flush()
+    assert [signal.symbol for signal in alice.query(Signal)] == ["B"]
