@@ -120,6 +120,8 @@ class EntityWriter:
         objects = [obj for _, obj in new]
         try:
             self._persist(lambda: self._client.write_many(objects, event_ids=ids))
+        except Unavailable:
+            raise
         except StoreError as error:
             self._one_by_one(new, error, self._create)
             return
@@ -141,6 +143,8 @@ class EntityWriter:
         except StoreError as error:
             for obj, values in zip(objects, before, strict=True):
                 _set(obj, values)
+            if isinstance(error, Unavailable):
+                raise
             if len(changed) == 1 and isinstance(error, VersionConflict):
                 self._after_conflict(changed[0][0])
             else:
@@ -154,6 +158,8 @@ class EntityWriter:
         except VersionConflict:
             self._after_conflict(change)
             return
+        except Unavailable:
+            raise
         except StoreError as error:
             self._reject(error)
             return

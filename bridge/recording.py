@@ -6,7 +6,7 @@ import logging
 import threading
 import uuid
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 MAX_PENDING_ROWS = 100_000
 ROWS_AT_ONCE = 1_000
+
+_Columns = Mapping[str, Any]
 
 
 class Recording:
@@ -54,8 +56,9 @@ class Recording:
         self._thread = threading.Thread(
             target=self._run, name=f"recording {cls.__name__}", daemon=True
         )
-        self._thread.start()
+        # What there is already waits until then.
         self._handle = self._listen(table)
+        self._thread.start()
 
     def status(self) -> RecordingStatus:
         """What it does, and what it has counted."""
@@ -114,20 +117,18 @@ class Recording:
         def hear(update: Any, _is_replay: bool) -> None:
             # On the engine's thread: an error here would end the listening.
             try:
-                if self._deletes:
-                    self._take(update.removed(), removed=True)
-                self._take(update.added())
-                self._take(update.modified())
+                gone = (update.removed(), update.modified_prev()) if self._deletes else ()
+                self._take(gone, (update.added(), update.modified()))
             except Exception as error:
                 logger.exception("rows for %s could not be taken", self._cls.__name__)
                 self._fail(error)
 
         return listen(table, hear, do_replay=True, on_error=self._fail)
 
-    def _take(self, columns: Mapping[str, Any], *, removed: bool = False) -> None:
-        if not columns:
-            return
-        rows = self._reader.rows(columns)
+    def _take(self, gone: Sequence[_Columns], come: Sequence[_Columns]) -> None:
+        left = [row for columns in gone if columns for row in self._reader.rows(columns)]
+        rows = [row for columns in come if columns for row in self._reader.rows(columns)]
+        # At once: a row that only moves is gone and comes, and must not be deleted in between.
         with self._changed:
             if self._state is RecordingState.FAILED:
                 return
@@ -136,15 +137,20 @@ class Recording:
                     f"more than {self._max_pending_rows} rows wait for the store: the recording "
                     f"of {self._cls.__name__} ends here rather than leave any out"
                 )
+            for row in left:
+                self._wait_by_key(row, None)
             for row in rows:
                 if self._key:
-                    key = tuple(row.values[name] for name in self._key)
-                    # The newest of a key is written last, in the order of the newest.
-                    self._by_key.pop(key, None)
-                    self._by_key[key] = Change(key, None if removed else row, str(uuid.uuid4()))
+                    self._wait_by_key(row, row)
                 else:
                     self._in_order.append(Change((), row, self._id_of(row)))
             self._changed.notify_all()
+
+    def _wait_by_key(self, row: Row, written: Row | None) -> None:
+        key = tuple(row.values[name] for name in self._key)
+        # The newest of a key is written last, in the order of the newest.
+        self._by_key.pop(key, None)
+        self._by_key[key] = Change(key, written, str(uuid.uuid4()))
 
     def _id_of(self, row: Row) -> str:
         if self._event_id is None:
