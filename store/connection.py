@@ -102,6 +102,9 @@ class Connection:
         self._where = (given["host"], given["port"], given["dbname"])
         self._fence: Any = None
         self._fencing = threading.Lock()
+        # Workflows that threads of this client start just now, and who may claim or settle some.
+        self.starting: set[str] = set()
+        self.starting_lock = threading.Lock()
 
     @property
     def raw(self) -> Any:

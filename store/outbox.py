@@ -108,10 +108,33 @@ class Outbox:
             raise StoreError("an outbox is drained outside of transaction blocks; commit first")
         begun = self._connection.read(_NOW, ())[0][0]
         started = 0
-        # As reads: they may be repeated after a lost connection, and subscribers need no wake-up.
-        while rows := self._connection.read(_CLAIM, (begun, _CLAIMED)):
-            for intent in sorted((Intent(*row) for row in rows), key=lambda i: i.tx_time):
+        while (intents := self._claim(begun)) is not None:
+            started += self._start_all(engine, intents)
+        return started
+
+    def _claim(self, begun: datetime) -> list[Intent] | None:
+        """Promises that nobody else is starting, the oldest first; None where all were looked at.
+
+        To the database the threads of a client may be one session, which gets its own ones again.
+        """
+        connection = self._connection
+        with connection.starting_lock:
+            # As a read: it may be repeated after a lost connection, and wakes no subscriber.
+            found = [Intent(*row) for row in connection.read(_CLAIM, (begun, _CLAIMED))]
+            free = [intent for intent in found if intent.workflow_id not in connection.starting]
+            connection.starting.update(intent.workflow_id for intent in free)
+        return sorted(free, key=lambda intent: intent.tx_time) if found else None
+
+    def _start_all(self, engine: WorkflowStarter | OnceStarter, intents: list[Intent]) -> int:
+        started = 0
+        left = {intent.workflow_id for intent in intents}
+        try:
+            for intent in intents:
+                left.remove(intent.workflow_id)
                 started += self._start(engine, intent)
+        finally:
+            with self._connection.starting_lock:
+                self._connection.starting -= left
         return started
 
     def _start(self, engine: WorkflowStarter | OnceStarter, intent: Intent) -> bool:
@@ -123,9 +146,17 @@ class Outbox:
         except Exception:  # noqa: BLE001 - the engine's, or of a module that is imported
             _LOG.exception("the workflow of %s is not started and stays pending", intent)
         finally:
-            values = (intent.entity_id, intent.version, done)
-            self._connection.read(_SETTLE, values)
+            self._settle(intent, done)
         return done
+
+    def _settle(self, intent: Intent, done: bool) -> None:
+        connection = self._connection
+        # No other thread claims it between the two.
+        with connection.starting_lock:
+            try:
+                connection.read(_SETTLE, (intent.entity_id, intent.version, done))
+            finally:
+                connection.starting.discard(intent.workflow_id)
 
     def _hand_over(
         self,

@@ -49,7 +49,7 @@ class Pool:
     @contextmanager
     def borrow(self, *, for_block: bool = False) -> Iterator[Any]:
         """A connection that nobody else uses meanwhile; a call prefers the first one."""
-        if not for_block and self._take_first():
+        if self._take_turn(for_block):
             try:
                 # Made anew outside of the lock: others need not wait for this login.
                 if not _is_alive(self._first):
@@ -58,9 +58,9 @@ class Pool:
             finally:
                 with self._free:
                     self._first_is_lent = False
-                    self._free.notify()
+                    # All: one that waits for a block may not take it.
+                    self._free.notify_all()
             return
-        self._take_turn()
         connection = None
         try:
             connection = self._idle_one() or self.connect()
@@ -91,24 +91,24 @@ class Pool:
             self._idle.clear()
             self._free.notify_all()
 
-    def _take_first(self) -> bool:
+    def _take_turn(self, for_block: bool) -> bool:
+        """Wait until a connection may be taken; is it the first one?"""
         with self._free:
-            self._refuse_if_closed()
-            was_lent, self._first_is_lent = self._first_is_lent, True
-            return not was_lent
-
-    def _take_turn(self) -> None:
-        with self._free:
-            if not self._free.wait_for(self._has_turn, WAIT_SECONDS):
+            if not self._free.wait_for(lambda: self._has_turn(for_block), WAIT_SECONDS):
                 raise Unavailable(
                     f"all {self._size} connections of this client were in use for "
                     f"{WAIT_SECONDS:g} s; make it with a larger pool_size, or end open blocks"
                 )
             self._refuse_if_closed()
+            if not for_block and not self._first_is_lent:
+                self._first_is_lent = True
+                return True
             self._in_use += 1
+            return False
 
-    def _has_turn(self) -> bool:
-        return self._is_closed or self._in_use + 1 < self._size
+    def _has_turn(self, for_block: bool) -> bool:
+        takes_first = not for_block and not self._first_is_lent
+        return self._is_closed or takes_first or self._in_use + 1 < self._size
 
     def _idle_one(self) -> Any:
         while True:

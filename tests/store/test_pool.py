@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -84,6 +85,32 @@ def test_a_pool_has_an_end(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     for size in (1, 0, True, "many"):
         with pytest.raises(StoreError, match="pool_size"):
             desk.client("alice", pool_size=size)
+
+
+def test_a_call_takes_the_first_connection_when_it_is_free_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks hold the others, maybe for long: no call waits for them."""
+    monkeypatch.setattr("store.pool.WAIT_SECONDS", 5)
+    client = desk.client("alice", pool_size=2)
+    pool = client._connection._pool
+    waits, wait_for = threading.Semaphore(0), pool._free.wait_for
+
+    def noted(*args: Any) -> Any:
+        waits.release()
+        return wait_for(*args)
+
+    with ThreadPoolExecutor(2) as others, client.transaction():
+        with pool.borrow():
+            monkeypatch.setattr(pool._free, "wait_for", noted)
+            # Another one that waits must not take the news for itself.
+            block = others.submit(write_in_a_block, client)
+            assert waits.acquire(timeout=30)
+            call = others.submit(client.write, Trade(symbol="AAPL"))
+            assert waits.acquire(timeout=30)
+        call.result(30)
+        assert not block.done()
+    assert block.result(30) == 2
 
 
 def test_the_connection_of_a_block_is_the_blocks_own(alice: StoreClient, bob: StoreClient) -> None:

@@ -6,6 +6,8 @@ import json
 import logging
 import signal
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -313,6 +315,59 @@ def test_many_may_drain_at_the_same_time(desk: Desk, tmp_path: Path) -> None:
     assert len(engines[0].started()) == 30
     # Nobody started what another one had taken.
     assert sum(len(engine.asked) for engine in engines) == 30
+
+
+def test_threads_of_one_client_start_a_workflow_once(alice: StoreClient) -> None:
+    """To the database they are one session, and this engine does not know that it has begun."""
+    begun, go = threading.Event(), threading.Event()
+
+    class Slow(Simple):
+        def workflow(self, fn: Any, *args: Any) -> None:
+            super().workflow(fn, *args)
+            begun.set()
+            assert go.wait(30)
+
+    engine = Slow()
+    first, second = swap(alice, engine), swap(alice, Simple())
+    with ThreadPoolExecutor(1) as other:
+        moving = other.submit(alice.transition, first, "FILLED")
+        assert begun.wait(30)
+        # It starts what is pending, too.
+        alice.transition(second, "FILLED")
+        go.set()
+        assert moving.result(30) == 2
+    assert second._workflow_engine.calls == [(settle, second._store_entity_id)]
+    assert engine.calls == [(settle, first._store_entity_id)]
+    assert Outbox(alice).pending() == []
+    assert alice.transition_counts.workflows_started == 2
+
+
+def test_a_workflow_that_runs_at_once_may_make_transitions(alice: StoreClient) -> None:
+    class Inline(Simple):
+        def workflow(self, fn: Any, *args: Any) -> None:
+            super().workflow(fn, *args)
+            if len(self.calls) == 1:
+                alice.transition(other, "FILLED")
+
+    engine = Inline()
+    obj, other = swap(alice, engine), swap(alice, engine)
+    alice.transition(obj, "FILLED")
+    ids = [each._store_entity_id for each in (obj, other)]
+    assert engine.calls == [(settle, entity_id) for entity_id in ids]
+
+
+def test_a_drain_that_is_interrupted_leaves_its_workflows_to_the_next(
+    alice: StoreClient, engine: FileEngine, tmp_path: Path
+) -> None:
+    class Interrupted(FileEngine):
+        def start_once(self, workflow_id: str, fn: Any, *args: Any) -> None:
+            raise KeyboardInterrupt
+
+    for _ in range(3):
+        alice.transition(swap(alice, Broken(tmp_path)), "FILLED")
+    with pytest.raises(KeyboardInterrupt):
+        Outbox(alice).drain(Interrupted(tmp_path))
+    assert Outbox(alice).drain(engine) == 3
 
 
 class Simple:
