@@ -69,8 +69,12 @@ class Signals(Listening):
                 except Exception as error:  # noqa: BLE001 - reaktiv would swallow it
                     self.effects.report(f"feed of {node.id}.{field}", error)
 
+            feed = reaktiv.Effect(carry_over)
+            # It runs under a lock of its own and takes the graph's inside of it, while an update
+            # or the end of the node holds the graph's and comes to the feed: so both are one.
+            feed._graph_lock = self._lock
             # reaktiv holds effects weakly.
-            self._feeds.setdefault(node, []).append(reaktiv.Effect(carry_over))
+            self._feeds.setdefault(node, []).append(feed)
 
     def _end_feeds(self, node: TrackedNode) -> None:
         for feed in self._feeds.pop(node, ()):

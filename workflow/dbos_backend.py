@@ -32,6 +32,18 @@ Execute = Callable[[str, str, bytes], bytes]
 Fire = Callable[..., None]
 
 
+class _Instance(DBOS):
+    """DBOS with the threads of this package, also for what its queues start during the launch."""
+
+    threads: WorkflowThreads
+
+    @property
+    def _executor(self) -> Any:
+        # Refuses once it was destroyed. Its own threads would hold up the end of the process.
+        super()._executor  # noqa: B018
+        return self.threads
+
+
 class Backend:
     """DBOS, launched for one engine; `threads` are those that workflows run in."""
 
@@ -49,7 +61,7 @@ class Backend:
         self.liveness = Liveness(
             self.url, self.name, self.executor_id, self._take_over, takeover_seconds
         )
-        self._dbos: DBOS | None = None
+        self._dbos: _Instance | None = None
 
     def open(self) -> None:
         """Launch; EngineUnavailable if the database cannot be used."""
@@ -64,15 +76,14 @@ class Backend:
             _register()
             try:
                 self.liveness.hold()
-                self._dbos = DBOS(config=self._config())
+                self._dbos = _Instance(config=self._config())
+                self._dbos.threads = self.threads
                 # Before the first look into it: recovery should not take a second.
                 self._dbos._registry._register_internal_queue(
                     INTERNAL_QUEUE_NAME, polling_interval_sec=_RECOVERY_POLL_SECONDS
                 )
                 _active = self
                 outside(DBOS.launch)
-                # Its own executor would hold up the end of the process.
-                self._dbos._executor_field = self.threads  # type: ignore[assignment]
             except Exception as error:
                 _active = None
                 self._stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,6 +115,44 @@ def test_a_feed_depends_on_nothing_that_effects_read(graph: ReactiveGraph, node:
     source.set(2.0)
     other.set(5.0)
     assert runs == [(1.0, 0.0), (2.0, 0.0)]
+
+
+@pytest.mark.parametrize("meets", ["update", "untrack"])
+def test_a_feed_and_another_thread_do_not_wait_for_each_other(
+    graph: ReactiveGraph, node: str, meets: str
+) -> None:
+    """One comes from the signal to the graph, the other from the graph to the signal's feed."""
+    source, other = reaktiv.Signal(1.0), graph.track(Quote())
+    mid = graph.signal(node, "mid")
+    inside, go_on = threading.Event(), threading.Event()
+
+    def total() -> float:
+        value = source() + mid()
+        if value == 12.0:
+            inside.set()
+            assert go_on.wait(30)
+        return value
+
+    graph.feed(other, "bid", total)
+
+    def meet() -> None:
+        assert inside.wait(30)
+        threading.Timer(0.2, go_on.set).start()
+        if meets == "update":
+            graph.update(node, "bid", 3.0)
+        else:
+            graph.untrack(other)
+
+    threads = [
+        threading.Thread(target=target, daemon=True) for target in (lambda: source.set(10.0), meet)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+        assert not thread.is_alive(), "stuck"
+    if meets == "update":
+        assert graph.get(other, "bid") == 13.0
 
 
 def test_a_feed_that_fails_is_logged_and_counted(
