@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,6 +27,10 @@ _CLAIMED = 50
 _PENDING = """
 SELECT entity_id::text, version, workflow, type_name, created_by, tx_time
 FROM object_store.intent WHERE started_at IS NULL ORDER BY tx_time, entity_id, version
+"""
+_IS_STARTING = """
+SELECT claimed_pid <> 0 FROM object_store.intent
+WHERE entity_id = %s::uuid AND version = %s AND started_at IS NULL
 """
 _PROMISE = "SELECT object_store.promise(%s::uuid, %s, %s)"
 _NOW = "SELECT clock_timestamp()"
@@ -111,6 +116,16 @@ class Outbox:
         while (intents := self._claim(begun)) is not None:
             started += self._start_all(engine, intents)
         return started
+
+    def await_start(self, entity_id: str, version: int, timeout: float = 5.0) -> bool:
+        """Wait while somebody else is starting what a version promised; False if time ran out."""
+        end, pause = time.monotonic() + timeout, 0.002
+        while (rows := self._connection.read(_IS_STARTING, (entity_id, version))) and rows[0][0]:
+            if time.monotonic() > end:
+                return False
+            time.sleep(pause)
+            pause = min(2 * pause, 0.05)
+        return True
 
     def _claim(self, begun: datetime) -> list[Intent] | None:
         """Promises that nobody else is starting, the oldest first; None where all were looked at.

@@ -106,7 +106,7 @@ class Transitions:
                     step.start_workflow,
                     obj._workflow_engine,
                 )
-            block.on_commit(lambda: self._afterwards(step, obj, before, new_state))
+            block.on_commit(lambda: self._afterwards(step, obj, before, new_state, receipt))
         return receipt.version
 
     def _first(self, obj: Storable, new_state: str, event_id: EventId) -> Receipt | None:
@@ -133,10 +133,12 @@ class Transitions:
         # It may have died before its workflow was started.
         engine = obj._workflow_engine
         if engine is not None and self._client._connection.transaction_block is None:
-            self._dispatch(engine)
+            self._dispatch(engine, first)
         return first
 
-    def _afterwards(self, step: Transition, obj: Storable, before: str, after: str) -> None:
+    def _afterwards(
+        self, step: Transition, obj: Storable, before: str, after: str, receipt: Receipt
+    ) -> None:
         """What follows the commit; nothing of it can undo anything."""
         for name in ("on_exit", "on_enter"):
             hook = getattr(step, name)
@@ -150,12 +152,16 @@ class Transitions:
                 who = getattr(hook, "__qualname__", repr(hook))
                 _LOG.exception("%s of the transition %s raised: %s", name, step, who)
         if step.start_workflow is not None:
-            self._dispatch(obj._workflow_engine)
+            self._dispatch(obj._workflow_engine, receipt)
 
-    def _dispatch(self, engine: Any) -> None:
+    def _dispatch(self, engine: Any, receipt: Receipt) -> None:
         """Start what was promised, this and what others left."""
+        outbox = Outbox(self._client)
         try:
-            self._count("workflows_started", Outbox(self._client).drain(engine))
+            self._count("workflows_started", outbox.drain(engine))
+            # Who asks for the workflow after the transition is to find it, whoever was quicker.
+            if not outbox.await_start(receipt.entity_id, receipt.version):
+                _LOG.warning("the workflow of %s is still being started by another", receipt)
         except StoreError:
             self._count("dispatches_failed")
             _LOG.exception("workflows that were promised are not started, and stay pending")

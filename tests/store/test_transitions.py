@@ -7,8 +7,10 @@ import logging
 import signal
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -340,6 +342,37 @@ def test_threads_of_one_client_start_a_workflow_once(alice: StoreClient) -> None
     assert engine.calls == [(settle, first._store_entity_id)]
     assert Outbox(alice).pending() == []
     assert alice.transition_counts.workflows_started == 2
+
+
+def test_a_transition_waits_for_whoever_is_starting_its_workflow(
+    alice: StoreClient, desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go = threading.Event(), threading.Event()
+
+    class Slow(FileEngine):
+        def start_once(self, workflow_id: str, fn: Any, *args: Any) -> None:
+            begun.set()
+            assert go.wait(30)
+            super().start_once(workflow_id, fn, *args)
+
+    other = Outbox(desk.client("alice"))
+    with ThreadPoolExecutor(1) as elsewhere:
+
+        def be_slower(*_: object) -> None:
+            elsewhere.submit(other.drain, Slow(tmp_path))
+            assert begun.wait(30)
+
+        # The other one goes on once somebody waits for it.
+        waiting = SimpleNamespace(monotonic=time.monotonic, sleep=lambda _: go.set())
+        monkeypatch.setattr("store.outbox.time", waiting)
+        engine = FileEngine(tmp_path)
+        obj = swap(alice, engine, on_enter=be_slower, start_workflow=settle)
+        try:
+            version = alice.transition(obj, "FILLED")
+            assert list(engine.started()) == [f"{obj._store_entity_id}:{version}"]
+        finally:
+            go.set()
+    assert engine.asked == []
 
 
 def test_a_workflow_that_runs_at_once_may_make_transitions(alice: StoreClient) -> None:
