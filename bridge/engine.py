@@ -65,6 +65,16 @@ def await_new_cycle(timeout: float) -> bool:
     return True
 
 
+def holds_up_engine() -> bool:
+    """Does this thread work for a cycle, or hold a lock of the engine? It must not wait for it."""
+    graph = _update_graph()
+    return bool(
+        graph.currentThreadProcessesUpdates()
+        or graph.sharedLock().isHeldByCurrentThread()
+        or graph.exclusiveLock().isHeldByCurrentThread()
+    )
+
+
 def _update_graph() -> Any:
     import jpy
 
