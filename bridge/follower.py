@@ -108,7 +108,7 @@ class Follower:
                     self.state in (State.FAILED, State.STOPPED)
                     or (self._served >= asked and self.position.xid > number)
                 ),
-                timeout,
+                max(0.0, end - time.monotonic()),
             )
         if self.state is State.FAILED:
             raise BridgeError(f"the bridge has failed: {self.error}")
@@ -119,8 +119,7 @@ class Follower:
         for feed in self._all:
             if not feed.await_shown(max(0.0, end - time.monotonic())):
                 return False
-        await_cycle()
-        return True
+        return await_cycle(end - time.monotonic())
 
     def stop(self, timeout: float) -> None:
         """Show what was read, keep the place, and log out."""

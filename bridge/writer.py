@@ -153,8 +153,7 @@ class TableWriter:
                 return False
         if not self._stream.await_taken(max(0.0, end - time.monotonic())):
             return False
-        await_cycle()
-        return True
+        return await_cycle(end - time.monotonic())
 
     def close(self, timeout: float = 5.0) -> None:
         """Write what is pending, then stop; the table stays as it is."""

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from bridge import TableWriter
+from bridge import Recording, StoreBridge, TableWriter, record
+from bridge.engine import _update_graph
+from store.client import StoreClient
+from store.models import Signal, Trade
 from tests.bridge.books import rows_of
+from tests.bridge.conftest import MakeBridge
 
 pytestmark = pytest.mark.usefixtures("engine")
 
@@ -60,3 +66,51 @@ def test_who_holds_up_the_engine_does_not_wait_for_it() -> None:
             thread.join(10)
         assert out.flush()
         assert out.table.size == 100
+
+
+@contextmanager
+def long_cycle() -> Iterator[None]:
+    """The engine is busy with something else for as long as the block lasts."""
+    began, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        lock = _update_graph().exclusiveLock()
+        lock.lock()
+        try:
+            began.set()
+            done.wait(30)
+        finally:
+            lock.unlock()
+
+    thread = threading.Thread(target=hold, daemon=True)
+    thread.start()
+    assert began.wait(30)
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def test_a_flush_keeps_to_its_time_while_the_engine_is_busy(
+    make_bridge: MakeBridge, alice: StoreClient
+) -> None:
+    bridge = make_bridge()
+    bridge.register(Trade)
+    bridge.start()
+    with TableWriter({"symbol": str, "strength": float}) as writer:
+        recording = record(writer.table, alice, Signal)
+        assert writer.flush()
+        assert recording.flush()
+        assert bridge.flush()
+        waiters: list[TableWriter | Recording | StoreBridge] = [writer, recording, bridge]
+        told: list[bool] = []
+        with long_cycle():
+            thread = threading.Thread(
+                target=lambda: told.extend(each.flush(0.5) for each in waiters), daemon=True
+            )
+            thread.start()
+            thread.join(15)
+            assert told == [False] * 3
+        assert all(each.flush() for each in waiters)
+        recording.stop()
