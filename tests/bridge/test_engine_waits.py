@@ -13,8 +13,9 @@ from bridge import Recording, StoreBridge, TableWriter, record
 from bridge.engine import _update_graph
 from store.client import StoreClient
 from store.models import Signal, Trade
-from tests.bridge.books import rows_of
+from tests.bridge.books import rows_of, trades
 from tests.bridge.conftest import MakeBridge
+from tests.processes import wait_until
 
 pytestmark = pytest.mark.usefixtures("engine")
 
@@ -114,3 +115,25 @@ def test_a_flush_keeps_to_its_time_while_the_engine_is_busy(
             assert told == [False] * 3
         assert all(each.flush() for each in waiters)
         recording.stop()
+
+
+def test_a_publisher_that_died_loses_rows_and_says_so(
+    make_bridge: MakeBridge, alice: StoreClient
+) -> None:
+    from deephaven.stream.table_publisher import table_publisher
+
+    from bridge import infer_dh_schema
+
+    _, publisher = table_publisher("trades", infer_dh_schema(Trade))
+    bridge = make_bridge()
+    bridge.register(Trade, writer=publisher)
+    bridge.start()
+    alice.write_many(trades(2))
+    assert bridge.flush()
+    publisher.publish_failure(RuntimeError("no more"))
+    wait_until(lambda: not publisher.is_alive, 10, "its end")
+    alice.write_many(trades(3))
+    assert bridge.flush()
+    status = bridge.status().tables["Trade"]
+    assert (status.rows, status.lost_rows) == (2, 3)
+    assert "takes no more rows" in status.last_error
