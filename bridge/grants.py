@@ -12,10 +12,10 @@ LOOK_SECONDS = 0.5
 _SPARING = 20
 
 _MINE = 'object_store.acl WHERE grantee = current_user::text COLLATE "C"'
-_DIGEST = f"""
-SELECT count(*), coalesce(bit_xor(uuid_hash_extended(entity_id, 7)), 0) FROM {_MINE}
-"""
-_ALL = f"SELECT entity_id::text FROM {_MINE}"
+_SUM = "count(*), coalesce(bit_xor(uuid_hash_extended(entity_id, 7)), 0)"
+_DIGEST = f"SELECT {_SUM} FROM {_MINE}"
+# One statement, so that the digest is that of the very entities.
+_ALL = f"SELECT {_SUM}, coalesce(array_agg(entity_id::text), '{{}}') FROM {_MINE}"
 
 
 class Change(NamedTuple):
@@ -29,8 +29,7 @@ class Grants:
     """The entities that others share with a role, looked at now and then."""
 
     def __init__(self, conn: Any) -> None:
-        self._digest = run(conn, _DIGEST)[0]
-        self._known = {row[0] for row in run(conn, _ALL)}
+        self._digest, self._known = _all(conn)
         self._next_look = time.monotonic() + LOOK_SECONDS
 
     def look(self, conn: Any, *, now: bool = False) -> Change | None:
@@ -38,12 +37,16 @@ class Grants:
         began = time.monotonic()
         if began < self._next_look and not now:
             return None
-        digest = run(conn, _DIGEST)[0]
         change = None
-        if digest != self._digest:
-            shared = {row[0] for row in run(conn, _ALL)}
+        if run(conn, _DIGEST)[0] != self._digest:
+            digest, shared = _all(conn)
             change = Change(shared - self._known, self._known - shared)
             self._known, self._digest = shared, digest
         ended = time.monotonic()
         self._next_look = ended + max(LOOK_SECONDS, (ended - began) * _SPARING)
         return change
+
+
+def _all(conn: Any) -> tuple[tuple[Any, ...], set[str]]:
+    *digest, ids = run(conn, _ALL)[0]
+    return tuple(digest), set(ids)
