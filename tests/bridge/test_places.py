@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -45,3 +48,23 @@ def test_what_is_shared_for_a_moment_while_somebody_looks_does_not_stay(
     wait_until(lambda: calls > 3, 20, "some looks")
     assert bridge.flush()
     assert rows_of(bridge.live(Trade), "EntityId") == [(other,)]
+
+
+def test_live_changes_in_time_whatever_the_clock_of_this_machine_does(
+    make_bridge: MakeBridge, alice: StoreClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bridge = make_bridge()
+    bridge.register(Trade)
+    trade = trades(1)[0]
+    alice.write(trade)
+    bridge.start()
+    trade.price = 100.0
+    alice.update(trade, valid_to=datetime.now(timezone.utc) + timedelta(seconds=2))
+    assert bridge.flush()
+    set_back = SimpleNamespace(
+        time=lambda: time.time() - 3_600, monotonic=lambda: time.monotonic() - 3_600
+    )
+    monkeypatch.setattr("bridge.live.time", set_back)
+    wait_until(
+        lambda: [row[8] for row in rows_of(bridge.live(Trade))] == [1.5], 10, "the older price"
+    )
