@@ -61,6 +61,8 @@ class Follower:
         self._may_share = may_share
         self._present = PresentStates(self._feeds)
         self._session = Session(login, self._classes)
+        # The session that held the place last.
+        self._held_by: int | None = None
         self._waiter = Waiter()
         self._pace = Pace()
         self._changed = threading.Condition()
@@ -151,10 +153,16 @@ class Follower:
         if self._subscriber_id is None:
             return None
         try:
-            return session.claim(self._subscriber_id, self._waiter, seconds)
+            stored = session.claim(self._subscriber_id, self._stop, seconds)
         except Taken as error:
+            own = None if self._held_by is None else (self._held_by, None)
+            if own and (self._stop.is_set() or session.holder(self._subscriber_id) in own):
+                # The server may notice much later than this bridge that a connection is lost.
+                raise Unavailable(f"the former session is not over yet: {error}") from error
             self._give_up_checkpoint(error)
             return None
+        self._held_by = session.pid
+        return stored
 
     def _give_up_checkpoint(self, error: Exception) -> None:
         """Go on without a place that is kept; raise where that is not wanted."""
