@@ -88,7 +88,10 @@ class Follower:
         """Show what is there, then follow in a thread of its own."""
         try:
             self._begin(from_)
-        except BaseException:
+        except BaseException as error:
+            if self._present.has_shown:
+                # Shown once more, it would be there twice, or never leave.
+                self._become(State.FAILED, f"{type(error).__name__}: {error}")
             self._session.close()
             self._waiter.close()
             raise
@@ -125,6 +128,8 @@ class Follower:
 
     def stop(self, timeout: float) -> None:
         """Show what was read, keep the place, and log out."""
+        if self._thread.ident is None:
+            return
         self._stop.set()
         self._waiter.wake()
         self._thread.join(timeout)

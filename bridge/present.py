@@ -26,6 +26,7 @@ class PresentStates:
         # Up to here, and in what is named, everything was loaded: see `Snapshot`.
         self._seam: Position | None = None
         self._beyond: set[tuple[str, int]] = set()
+        self.has_shown = False
 
     def load(self, conn: Any, *, raw: bool) -> Position:
         """Show all that holds now, on request in the raw tables too; where the log goes on."""
@@ -37,6 +38,7 @@ class PresentStates:
             for page in snapshot.pages():
                 self._learn(page)
                 for feed, events in by_feed(self._feeds, _holding(page)).items():
+                    self.has_shown = True
                     yes = [True] * len(events)
                     feed.take(events, yes if raw else [False] * len(events), yes)
         return snapshot.seam

@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 
-from bridge import State, StoreBridge
+from bridge import BridgeError, State, StoreBridge
 from store.checkpoints import Checkpoint
 from store.client import StoreClient
+from store.errors import Unavailable
 from store.models import Trade
 from store.permissions import share_read, unshare
-from tests.bridge.books import rows_of, trades
+from tests.bridge.books import present, rows_of, trades
 from tests.bridge.conftest import MakeBridge
 from tests.processes import wait_until
 from tests.store.desk import Desk, password_of
@@ -189,3 +190,37 @@ def test_a_bridge_that_waits_for_its_place_can_be_stopped(
     assert distant.status().state is State.STOPPED
     for each in far:
         end(each)
+
+
+def test_a_load_that_breaks_off_is_not_tried_again_on_the_same_tables(
+    make_bridge: MakeBridge, alice: StoreClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it has shown already would be shown twice, or would never leave."""
+    from bridge import snapshot
+
+    alice.write_many(trades(5))
+    bridge = make_bridge()
+    bridge.register(Trade)
+    run = snapshot.run
+    fetched = 0
+
+    def cut(conn: Any, statement: str, values: Any = ()) -> Any:
+        nonlocal fetched
+        fetched += statement.startswith("FETCH")
+        if fetched == 2 and statement.startswith("FETCH"):
+            raise Unavailable("cut")
+        return run(conn, statement.replace("FETCH 5000", "FETCH 2"), values)
+
+    monkeypatch.setattr(snapshot, "run", cut)
+    with pytest.raises(Unavailable, match="cut"):
+        bridge.start("present")
+    monkeypatch.undo()
+    assert bridge.status().state is State.FAILED
+    with pytest.raises(BridgeError, match="make a new one"):
+        bridge.start("present")
+    with pytest.raises(BridgeError, match="make a new one"):
+        bridge.start()
+    again = make_bridge()
+    again.register(Trade)
+    again.start("present")
+    assert sorted(rows_of(again.table(Trade))) == present(alice, Trade)
