@@ -6,6 +6,7 @@ Deephaven can be imported only once its JVM is up, so the imports stand inside t
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 # How long a writer waits for the engine before it looks whether the table is still alive.
 _LOOK_SECONDS = 1.0
+# As good as for ever, and still a number of nanoseconds.
+_LONGEST_SECONDS = 1e9
 
 
 def require_engine() -> None:
@@ -43,11 +46,16 @@ def request_refresh() -> None:
     _update_graph().requestRefresh()
 
 
-def await_cycle() -> None:
-    """Wait until the update cycle that may be running has ended."""
+def await_cycle(timeout: float = math.inf) -> bool:
+    """Wait until the update cycle that may be running has ended; False if time ran out."""
+    import jpy
+
     lock = _update_graph().sharedLock()
-    lock.lock()
+    nanos = int(min(max(0.0, timeout), _LONGEST_SECONDS) * 1e9)
+    if not lock.tryLock(nanos, jpy.get_type("java.util.concurrent.TimeUnit").NANOSECONDS):
+        return False
     lock.unlock()
+    return True
 
 
 def await_new_cycle(timeout: float) -> bool:
@@ -61,8 +69,17 @@ def await_new_cycle(timeout: float) -> bool:
             return False
         request_refresh()
         time.sleep(0.002)
-    await_cycle()
-    return True
+    return await_cycle(end - time.monotonic())
+
+
+def holds_up_engine() -> bool:
+    """Does this thread work for a cycle, or hold a lock of the engine? It must not wait for it."""
+    graph = _update_graph()
+    return bool(
+        graph.currentThreadProcessesUpdates()
+        or graph.sharedLock().isHeldByCurrentThread()
+        or graph.exclusiveLock().isHeldByCurrentThread()
+    )
 
 
 def _update_graph() -> Any:

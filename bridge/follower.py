@@ -61,6 +61,8 @@ class Follower:
         self._may_share = may_share
         self._present = PresentStates(self._feeds)
         self._session = Session(login, self._classes)
+        # The session that held the place last.
+        self._held_by: int | None = None
         self._waiter = Waiter()
         self._pace = Pace()
         self._changed = threading.Condition()
@@ -86,7 +88,10 @@ class Follower:
         """Show what is there, then follow in a thread of its own."""
         try:
             self._begin(from_)
-        except BaseException:
+        except BaseException as error:
+            if self._present.has_shown:
+                # Shown once more, it would be there twice, or never leave.
+                self._become(State.FAILED, f"{type(error).__name__}: {error}")
             self._session.close()
             self._waiter.close()
             raise
@@ -108,7 +113,7 @@ class Follower:
                     self.state in (State.FAILED, State.STOPPED)
                     or (self._served >= asked and self.position.xid > number)
                 ),
-                timeout,
+                max(0.0, end - time.monotonic()),
             )
         if self.state is State.FAILED:
             raise BridgeError(f"the bridge has failed: {self.error}")
@@ -119,11 +124,12 @@ class Follower:
         for feed in self._all:
             if not feed.await_shown(max(0.0, end - time.monotonic())):
                 return False
-        await_cycle()
-        return True
+        return await_cycle(end - time.monotonic())
 
     def stop(self, timeout: float) -> None:
         """Show what was read, keep the place, and log out."""
+        if self._thread.ident is None:
+            return
         self._stop.set()
         self._waiter.wake()
         self._thread.join(timeout)
@@ -152,10 +158,16 @@ class Follower:
         if self._subscriber_id is None:
             return None
         try:
-            return session.claim(self._subscriber_id, self._waiter, seconds)
+            stored = session.claim(self._subscriber_id, self._stop, seconds)
         except Taken as error:
+            own = None if self._held_by is None else (self._held_by, None)
+            if own and (self._stop.is_set() or session.holder(self._subscriber_id) in own):
+                # The server may notice much later than this bridge that a connection is lost.
+                raise Unavailable(f"the former session is not over yet: {error}") from error
             self._give_up_checkpoint(error)
             return None
+        self._held_by = session.pid
+        return stored
 
     def _give_up_checkpoint(self, error: Exception) -> None:
         """Go on without a place that is kept; raise where that is not wanted."""

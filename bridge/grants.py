@@ -1,4 +1,7 @@
-"""Which entities of others a role may see: sharing writes no event, so somebody has to look."""
+"""What writes no event, so that somebody has to look: which entities of others a role may see.
+
+Each look brings the database's time along.
+"""
 
 from __future__ import annotations
 
@@ -12,38 +15,44 @@ LOOK_SECONDS = 0.5
 _SPARING = 20
 
 _MINE = 'object_store.acl WHERE grantee = current_user::text COLLATE "C"'
-_DIGEST = f"""
-SELECT count(*), coalesce(bit_xor(uuid_hash_extended(entity_id, 7)), 0) FROM {_MINE}
-"""
-_ALL = f"SELECT entity_id::text FROM {_MINE}"
+_SUM = "count(*), coalesce(bit_xor(uuid_hash_extended(entity_id, 7)), 0)"
+_NOW = "extract(epoch FROM clock_timestamp())::float8"
+_DIGEST = f"SELECT {_NOW}, {_SUM} FROM {_MINE}"
+# One statement, so that the digest is that of the very entities.
+_ALL = f"SELECT {_SUM}, coalesce(array_agg(entity_id::text), '{{}}') FROM {_MINE}"
 
 
-class Change(NamedTuple):
+class Look(NamedTuple):
     """Entities shared with the role, and those taken away from it, since the last look."""
 
-    granted: set[str]
-    revoked: set[str]
+    database_seconds: float
+    granted: frozenset[str] | set[str] = frozenset()
+    revoked: frozenset[str] | set[str] = frozenset()
 
 
 class Grants:
     """The entities that others share with a role, looked at now and then."""
 
     def __init__(self, conn: Any) -> None:
-        self._digest = run(conn, _DIGEST)[0]
-        self._known = {row[0] for row in run(conn, _ALL)}
+        self._digest, self._known = _all(conn)
         self._next_look = time.monotonic() + LOOK_SECONDS
 
-    def look(self, conn: Any, *, now: bool = False) -> Change | None:
-        """What changed, if it is time to look (or asked for `now`) and something did."""
+    def look(self, conn: Any, *, now: bool = False) -> Look | None:
+        """What changed, if it is time to look (or asked for `now`)."""
         began = time.monotonic()
         if began < self._next_look and not now:
             return None
-        digest = run(conn, _DIGEST)[0]
-        change = None
+        seconds, *digest = run(conn, _DIGEST)[0]
+        found = Look(seconds)
         if digest != self._digest:
-            shared = {row[0] for row in run(conn, _ALL)}
-            change = Change(shared - self._known, self._known - shared)
-            self._known, self._digest = shared, digest
+            self._digest, shared = _all(conn)
+            found = Look(seconds, shared - self._known, self._known - shared)
+            self._known = shared
         ended = time.monotonic()
         self._next_look = ended + max(LOOK_SECONDS, (ended - began) * _SPARING)
-        return change
+        return found
+
+
+def _all(conn: Any) -> tuple[list[Any], set[str]]:
+    *digest, ids = run(conn, _ALL)[0]
+    return digest, set(ids)

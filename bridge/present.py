@@ -26,6 +26,7 @@ class PresentStates:
         # Up to here, and in what is named, everything was loaded: see `Snapshot`.
         self._seam: Position | None = None
         self._beyond: set[tuple[str, int]] = set()
+        self.has_shown = False
 
     def load(self, conn: Any, *, raw: bool) -> Position:
         """Show all that holds now, on request in the raw tables too; where the log goes on."""
@@ -37,6 +38,7 @@ class PresentStates:
             for page in snapshot.pages():
                 self._learn(page)
                 for feed, events in by_feed(self._feeds, _holding(page)).items():
+                    self.has_shown = True
                     yes = [True] * len(events)
                     feed.take(events, yes if raw else [False] * len(events), yes)
         return snapshot.seam
@@ -65,14 +67,16 @@ class PresentStates:
         """See to what changes without an event, time and sharing; was anything shown?"""
         shown = False
         assert self._grants is not None
-        change = self._grants.look(conn, now=look_now)
-        if change is not None:
-            self._timeline.grant(change.granted)
-            self._timeline.revoke(change.revoked)
-            if change.revoked:
+        look = self._grants.look(conn, now=look_now)
+        if look is not None:
+            # Often enough for a clock that is set, here or there, and for a machine that slept.
+            self._timeline.set_clock(look.database_seconds)
+            self._timeline.grant(look.granted)
+            self._timeline.revoke(look.revoked)
+            if look.revoked:
                 shown = True
                 for feed in self._live:
-                    feed.show_present([], sorted(change.revoked))
+                    feed.show_present([], sorted(look.revoked))
         self._timeline.pass_time()
         while self._timeline.unknown:
             self._ask(conn)

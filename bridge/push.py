@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime, timezone
+from functools import partial
 from typing import Any, Protocol
 
 from bridge.columns import UNFIT, Misfits
@@ -74,25 +75,30 @@ class Push:
             if node_id in self._effects:
                 return
             effects = self._effects[node_id] = []
-        effects += [
-            self._graph.effect(node_id, name, lambda *_: self._node(node_id))
-            for name in self._computed
-        ]
+        self._attach(
+            node_id,
+            effects,
+            [
+                partial(self._graph.effect, node_id, name, lambda *_: self._node(node_id))
+                for name in self._computed
+            ],
+        )
 
     def remove(self, node_id: str) -> None:
         """Push the values of a node no longer."""
         with self._lock:
             effects = self._effects.pop(node_id, [])
             self._last.pop(node_id, None)
-        for effect in effects:
-            self._graph.remove_effect(effect)
+        self._detach(effects)
 
     def add_group(self, name: str) -> None:
         """Push the value of another group from now on."""
         with self._lock:
             self._require_running()
-            effects = self._effects.setdefault(name, [])
-        effects.append(self._graph.group_effect(name, self._group))
+            if name in self._effects:
+                return
+            effects = self._effects[name] = []
+        self._attach(name, effects, [partial(self._graph.group_effect, name, self._group)])
 
     def flush(self, timeout: float = 10.0) -> bool:
         """Wait until what was pushed is in the table; False if time ran out."""
@@ -104,9 +110,32 @@ class Push:
             self._is_stopped = True
             effects = [each for some in self._effects.values() for each in some]
             self._effects.clear()
+        self._detach(effects)
+        self._rows.close()
+
+    def _attach(self, name: str, effects: list[Any], calls: Iterable[Callable[[], Any]]) -> None:
+        """Attach effects: all or none, and none where the name was taken off meanwhile."""
+        made: list[Any] = []
+        try:
+            for call in calls:
+                made.append(call())  # noqa: PERF401 - those before one that raises are taken off
+        except BaseException:
+            with self._lock:
+                if self._effects.get(name) is effects:
+                    del self._effects[name]
+                    self._last.pop(name, None)
+            self._detach(made)
+            raise
+        with self._lock:
+            is_wanted = self._effects.get(name) is effects
+            if is_wanted:
+                effects += made
+        if not is_wanted:
+            self._detach(made)
+
+    def _detach(self, effects: Iterable[Any]) -> None:
         for effect in effects:
             self._graph.remove_effect(effect)
-        self._rows.close()
 
     def _require_running(self) -> None:
         if self._is_stopped:
@@ -161,9 +190,7 @@ def push(
     }
     kinds = {k: "double" if k in values and v == "long" else v for k, v in kinds.items()}
     made = Push(graph, chosen, values, _Rows(kinds, schema, writer, rows, keys, name))
-    for node in nodes:
-        made.add(node)
-    return made
+    return _begun(made, made.add, nodes)
 
 
 def push_group(
@@ -191,8 +218,17 @@ def push_group(
     kind = _kind_of(values, "double")
     kinds = {"Group": "string", "Key": "string", "Value": "double" if kind == "long" else kind}
     made = Push(graph, (), (), _Rows(kinds, schema, writer, rows, keys, name))
-    for group in groups:
-        made.add_group(group)
+    return _begun(made, made.add_group, groups)
+
+
+def _begun(made: Push, add: Callable[[str], None], names: Iterable[str]) -> Push:
+    """The push with all it is to begin with; nothing is left of one that cannot begin."""
+    try:
+        for name in names:
+            add(name)
+    except BaseException:
+        made.stop()
+        raise
     return made
 
 

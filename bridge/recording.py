@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 import uuid
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -76,14 +77,15 @@ class Recording:
 
         RecordingError if the recording has failed.
         """
-        await_cycle()
+        end = time.monotonic() + timeout
+        was_heard = await_cycle(timeout)
         with self._changed:
-            done = self._changed.wait_for(
+            done = was_heard and self._changed.wait_for(
                 lambda: (
                     self._state in (RecordingState.FAILED, RecordingState.STOPPED)
                     or not (self._by_key or self._in_order or self._working)
                 ),
-                timeout,
+                max(0.0, end - time.monotonic()),
             )
             if self._state is RecordingState.FAILED:
                 raise RecordingError(self._error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from threading import Event
 from typing import Any
 
 import psycopg2
@@ -18,6 +19,7 @@ from store.subscription_session import Login
 from store.wakeup import CHANNEL, Waiter
 
 SAVE_SECONDS = 0.25
+CLAIM_AGAIN_SECONDS = 0.1
 
 
 class Session:
@@ -40,22 +42,32 @@ class Session:
         """Is its place kept for a restart?"""
         return self._checkpoint is not None
 
-    def claim(self, subscriber_id: str, waiter: Waiter, seconds: float) -> Position | None:
+    @property
+    def pid(self) -> int:
+        """By which the server knows this session."""
+        return int(self.conn.info.backend_pid)
+
+    def holder(self, subscriber_id: str) -> int | None:
+        """The session that holds a subscription, if any."""
+        held = (each for each in subscribers(self.conn) if each.subscriber_id == subscriber_id)
+        return next((each.holder_pid for each in held), None)
+
+    def claim(self, subscriber_id: str, stop: Event, seconds: float) -> Position | None:
         """Hold a subscription; where it stood the last time, None for a new one.
 
-        Taken if another session that is alive does not let go of it.
+        Taken if another session that is alive does not let go of it, in time or before `stop`.
         """
-        known = any(each.subscriber_id == subscriber_id for each in subscribers(self.conn))
         end = time.monotonic() + seconds
         while True:
+            # Asked each time: who holds it now may just have made it.
+            known = any(each.subscriber_id == subscriber_id for each in subscribers(self.conn))
             try:
                 self._checkpoint = Checkpoint.claim(
                     self.conn, subscriber_id, self.log.epoch, self.log.end()
                 )
             except Taken:
-                if time.monotonic() > end:
+                if time.monotonic() > end or stop.wait(CLAIM_AGAIN_SECONDS):
                     raise
-                waiter.sleep(0.1)
             else:
                 return self._checkpoint.position if known else None
 

@@ -116,7 +116,7 @@ class StoreBridge:
         "present" the present state of each entity, "now" none, a Position those after it.
         "resume" goes on behind what was shown last under this subscriber_id; the first time it is
         "now", and while the bridge runs it does nothing. Errors of the store say why it cannot
-        begin.
+        begin; once it has shown something, it has failed then, and another one must begin.
         """
         if from_ not in ("resume", "beginning", "present", "now") and not isinstance(
             from_, Position
@@ -129,6 +129,8 @@ class StoreBridge:
             if self._is_stopped:
                 raise BridgeClosed("this bridge was stopped; make a new one")
             if self._follower is not None:
+                if self._follower.state is State.FAILED:
+                    raise BridgeError(f"it has failed: {self._follower.error}; make a new one")
                 if from_ == "resume":
                     return self
                 raise BridgeError("this bridge runs already; from_ comes too late")
@@ -145,7 +147,8 @@ class StoreBridge:
             try:
                 follower.start(from_)
             except BaseException:
-                self._follower = None
+                if follower.state is not State.FAILED:
+                    self._follower = None
                 raise
         return self
 

@@ -17,7 +17,7 @@ from bridge.engine import (
     to_engine,
     to_python,
 )
-from bridge.errors import RegistrationError
+from bridge.errors import BridgeClosed, RegistrationError
 from bridge.kinds import KINDS
 from bridge.writer import TableWriter
 
@@ -189,9 +189,11 @@ class PublisherTarget:
             )
 
     def write(self, columns: Columns) -> int:
-        """Publish the batch as one table."""
+        """Publish the batch as one table; BridgeClosed where the publisher would drop it unsaid."""
         from deephaven import new_table
 
+        if not getattr(self._publisher, "is_alive", True):
+            raise BridgeClosed("the publisher takes no more rows: its table failed")
         carried = new_table(
             [input_column(name, KINDS[kind], columns[name]) for name, kind in self._schema.items()]
         )

@@ -13,7 +13,15 @@ from types import TracebackType
 from typing import Any
 
 from bridge.columns import UNFIT, Misfits
-from bridge.engine import Stream, await_cycle, keep_rows, kind_of, newest_by, request_refresh
+from bridge.engine import (
+    Stream,
+    await_cycle,
+    holds_up_engine,
+    keep_rows,
+    kind_of,
+    newest_by,
+    request_refresh,
+)
 from bridge.errors import BridgeClosed, RegistrationError, RowError
 from bridge.kinds import KINDS
 
@@ -48,8 +56,8 @@ class TableWriter:
     `schema` gives each column's type: a name such as "double", a DType of Deephaven (so that what
     `infer_dh_schema` gives will do), or a Python type. The table keeps all rows, or the newest
     `rows`; `keys` prepares `live`. Rows appear in the order of the calls. While `max_pending_rows`
-    wait for the engine, callers wait too. A value that its column cannot hold is a null, counted
-    in `misfits`.
+    wait for the engine, callers wait too, unless it waits for them: a listener of its own, or who
+    holds its lock. A value that its column cannot hold is a null, counted in `misfits`.
     """
 
     def __init__(
@@ -127,9 +135,8 @@ class TableWriter:
     def write_travelling(self, rows: Sequence[Sequence[Any]]) -> None:
         """Write rows of values that were made to travel already; they appear in one update."""
         with self._changed:
-            self._changed.wait_for(
-                lambda: len(self._pending) < self._max_pending_rows or self._closed
-            )
+            if self._is_full() and not holds_up_engine():
+                self._changed.wait_for(lambda: self._closed or not self._is_full())
             if self._closed:
                 raise BridgeClosed("the writer is closed; rows can no longer be written")
             self._has_rows = True
@@ -146,8 +153,7 @@ class TableWriter:
                 return False
         if not self._stream.await_taken(max(0.0, end - time.monotonic())):
             return False
-        await_cycle()
-        return True
+        return await_cycle(end - time.monotonic())
 
     def close(self, timeout: float = 5.0) -> None:
         """Write what is pending, then stop; the table stays as it is."""
@@ -166,6 +172,9 @@ class TableWriter:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _is_full(self) -> bool:
+        return len(self._pending) >= self._max_pending_rows
 
     def _fit(self, number: int, value: Any) -> Any:
         try:

@@ -1,0 +1,226 @@
+"""A bridge's place in the log, its clock and its rights, when things happen in between."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from bridge import BridgeError, State, StoreBridge
+from store.checkpoints import Checkpoint
+from store.client import StoreClient
+from store.errors import Unavailable
+from store.models import Trade
+from store.permissions import share_read, unshare
+from tests.bridge.books import present, rows_of, trades
+from tests.bridge.conftest import MakeBridge
+from tests.processes import wait_until
+from tests.store.desk import Desk, password_of
+
+pytestmark = pytest.mark.usefixtures("engine")
+
+
+def test_what_is_shared_for_a_moment_while_somebody_looks_does_not_stay(
+    make_bridge: MakeBridge,
+    alice: StoreClient,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from bridge import grants
+
+    name, other = alice.write_many(trades(2))
+    bridge = make_bridge("bob")
+    bridge.register(Trade)
+    bridge.start()
+    assert bridge.flush()
+    run, calls = grants.run, 0
+
+    def between(conn: Any, statement: str, *values: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            share_read(alice.conn, other, "bob")
+        elif calls == 2:
+            share_read(alice.conn, name, "bob")
+        elif calls == 3:
+            unshare(alice.conn, name, "bob")
+        return run(conn, statement, *values)
+
+    monkeypatch.setattr(grants, "run", between)
+    wait_until(lambda: calls > 3, 20, "some looks")
+    assert bridge.flush()
+    assert rows_of(bridge.live(Trade), "EntityId") == [(other,)]
+
+
+def test_live_changes_in_time_whatever_the_clock_of_this_machine_does(
+    make_bridge: MakeBridge, alice: StoreClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bridge = make_bridge()
+    bridge.register(Trade)
+    trade = trades(1)[0]
+    alice.write(trade)
+    bridge.start()
+    trade.price = 100.0
+    alice.update(trade, valid_to=datetime.now(timezone.utc) + timedelta(seconds=2))
+    assert bridge.flush()
+    set_back = SimpleNamespace(
+        time=lambda: time.time() - 3_600, monotonic=lambda: time.monotonic() - 3_600
+    )
+    monkeypatch.setattr("bridge.live.time", set_back)
+    wait_until(
+        lambda: [row[8] for row in rows_of(bridge.live(Trade))] == [1.5], 10, "the older price"
+    )
+
+
+class Relay:
+    """Passes connections on to a server; both sides of one can end at different times."""
+
+    def __init__(self, port: int) -> None:
+        self._to = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        self._near: list[socket.socket] = []
+        self._far: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            far = socket.create_connection(("127.0.0.1", self._to))
+            self._near.append(near)
+            self._far.append(far)
+            for source, sink in ((near, far), (far, near)):
+                threading.Thread(target=self._pass, args=(source, sink), daemon=True).start()
+
+    @staticmethod
+    def _pass(source: socket.socket, sink: socket.socket) -> None:
+        try:
+            while data := source.recv(65_536):
+                sink.sendall(data)
+        except OSError:
+            return
+
+    def cut(self) -> list[socket.socket]:
+        """End the clients' side; the server does not hear of it. Its side is returned."""
+        for each in self._near:
+            end(each)
+        far, self._near, self._far = self._far, [], []
+        return far
+
+    def close(self) -> None:
+        end(self._listener)
+        for each in (*self._near, *self._far):
+            end(each)
+
+
+def end(each: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        each.shutdown(socket.SHUT_RDWR)
+    each.close()
+
+
+@pytest.fixture
+def relay(desk: Desk) -> Iterator[Relay]:
+    made = Relay(desk.info["port"])
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def distant(desk: Desk, relay: Relay) -> Iterator[StoreBridge]:
+    """A bridge with a place of its own, behind a network."""
+    login = {**desk.info, "host": "127.0.0.1", "port": relay.port}
+    with StoreBridge(
+        user="alice", password=password_of("alice"), subscriber_id="desk", **login
+    ) as bridge:
+        bridge.register(Trade)
+        bridge.start()
+        yield bridge
+
+
+def test_a_bridge_waits_for_its_own_former_session(
+    distant: StoreBridge, relay: Relay, alice: StoreClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.follower.CLAIM_SECONDS", 0.2)
+    alice.write_many(trades(1))
+    assert distant.flush()
+    far = relay.cut()
+    alice.write_many(trades(1))
+    # The server notices some half a minute later that nobody is there any more.
+    wait_until(
+        lambda: distant.status().reconnects > 2 or distant.status().state is State.FAILED,
+        20,
+        "some attempts",
+    )
+    for each in far:
+        end(each)
+    wait_until(lambda: distant.status().state in (State.LIVE, State.FAILED), 20, "the way back")
+    assert distant.flush(), distant.status()
+    assert distant.table(Trade).size == 2
+    assert distant.status().checkpoint
+
+
+def test_a_bridge_that_waits_for_its_place_can_be_stopped(
+    distant: StoreBridge, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.follower.CLAIM_SECONDS", 60.0)
+    claim: Any = Checkpoint.claim
+    claims = 0
+
+    def counted(*arguments: Any) -> Any:
+        nonlocal claims
+        claims += 1
+        return claim(*arguments)
+
+    monkeypatch.setattr(Checkpoint, "claim", counted)
+    far = relay.cut()
+    wait_until(lambda: claims > 1, 20, "a second attempt")
+    began = time.monotonic()
+    distant.stop()
+    assert time.monotonic() - began < 5
+    assert distant.status().state is State.STOPPED
+    for each in far:
+        end(each)
+
+
+def test_a_load_that_breaks_off_is_not_tried_again_on_the_same_tables(
+    make_bridge: MakeBridge, alice: StoreClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it has shown already would be shown twice, or would never leave."""
+    from bridge import snapshot
+
+    alice.write_many(trades(5))
+    bridge = make_bridge()
+    bridge.register(Trade)
+    run = snapshot.run
+    fetched = 0
+
+    def cut(conn: Any, statement: str, values: Any = ()) -> Any:
+        nonlocal fetched
+        fetched += statement.startswith("FETCH")
+        if fetched == 2 and statement.startswith("FETCH"):
+            raise Unavailable("cut")
+        return run(conn, statement.replace("FETCH 5000", "FETCH 2"), values)
+
+    monkeypatch.setattr(snapshot, "run", cut)
+    with pytest.raises(Unavailable, match="cut"):
+        bridge.start("present")
+    monkeypatch.undo()
+    assert bridge.status().state is State.FAILED
+    with pytest.raises(BridgeError, match="make a new one"):
+        bridge.start("present")
+    with pytest.raises(BridgeError, match="make a new one"):
+        bridge.start()
+    again = make_bridge()
+    again.register(Trade)
+    again.start("present")
+    assert sorted(rows_of(again.table(Trade))) == present(alice, Trade)
