@@ -196,7 +196,7 @@ class SubscriptionListener:
     def _run(self, waiter: Waiter) -> None:
         pause = RETRY_SECONDS
         state = State.STOPPED
-        error: Exception | None = None
+        error: BaseException | None = None
         while not self._stop_asked.is_set():
             try:
                 session = self._session or self._open()
@@ -216,7 +216,8 @@ class SubscriptionListener:
                 _LOG.info("subscriber %s reconnects: %s", self.subscriber_id, lost)
                 waiter.sleep(pause)
                 pause = min(pause * 2, RETRY_SECONDS_MAX)
-            except Exception as failed:  # noqa: BLE001 - told by status() and the log
+            except BaseException as failed:  # noqa: BLE001 - told by status() and the log
+                # Also what a handler ends its thread by, such as sys.exit().
                 _LOG.exception("subscriber %s has failed", self.subscriber_id)
                 state, error = State.FAILED, failed
                 break

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -345,6 +346,21 @@ def test_a_handler_may_stop_its_listener(desk: Desk, alice: StoreClient) -> None
     alice.write(Trade(symbol="A"))
     wait_until(lambda: following.status().state is State.STOPPED, SECONDS, "its end")
     assert following.status().delivered == 1
+
+
+def test_a_handler_that_ends_its_thread_is_told(desk: Desk, alice: StoreClient) -> None:
+    """Such as by sys.exit: nothing more is delivered, and that must not pass unnoticed."""
+    bus = EventBus()
+    bus.on_all(lambda event: sys.exit("no more"))
+    following = listener(desk, bus, subscriber_id="exit").start()
+    entity_id = alice.write(Trade(symbol="A"))
+    wait_until(lambda: following.status().state is State.FAILED, SECONDS, "its end")
+    assert following.status().error == "no more"
+    assert following.stop() is True
+    # It was not handled, so it comes again.
+    heard = Heard()
+    with listener(desk, heard.bus, subscriber_id="exit", if_taken="refuse"):
+        assert heard.wait(1) == [(entity_id, 1)]
 
 
 def test_what_may_not_be_seen_is_not_delivered(
