@@ -130,12 +130,16 @@ class SubscriptionListener:
         `if_taken="refuse"`.
         """
         if self._thread is not None and self._thread.is_alive():
-            raise SubscriptionError("this listener runs already; stop() it first")
+            if self._counters.state not in (State.STOPPED, State.FAILED):
+                raise SubscriptionError("this listener runs already; stop() it first")
+            # It has said so, and is leaving.
+            self._thread.join()
         self._stop_asked.clear()
         # A durable one goes on where its checkpoint is, another one begins anew.
         self._position = None
         try:
             self._open()
+            self._counters.become(State.READING)
         except Taken:
             if not self._waits:
                 raise

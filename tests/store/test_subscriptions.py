@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg2
@@ -361,6 +362,37 @@ def test_a_handler_that_ends_its_thread_is_told(desk: Desk, alice: StoreClient) 
     heard = Heard()
     with listener(desk, heard.bus, subscriber_id="exit", if_taken="refuse"):
         assert heard.wait(1) == [(entity_id, 1)]
+
+
+def test_a_listener_that_has_ended_is_started_again(
+    desk: Desk, alice: StoreClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once, and what it told of its end is not told of its new life."""
+    go, leave, follow = threading.Event(), threading.Event(), SubscriptionListener._follow
+
+    def late(self: SubscriptionListener, *args: Any) -> None:
+        assert go.wait(SECONDS)
+        follow(self, *args)
+
+    monkeypatch.setattr(SubscriptionListener, "_follow", late)
+    monkeypatch.setattr(SubscriptionListener, "_when_ended", lambda _: leave.wait(SECONDS))
+    picky = Picky()
+    picky.refused.add(alice.write(Trade(symbol="A")))
+    options: Any = {"start": "beginning", "retries": 0, "on_error": "stop"}
+    following = listener(desk, picky.bus, **options).start()
+    assert following.status().state is State.READING
+    go.set()
+    wait_until(lambda: following.status().state is State.FAILED, SECONDS, "its end")
+    go.clear()
+    with ThreadPoolExecutor(1) as other:
+        starting = other.submit(following.start)
+        leave.set()
+        starting.result(SECONDS)
+    assert (following.status().state, following.status().error) == (State.READING, None)
+    picky.refused.clear()
+    go.set()
+    picky.wait(2)
+    assert following.stop() is True
 
 
 def test_what_may_not_be_seen_is_not_delivered(
