@@ -580,6 +580,33 @@ def test_a_stream_that_fails_says_so(desk: Desk, alice: StoreClient) -> None:
         streamed(desk, 9, disable, subscriber_id="loop", start="beginning")
 
 
+def test_a_stream_that_is_cancelled_while_it_starts_holds_nothing(
+    desk: Desk, alice: StoreClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go, start = threading.Event(), threading.Event(), SubscriptionListener.start
+
+    def slow(self: SubscriptionListener) -> SubscriptionListener:
+        begun.set()
+        assert go.wait(SECONDS)
+        return start(self)
+
+    async def leave_early() -> None:
+        login = {**desk.info, "user": "alice", "password": password_of("alice")}
+        events = stream(**login, subscriber_id="loop")
+        first = asyncio.ensure_future(events.__anext__())
+        await asyncio.to_thread(begun.wait, SECONDS)
+        first.cancel()
+        await asyncio.sleep(0)
+        go.set()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        await events.aclose()  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(SubscriptionListener, "start", slow)
+    asyncio.run(asyncio.wait_for(leave_early(), SECONDS))
+    assert [each.holder_pid for each in subscribers(alice.conn)] == [None]
+
+
 def test_listeners_use_tls_as_clients_do(desk: Desk, alice: StoreClient, heard: Heard) -> None:
     with tls_front(desk.info) as (port, sessions):
         where = {**desk.info, "host": "localhost", "port": port}
