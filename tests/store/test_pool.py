@@ -20,6 +20,7 @@ from store.models import Trade
 from store.permissions import share_read
 from store.schema import provision_user
 from store.server import ObjectStoreServer
+from store.subscriptions import EventBus
 from tests.processes import wait_until
 from tests.store.desk import Desk
 from tests.store.test_races import at_once
@@ -147,6 +148,42 @@ def test_tasks_have_blocks_of_their_own(alice: StoreClient) -> None:
     *good, failed = asyncio.run(together())
     assert (good, type(failed)) == ([1, 1], InterruptedError)
     assert sorted(t.quantity for t in alice.query(Trade)) == [0, 1]
+
+
+def test_one_call_after_the_commit_does_not_keep_the_others_from_it(desk: Desk) -> None:
+    """Whoever waits for the commit is told of it, and then who raised gets the error."""
+    bus = EventBus()
+    heard: list[object] = []
+    bus.on_all(lambda event: heard.append(event.type_name))
+    client = desk.client("alice", event_bus=bus)
+
+    def fail(error: Exception) -> None:
+        raise error
+
+    with pytest.raises(InterruptedError), client.transaction() as block:  # noqa: PT012 - it fails at its end
+        block.on_commit(lambda: fail(InterruptedError()))
+        client.write(Trade(symbol="AAPL"))
+        with client.transaction() as inner:
+            inner.on_commit(lambda: fail(ZeroDivisionError()))
+            inner.on_commit(lambda: heard.append("inner"))
+    assert heard == ["store.models.Trade", "inner"]
+    assert client.count() == 1
+
+
+def test_one_call_after_a_rollback_does_not_keep_the_others_from_it(alice: StoreClient) -> None:
+    undone: list[str] = []
+
+    def fail() -> None:
+        raise InterruptedError
+
+    with alice.transaction():
+        with pytest.raises(ZeroDivisionError), alice.transaction() as inner:  # noqa: PT012 - the whole block fails
+            inner.on_rollback(lambda: undone.append("first"))
+            inner.on_rollback(fail)
+            alice.write(Trade(symbol="AAPL"))
+            raise ZeroDivisionError
+        assert undone == ["first"]
+    assert alice.count() == 0
 
 
 # --- the server goes away -------------------------------------------------------------------------
