@@ -27,7 +27,7 @@ from store.errors import (
     Unavailable,
     VersionConflict,
 )
-from store.pool import Pool
+from store.pool import Pool, is_alive
 from store.rows import kept, restore
 from store.wakeup import after_commit
 
@@ -206,9 +206,11 @@ class Connection:
         # The block itself may have a number. It is not waited for, and asks through another login.
         own = self.read("SELECT pg_current_xact_id_if_assigned()::text", ())[0][0]
         with self._fencing:
-            if self._fence is None or self._fence.closed:
+            if self._fence is None or not is_alive(self._fence):
                 self._fence = self._pool.connect()
-            self._wait(partial(_run, self._fence), own)
+            fence = self._fence
+        # Outside of the lock: blocks wait at the same time, each for as long as it may.
+        self._wait(partial(_run, fence), own)
 
     def _wait(self, ask: Callable[[str, Sequence[Any]], list[Any]], own: str | None) -> None:
         number = ask("SELECT pg_current_xact_id()::text", ())[0][0]

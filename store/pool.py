@@ -52,7 +52,7 @@ class Pool:
         if self._take_turn(for_block):
             try:
                 # Made anew outside of the lock: others need not wait for this login.
-                if not _is_alive(self._first):
+                if not is_alive(self._first):
                     self._first = self.connect()
                 yield self._first
             finally:
@@ -116,7 +116,7 @@ class Pool:
                 connection = self._idle.pop()
             except IndexError:
                 return None
-            if _is_alive(connection):
+            if is_alive(connection):
                 return connection
 
     def _give_back(self, connection: Any) -> None:
@@ -138,7 +138,7 @@ class Pool:
             raise StoreError("this client is closed; make a new one")
 
 
-def _is_alive(connection: Any) -> bool:
+def is_alive(connection: Any) -> bool:
     """Is the server still there, as far as one can tell without asking it each time?"""
     if connection.closed:
         return False

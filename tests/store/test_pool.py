@@ -23,7 +23,7 @@ from store.server import ObjectStoreServer
 from store.subscriptions import EventBus
 from tests.processes import wait_until
 from tests.store.desk import Desk
-from tests.store.test_races import at_once
+from tests.store.test_races import at_once, clock
 from tests.store.test_server import folder, postmaster
 
 __all__ = ["folder"]
@@ -234,6 +234,22 @@ def test_reads_outlast_a_restart_and_writes_work_after_it(
         client.write(Trade(symbol="MSFT"))
     client.write(Trade(symbol="MSFT"))
     assert client.count() == 4
+    client.close()
+
+
+def test_the_past_is_read_in_a_block_after_a_restart(server: ObjectStoreServer) -> None:
+    """The block asks for earlier transactions by a login of its own, which was lost as well."""
+    client = StoreClient("alice", "pw", **server.conn_info())
+    entity_id = client.write(Trade(symbol="AAPL"))
+
+    def read_the_past() -> Trade | None:
+        with client.transaction():
+            return client.as_of(Trade, entity_id, tx_time=clock(client))
+
+    assert read_the_past() is not None
+    server.stop()
+    server.start()
+    assert read_the_past() is not None
     client.close()
 
 
