@@ -42,19 +42,16 @@ class Pool:
         """The connection that the program may use as well; a new one if it was lost."""
         with self._free:
             self._refuse_if_closed()
-            if self._first.closed:
-                self._first = self.connect()
-            return self._first
+            first = self._first
+        return self._renewed() if first.closed else first
 
     @contextmanager
     def borrow(self, *, for_block: bool = False) -> Iterator[Any]:
         """A connection that nobody else uses meanwhile; a call prefers the first one."""
         if self._take_turn(for_block):
             try:
-                # Made anew outside of the lock: others need not wait for this login.
-                if not is_alive(self._first):
-                    self._first = self.connect()
-                yield self._first
+                first = self._first
+                yield first if is_alive(first) else self._renewed()
             finally:
                 with self._free:
                     self._first_is_lent = False
@@ -64,7 +61,9 @@ class Pool:
         connection = None
         try:
             connection = self._idle_one() or self.connect()
-            self._lent.append(connection)
+            with self._free:
+                self._lent.append(connection)
+                self._refuse_if_closed()
             yield connection
         finally:
             self._give_back(connection)
@@ -90,6 +89,18 @@ class Pool:
                 connection.close()
             self._idle.clear()
             self._free.notify_all()
+
+    def _renewed(self) -> Any:
+        """The first connection, made anew outside of the lock: others need not wait for a login."""
+        fresh = self.connect()
+        with self._free:
+            if self._is_closed or not self._first.closed:
+                # Too late, or somebody else was quicker.
+                fresh.close()
+            else:
+                self._first = fresh
+            self._refuse_if_closed()
+            return self._first
 
     def _take_turn(self, for_block: bool) -> bool:
         """Wait until a connection may be taken; is it the first one?"""

@@ -186,6 +186,56 @@ def test_one_call_after_a_rollback_does_not_keep_the_others_from_it(alice: Store
     assert alice.count() == 0
 
 
+@pytest.mark.parametrize("who", ["the program", "a block", "a call"])
+def test_a_login_during_the_close_does_not_outlast_it(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, who: str
+) -> None:
+    client = desk.client("alice", pool_size=2)
+    pool = client._connection._pool
+    asked, go, connect = threading.Event(), threading.Event(), pool.connect
+
+    def slow() -> Any:
+        asked.set()
+        assert go.wait(30)
+        return connect()
+
+    monkeypatch.setattr(pool, "connect", slow)
+    if who != "a block":
+        client.conn.close()
+    call: Any = {
+        "the program": lambda: client.conn,
+        "a block": lambda: write_in_a_block(client),
+        "a call": client.count,
+    }[who]
+    with ThreadPoolExecutor(1) as other:
+        running = other.submit(call)
+        assert asked.wait(30)
+        client.close()
+        go.set()
+        with pytest.raises(StoreError, match="closed"):
+            running.result(30)
+    wait_until(lambda: not sessions(desk), 30, "the end of the sessions")
+
+
+def test_a_program_and_a_call_renew_the_first_connection_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = desk.client("alice")
+    pool, met = client._connection._pool, threading.Barrier(2)
+    connect = pool.connect
+
+    def at_the_same_time() -> Any:
+        met.wait(20)
+        return connect()
+
+    client.conn.close()
+    monkeypatch.setattr(pool, "connect", at_the_same_time)
+    given, counted = at_once([lambda: client.conn, client.count])
+    assert given is client.conn
+    assert counted == 0
+    wait_until(lambda: sessions(desk) == 1, 30, "the end of the second session")
+
+
 # --- the server goes away -------------------------------------------------------------------------
 
 
