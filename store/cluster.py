@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -48,6 +49,7 @@ class Cluster:
         self.port: int | None = None
         self._programs = programs
         self._lock: IO[str] | None = None
+        _clusters.add(self)
 
     def start(self) -> None:
         """Take the directory, and make and start the cluster or take over one that runs there."""
@@ -79,7 +81,12 @@ class Cluster:
             raise
 
     def stop(self) -> None:
-        """Stop it and leave the directory to others; connections that are open are closed by it."""
+        """Stop it and leave the directory to others; connections that are open are closed by it.
+
+        In a forked child of the process that runs it nothing happens.
+        """
+        if self._lock is None:
+            return
         try:
             if self._running_port() is not None:
                 self._control("stop", "-m", "fast")
@@ -229,6 +236,18 @@ class Cluster:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+
+# Those of this process. A forked child inherits the locks of its parent, but none of the servers.
+_clusters: weakref.WeakSet[Cluster] = weakref.WeakSet()
+
+
+def _disown() -> None:
+    for cluster in _clusters:
+        cluster._release()
+
+
+os.register_at_fork(after_in_child=_disown)
 
 
 def running_at(directory: Path) -> tuple[int, str | None]:

@@ -90,6 +90,37 @@ def test_a_server_whose_program_was_killed_is_taken_over(folder: Path) -> None:
     assert not (folder / "pg" / "postmaster.pid").exists()
 
 
+def test_a_forked_child_does_not_stop_its_parents_server(folder: Path) -> None:
+    """At its end a child leaves the parent's blocks, and makes the parent's calls at exit."""
+    code = """
+import os, sys, time
+from store.server import ObjectStoreServer
+
+with ObjectStoreServer(sys.argv[1]) as server:
+    child = os.fork()
+    if child == 0:
+        sys.exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    server.admin_conn().close()
+    sleeper = os.fork()
+    if sleeper == 0:
+        time.sleep(60)
+        os._exit(0)
+    try:
+        # It holds nothing that the next start needs.
+        server.stop()
+        server.start()
+    finally:
+        os.kill(sleeper, 9)
+        os.waitpid(sleeper, 0)
+    print("Well")
+"""
+    program = Process(sys.executable, "-W", "ignore", "-c", code, str(folder))
+    assert program.wait(90) == 0, program.output
+    assert program.output == "Well\n"
+    assert not (folder / "pg" / "postmaster.pid").exists()
+
+
 def test_the_newer_postgresql_is_used_where_it_is_installed(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
