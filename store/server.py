@@ -63,27 +63,36 @@ class ObjectStoreServer:
     def start(self) -> ObjectStoreServer:
         """Start the server, make or migrate the schema, and return self.
 
-        ServerError says why it cannot: a directory in use, without rights, or a full disk.
+        ServerError says why it cannot: a directory in use, without rights, or a full disk. Then
+        it is stopped again, unless it was running before.
         """
-        if self._dsn is None and self._cluster is None:
+        begins = self._dsn is None and self._cluster is None
+        if begins:
             cluster = Cluster(self.data_dir, self._password, _programs())
             cluster.start()
             self._cluster = cluster
             atexit.register(self.stop)
-        connection = self.admin_conn()
         try:
-            bootstrap_schema(connection)
-        finally:
-            connection.close()
+            connection = self.admin_conn()
+            try:
+                bootstrap_schema(connection)
+            finally:
+                connection.close()
+        except BaseException:
+            if begins:
+                self._end(Cluster.leave)
+            raise
         return self
 
     def stop(self) -> None:
         """Stop the embedded server; connections that are open are closed by it."""
-        if self._cluster is None:
-            return
-        atexit.unregister(self.stop)
+        self._end(Cluster.stop)
+
+    def _end(self, how: Callable[[Cluster], None]) -> None:
         cluster, self._cluster = self._cluster, None
-        cluster.stop()
+        if cluster is not None:
+            atexit.unregister(self.stop)
+            how(cluster)
 
     def __enter__(self) -> ObjectStoreServer:
         return self.start()

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +22,7 @@ from typing import Any
 import psycopg2
 import pytest
 
+import store.cluster
 from reactive import Const, Field
 from store.client import StoreClient
 from store.errors import AccessError, RegistryError, SchemaError, ServerError, Unavailable
@@ -75,19 +80,113 @@ def test_data_password_and_port_survive_a_restart_and_a_crash(folder: Path) -> N
         client.close()
 
 
-def test_a_server_whose_program_was_killed_is_taken_over(folder: Path) -> None:
+def killed(folder: Path) -> int:
+    """A program that ran the server was killed; the process id of PostgreSQL, which lives on."""
     code = (
         "import sys, time; from store.server import ObjectStoreServer; "
         f"server = ObjectStoreServer({str(folder)!r}).start(); print('Ready'); time.sleep(600)"
     )
     program = Process(sys.executable, "-W", "ignore", "-c", code)
     program.wait_for_output("Ready")
-    running = postmaster(folder)
     program.end(signal.SIGKILL)
+    return postmaster(folder)
+
+
+def test_a_server_whose_program_was_killed_is_taken_over(folder: Path) -> None:
+    running = killed(folder)
     with ObjectStoreServer(folder) as server:
         assert postmaster(folder) == running
         server.admin_conn().close()
     assert not (folder / "pg" / "postmaster.pid").exists()
+
+
+def test_a_server_that_was_left_while_it_stopped_is_started_anew(folder: Path) -> None:
+    left = killed(folder)
+    password = (folder / "admin_password").read_text()
+    port = int((folder / "port").read_text())
+    staying = psycopg2.connect(
+        user="postgres", password=password, host="127.0.0.1", port=port, dbname="postgres"
+    )
+    # It lets nobody in, and waits until everybody is gone.
+    os.kill(left, signal.SIGTERM)
+    wait_until(lambda: "stopping" in (folder / "pg" / "postmaster.pid").read_text(), 30, "the stop")
+    with ObjectStoreServer(folder) as server:
+        assert postmaster(folder) != left
+        assert server.conn_info()["port"] == port
+        server.admin_conn().close()
+    staying.close()
+
+
+def test_a_server_that_was_left_while_it_started_is_waited_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = killed(folder)
+    file = folder / "pg" / "postmaster.pid"
+    lines = file.read_text().splitlines()
+    assert lines[7].strip() == "ready"
+    # As it is for as long as a crash is made good.
+    file.write_text("\n".join([*lines[:7], "starting"]) + "\n")
+    asked = threading.Event()
+
+    def pause(seconds: float) -> None:
+        asked.set()
+        time.sleep(seconds)
+
+    monkeypatch.setattr("store.cluster.sleep", pause)
+    server = ObjectStoreServer(folder)
+    with ThreadPoolExecutor(1) as other:
+        starting = other.submit(server.start)
+        assert asked.wait(30)
+        file.write_text("\n".join(lines) + "\n")
+        starting.result(60)
+    assert postmaster(folder) == left
+    server.stop()
+
+
+def test_a_start_that_fails_leaves_the_server_as_it_was(folder: Path) -> None:
+    with ObjectStoreServer(folder, "right"):
+        pass
+    with pytest.raises(ServerError, match="password authentication failed"):
+        ObjectStoreServer(folder, "wrong").start()
+    assert not (folder / "pg" / "postmaster.pid").exists()
+    (folder / "admin_password").write_text("right")
+    left = killed(folder)
+    with pytest.raises(ServerError, match="password authentication failed"):
+        ObjectStoreServer(folder, "wrong").start()
+    assert postmaster(folder) == left
+    with ObjectStoreServer(folder, "right"):
+        assert postmaster(folder) == left
+
+
+def test_a_port_that_is_not_kept_is_no_obstacle(folder: Path) -> None:
+    """It was not written whole, on a full disk, or not yet when the program was killed."""
+    killed(folder)
+    file = folder / "port"
+    file.unlink()
+    with ObjectStoreServer(folder) as server:
+        assert file.read_text() == str(server.conn_info()["port"])
+    file.write_text("")
+    with ObjectStoreServer(folder) as server:
+        assert file.read_text() == str(server.conn_info()["port"])
+
+
+def test_a_port_that_is_taken_at_the_last_moment_is_given_up(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = store.cluster._free_port
+    taken: list[socket.socket] = []
+
+    def slow(wanted: int) -> int:
+        port = free(wanted)
+        if not taken:
+            taken.append(socket.create_server(("127.0.0.1", port)))
+        return port
+
+    monkeypatch.setattr("store.cluster._free_port", slow)
+    with ObjectStoreServer(folder) as server:
+        assert server.conn_info()["port"] != taken[0].getsockname()[1]
+        server.admin_conn().close()
+    taken[0].close()
 
 
 def test_a_forked_child_does_not_stop_its_parents_server(folder: Path) -> None:
