@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -54,6 +55,8 @@ class ObjectStoreServer:
         self._password = admin_password
         self._cluster: Cluster | None = None
         self._reached: dict[str, Any] | None = None
+        # The workflow engine's database.
+        self._making = threading.Lock()
 
     @property
     def is_embedded(self) -> bool:
@@ -148,24 +151,28 @@ class ObjectStoreServer:
             apart = ("host", "hostaddr", "port", "dbname", "user", "password")
             options = {name: value for name, value in self._given.items() if name not in apart}
             return _url(user, password, self.conn_info(), options)
-        password = self._running().kept_password(WORKFLOW)
-        self._make_workflow_database(password)
+        with self._making:
+            password = self._running().kept_password(WORKFLOW)
+            self._make_workflow_database(password)
         return _url(WORKFLOW, password, {**self.conn_info(), "dbname": WORKFLOW}, {})
 
     def _make_workflow_database(self, password: str) -> None:
         role = sql.Identifier(WORKFLOW)
         connection = self.admin_conn()
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", [WORKFLOW])
-            if cursor.rowcount == 0:
-                make = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}")
-                cursor.execute(make.format(role, sql.Literal(password)))
-            cursor.execute("SELECT FROM pg_database WHERE datname = %s", [WORKFLOW])
-            if cursor.rowcount == 0:
-                cursor.execute(sql.SQL("CREATE DATABASE {0} OWNER {0}").format(role))
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", [WORKFLOW])
+                if cursor.rowcount == 0:
+                    make = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}")
+                    cursor.execute(make.format(role, sql.Literal(password)))
+                cursor.execute("SELECT FROM pg_database WHERE datname = %s", [WORKFLOW])
+                if cursor.rowcount == 0:
+                    cursor.execute(sql.SQL("CREATE DATABASE {0} OWNER {0}").format(role))
+                # Each time: it was open to all for a moment, which may have been the last.
                 close = sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC")
                 cursor.execute(close.format(role))
-        connection.close()
+        finally:
+            connection.close()
 
     def _running(self) -> Cluster:
         if self._cluster is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import signal
@@ -30,6 +31,7 @@ from store.models import Trade
 from store.querying import Query
 from store.schema import (
     MIGRATIONS,
+    allow_dispatch,
     bootstrap_schema,
     change_password,
     disable_user,
@@ -39,6 +41,7 @@ from store.schema import (
 from store.server import ObjectStoreServer, _programs
 from tests.processes import ROOT, Process, wait_until
 from tests.store.desk import ADMIN_PASSWORD, Desk
+from tests.store.test_races import at_once
 
 
 @pytest.fixture
@@ -438,6 +441,38 @@ def test_a_users_filter_finds_the_index_of_a_field(desk: Desk, alice: StoreClien
     login.close()
     # Half of the rows: by whichever way.
     assert alice.count(Trade, price >= 375) == 1_500
+
+
+def test_administrators_may_do_the_same_at_the_same_time(desk: Desk) -> None:
+    """Such as the programs of several desks, each of which sees to its users when it starts."""
+    admins = [desk.admin() for _ in range(4)]
+    for call in (
+        lambda admin: provision_user(admin, "gina", "pw"),
+        lambda admin: change_password(admin, "gina", "other"),
+        lambda admin: allow_dispatch(admin, "gina"),
+        lambda admin: index_field(admin, "symbol"),
+        lambda admin: disable_user(admin, "gina"),
+        lambda admin: provision_user(admin, "gina", "pw"),
+    ):
+        calls = [functools.partial(call, admin) for admin in admins]
+        assert at_once(calls) == [None] * 4
+    StoreClient("gina", "pw", **desk.info).close()
+
+
+def test_the_workflow_database_is_made_once_and_closed_to_others(folder: Path) -> None:
+    with ObjectStoreServer(folder) as server:
+        urls = at_once([server.dbos_url] * 4)
+        assert len(set(urls)) == 1
+        admin = server.admin_conn()
+        provision_user(admin, "alice", "pw")
+        with admin.cursor() as cursor:
+            # As where the program was killed just after it had made it.
+            cursor.execute("GRANT ALL ON DATABASE workflow_engine TO PUBLIC")
+            assert server.dbos_url() == urls[0]
+            cursor.execute("SELECT has_database_privilege('alice', 'workflow_engine', 'CONNECT')")
+            assert cursor.fetchone() == (False,)
+        admin.close()
+        psycopg2.connect(urls[0]).close()
 
 
 @pytest.mark.parametrize(
