@@ -9,8 +9,10 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic, sleep
 from typing import IO
 
 import psutil
@@ -48,6 +50,8 @@ class Cluster:
         self.port: int | None = None
         self._programs = programs
         self._lock: IO[str] | None = None
+        self._took_over = False
+        _clusters.add(self)
 
     def start(self) -> None:
         """Take the directory, and make and start the cluster or take over one that runs there."""
@@ -79,28 +83,30 @@ class Cluster:
             raise
 
     def stop(self) -> None:
-        """Stop it and leave the directory to others; connections that are open are closed by it."""
+        """Stop it and leave the directory to others; connections that are open are closed by it.
+
+        In a forked child of the process that runs it nothing happens.
+        """
+        if self._lock is None:
+            return
         try:
-            if self._running_port() is not None:
-                self._control("stop", "-m", "fast")
-        except ServerError:
-            # It may have crashed just then, and is gone as well.
-            if self._running_port() is not None:
-                raise
+            self._shut_down()
         finally:
             self.port = None
             self._release()
+
+    def leave(self) -> None:
+        """As `stop`, but leave one alone that was found running."""
+        if self._took_over:
+            self._release()
+        self.stop()
 
     def kept_password(self, role: str) -> str:
         """The password in the file of a role, made at random where there is none yet."""
         file = self.password_file(role)
         try:
             if not file.exists():
-                # Beside its place, so that one half written is never taken for whole.
-                number, fresh = tempfile.mkstemp(prefix="new-", dir=self.directory)
-                with os.fdopen(number, "w") as out:
-                    out.write(secrets.token_urlsafe(24))
-                Path(fresh).replace(file)
+                self._write(file, secrets.token_urlsafe(24))
             return file.read_text().strip()
         except OSError as error:
             raise ServerError(f"{file} cannot keep a password: {error.strerror}") from error
@@ -123,18 +129,64 @@ class Cluster:
             self.password = self.kept_password(ADMIN)
         if new:
             self._initialise(self.password)
-        running = self._running_port()
-        if running is not None:
-            # Its process was killed and could not stop it.
-            self.port = running
-            return
         kept = self.directory / "port"
-        wanted = int(kept.read_text()) if kept.exists() else 0
-        port = _free_port(wanted)
-        options = " ".join(f"-c {name}={value or chr(39) * 2}" for name, value in SETTINGS.items())
-        self._control("start", "-o", f"-p {port} {options}", "-l", str(self._data / "log"))
-        kept.write_text(str(port))
+        before = kept.read_text() if kept.exists() else ""
+        port = self._take_over()
+        self._took_over = port is not None
+        if port is None:
+            port = self._start(int(before) if before.isdecimal() else 0)
+        try:
+            if before != str(port):
+                self._write(kept, str(port))
+        except OSError:
+            if not self._took_over:
+                self._shut_down()
+            raise
         self.port = port
+
+    def _take_over(self) -> int | None:
+        """The port of a server whose process was killed and could not stop it, once it is ready."""
+        end = monotonic() + START_SECONDS
+        while (running := self._running()) is not None:
+            port, status = running
+            if status in ("ready", "standby"):
+                return port
+            if status == "stopping" or monotonic() > end:
+                self._shut_down()
+            else:
+                sleep(0.05)
+        return None
+
+    def _start(self, wanted: int) -> int:
+        """Start it on the wanted port, or another one where that is taken; return which."""
+        settings = " ".join(f"-c {name}={value or chr(39) * 2}" for name, value in SETTINGS.items())
+        for tries_left in (2, 1, 0):
+            port = _free_port(wanted)
+            try:
+                options = ("-o", f"-p {port} {settings}", "-l", str(self._data / "log"))
+                self._control("start", *options)
+                break
+            except ServerError:
+                # Somebody may have taken it in that moment.
+                if not tries_left or _free_port(port) == port:
+                    raise
+        return port
+
+    def _shut_down(self) -> None:
+        try:
+            if self._running() is not None:
+                self._control("stop", "-m", "fast")
+        except ServerError:
+            # It may have crashed just then, and is gone as well.
+            if self._running() is not None:
+                raise
+
+    def _write(self, file: Path, text: str) -> None:
+        """Beside its place, so that one half written is never taken for whole."""
+        number, fresh = tempfile.mkstemp(prefix="new-", dir=self.directory)
+        with os.fdopen(number, "w") as out:
+            out.write(text)
+        Path(fresh).replace(file)
 
     def _initialise(self, password: str) -> None:
         """Make the cluster beside its place, so that one half made is never taken for whole."""
@@ -164,23 +216,23 @@ class Cluster:
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
 
-    def _running_port(self) -> int | None:
-        """The port of a server that runs on the directory already, else None.
+    def _running(self) -> tuple[int, str] | None:
+        """Port and status of a server that runs on the directory already, else None.
 
         The file that a crash left behind goes: its process id may be a zombie's or another's.
         """
         pid_file = self._data / "postmaster.pid"
         try:
             lines = pid_file.read_text().splitlines()
-            pid = int(lines[0])
+            pid, port = int(lines[0]), int(lines[3])
         except FileNotFoundError:
             return None
         except (OSError, IndexError, ValueError) as error:
             raise ServerError(f"{pid_file} cannot be read: {error}") from error
         if not _is_postgres(pid):
-            pid_file.unlink()
+            pid_file.unlink(missing_ok=True)
             return None
-        return int(lines[3])
+        return port, lines[7].strip() if len(lines) > 7 else "starting"
 
     def _control(self, action: str, *options: str) -> None:
         limit = f"--timeout={START_SECONDS}"
@@ -229,6 +281,18 @@ class Cluster:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+
+# Those of this process. A forked child inherits the locks of its parent, but none of the servers.
+_clusters: weakref.WeakSet[Cluster] = weakref.WeakSet()
+
+
+def _disown() -> None:
+    for cluster in _clusters:
+        cluster._release()
+
+
+os.register_at_fork(after_in_child=_disown)
 
 
 def running_at(directory: Path) -> tuple[int, str | None]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
@@ -26,9 +27,11 @@ from store.errors import (
     Unavailable,
     VersionConflict,
 )
-from store.pool import Pool
+from store.pool import Pool, is_alive
 from store.rows import kept, restore
 from store.wakeup import after_commit
+
+_LOG = logging.getLogger(__name__)
 
 # How long a read waits for a server that restarts, and for transactions that began before T.
 RETRY_SECONDS = 20.0
@@ -45,7 +48,10 @@ class Transaction:
         self._undo: list[Callable[[], object]] = []
 
     def on_commit(self, call: Callable[[], object]) -> None:
-        """Call this once the outermost block is committed; never if it is rolled back."""
+        """Call this once the outermost block is committed; never if it is rolled back.
+
+        If it raises, the others are called all the same, and then the block raises its error.
+        """
         self._after.append(call)
 
     def on_rollback(self, call: Callable[[], object]) -> None:
@@ -67,13 +73,26 @@ class Transaction:
         """Give every object back what it had before the block."""
         for obj, before in self._before.values():
             restore(obj, before)
-        for call in reversed(self._undo):
-            call()
+        # An error is not raised: it would hide the block's own, and leave it half undone.
+        _called(reversed(self._undo), "rollback")
 
     def committed(self) -> None:
-        """Call those who wait for the commit."""
-        for call in self._after:
+        """Call all those who wait for the commit; then the first error of theirs is raised."""
+        failed = _called(self._after, "commit")
+        if failed:
+            raise failed[0]
+
+
+def _called(calls: Iterable[Callable[[], object]], after: str) -> list[Exception]:
+    """Make all the calls, whichever of them raise, and return their errors."""
+    failed = []
+    for call in calls:
+        try:
             call()
+        except Exception as error:  # noqa: BLE001 - somebody else's code
+            _LOG.exception("a call after the %s raised: %r", after, call)
+            failed.append(error)
+    return failed
 
 
 class _Session:
@@ -187,9 +206,11 @@ class Connection:
         # The block itself may have a number. It is not waited for, and asks through another login.
         own = self.read("SELECT pg_current_xact_id_if_assigned()::text", ())[0][0]
         with self._fencing:
-            if self._fence is None or self._fence.closed:
+            if self._fence is None or not is_alive(self._fence):
                 self._fence = self._pool.connect()
-            self._wait(partial(_run, self._fence), own)
+            fence = self._fence
+        # Outside of the lock: blocks wait at the same time, each for as long as it may.
+        self._wait(partial(_run, fence), own)
 
     def _wait(self, ask: Callable[[str, Sequence[Any]], list[Any]], own: str | None) -> None:
         number = ask("SELECT pg_current_xact_id()::text", ())[0][0]

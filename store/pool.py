@@ -42,19 +42,16 @@ class Pool:
         """The connection that the program may use as well; a new one if it was lost."""
         with self._free:
             self._refuse_if_closed()
-            if self._first.closed:
-                self._first = self.connect()
-            return self._first
+            first = self._first
+        return self._renewed() if first.closed else first
 
     @contextmanager
     def borrow(self, *, for_block: bool = False) -> Iterator[Any]:
         """A connection that nobody else uses meanwhile; a call prefers the first one."""
         if self._take_turn(for_block):
             try:
-                # Made anew outside of the lock: others need not wait for this login.
-                if not _is_alive(self._first):
-                    self._first = self.connect()
-                yield self._first
+                first = self._first
+                yield first if is_alive(first) else self._renewed()
             finally:
                 with self._free:
                     self._first_is_lent = False
@@ -64,7 +61,9 @@ class Pool:
         connection = None
         try:
             connection = self._idle_one() or self.connect()
-            self._lent.append(connection)
+            with self._free:
+                self._lent.append(connection)
+                self._refuse_if_closed()
             yield connection
         finally:
             self._give_back(connection)
@@ -91,6 +90,18 @@ class Pool:
             self._idle.clear()
             self._free.notify_all()
 
+    def _renewed(self) -> Any:
+        """The first connection, made anew outside of the lock: others need not wait for a login."""
+        fresh = self.connect()
+        with self._free:
+            if self._is_closed or not self._first.closed:
+                # Too late, or somebody else was quicker.
+                fresh.close()
+            else:
+                self._first = fresh
+            self._refuse_if_closed()
+            return self._first
+
     def _take_turn(self, for_block: bool) -> bool:
         """Wait until a connection may be taken; is it the first one?"""
         with self._free:
@@ -116,7 +127,7 @@ class Pool:
                 connection = self._idle.pop()
             except IndexError:
                 return None
-            if _is_alive(connection):
+            if is_alive(connection):
                 return connection
 
     def _give_back(self, connection: Any) -> None:
@@ -138,7 +149,7 @@ class Pool:
             raise StoreError("this client is closed; make a new one")
 
 
-def _is_alive(connection: Any) -> bool:
+def is_alive(connection: Any) -> bool:
     """Is the server still there, as far as one can tell without asking it each time?"""
     if connection.closed:
         return False

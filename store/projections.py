@@ -159,6 +159,9 @@ class Projector(Generic[S]):
 
     def start(self) -> Projector[S]:
         """Take up the newest kept state, and follow the log from there in a thread."""
+        status = self.status()
+        if status is not None and status.state not in (State.STOPPED, State.FAILED):
+            raise ProjectionError("this projector runs already; stop() it first")
         conn = self._login.connect()
         try:
             epoch = EventLog(conn).epoch
@@ -185,14 +188,14 @@ class Projector(Generic[S]):
         return self
 
     def stop(self) -> None:
-        """Stop following, and keep the state."""
+        """Stop following, and keep the state; of what is still being folded, the one before it."""
         listener = self._listener
         if listener is None:
             return
-        listener.stop()
-        # What came since the last event was none of its types.
-        position = max(listener.position or START, self._state.position)
-        self._state = replace(self._state, position=position)
+        if listener.stop():
+            # What came since the last event was none of its types.
+            position = max(listener.position or START, self._state.position)
+            self._state = replace(self._state, position=position)
         self._save(self._state)
 
     def __enter__(self) -> Projector[S]:

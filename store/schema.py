@@ -6,11 +6,14 @@ provision_user(admin_conn, "alice", "a-good-password")
 
 from __future__ import annotations
 
+import functools
+import random
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.resources import files
-from typing import Any
+from typing import Any, ParamSpec
 
 import psycopg2
 from psycopg2 import sql
@@ -30,6 +33,16 @@ MIGRATIONS = (
 )
 # One bootstrap at a time in a database; the number means nothing else.
 _LOCK = 7_021_415_119
+TRIES = 20
+# What PostgreSQL says to one of two who change the same role, or make the same thing.
+_AT_ONCE = (
+    psycopg2.errors.UniqueViolation,
+    psycopg2.errors.DuplicateObject,
+    psycopg2.errors.DeadlockDetected,
+    # "tuple concurrently updated"
+    psycopg2.errors.InternalError_,
+)
+P = ParamSpec("P")
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _RESERVED = {
     OWNER,
@@ -83,6 +96,23 @@ def bootstrap_schema(admin_conn: Any) -> None:
         _close_database(cursor)
 
 
+def _repeated(call: Callable[P, None]) -> Callable[P, None]:
+    """The call, made again where another administrator did the same at the same time."""
+
+    @functools.wraps(call)
+    def again(*args: P.args, **kwargs: P.kwargs) -> None:
+        for _ in range(TRIES):
+            try:
+                call(*args, **kwargs)
+                return
+            except _AT_ONCE:
+                time.sleep(random.random() * 0.1)
+        call(*args, **kwargs)
+
+    return again
+
+
+@_repeated
 def provision_user(admin_conn: Any, username: str, password: str) -> None:
     """Make a login role for a person, or let a disabled one in again; its password is set.
 
@@ -92,9 +122,11 @@ def provision_user(admin_conn: Any, username: str, password: str) -> None:
     _check_password(password)
     role = sql.Identifier(username)
     with _transaction(admin_conn) as cursor:
+        # Asked first: who makes it now makes it a user in the same moment.
+        cursor.execute("SELECT to_regrole(%s) IS NOT NULL", [username])
+        (is_role,) = cursor.fetchone()
         if not _is_user(cursor, username):
-            cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", [username])
-            if cursor.rowcount:
+            if is_role:
                 raise AccessError(f"{username!r} is a role already, and none of the store's users")
             cursor.execute(sql.SQL("CREATE ROLE {}").format(role))
             # It has the group's rights, but cannot act as the group.
@@ -117,6 +149,7 @@ def provision_user(admin_conn: Any, username: str, password: str) -> None:
             )
 
 
+@_repeated
 def change_password(admin_conn: Any, username: str, password: str) -> None:
     """Set the password of a user; sessions that are logged in stay so."""
     _check_password(password)
@@ -129,6 +162,7 @@ def change_password(admin_conn: Any, username: str, password: str) -> None:
         )
 
 
+@_repeated
 def disable_user(admin_conn: Any, username: str) -> None:
     """Let a user log in no more, and end the sessions that are logged in; the events stay."""
     with _transaction(admin_conn) as cursor:
@@ -150,6 +184,7 @@ def disable_user(admin_conn: Any, username: str) -> None:
             cursor.execute(sql.SQL("REVOKE {}").format(revoked))
 
 
+@_repeated
 def allow_dispatch(admin_conn: Any, username: str, allowed: bool = True) -> None:
     """Let a user start the workflows that transitions of all users promised, or no longer.
 
@@ -161,6 +196,7 @@ def allow_dispatch(admin_conn: Any, username: str, allowed: bool = True) -> None
         cursor.execute(sql.SQL(verb).format(sql.Identifier(DISPATCHERS), sql.Identifier(username)))
 
 
+@_repeated
 def index_field(admin_conn: Any, name: str, registry: ColumnRegistry = REGISTRY) -> None:
     """Let queries find a column's values by an index; every write keeps it up to date.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -54,6 +55,8 @@ class ObjectStoreServer:
         self._password = admin_password
         self._cluster: Cluster | None = None
         self._reached: dict[str, Any] | None = None
+        # The workflow engine's database.
+        self._making = threading.Lock()
 
     @property
     def is_embedded(self) -> bool:
@@ -63,27 +66,36 @@ class ObjectStoreServer:
     def start(self) -> ObjectStoreServer:
         """Start the server, make or migrate the schema, and return self.
 
-        ServerError says why it cannot: a directory in use, without rights, or a full disk.
+        ServerError says why it cannot: a directory in use, without rights, or a full disk. Then
+        it is stopped again, unless it was running before.
         """
-        if self._dsn is None and self._cluster is None:
+        begins = self._dsn is None and self._cluster is None
+        if begins:
             cluster = Cluster(self.data_dir, self._password, _programs())
             cluster.start()
             self._cluster = cluster
             atexit.register(self.stop)
-        connection = self.admin_conn()
         try:
-            bootstrap_schema(connection)
-        finally:
-            connection.close()
+            connection = self.admin_conn()
+            try:
+                bootstrap_schema(connection)
+            finally:
+                connection.close()
+        except BaseException:
+            if begins:
+                self._end(Cluster.leave)
+            raise
         return self
 
     def stop(self) -> None:
         """Stop the embedded server; connections that are open are closed by it."""
-        if self._cluster is None:
-            return
-        atexit.unregister(self.stop)
+        self._end(Cluster.stop)
+
+    def _end(self, how: Callable[[Cluster], None]) -> None:
         cluster, self._cluster = self._cluster, None
-        cluster.stop()
+        if cluster is not None:
+            atexit.unregister(self.stop)
+            how(cluster)
 
     def __enter__(self) -> ObjectStoreServer:
         return self.start()
@@ -139,24 +151,28 @@ class ObjectStoreServer:
             apart = ("host", "hostaddr", "port", "dbname", "user", "password")
             options = {name: value for name, value in self._given.items() if name not in apart}
             return _url(user, password, self.conn_info(), options)
-        password = self._running().kept_password(WORKFLOW)
-        self._make_workflow_database(password)
+        with self._making:
+            password = self._running().kept_password(WORKFLOW)
+            self._make_workflow_database(password)
         return _url(WORKFLOW, password, {**self.conn_info(), "dbname": WORKFLOW}, {})
 
     def _make_workflow_database(self, password: str) -> None:
         role = sql.Identifier(WORKFLOW)
         connection = self.admin_conn()
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", [WORKFLOW])
-            if cursor.rowcount == 0:
-                make = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}")
-                cursor.execute(make.format(role, sql.Literal(password)))
-            cursor.execute("SELECT FROM pg_database WHERE datname = %s", [WORKFLOW])
-            if cursor.rowcount == 0:
-                cursor.execute(sql.SQL("CREATE DATABASE {0} OWNER {0}").format(role))
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", [WORKFLOW])
+                if cursor.rowcount == 0:
+                    make = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}")
+                    cursor.execute(make.format(role, sql.Literal(password)))
+                cursor.execute("SELECT FROM pg_database WHERE datname = %s", [WORKFLOW])
+                if cursor.rowcount == 0:
+                    cursor.execute(sql.SQL("CREATE DATABASE {0} OWNER {0}").format(role))
+                # Each time: it was open to all for a moment, which may have been the last.
                 close = sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC")
                 cursor.execute(close.format(role))
-        connection.close()
+        finally:
+            connection.close()
 
     def _running(self) -> Cluster:
         if self._cluster is None:

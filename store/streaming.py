@@ -49,8 +49,8 @@ async def stream(
         retries=0,
         **{"batch_size": size, **options},
     )
-    await asyncio.to_thread(listener.start)
     try:
+        await asyncio.to_thread(listener.begin)
         while (events := await handover.get()) is not None:
             for event in events:
                 yield event
@@ -58,7 +58,7 @@ async def stream(
         raise SubscriptionError(f"the subscription ended: {listener.status().error}")
     finally:
         handover.close()
-        await asyncio.to_thread(listener.stop)
+        await asyncio.to_thread(listener.end)
 
 
 class _Reporting(SubscriptionListener):
@@ -67,6 +67,18 @@ class _Reporting(SubscriptionListener):
     def __init__(self, handover: _Handover, **options: Any) -> None:
         super().__init__(None, **options)
         self._handover = handover
+        self._changing = threading.Lock()
+
+    def begin(self) -> None:
+        """Start, unless the loop was left before; the thread that does it cannot be cancelled."""
+        with self._changing:
+            if not self._handover.is_closed:
+                self.start()
+
+    def end(self) -> None:
+        """Stop, also where it is being started just now."""
+        with self._changing:
+            self.stop()
 
     def _when_ended(self) -> None:
         self._handover.end()
@@ -80,20 +92,20 @@ class _Handover:
         # One list at most, or None at the end.
         self._arrived: asyncio.Queue[list[ChangeEvent] | None] = asyncio.Queue()
         self._taken = threading.Event()
-        self._is_closed = False
+        self.is_closed = False
 
     def put(self, events: list[ChangeEvent]) -> None:
         """In the thread: hand over, and wait until the loop is through with it."""
         self._taken.clear()
-        if not self._is_closed:
+        if not self.is_closed:
             self._loop.call_soon_threadsafe(self._arrived.put_nowait, events)
             self._taken.wait()
-        if self._is_closed:
+        if self.is_closed:
             raise Stopped
 
     def end(self) -> None:
         """In the thread: nothing more comes."""
-        if not self._is_closed:
+        if not self.is_closed:
             self._loop.call_soon_threadsafe(self._arrived.put_nowait, None)
 
     async def get(self) -> list[ChangeEvent] | None:
@@ -106,5 +118,5 @@ class _Handover:
 
     def close(self) -> None:
         """In the loop: nothing more is wanted."""
-        self._is_closed = True
+        self.is_closed = True
         self._taken.set()

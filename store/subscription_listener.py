@@ -130,12 +130,16 @@ class SubscriptionListener:
         `if_taken="refuse"`.
         """
         if self._thread is not None and self._thread.is_alive():
-            raise SubscriptionError("this listener runs already; stop() it first")
+            if self._counters.state not in (State.STOPPED, State.FAILED):
+                raise SubscriptionError("this listener runs already; stop() it first")
+            # It has said so, and is leaving.
+            self._thread.join()
         self._stop_asked.clear()
         # A durable one goes on where its checkpoint is, another one begins anew.
         self._position = None
         try:
             self._open()
+            self._counters.become(State.READING)
         except Taken:
             if not self._waits:
                 raise
@@ -196,7 +200,7 @@ class SubscriptionListener:
     def _run(self, waiter: Waiter) -> None:
         pause = RETRY_SECONDS
         state = State.STOPPED
-        error: Exception | None = None
+        error: BaseException | None = None
         while not self._stop_asked.is_set():
             try:
                 session = self._session or self._open()
@@ -216,7 +220,8 @@ class SubscriptionListener:
                 _LOG.info("subscriber %s reconnects: %s", self.subscriber_id, lost)
                 waiter.sleep(pause)
                 pause = min(pause * 2, RETRY_SECONDS_MAX)
-            except Exception as failed:  # noqa: BLE001 - told by status() and the log
+            except BaseException as failed:  # noqa: BLE001 - told by status() and the log
+                # Also what a handler ends its thread by, such as sys.exit().
                 _LOG.exception("subscriber %s has failed", self.subscriber_id)
                 state, error = State.FAILED, failed
                 break

@@ -64,8 +64,9 @@ class Counters:
 
     def become(self, state: State, error: object = None) -> None:
         """Another state; an error stays until the next one."""
+        # In this order: who sees the state of an error sees the error.
+        self.error = None if error is None else str(error) or repr(error)
         self.state = state
-        self.error = None if error is None else str(error)
 
     def handled(self, events: list[ChangeEvent]) -> None:
         """Events are delivered."""

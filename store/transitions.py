@@ -88,7 +88,8 @@ class Transitions:
         meta = {"from_state": before, "to_state": new_state}
         if step.guard is not None:
             meta["guard"] = repr(step.guard)
-        with self._client.transaction() as block:
+        with _restored(obj, step) as undone, self._client.transaction() as block:
+            block.on_rollback(lambda: undone.append(step))
             receipt = self._appender.one(
                 "STATE_CHANGE", obj, period, state=new_state, meta=meta, event_id=event_id
             )
@@ -96,7 +97,7 @@ class Transitions:
                 # Written at the same time by another attempt under this id; that one does the rest.
                 return receipt.version
             if step.action is not None:
-                with _restored_on_error(obj), part_of_step(f"{name}:action"):
+                with part_of_step(f"{name}:action"):
                     step.action(obj, before, new_state)
             if step.start_workflow is not None:
                 promise(
@@ -206,14 +207,18 @@ def _plain(value: Any) -> Any:
 
 
 @contextmanager
-def _restored_on_error(obj: Storable) -> Iterator[None]:
-    """If the block raises, give the object's fields the values that they have now."""
-    names = [field.name for field in fields(obj)]  # type: ignore[arg-type]
+def _restored(obj: Storable, step: Transition) -> Iterator[list[object]]:
+    """Give the object's fields what they had before the action, if the block raises and is undone.
+
+    Into what it yields, whoever undoes it puts something: what follows the commit may raise, too.
+    """
+    names = [field.name for field in fields(obj)] if step.action is not None else []  # type: ignore[arg-type]
     kept = {name: copy.deepcopy(getattr(obj, name)) for name in names}
+    undone: list[object] = []
     try:
-        yield
+        yield undone
     except BaseException:
-        for name, value in kept.items():
+        for name, value in kept.items() if undone else ():
             if getattr(obj, name) != value:
                 object.__setattr__(obj, name, value)
         raise

@@ -90,7 +90,9 @@ class Waiter:
         with selectors.DefaultSelector() as selector:
             selector.register(self._ours, selectors.EVENT_READ)
             selector.register(conn, selectors.EVENT_READ)
-            ready = [key.fileobj for key, _ in selector.select(seconds)]
+            # One may have come with the answer to a statement: the socket tells no more of it.
+            timeout = 0.0 if conn.notifies else seconds
+            ready = [key.fileobj for key, _ in selector.select(timeout)]
         if conn in ready:
             conn.poll()
         notified = bool(conn.notifies)

@@ -20,9 +20,10 @@ from store.models import Trade
 from store.permissions import share_read
 from store.schema import provision_user
 from store.server import ObjectStoreServer
+from store.subscriptions import EventBus
 from tests.processes import wait_until
 from tests.store.desk import Desk
-from tests.store.test_races import at_once
+from tests.store.test_races import at_once, clock
 from tests.store.test_server import folder, postmaster
 
 __all__ = ["folder"]
@@ -149,6 +150,92 @@ def test_tasks_have_blocks_of_their_own(alice: StoreClient) -> None:
     assert sorted(t.quantity for t in alice.query(Trade)) == [0, 1]
 
 
+def test_one_call_after_the_commit_does_not_keep_the_others_from_it(desk: Desk) -> None:
+    """Whoever waits for the commit is told of it, and then who raised gets the error."""
+    bus = EventBus()
+    heard: list[object] = []
+    bus.on_all(lambda event: heard.append(event.type_name))
+    client = desk.client("alice", event_bus=bus)
+
+    def fail(error: Exception) -> None:
+        raise error
+
+    with pytest.raises(InterruptedError), client.transaction() as block:  # noqa: PT012 - it fails at its end
+        block.on_commit(lambda: fail(InterruptedError()))
+        client.write(Trade(symbol="AAPL"))
+        with client.transaction() as inner:
+            inner.on_commit(lambda: fail(ZeroDivisionError()))
+            inner.on_commit(lambda: heard.append("inner"))
+    assert heard == ["store.models.Trade", "inner"]
+    assert client.count() == 1
+
+
+def test_one_call_after_a_rollback_does_not_keep_the_others_from_it(alice: StoreClient) -> None:
+    undone: list[str] = []
+
+    def fail() -> None:
+        raise InterruptedError
+
+    with alice.transaction():
+        with pytest.raises(ZeroDivisionError), alice.transaction() as inner:  # noqa: PT012 - the whole block fails
+            inner.on_rollback(lambda: undone.append("first"))
+            inner.on_rollback(fail)
+            alice.write(Trade(symbol="AAPL"))
+            raise ZeroDivisionError
+        assert undone == ["first"]
+    assert alice.count() == 0
+
+
+@pytest.mark.parametrize("who", ["the program", "a block", "a call"])
+def test_a_login_during_the_close_does_not_outlast_it(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, who: str
+) -> None:
+    client = desk.client("alice", pool_size=2)
+    pool = client._connection._pool
+    asked, go, connect = threading.Event(), threading.Event(), pool.connect
+
+    def slow() -> Any:
+        asked.set()
+        assert go.wait(30)
+        return connect()
+
+    monkeypatch.setattr(pool, "connect", slow)
+    if who != "a block":
+        client.conn.close()
+    call: Any = {
+        "the program": lambda: client.conn,
+        "a block": lambda: write_in_a_block(client),
+        "a call": client.count,
+    }[who]
+    with ThreadPoolExecutor(1) as other:
+        running = other.submit(call)
+        assert asked.wait(30)
+        client.close()
+        go.set()
+        with pytest.raises(StoreError, match="closed"):
+            running.result(30)
+    wait_until(lambda: not sessions(desk), 30, "the end of the sessions")
+
+
+def test_a_program_and_a_call_renew_the_first_connection_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = desk.client("alice")
+    pool, met = client._connection._pool, threading.Barrier(2)
+    connect = pool.connect
+
+    def at_the_same_time() -> Any:
+        met.wait(20)
+        return connect()
+
+    client.conn.close()
+    monkeypatch.setattr(pool, "connect", at_the_same_time)
+    given, counted = at_once([lambda: client.conn, client.count])
+    assert given is client.conn
+    assert counted == 0
+    wait_until(lambda: sessions(desk) == 1, 30, "the end of the second session")
+
+
 # --- the server goes away -------------------------------------------------------------------------
 
 
@@ -197,6 +284,22 @@ def test_reads_outlast_a_restart_and_writes_work_after_it(
         client.write(Trade(symbol="MSFT"))
     client.write(Trade(symbol="MSFT"))
     assert client.count() == 4
+    client.close()
+
+
+def test_the_past_is_read_in_a_block_after_a_restart(server: ObjectStoreServer) -> None:
+    """The block asks for earlier transactions by a login of its own, which was lost as well."""
+    client = StoreClient("alice", "pw", **server.conn_info())
+    entity_id = client.write(Trade(symbol="AAPL"))
+
+    def read_the_past() -> Trade | None:
+        with client.transaction():
+            return client.as_of(Trade, entity_id, tx_time=clock(client))
+
+    assert read_the_past() is not None
+    server.stop()
+    server.start()
+    assert read_the_past() is not None
     client.close()
 
 

@@ -21,7 +21,7 @@ from store.errors import FenceTimeout, PositionError, ProjectionError
 from store.log import EventLog
 from store.position import Position
 from store.projections import Folded, Projection, Projector, keep_state, rebuild, state_of
-from store.subscriptions import START, ChangeEvent, State
+from store.subscriptions import START, ChangeEvent, State, SubscriptionListener
 from tests.processes import Process, wait_until
 from tests.store.books import BOOK, Book, add
 from tests.store.desk import Desk, password_of
@@ -186,6 +186,34 @@ def test_an_event_that_cannot_be_folded_ends_it(desk: Desk, alice: StoreClient) 
     assert "a bad trade" in (projector.status().error or "")  # type: ignore[union-attr]
     with pytest.raises(ZeroDivisionError):
         state_of(alice, counting)
+
+
+def test_one_thread_at_a_time_folds(
+    desk: Desk, alice: StoreClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two would fold beside each other, and one of them overwrite what the other had folded."""
+    begun, go = threading.Event(), threading.Event()
+
+    def slow(count: int, event: ChangeEvent) -> int:
+        begun.set()
+        assert go.wait(30)
+        return count + 1
+
+    projector = Projector(Projection("slow", 0, slow), **desk.info, **LOGIN).start()
+    with pytest.raises(ProjectionError, match="runs already"):
+        projector.start()
+    alice.write_many([Trade(symbol=name) for name in ("A", "B")])
+    assert begun.wait(30)
+    monkeypatch.setattr(SubscriptionListener.stop, "__defaults__", (0.05,))
+    projector.stop()
+    with pytest.raises(ProjectionError, match="runs already"):
+        projector.start()
+    go.set()
+    wait_until(lambda: projector.status().state is State.STOPPED, 30, "its end")  # type: ignore[union-attr]
+    monkeypatch.setattr(SubscriptionListener.stop, "__defaults__", (30,))
+    with projector:
+        assert projector.wait_for(EventLog(alice.conn).end())
+        assert (projector.state.value, projector.state.events) == (2, 2)
 
 
 @pytest.mark.parametrize("initial", [{1: "one"}, {"pair": (1, 2)}])

@@ -132,6 +132,23 @@ def test_a_transaction_held_open_stalls_readers_of_the_past_for_a_bounded_time(
     assert alice.as_of(Trade, entity_id, tx_time=clock(alice)) is not None
 
 
+def test_blocks_wait_for_earlier_transactions_at_the_same_time(
+    alice: StoreClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One after the other they would wait as often as long, and lose their sessions over it."""
+    obj = Trade(symbol="AAPL")
+    alice.write(obj)
+    moment = clock(alice)
+    met = threading.Barrier(2)
+    monkeypatch.setattr("store.connection.Connection._wait", lambda *_: met.wait(20))
+
+    def read_the_past() -> Trade | None:
+        with alice.transaction():
+            return alice.as_of(Trade, str(obj._store_entity_id), tx_time=moment)
+
+    assert at_once([read_the_past] * 2) == [obj, obj]
+
+
 def test_a_lock_held_by_a_writer_is_waited_for_only_so_long(desk: Desk, alice: StoreClient) -> None:
     obj = Trade(symbol="AAPL")
     alice.write(obj)

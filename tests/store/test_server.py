@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +23,7 @@ from typing import Any
 import psycopg2
 import pytest
 
+import store.cluster
 from reactive import Const, Field
 from store.client import StoreClient
 from store.errors import AccessError, RegistryError, SchemaError, ServerError, Unavailable
@@ -25,6 +31,7 @@ from store.models import Trade
 from store.querying import Query
 from store.schema import (
     MIGRATIONS,
+    allow_dispatch,
     bootstrap_schema,
     change_password,
     disable_user,
@@ -34,6 +41,7 @@ from store.schema import (
 from store.server import ObjectStoreServer, _programs
 from tests.processes import ROOT, Process, wait_until
 from tests.store.desk import ADMIN_PASSWORD, Desk
+from tests.store.test_races import at_once
 
 
 @pytest.fixture
@@ -75,18 +83,143 @@ def test_data_password_and_port_survive_a_restart_and_a_crash(folder: Path) -> N
         client.close()
 
 
-def test_a_server_whose_program_was_killed_is_taken_over(folder: Path) -> None:
+def killed(folder: Path) -> int:
+    """A program that ran the server was killed; the process id of PostgreSQL, which lives on."""
     code = (
         "import sys, time; from store.server import ObjectStoreServer; "
         f"server = ObjectStoreServer({str(folder)!r}).start(); print('Ready'); time.sleep(600)"
     )
     program = Process(sys.executable, "-W", "ignore", "-c", code)
     program.wait_for_output("Ready")
-    running = postmaster(folder)
     program.end(signal.SIGKILL)
+    return postmaster(folder)
+
+
+def test_a_server_whose_program_was_killed_is_taken_over(folder: Path) -> None:
+    running = killed(folder)
     with ObjectStoreServer(folder) as server:
         assert postmaster(folder) == running
         server.admin_conn().close()
+    assert not (folder / "pg" / "postmaster.pid").exists()
+
+
+def test_a_server_that_was_left_while_it_stopped_is_started_anew(folder: Path) -> None:
+    left = killed(folder)
+    password = (folder / "admin_password").read_text()
+    port = int((folder / "port").read_text())
+    staying = psycopg2.connect(
+        user="postgres", password=password, host="127.0.0.1", port=port, dbname="postgres"
+    )
+    # It lets nobody in, and waits until everybody is gone.
+    os.kill(left, signal.SIGTERM)
+    wait_until(lambda: "stopping" in (folder / "pg" / "postmaster.pid").read_text(), 30, "the stop")
+    with ObjectStoreServer(folder) as server:
+        assert postmaster(folder) != left
+        assert server.conn_info()["port"] == port
+        server.admin_conn().close()
+    staying.close()
+
+
+def test_a_server_that_was_left_while_it_started_is_waited_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = killed(folder)
+    file = folder / "pg" / "postmaster.pid"
+    lines = file.read_text().splitlines()
+    assert lines[7].strip() == "ready"
+    # As it is for as long as a crash is made good.
+    file.write_text("\n".join([*lines[:7], "starting"]) + "\n")
+    asked = threading.Event()
+
+    def pause(seconds: float) -> None:
+        asked.set()
+        time.sleep(seconds)
+
+    monkeypatch.setattr("store.cluster.sleep", pause)
+    server = ObjectStoreServer(folder)
+    with ThreadPoolExecutor(1) as other:
+        starting = other.submit(server.start)
+        assert asked.wait(30)
+        file.write_text("\n".join(lines) + "\n")
+        starting.result(60)
+    assert postmaster(folder) == left
+    server.stop()
+
+
+def test_a_start_that_fails_leaves_the_server_as_it_was(folder: Path) -> None:
+    with ObjectStoreServer(folder, "right"):
+        pass
+    with pytest.raises(ServerError, match="password authentication failed"):
+        ObjectStoreServer(folder, "wrong").start()
+    assert not (folder / "pg" / "postmaster.pid").exists()
+    (folder / "admin_password").write_text("right")
+    left = killed(folder)
+    with pytest.raises(ServerError, match="password authentication failed"):
+        ObjectStoreServer(folder, "wrong").start()
+    assert postmaster(folder) == left
+    with ObjectStoreServer(folder, "right"):
+        assert postmaster(folder) == left
+
+
+def test_a_port_that_is_not_kept_is_no_obstacle(folder: Path) -> None:
+    """It was not written whole, on a full disk, or not yet when the program was killed."""
+    killed(folder)
+    file = folder / "port"
+    file.unlink()
+    with ObjectStoreServer(folder) as server:
+        assert file.read_text() == str(server.conn_info()["port"])
+    file.write_text("")
+    with ObjectStoreServer(folder) as server:
+        assert file.read_text() == str(server.conn_info()["port"])
+
+
+def test_a_port_that_is_taken_at_the_last_moment_is_given_up(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = store.cluster._free_port
+    taken: list[socket.socket] = []
+
+    def slow(wanted: int) -> int:
+        port = free(wanted)
+        if not taken:
+            taken.append(socket.create_server(("127.0.0.1", port)))
+        return port
+
+    monkeypatch.setattr("store.cluster._free_port", slow)
+    with ObjectStoreServer(folder) as server:
+        assert server.conn_info()["port"] != taken[0].getsockname()[1]
+        server.admin_conn().close()
+    taken[0].close()
+
+
+def test_a_forked_child_does_not_stop_its_parents_server(folder: Path) -> None:
+    """At its end a child leaves the parent's blocks, and makes the parent's calls at exit."""
+    code = """
+import os, sys, time
+from store.server import ObjectStoreServer
+
+with ObjectStoreServer(sys.argv[1]) as server:
+    child = os.fork()
+    if child == 0:
+        sys.exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    server.admin_conn().close()
+    sleeper = os.fork()
+    if sleeper == 0:
+        time.sleep(60)
+        os._exit(0)
+    try:
+        # It holds nothing that the next start needs.
+        server.stop()
+        server.start()
+    finally:
+        os.kill(sleeper, 9)
+        os.waitpid(sleeper, 0)
+    print("Well")
+"""
+    program = Process(sys.executable, "-W", "ignore", "-c", code, str(folder))
+    assert program.wait(90) == 0, program.output
+    assert program.output == "Well\n"
     assert not (folder / "pg" / "postmaster.pid").exists()
 
 
@@ -308,6 +441,38 @@ def test_a_users_filter_finds_the_index_of_a_field(desk: Desk, alice: StoreClien
     login.close()
     # Half of the rows: by whichever way.
     assert alice.count(Trade, price >= 375) == 1_500
+
+
+def test_administrators_may_do_the_same_at_the_same_time(desk: Desk) -> None:
+    """Such as the programs of several desks, each of which sees to its users when it starts."""
+    admins = [desk.admin() for _ in range(4)]
+    for call in (
+        lambda admin: provision_user(admin, "gina", "pw"),
+        lambda admin: change_password(admin, "gina", "other"),
+        lambda admin: allow_dispatch(admin, "gina"),
+        lambda admin: index_field(admin, "symbol"),
+        lambda admin: disable_user(admin, "gina"),
+        lambda admin: provision_user(admin, "gina", "pw"),
+    ):
+        calls = [functools.partial(call, admin) for admin in admins]
+        assert at_once(calls) == [None] * 4
+    StoreClient("gina", "pw", **desk.info).close()
+
+
+def test_the_workflow_database_is_made_once_and_closed_to_others(folder: Path) -> None:
+    with ObjectStoreServer(folder) as server:
+        urls = at_once([server.dbos_url] * 4)
+        assert len(set(urls)) == 1
+        admin = server.admin_conn()
+        provision_user(admin, "alice", "pw")
+        with admin.cursor() as cursor:
+            # As where the program was killed just after it had made it.
+            cursor.execute("GRANT ALL ON DATABASE workflow_engine TO PUBLIC")
+            assert server.dbos_url() == urls[0]
+            cursor.execute("SELECT has_database_privilege('alice', 'workflow_engine', 'CONNECT')")
+            assert cursor.fetchone() == (False,)
+        admin.close()
+        psycopg2.connect(urls[0]).close()
 
 
 @pytest.mark.parametrize(

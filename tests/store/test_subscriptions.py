@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg2
@@ -347,6 +349,52 @@ def test_a_handler_may_stop_its_listener(desk: Desk, alice: StoreClient) -> None
     assert following.status().delivered == 1
 
 
+def test_a_handler_that_ends_its_thread_is_told(desk: Desk, alice: StoreClient) -> None:
+    """Such as by sys.exit: nothing more is delivered, and that must not pass unnoticed."""
+    bus = EventBus()
+    bus.on_all(lambda event: sys.exit("no more"))
+    following = listener(desk, bus, subscriber_id="exit").start()
+    entity_id = alice.write(Trade(symbol="A"))
+    wait_until(lambda: following.status().state is State.FAILED, SECONDS, "its end")
+    assert following.status().error == "no more"
+    assert following.stop() is True
+    # It was not handled, so it comes again.
+    heard = Heard()
+    with listener(desk, heard.bus, subscriber_id="exit", if_taken="refuse"):
+        assert heard.wait(1) == [(entity_id, 1)]
+
+
+def test_a_listener_that_has_ended_is_started_again(
+    desk: Desk, alice: StoreClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once, and what it told of its end is not told of its new life."""
+    go, leave, follow = threading.Event(), threading.Event(), SubscriptionListener._follow
+
+    def late(self: SubscriptionListener, *args: Any) -> None:
+        assert go.wait(SECONDS)
+        follow(self, *args)
+
+    monkeypatch.setattr(SubscriptionListener, "_follow", late)
+    monkeypatch.setattr(SubscriptionListener, "_when_ended", lambda _: leave.wait(SECONDS))
+    picky = Picky()
+    picky.refused.add(alice.write(Trade(symbol="A")))
+    options: Any = {"start": "beginning", "retries": 0, "on_error": "stop"}
+    following = listener(desk, picky.bus, **options).start()
+    assert following.status().state is State.READING
+    go.set()
+    wait_until(lambda: following.status().state is State.FAILED, SECONDS, "its end")
+    go.clear()
+    with ThreadPoolExecutor(1) as other:
+        starting = other.submit(following.start)
+        leave.set()
+        starting.result(SECONDS)
+    assert (following.status().state, following.status().error) == (State.READING, None)
+    picky.refused.clear()
+    go.set()
+    picky.wait(2)
+    assert following.stop() is True
+
+
 def test_what_may_not_be_seen_is_not_delivered(
     desk: Desk, alice: StoreClient, bob: StoreClient, heard: Heard
 ) -> None:
@@ -530,6 +578,33 @@ def test_a_stream_that_fails_says_so(desk: Desk, alice: StoreClient) -> None:
 
     with pytest.raises(SubscriptionError, match="the subscription ended"):
         streamed(desk, 9, disable, subscriber_id="loop", start="beginning")
+
+
+def test_a_stream_that_is_cancelled_while_it_starts_holds_nothing(
+    desk: Desk, alice: StoreClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go, start = threading.Event(), threading.Event(), SubscriptionListener.start
+
+    def slow(self: SubscriptionListener) -> SubscriptionListener:
+        begun.set()
+        assert go.wait(SECONDS)
+        return start(self)
+
+    async def leave_early() -> None:
+        login = {**desk.info, "user": "alice", "password": password_of("alice")}
+        events = stream(**login, subscriber_id="loop")
+        first = asyncio.ensure_future(events.__anext__())
+        await asyncio.to_thread(begun.wait, SECONDS)
+        first.cancel()
+        await asyncio.sleep(0)
+        go.set()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        await events.aclose()  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(SubscriptionListener, "start", slow)
+    asyncio.run(asyncio.wait_for(leave_early(), SECONDS))
+    assert [each.holder_pid for each in subscribers(alice.conn)] == [None]
 
 
 def test_listeners_use_tls_as_clients_do(desk: Desk, alice: StoreClient, heard: Heard) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+import store.connection
 from store import Trade
 from store.client import StoreClient, VersionConflict
 from store.errors import (
@@ -24,6 +25,7 @@ from store.errors import (
     NoStateMachine,
     NotStored,
     StoreError,
+    Unavailable,
     WorkflowReferenceError,
 )
 from store.outbox import Intent, Outbox
@@ -173,6 +175,47 @@ def test_an_action_that_raises_takes_everything_back(
     assert obj.to_json() == data
     assert (alice.count(Trade), hooks, engine.asked, Outbox(alice).pending()) == (0, [], [], [])
     assert len(alice.audit(obj._store_entity_id)) == 1
+
+
+@pytest.mark.parametrize("what", ["the promise", "the commit"])
+def test_what_an_action_changed_is_taken_back_if_the_rest_fails(
+    alice: StoreClient, engine: FileEngine, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    def act(obj: Swap, before: str, after: str) -> None:
+        obj.quantity = 5
+        obj.tags.append("changed")
+        if what == "the commit":
+            monkeypatch.setattr("store.connection._run", lost_at_the_commit)
+
+    def lost_at_the_commit(connection: Any, statement: str, *rest: Any) -> Any:
+        if statement == "COMMIT":
+            raise Unavailable("the connection is lost")
+        return run(connection, statement, *rest)
+
+    run = store.connection._run
+    workflow = (lambda entity_id: None) if what == "the promise" else None
+    obj = swap(alice, engine, action=act, start_workflow=workflow)
+    before, data = known(obj), obj.to_json()
+    with pytest.raises(WorkflowReferenceError if workflow else Unavailable):
+        alice.transition(obj, "FILLED")
+    assert known(obj) == before
+    assert obj.to_json() == data
+    assert len(alice.audit(obj._store_entity_id)) == 1
+
+
+def test_what_an_action_changed_stays_once_it_is_committed(alice: StoreClient) -> None:
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    def act(obj: Swap, before: str, after: str) -> None:
+        obj.quantity = 5
+        with alice.transaction() as block:
+            block.on_commit(fail)
+
+    obj = swap(alice, action=act)
+    with pytest.raises(ZeroDivisionError):
+        alice.transition(obj, "FILLED")
+    assert (obj.quantity, obj._store_state) == (5, "FILLED")
 
 
 def test_hooks_follow_the_commit_and_cannot_harm(
