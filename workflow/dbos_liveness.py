@@ -54,6 +54,7 @@ class Liveness:
         self._take_over = take_over
         self._takeover_seconds = takeover_seconds
         self._connection: psycopg.Connection[Any] | None = None
+        self._taking = threading.Thread()
         self._free_since: dict[str, float] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="workflow liveness", daemon=True)
@@ -114,9 +115,21 @@ class Liveness:
                 self._free_since.pop(executor_id, None)
                 continue
             since = self._free_since.setdefault(executor_id, now)
-            if now - since >= self._takeover_seconds:
+            if now - since >= self._takeover_seconds and not self._taking.is_alive():
                 _log.info("taking over the workflows of %s, which has ended", executor_id)
-                self._take_over(executor_id)
+                self._taking = threading.Thread(
+                    target=self._take, args=(executor_id,), name="workflow takeover", daemon=True
+                )
+                self._taking.start()
+
+    def _take(self, executor_id: str) -> None:
+        # In a thread of its own: where the server is away it waits longer than the others do
+        # before they take this process for dead, whose lock is to be taken again meanwhile.
+        try:
+            self._take_over(executor_id)
+        except Exception:  # noqa: BLE001 - tried again at the next look
+            if not self._stop.is_set():
+                _log.warning("taking over interrupted workflows failed", exc_info=True)
 
 
 def _lock_of(executor_id: str) -> int:

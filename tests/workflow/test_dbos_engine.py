@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from datetime import timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
 from dbos import DBOS
 
@@ -29,6 +31,7 @@ from workflow import (
 )
 from workflow.dbos_backend import _app_name
 from workflow.dbos_engine import DBOSEngine
+from workflow.dbos_liveness import Liveness
 from workflow.dbos_views import find_one
 
 SECONDS = 20.0
@@ -143,6 +146,42 @@ def test_it_works_where_an_event_loop_runs(database_url: str) -> None:
             return engine.run(flows.greet, "you"), len(engine.list_workflows())
 
         assert asyncio.run(notebook()) == ("hello you", 2)
+
+
+# --- who is alive ---------------------------------------------------------------------------------
+
+
+def test_who_takes_over_keeps_its_own_lock_meanwhile(database_url: str) -> None:
+    """Taking over waits for the server where that is away, but others must not wait so long."""
+    with DBOSEngine(database_url, "dead") as engine:
+        engine.workflow(flows.receives, 1)
+    asked, go_on = threading.Event(), threading.Event()
+
+    def take_over(_: str) -> None:
+        asked.set()
+        assert go_on.wait(60)
+
+    liveness = Liveness(database_url, "dead", "alive", take_over, 0)
+    with psycopg.connect(database_url, autocommit=True) as onlooker:
+
+        def holders() -> set[int]:
+            """Who has the lock; there is no other one in this database."""
+            rows = onlooker.execute(
+                "SELECT pid FROM pg_locks JOIN pg_database d ON d.oid = database "
+                "WHERE locktype = 'advisory' AND granted AND datname = current_database()"
+            ).fetchall()
+            return {row[0] for row in rows}
+
+        liveness.hold()
+        liveness.watch()
+        try:
+            assert asked.wait(SECONDS)
+            [before] = holders()
+            onlooker.execute("SELECT pg_terminate_backend(%s)", [before])
+            wait_until(lambda: holders() - {before}, SECONDS, "its lock, taken again")
+        finally:
+            go_on.set()
+            liveness.stop()
 
 
 # --- what cannot go on ----------------------------------------------------------------------------
