@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -94,10 +96,15 @@ class Liveness:
         connection = psycopg.connect(
             self._url, autocommit=True, connect_timeout=5, application_name="workflow_liveness"
         )
-        for setting in _SESSION:
-            connection.execute(setting)
-        # Waits only while somebody asks whether it is free.
-        connection.execute("SELECT pg_advisory_lock(%s)", [_lock_of(self._executor_id)])
+        _not_for_children.add(connection)
+        try:
+            for setting in _SESSION:
+                connection.execute(setting)
+            # Waits only while somebody asks whether it is free.
+            connection.execute("SELECT pg_advisory_lock(%s)", [_lock_of(self._executor_id)])
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def _look(self, connection: psycopg.Connection[Any]) -> None:
@@ -130,6 +137,22 @@ class Liveness:
         except Exception:  # noqa: BLE001 - tried again at the next look
             if not self._stop.is_set():
                 _log.warning("taking over interrupted workflows failed", exc_info=True)
+
+
+_not_for_children: weakref.WeakSet[psycopg.Connection[Any]] = weakref.WeakSet()
+
+
+def _let_go_in_child() -> None:
+    """Put nothing in the place of a forked process's sockets: it would keep the lock for ever."""
+    for connection in _not_for_children:
+        if not connection.closed:
+            nothing = os.open(os.devnull, os.O_RDWR)
+            os.dup2(nothing, connection.fileno(), inheritable=False)
+            os.close(nothing)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go_in_child)
 
 
 def _lock_of(executor_id: str) -> int:

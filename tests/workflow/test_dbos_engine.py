@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import pickle
 import signal
 import subprocess
@@ -182,6 +183,40 @@ def test_who_takes_over_keeps_its_own_lock_meanwhile(database_url: str) -> None:
         finally:
             go_on.set()
             liveness.stop()
+
+
+def test_a_child_of_a_dead_process_does_not_hold_its_lock(
+    database_url: str, tmp_path: Path
+) -> None:
+    path = script(
+        tmp_path,
+        """
+        import os, sys, time
+        from tests.workflow import flows
+        from workflow.dbos_engine import DBOSEngine
+
+        engine = DBOSEngine(sys.argv[1], "parent", takeover_seconds=0).launch()
+        engine.options(workflow_id="of the parent").workflow(flows.receives, 1)
+        child = os.fork()
+        if child:
+            print("child", child, "!", flush=True)
+        else:
+            nothing = os.open(os.devnull, os.O_RDWR)
+            os.dup2(nothing, 1)
+            os.dup2(nothing, 2)
+        time.sleep(300)
+        """,
+    )
+    process = Process(sys.executable, str(path), database_url, env={"PYTHONPATH": "."})
+    process.wait_for_output("!")
+    child = int(process.output.split("child ")[1].split()[0])
+    try:
+        process.end(signal.SIGKILL)
+        with DBOSEngine(database_url, "parent", takeover_seconds=0) as engine:
+            engine.send("of the parent", "go", "on")
+            assert engine.get_workflow_result("of the parent", timeout=SECONDS) == ["on"]
+    finally:
+        os.kill(child, signal.SIGKILL)
 
 
 # --- what cannot go on ----------------------------------------------------------------------------
