@@ -84,9 +84,11 @@ class Backend:
                 )
                 _active = self
                 outside(DBOS.launch)
-            except Exception as error:
+            except BaseException as error:
                 _active = None
                 self._stop()
+                if not isinstance(error, Exception):
+                    raise
                 said = str(error).strip().split("\n")[0]
                 raise EngineUnavailable(
                     f"the database of engine {self.name!r} cannot be used: {said}"
@@ -104,13 +106,15 @@ class Backend:
     def _stop(self) -> None:
         self.stopping.set()
         hush()
-        if self._dbos is not None:
-            if self._dbos._sys_db_field is not None:
-                _interrupt_receivers(self._dbos._sys_db_field)
-            outside(DBOS.destroy)
-            self._dbos = None
-        # Last: the others must not take over what still runs here.
-        self.liveness.stop()
+        try:
+            if self._dbos is not None:
+                if self._dbos._sys_db_field is not None:
+                    _interrupt_receivers(self._dbos._sys_db_field)
+                outside(DBOS.destroy)
+                self._dbos = None
+        finally:
+            # Last: the others must not take over what still runs here.
+            self.liveness.stop()
 
     def _take_over(self, executor_id: str) -> None:
         if self._dbos is not None:
@@ -220,5 +224,7 @@ def _interrupt_receivers(database: Any) -> None:
         raise Interrupted
 
     database.recv_consume = interrupted
+    # Those who come now look here once they can be woken, before they wait.
+    database.recv_check = interrupted
     for _key, _components, signal in database.notifications_map.snapshot():
         signal.set()
