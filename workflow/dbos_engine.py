@@ -21,7 +21,7 @@ from dbos import (
     SetWorkflowID,
     SetWorkflowTimeout,
 )
-from dbos._error import DBOSUnexpectedStepError
+from dbos._error import DBOSBaseException, DBOSUnexpectedStepError
 
 from workflow.backend import Filter, QueueLimits, Scheduled, Start
 from workflow.context import Interrupted
@@ -54,6 +54,8 @@ class DBOSEngine(DurableEngine):
     ended. With `retention`, workflows that ended longer ago are forgotten. `database_url` is
     `postgresql://user:password@host:port/database`, whose role may create schemas there.
     """
+
+    _unwinding = (Interrupted, DBOSBaseException)
 
     def __init__(
         self,

@@ -149,6 +149,15 @@ def test_an_error_that_cannot_be_kept_is_replaced(
     assert flow.__name__ in caught.value.trace
 
 
+@pytest.mark.parametrize("where", ["body", "step"])
+def test_an_exit_ends_the_workflow_alone(engine: DurableEngine, where: str) -> None:
+    handle = engine.workflow(flows.exits, where)
+    with pytest.raises(OpaqueError, match=r"^builtins\.SystemExit: 3 "):
+        handle.get_result(SECONDS)
+    assert handle.get_status() is WorkflowStatus.ERROR
+    assert flows.log == [("book", "a", 1), ("plain", "a")]
+
+
 def test_a_step_raises_what_its_function_raises(engine: DurableEngine) -> None:
     assert engine.run(flows.catches_step, flows.nothing) == "nothing was raised"
     said = engine.run(flows.catches_step, functools.partial(flows.fails, "no"))
