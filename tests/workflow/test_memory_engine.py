@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.processes import ROOT, wait_until
 from tests.workflow import flows
 from tests.workflow.test_contract_queues import SECONDS, held
-from workflow import Cron, MemoryEngine, WorkflowStatus
+from workflow import Cron, MemoryEngine, WorkflowCancelled, WorkflowStatus
 
 
 def test_memory_s_clock_may_be_advanced() -> None:
@@ -88,3 +91,72 @@ def test_the_clock_waits_for_those_who_work() -> None:
             assert sleeper.get_result(SECONDS) == "slept"
             assert patient.get_result(SECONDS) == [1, None]
             assert parent.get_status() is WorkflowStatus.RUNNING
+
+
+def test_a_timeout_comes_before_a_later_end_of_a_sleep() -> None:
+    for _ in range(20):
+        with MemoryEngine() as engine:
+            handle = engine.options(timeout=10.0).workflow(flows.sleeps, 20.0)
+            engine.advance(30.0)
+            with pytest.raises(WorkflowCancelled):
+                handle.get_result(SECONDS)
+
+
+def test_what_one_move_of_the_clock_makes_due_begins_before_the_next() -> None:
+    for _ in range(20):
+        with MemoryEngine() as engine:
+            flows.log.clear()
+            engine.create_queue("q")
+            engine.options(delay=10.0).queue("q", flows.sleeps, 1_000.0)
+            engine.advance(11.0)
+            engine.advance(500.0)
+            [info] = engine.list_workflows()
+            engine.advance(600.0)
+            assert engine.get_workflow_result(info.workflow_id, timeout=SECONDS) == "slept"
+
+
+def test_times_at_which_it_does_not_run_are_left_out() -> None:
+    with MemoryEngine() as engine:
+        flows.log.clear()
+        engine.schedule("daily", "0 0 * * *", flows.scheduled, "close")
+        engine.destroy()
+        engine.advance(2 * 86_400)
+        engine.launch()
+        engine.advance(86_400)
+        wait_until(lambda: flows.log, SECONDS, "the schedule")
+        _, at = flows.log[0]
+        assert at.timestamp() > engine._now() - 86_400
+
+
+class NotLoaded:
+    """Pickles, and cannot be loaded."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return int, ("no number",)
+
+
+def test_a_schedule_that_cannot_start_does_not_stop_the_clock(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with MemoryEngine() as engine:
+        flows.log.clear()
+        engine.schedule("bad", "0 0 * * *", flows.scheduled, NotLoaded())
+        engine.schedule("good", "0 0 * * *", flows.plain_scheduled, "good")
+        for number in (1, 2):
+            engine.advance(86_401)
+            wait_until(lambda n=number: len(flows.log) >= n, SECONDS, "the other schedule")
+    assert "schedule 'bad' could not start its workflow" in caplog.text
+
+
+def test_restarts_leave_one_clock() -> None:
+    def clocks() -> int:
+        return sum(thread.name == "workflow clock" for thread in threading.enumerate())
+
+    before = clocks()
+    engine = MemoryEngine()
+    for _ in range(10):
+        engine.launch()
+        engine.destroy()
+    engine.launch()
+    wait_until(lambda: clocks() <= before + 1, SECONDS, "the end of the others")
+    engine.destroy()
