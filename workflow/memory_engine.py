@@ -338,7 +338,12 @@ class MemoryEngine(DurableEngine):
         end = self._now() + timeout
         with self._changed:
             record = self._record(workflow_id)
-            self._wait_while(lambda: key not in record.events and not record.status.is_final, end)
+            self._wait_while(
+                lambda: self._running and key not in record.events and not record.status.is_final,
+                end,
+            )
+            if not self._running:
+                raise EngineNotRunning("the engine was stopped while an event was waited for")
             return record.events.get(key)
 
     def _cancel(self, workflow_id: str) -> None:
@@ -350,6 +355,8 @@ class MemoryEngine(DurableEngine):
     def _resume(self, workflow_id: str) -> None:
         with self._changed:
             record = self._record(workflow_id)
+            if record.status is not WorkflowStatus.CANCELLED:
+                return  # somebody else has resumed it meanwhile
             record.finished_at = None
             self._run_record(record)
             record.deadline = None
@@ -358,7 +365,10 @@ class MemoryEngine(DurableEngine):
     def _forget(self, workflow_ids: list[str]) -> None:
         with self._changed:
             for workflow_id in workflow_ids:
-                del self._records[workflow_id]
+                record = self._records.get(workflow_id)
+                # It may have been forgotten or resumed meanwhile.
+                if record is not None and record.status.is_final:
+                    del self._records[workflow_id]
 
     def _make_queue(self, name: str, limits: QueueLimits) -> None:
         with self._changed:

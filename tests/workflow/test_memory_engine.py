@@ -8,6 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from tests.processes import ROOT, wait_until
 from tests.workflow import flows
 from tests.workflow.test_contract_queues import SECONDS, held
-from workflow import Cron, MemoryEngine, WorkflowCancelled, WorkflowStatus
+from workflow import Cron, EngineNotRunning, MemoryEngine, WorkflowCancelled, WorkflowStatus
 
 
 def test_memory_s_clock_may_be_advanced() -> None:
@@ -160,3 +161,71 @@ def test_restarts_leave_one_clock() -> None:
     engine.launch()
     wait_until(lambda: clocks() <= before + 1, SECONDS, "the end of the others")
     engine.destroy()
+
+
+def test_two_resume_a_workflow_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with MemoryEngine() as engine:
+        flows.log.clear()
+        handle = engine.workflow(flows.waits_then_notes, "x")
+        engine.cancel(handle.workflow_id)
+        look = engine._info
+
+        def resumed_by_another(workflow_id: str) -> Any:
+            found = look(workflow_id)
+            monkeypatch.undo()
+            engine.resume(workflow_id)
+            engine.send(workflow_id, "go", 1)
+            assert handle.get_result(SECONDS) == "x"
+            return found
+
+        monkeypatch.setattr(engine, "_info", resumed_by_another)
+        engine.resume(handle.workflow_id)
+        assert handle.get_status() is WorkflowStatus.SUCCESS
+        assert engine._records[handle.workflow_id].run == 2, "what has ended does not run again"
+
+
+def test_two_forget_workflows_but_none_that_was_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
+    with MemoryEngine() as engine:
+        done, cancelled = engine.workflow(flows.nothing), engine.workflow(flows.receives, 1)
+        done.get_result(SECONDS)
+        engine.cancel(cancelled.workflow_id)
+        look = engine._find
+
+        def another_comes_first(wanted: Any) -> Any:
+            found = look(wanted)
+            monkeypatch.undo()
+            engine.resume(cancelled.workflow_id)
+            assert engine.delete_finished(timedelta(0)) == 1
+            return found
+
+        monkeypatch.setattr(engine, "_find", another_comes_first)
+        engine.delete_finished(timedelta(0))
+        assert cancelled.get_status() is WorkflowStatus.RUNNING
+
+
+def test_who_waits_for_an_event_hears_of_the_engine_s_end() -> None:
+    said: list[Exception] = []
+    with MemoryEngine() as engine:
+        handle = engine.workflow(flows.receives, 1)
+        waiting = threading.Event()
+        engine._wait_while = _told(engine._wait_while, waiting)  # type: ignore[method-assign]
+
+        def wait() -> None:
+            try:
+                engine.get_event(handle.workflow_id, "progress", 3_600)
+            except EngineNotRunning as error:
+                said.append(error)
+
+        thread = threading.Thread(target=wait, daemon=True)
+        thread.start()
+        assert waiting.wait(SECONDS)
+    thread.join(SECONDS)
+    assert len(said) == 1
+
+
+def _told(call: Any, begins: threading.Event) -> Any:
+    def told(*arguments: Any) -> Any:
+        begins.set()
+        return call(*arguments)
+
+    return told
