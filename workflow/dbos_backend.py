@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import sqlalchemy
 from dbos import DBOS, DBOSConfig
 from dbos._utils import INTERNAL_QUEUE_NAME  # what recovered workflows wait in
 
@@ -102,6 +103,13 @@ class Backend:
             self._stop()
             if _active is self:
                 _active = None
+
+    @property
+    def database(self) -> sqlalchemy.Engine:
+        """The engine's own connections to its database."""
+        if self._dbos is None:
+            raise EngineNotRunning("this engine was stopped")
+        return self._dbos._sys_db.engine
 
     def _stop(self) -> None:
         self.stopping.set()

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg
@@ -15,6 +16,8 @@ from dbos import DBOS
 from tests.processes import Process, wait_until
 from tests.workflow import flows
 from tests.workflow.test_dbos_engine import SECONDS, script
+from workflow import WorkflowInfo
+from workflow.backend import Filter
 from workflow.dbos_engine import DBOSEngine
 from workflow.dbos_liveness import Liveness
 from workflow.dbos_views import find_one
@@ -133,7 +136,9 @@ def test_a_child_of_a_dead_process_does_not_hold_its_lock(
         """
         import os, sys, time
         from tests.workflow import flows
-        from workflow.dbos_engine import DBOSEngine
+        from workflow import WorkflowInfo
+from workflow.backend import Filter
+from workflow.dbos_engine import DBOSEngine
 
         engine = DBOSEngine(sys.argv[1], "parent", takeover_seconds=0).launch()
         engine.options(workflow_id="of the parent").workflow(flows.receives, 1)
@@ -157,3 +162,49 @@ def test_a_child_of_a_dead_process_does_not_hold_its_lock(
             assert engine.get_workflow_result("of the parent", timeout=SECONDS) == ["on"]
     finally:
         os.kill(child, signal.SIGKILL)
+
+
+def test_two_resume_a_workflow_once(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    resumed: list[str] = []
+    real = DBOS.resume_workflow
+
+    def noted(workflow_id: str) -> object:
+        resumed.append(workflow_id)
+        return real(workflow_id)
+
+    with DBOSEngine(database_url, "two") as engine:
+        handle = engine.workflow(flows.receives, 1)
+        engine.cancel(handle.workflow_id)
+        look = engine._info
+
+        def resumed_by_another(workflow_id: str) -> WorkflowInfo:
+            found = look(workflow_id)
+            monkeypatch.setattr(engine, "_info", look)
+            engine.resume(workflow_id)
+            return found
+
+        monkeypatch.setattr(DBOS, "resume_workflow", noted)
+        monkeypatch.setattr(engine, "_info", resumed_by_another)
+        engine.resume(handle.workflow_id)
+        assert resumed == [handle.workflow_id]
+
+
+def test_what_was_resumed_is_not_forgotten(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with DBOSEngine(database_url, "two") as engine:
+        done, cancelled = engine.workflow(flows.nothing), engine.workflow(flows.receives, 1)
+        done.get_result(SECONDS)
+        engine.cancel(cancelled.workflow_id)
+        look = engine._find
+
+        def resumed_meanwhile(wanted: Filter) -> list[WorkflowInfo]:
+            found = look(wanted)
+            monkeypatch.setattr(engine, "_find", look)
+            engine.resume(cancelled.workflow_id)
+            return found
+
+        monkeypatch.setattr(engine, "_find", resumed_meanwhile)
+        engine.delete_finished(timedelta(0))
+        assert not cancelled.get_status().is_final
+        assert [info.workflow_id for info in engine.list_workflows()] == [cancelled.workflow_id]
