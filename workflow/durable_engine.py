@@ -121,11 +121,11 @@ class DurableEngine(StartingEngine):
             raise opaque(error) from error
 
     def _called(self, workflow_id: str, reference: str, arguments: bytes) -> Call:
-        live = self._unkept.pop(workflow_id, None)
-        if live is not None:
-            return live
         found = unpack(arguments, f"an argument of {reference}")
         if isinstance(found, Unkept):
+            live = self._unkept.pop(found.token, None)
+            if live is not None:
+                return live
             raise NotRecoverable(
                 f"workflow {workflow_id} of {reference} was interrupted and cannot go on: "
                 f"{found.reason}"

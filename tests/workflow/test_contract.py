@@ -276,6 +276,33 @@ def test_an_id_belongs_to_one_function(engine: DurableEngine) -> None:
         engine.start_once(workflow_id, flows.greet, "yours")
 
 
+def test_a_refused_start_changes_nothing_of_the_first(
+    engine: DurableEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither of the functions can be found by name; the second one comes before the first runs."""
+    once = engine.options(workflow_id=new_id())
+    called = engine._called
+
+    def after_another(*arguments: Any) -> Any:
+        monkeypatch.undo()
+        refused = threading.Thread(target=second)
+        refused.start()
+        refused.join(SECONDS)
+        return called(*arguments)
+
+    said: list[Exception] = []
+
+    def second() -> None:
+        try:
+            once.run(functools.partial(flows.greet, threading.Lock()))
+        except WorkflowIdInUse as error:
+            said.append(error)
+
+    monkeypatch.setattr(engine, "_called", after_another)
+    assert once.run(lambda: "the first") == "the first"
+    assert len(said) == 1
+
+
 def test_many_threads_start_one_workflow(engine: DurableEngine) -> None:
     workflow_id = new_id()
     found: list[Any] = []
