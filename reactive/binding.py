@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -48,7 +49,12 @@ def follow_assignments(cls: type) -> None:
 
     def __setattr__(self: Any, name: str, value: Any) -> None:  # noqa: N807
         node = node_of(self)
-        if node is None or node.writing or name not in node.shape.tracked.fields:
+        if (
+            node is None
+            # By this thread: another one's assignment waits for its turn.
+            or (node.writing and node.writing == get_ident())
+            or name not in node.shape.tracked.fields
+        ):
             inner(self, name, value)
         else:
             node.engine.update(node.id, name, value)
@@ -70,11 +76,11 @@ def writer_of(cls: type) -> Write:
         if node is None:
             inner(obj, name, value)
             return
-        node.writing = True
+        node.writing = get_ident()
         try:
             inner(obj, name, value)
         finally:
-            node.writing = False
+            node.writing = 0
 
     return write
 

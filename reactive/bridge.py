@@ -15,6 +15,8 @@ from reactive.errors import ComputeError, PersistError
 from reactive.graph import ReactiveGraph
 from reactive.updater import same
 
+_NEVER: Any = object()
+
 
 class StoreClient(Protocol):
     """Something that writes an object's new version."""
@@ -109,13 +111,18 @@ class PersistEffect:
     def close(self) -> None:
         """Write what waits, and stop; untracking the object does the same."""
         with self._graph.batch():
-            self._leave()
+            if self._effect.attached or self._due:
+                self._leave()
             self._graph.remove_effect(self._effect)
 
     def _leave(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        if self._due:
+        # In a batch, or behind another effect, it may not have heard of the last changes yet.
+        if self._due or any(
+            not same(value, self._written.get(name, _NEVER))
+            for name, value in self._values().items()
+        ):
             self._write()
 
     def _changed(self, _node_id: str, _values: dict[str, Any]) -> None:
@@ -123,9 +130,11 @@ class PersistEffect:
         if not self._interval:
             self._write()
         elif self._timer is None:
-            self._timer = threading.Timer(self._interval, self.flush)
-            self._timer.daemon = True
-            self._timer.start()
+            timer = threading.Timer(self._interval, self.flush)
+            timer.daemon = True
+            timer.start()
+            # Only now: where no thread can be started, the next change tries again.
+            self._timer = timer
 
     def _write(self) -> None:
         if self._graph.overrides(self._node_id):

@@ -84,4 +84,6 @@ class Listening(Grouping):
         A slow reader gets SlowReaderError once more than `limit` values wait; with `conflate` only
         the newest value waits.
         """
-        return Watch(lambda put: self.effect(node_id, name, put), self._detach, limit, conflate)
+        # Held until the watch knows how it ends.
+        with self._lock:
+            return Watch(lambda put: self.effect(node_id, name, put), self._detach, limit, conflate)

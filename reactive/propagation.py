@@ -199,6 +199,8 @@ class Propagation(Settling):
             finally:
                 self._batches -= 1
                 self._busy -= 1
+                if not self._batches:
+                    self._written.clear()
                 self._flush(origin)
             if not self._batches:
                 self.effects.run()

@@ -28,7 +28,7 @@ class TrackedNode:
         self.id = node_id
         self.object = obj
         self.shape = shape
-        self.writing = False
+        self.writing = 0  # the thread that is writing a field of the object
         self.values: list[Any] = [None, BEFORE] * len(shape.computations)
         self.links: tuple[tuple[Link, ...], ...] = shape.no_links
 

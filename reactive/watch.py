@@ -7,6 +7,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from reactive.effect import Effect
@@ -124,8 +125,10 @@ class Watch:
 
     def _wake(self) -> None:
         waiter = self._waiter
-        if waiter is not None and not waiter.get_loop().is_closed():
-            waiter.get_loop().call_soon_threadsafe(_resolve, waiter)
+        if waiter is not None:
+            # A loop that was closed has nobody left who waits.
+            with suppress(RuntimeError):
+                waiter.get_loop().call_soon_threadsafe(_resolve, waiter)
 
 
 def _resolve(waiter: asyncio.Future[None]) -> None:

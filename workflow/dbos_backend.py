@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import sqlalchemy
 from dbos import DBOS, DBOSConfig
 from dbos._utils import INTERNAL_QUEUE_NAME  # what recovered workflows wait in
 
@@ -84,9 +85,11 @@ class Backend:
                 )
                 _active = self
                 outside(DBOS.launch)
-            except Exception as error:
+            except BaseException as error:
                 _active = None
                 self._stop()
+                if not isinstance(error, Exception):
+                    raise
                 said = str(error).strip().split("\n")[0]
                 raise EngineUnavailable(
                     f"the database of engine {self.name!r} cannot be used: {said}"
@@ -101,16 +104,25 @@ class Backend:
             if _active is self:
                 _active = None
 
+    @property
+    def database(self) -> sqlalchemy.Engine:
+        """The engine's own connections to its database."""
+        if self._dbos is None:
+            raise EngineNotRunning("this engine was stopped")
+        return self._dbos._sys_db.engine
+
     def _stop(self) -> None:
         self.stopping.set()
         hush()
-        if self._dbos is not None:
-            if self._dbos._sys_db_field is not None:
-                _interrupt_receivers(self._dbos._sys_db_field)
-            outside(DBOS.destroy)
-            self._dbos = None
-        # Last: the others must not take over what still runs here.
-        self.liveness.stop()
+        try:
+            if self._dbos is not None:
+                if self._dbos._sys_db_field is not None:
+                    _interrupt_receivers(self._dbos._sys_db_field)
+                outside(DBOS.destroy)
+                self._dbos = None
+        finally:
+            # Last: the others must not take over what still runs here.
+            self.liveness.stop()
 
     def _take_over(self, executor_id: str) -> None:
         if self._dbos is not None:
@@ -220,5 +232,7 @@ def _interrupt_receivers(database: Any) -> None:
         raise Interrupted
 
     database.recv_consume = interrupted
+    # Those who come now look here once they can be woken, before they wait.
+    database.recv_check = interrupted
     for _key, _components, signal in database.notifications_map.snapshot():
         signal.set()

@@ -21,12 +21,13 @@ from dbos import (
     SetWorkflowID,
     SetWorkflowTimeout,
 )
-from dbos._error import DBOSUnexpectedStepError
+from dbos._error import DBOSBaseException, DBOSUnexpectedStepError
 
 from workflow.backend import Filter, QueueLimits, Scheduled, Start
 from workflow.context import Interrupted
 from workflow.cron import check
 from workflow.dbos_backend import POLL_SECONDS, Backend, ask, schedule_entry, workflow_entry
+from workflow.dbos_steering import forget, resume
 from workflow.dbos_views import find, find_one, outcome
 from workflow.durable_engine import DurableEngine
 from workflow.engine import WorkflowInfo
@@ -54,6 +55,8 @@ class DBOSEngine(DurableEngine):
     ended. With `retention`, workflows that ended longer ago are forgotten. `database_url` is
     `postgresql://user:password@host:port/database`, whose role may create schemas there.
     """
+
+    _unwinding = (Interrupted, DBOSBaseException)
 
     def __init__(
         self,
@@ -285,10 +288,10 @@ class DBOSEngine(DurableEngine):
         ask(lambda: DBOS.cancel_workflow(workflow_id))
 
     def _resume(self, workflow_id: str) -> None:
-        ask(lambda: DBOS.resume_workflow(workflow_id))
+        resume(self._running, workflow_id)
 
     def _forget(self, workflow_ids: list[str]) -> None:
-        ask(lambda: DBOS.delete_workflows(workflow_ids))
+        forget(self._running, workflow_ids)
 
 
 def _left(end: float | None, at_most: float) -> float:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -54,6 +56,7 @@ class Liveness:
         self._take_over = take_over
         self._takeover_seconds = takeover_seconds
         self._connection: psycopg.Connection[Any] | None = None
+        self._taking = threading.Thread()
         self._free_since: dict[str, float] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="workflow liveness", daemon=True)
@@ -93,10 +96,15 @@ class Liveness:
         connection = psycopg.connect(
             self._url, autocommit=True, connect_timeout=5, application_name="workflow_liveness"
         )
-        for setting in _SESSION:
-            connection.execute(setting)
-        # Waits only while somebody asks whether it is free.
-        connection.execute("SELECT pg_advisory_lock(%s)", [_lock_of(self._executor_id)])
+        _not_for_children.add(connection)
+        try:
+            for setting in _SESSION:
+                connection.execute(setting)
+            # Waits only while somebody asks whether it is free.
+            connection.execute("SELECT pg_advisory_lock(%s)", [_lock_of(self._executor_id)])
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def _look(self, connection: psycopg.Connection[Any]) -> None:
@@ -114,9 +122,37 @@ class Liveness:
                 self._free_since.pop(executor_id, None)
                 continue
             since = self._free_since.setdefault(executor_id, now)
-            if now - since >= self._takeover_seconds:
+            if now - since >= self._takeover_seconds and not self._taking.is_alive():
                 _log.info("taking over the workflows of %s, which has ended", executor_id)
-                self._take_over(executor_id)
+                self._taking = threading.Thread(
+                    target=self._take, args=(executor_id,), name="workflow takeover", daemon=True
+                )
+                self._taking.start()
+
+    def _take(self, executor_id: str) -> None:
+        # In a thread of its own: where the server is away it waits longer than the others do
+        # before they take this process for dead, whose lock is to be taken again meanwhile.
+        try:
+            self._take_over(executor_id)
+        except Exception:  # noqa: BLE001 - tried again at the next look
+            if not self._stop.is_set():
+                _log.warning("taking over interrupted workflows failed", exc_info=True)
+
+
+_not_for_children: weakref.WeakSet[psycopg.Connection[Any]] = weakref.WeakSet()
+
+
+def _let_go_in_child() -> None:
+    """Put nothing in the place of a forked process's sockets: it would keep the lock for ever."""
+    for connection in _not_for_children:
+        if not connection.closed:
+            nothing = os.open(os.devnull, os.O_RDWR)
+            os.dup2(nothing, connection.fileno(), inheritable=False)
+            os.close(nothing)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go_in_child)
 
 
 def _lock_of(executor_id: str) -> int:

@@ -6,9 +6,9 @@ import logging
 from collections.abc import Callable
 from functools import partial
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
-from workflow.context import Running, Undo, body, entered, running
+from workflow.context import Interrupted, Running, Undo, body, entered, running
 from workflow.engine import WorkflowSource, WorkflowStatus
 from workflow.errors import (
     CompensationFailed,
@@ -17,7 +17,7 @@ from workflow.errors import (
     WorkflowFinished,
 )
 from workflow.options import Retry, StepOptions, Stepper, seconds
-from workflow.packing import pack, pack_failure, pack_outcome, portable, unpack
+from workflow.packing import opaque, pack, pack_failure, pack_outcome, portable, unpack
 from workflow.references import name_of, refuse_coroutine, resolve
 from workflow.sources import Sources
 from workflow.starting import Call, StartingEngine, Unkept
@@ -30,6 +30,9 @@ E = TypeVar("E", bound="DurableEngine")
 
 class DurableEngine(StartingEngine):
     """Workflows over a backend that keeps bytes: starts, steps, messages, and their replay."""
+
+    # What leaves a workflow without ending it, beside exceptions.
+    _unwinding: ClassVar[tuple[type[BaseException], ...]] = (Interrupted,)
 
     def __init__(self) -> None:
         super().__init__()
@@ -89,7 +92,8 @@ class DurableEngine(StartingEngine):
             try:
                 function, args, kwargs = self._called(workflow_id, reference, arguments)
                 try:
-                    packed = pack(function(*args, **kwargs), f"the result of {reference}")
+                    result = self._ended(function, args, kwargs)
+                    packed = pack(result, f"the result of {reference}")
                     unpack(packed, f"the result of {reference}")
                 except Exception as error:
                     self._compensate(workflow, error)
@@ -102,12 +106,26 @@ class DurableEngine(StartingEngine):
                 raise found from None
         return packed
 
+    def _ended(
+        self, function: Callable[..., R], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> R:
+        try:
+            return function(*args, **kwargs)
+        except Exception:
+            raise
+        except self._unwinding:
+            raise
+        except BaseException as error:
+            # Such as sys.exit(): it ends this workflow, not the thread, nor whoever asks for its
+            # result.
+            raise opaque(error) from error
+
     def _called(self, workflow_id: str, reference: str, arguments: bytes) -> Call:
-        live = self._unkept.pop(workflow_id, None)
-        if live is not None:
-            return live
         found = unpack(arguments, f"an argument of {reference}")
         if isinstance(found, Unkept):
+            live = self._unkept.pop(found.token, None)
+            if live is not None:
+                return live
             raise NotRecoverable(
                 f"workflow {workflow_id} of {reference} was interrupted and cannot go on: "
                 f"{found.reason}"

@@ -76,9 +76,10 @@ class StepTimeout(WorkflowError, TimeoutError):
 
 
 class OpaqueError(WorkflowError):
-    """Stands for an exception that cannot be pickled; keeps its type, text and traceback as text.
+    """Stands for an exception that cannot be kept; keeps its type, text and traceback as text.
 
-    `type_name` is `module.QualName`.
+    That is one that does not survive pickle, or would end more than the workflow as `SystemExit`
+    does. `type_name` is `module.QualName`.
     """
 
     def __init__(self, type_name: str, message: str, trace: str) -> None:
@@ -88,7 +89,7 @@ class OpaqueError(WorkflowError):
         self.trace = trace
 
     def __str__(self) -> str:
-        return f"{self.type_name}: {self.message} (the exception itself cannot be pickled)"
+        return f"{self.type_name}: {self.message} (the exception itself cannot be kept)"
 
 
 class CompensationFailed(WorkflowError):

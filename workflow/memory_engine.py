@@ -9,6 +9,7 @@ with MemoryEngine() as engine:
 from __future__ import annotations
 
 import itertools
+import logging
 import pickle
 import threading
 import time
@@ -32,6 +33,7 @@ from workflow.memory_records import Execution, Queue, Record, execution, holder_
 from workflow.options import Cron, seconds
 from workflow.packing import pack, unpack
 
+_log = logging.getLogger("workflow")
 # How long a step may hold up the clock, in real time.
 _SETTLE_SECONDS = 5.0
 
@@ -52,6 +54,7 @@ class MemoryEngine(DurableEngine):
         self._numbers = itertools.count(1)
         self._ahead = 0.0
         self._running = False
+        self._lives = 0
 
     def advance(self, duration: float) -> None:
         """Move this engine's clock forward by so many seconds.
@@ -62,10 +65,13 @@ class MemoryEngine(DurableEngine):
         step = seconds(duration, "seconds")
         end = time.monotonic() + _SETTLE_SECONDS
         with self._changed:
+            self._do_what_is_due()
             while self._running and any(record.works for record in self._records.values()):
                 if not self._changed.wait(end - time.monotonic()):
                     break
             self._ahead += step
+            # Before anybody wakes up: a timeout comes before a sleep that ends after it.
+            self._do_what_is_due()
             self._changed.notify_all()
 
     def _now(self) -> float:
@@ -76,35 +82,52 @@ class MemoryEngine(DurableEngine):
     def _open(self) -> None:
         with self._changed:
             self._running = True
+            self._lives += 1
+            now = self._now()
+            for name, (cron, what, moment) in self._schedules.items():
+                if moment.timestamp() <= now:  # nobody was there to start it
+                    self._schedules[name] = (cron, what, next_time(cron, now))
             for record in self._records.values():
                 if record.status is WorkflowStatus.RUNNING:
                     self._run_record(record)
-        threading.Thread(target=self._tick, name="workflow clock", daemon=True).start()
+            clock = threading.Thread(
+                target=self._tick, args=(self._lives,), name="workflow clock", daemon=True
+            )
+        clock.start()
 
     def _close(self) -> None:
         with self._changed:
             self._running = False
             self._changed.notify_all()
 
-    def _tick(self) -> None:
-        """Do what is due: timeouts, delays, rate limits and schedules."""
+    def _tick(self, life: int) -> None:
+        """Do what is due when it is due, from one launch to its end."""
         with self._changed:
-            while self._running:
-                now = self._now()
-                for name, (cron, what, moment) in list(self._schedules.items()):
-                    if moment.timestamp() <= now:
-                        self._begin(what.start_at(moment))
-                        self._schedules[name] = (cron, what, next_time(cron, now))
-                for record in self._records.values():
-                    if record.deadline is not None and record.deadline <= now:
-                        self._end(record, WorkflowStatus.CANCELLED)
-                self._start_queued()
+            while self._running and self._lives == life:
+                self._do_what_is_due()
                 now = self._now()
                 due = [moment.timestamp() for _, _, moment in self._schedules.values()]
                 due += [moment for each in self._records.values() for moment in each.due()]
                 due += [now + queue.wait(now) for queue in self._queues.values()]
                 soonest = min((moment for moment in due if moment > now), default=now + 1.0)
                 self._changed.wait(min(soonest - now, 1.0))
+
+    def _do_what_is_due(self) -> None:
+        """Timeouts, delays, rate limits and schedules."""
+        if not self._running:
+            return
+        now = self._now()
+        for name, (cron, what, moment) in list(self._schedules.items()):
+            if moment.timestamp() <= now:
+                self._schedules[name] = (cron, what, next_time(cron, now))
+                try:
+                    self._begin(what.start_at(moment))
+                except Exception:  # noqa: BLE001 - of this schedule; the clock must go on
+                    _log.warning("schedule %r could not start its workflow", name, exc_info=True)
+        for record in self._records.values():
+            if record.deadline is not None and record.deadline <= now:
+                self._end(record, WorkflowStatus.CANCELLED)
+        self._start_queued()
 
     # --- starting ---------------------------------------------------------------------------------
 
@@ -315,7 +338,12 @@ class MemoryEngine(DurableEngine):
         end = self._now() + timeout
         with self._changed:
             record = self._record(workflow_id)
-            self._wait_while(lambda: key not in record.events and not record.status.is_final, end)
+            self._wait_while(
+                lambda: self._running and key not in record.events and not record.status.is_final,
+                end,
+            )
+            if not self._running:
+                raise EngineNotRunning("the engine was stopped while an event was waited for")
             return record.events.get(key)
 
     def _cancel(self, workflow_id: str) -> None:
@@ -327,6 +355,8 @@ class MemoryEngine(DurableEngine):
     def _resume(self, workflow_id: str) -> None:
         with self._changed:
             record = self._record(workflow_id)
+            if record.status is not WorkflowStatus.CANCELLED:
+                return  # somebody else has resumed it meanwhile
             record.finished_at = None
             self._run_record(record)
             record.deadline = None
@@ -335,7 +365,10 @@ class MemoryEngine(DurableEngine):
     def _forget(self, workflow_ids: list[str]) -> None:
         with self._changed:
             for workflow_id in workflow_ids:
-                del self._records[workflow_id]
+                record = self._records.get(workflow_id)
+                # It may have been forgotten or resumed meanwhile.
+                if record is not None and record.status.is_final:
+                    del self._records[workflow_id]
 
     def _make_queue(self, name: str, limits: QueueLimits) -> None:
         with self._changed:

@@ -53,11 +53,12 @@ def portable(error: Exception) -> Exception:
         if type(twin) is type(error) and str(twin) == str(error):
             return error
     except Exception:  # noqa: BLE001 - whatever its own methods raise, it is not portable
-        return _opaque(error)
-    return _opaque(error)
+        return opaque(error)
+    return opaque(error)
 
 
-def _opaque(error: Exception) -> OpaqueError:
+def opaque(error: BaseException) -> OpaqueError:
+    """What tells of an exception that cannot be given on itself."""
     kind = type(error)
     try:
         message = str(error)

@@ -21,10 +21,16 @@ Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
 
 class Unkept:
-    """In place of arguments that only the process which gave them can use; says why."""
+    """In place of arguments that only the process which gave them can use; says why.
 
-    def __init__(self, reason: str) -> None:
+    That process finds them by the token: a second start under the same id has others.
+    """
+
+    token = ""  # of those that were kept before there were tokens
+
+    def __init__(self, reason: str, token: str) -> None:
         self.reason = reason
+        self.token = token
 
 
 class StartingEngine(ManagedEngine):
@@ -35,7 +41,7 @@ class StartingEngine(ManagedEngine):
         """The engine that is meant here; EngineNotRunning."""
 
     def __init__(self) -> None:
-        # Functions and arguments of `run` that cannot be kept, by workflow id.
+        # Functions and arguments of `run` that cannot be kept, by the token of their Unkept.
         self._unkept: dict[str, Call] = {}
 
     def workflow(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> WorkflowHandle:
@@ -140,14 +146,14 @@ class StartingEngine(ManagedEngine):
             reason = str(error)
         else:
             return engine._begin_as(reference, packed, options, None).get_result()
-        workflow_id = options.workflow_id or str(uuid.uuid4())
-        engine._unkept[workflow_id] = (fn, args, kwargs)
+        token = str(uuid.uuid4())
+        engine._unkept[token] = (fn, args, kwargs)
         try:
-            packed = pack(Unkept(reason), "the reason")
-            named = StartOptions(workflow_id=workflow_id, timeout=options.timeout)
+            packed = pack(Unkept(reason, token), "the reason")
+            named = StartOptions(workflow_id=options.workflow_id or token, timeout=options.timeout)
             return engine._begin_as(name_of(fn), packed, named, None).get_result()
         finally:
-            engine._unkept.pop(workflow_id, None)
+            engine._unkept.pop(token, None)
 
 
 def _kept(

@@ -120,6 +120,18 @@ def test_a_graph_lets_go_of_its_objects_and_of_itself(make: Callable[[], object]
     collect_until(lambda: gone[0]() is None, "the graph to be gone")
 
 
+def test_what_its_end_sets_off_does_not_keep_an_object() -> None:
+    graph = ReactiveGraph()
+    obj = Live(1.0)
+    node = graph.track(obj)
+    graph.effect(node, "mv", lambda *_: None).at_end = lambda: graph.update(node, "price", 2.0)
+    gone = weakref.ref(obj)
+    del obj
+    graph.untrack(node)
+    gc.collect()
+    assert gone() is None
+
+
 def test_a_position_takes_at_most_1_500_bytes() -> None:
     """Four fields and two computed values, with the object itself and its numbers."""
     graph = ReactiveGraph()

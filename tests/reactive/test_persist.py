@@ -270,6 +270,54 @@ def test_untracking_writes_what_waits(
     assert persist.errors == 0
 
 
+@pytest.mark.parametrize("way", ["close", "untrack"])
+@pytest.mark.parametrize("interval", [0.0, 3600.0])
+def test_the_last_change_of_a_batch_is_written_too(
+    graph: ReactiveGraph, store: Store, position: Position, node: str, way: str, interval: float
+) -> None:
+    persist = auto_persist_effect(graph, node, store, position, interval_seconds=interval)
+    with graph.batch():
+        graph.update(node, "current_price", 240.0)
+        if way == "close":
+            persist.close()
+        else:
+            graph.untrack(node)
+    assert (position._store_version, newest(store).pnl) == (2, 2000.0)
+    assert persist.errors == 0
+
+
+def test_an_end_without_a_change_of_computed_values_writes_nothing(
+    graph: ReactiveGraph, store: Store, position: Position, node: str
+) -> None:
+    persist = auto_persist_effect(graph, node, store, position)
+    graph.update(node, "current_price", "closed")
+    persist.close()
+    graph.untrack(node)
+    assert (position._store_version, persist.errors) == (1, 0)
+
+
+def test_a_timer_that_could_not_be_started_is_started_later(
+    graph: ReactiveGraph,
+    store: Store,
+    position: Position,
+    node: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    persist = auto_persist_effect(graph, node, store, position, interval_seconds=0.01)
+
+    def no_thread(_: threading.Timer) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Timer, "start", no_thread)
+        graph.update(node, "current_price", 240.0)
+    assert graph.callback_errors == 1
+    graph.update(node, "current_price", 250.0)
+    assert store.written.wait(30)
+    persist.close()
+    assert newest(store).current_price == 250.0
+
+
 def test_a_value_of_no_field_may_fail(
     graph: ReactiveGraph, store: Store, position: Position, node: str
 ) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from reactive import Field, ReactiveGraph
+from reactive import Field, ReactiveGraph, computed
 
 
 @dataclass
@@ -163,6 +163,36 @@ def test_others_wait_until_the_effects_are_through(way: str) -> None:
 
     run_all(first, second)
     assert order == ["effect", "second"]
+
+
+def test_an_assignment_while_another_thread_writes_the_object_is_an_update_too() -> None:
+    inside, go_on = threading.Event(), threading.Event()
+
+    @dataclass
+    class Checked:
+        price: float = 1.0
+        quantity: int = 1
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            if (name, value) == ("price", 2.0):
+                inside.set()
+                assert go_on.wait(30)
+            super().__setattr__(name, value)
+
+        @computed
+        def double(self) -> int:
+            return self.quantity * 2
+
+    graph, leg = ReactiveGraph(), Checked()
+    node = graph.track(leg)
+
+    def assign() -> None:
+        assert inside.wait(30)
+        threading.Timer(0.05, go_on.set).start()
+        leg.quantity = 5
+
+    run_all(lambda: graph.update(node, "price", 2.0), assign)
+    assert (leg.quantity, leg.double) == (5, 10)
 
 
 class Desk:

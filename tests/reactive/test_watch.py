@@ -7,6 +7,7 @@ import gc
 import threading
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -213,6 +214,50 @@ def test_a_reader_whose_loop_has_gone_disturbs_nobody(graph: ReactiveGraph, node
     graph.update(node, "price", 1.0)
     assert run(take(values, 1)) == [1.0]
     assert graph.callback_errors == 0
+
+
+class ClosingLoop:
+    """Is closed after it was asked whether it is."""
+
+    def is_closed(self) -> bool:
+        return False
+
+    def call_soon_threadsafe(self, *_: Any) -> None:
+        raise RuntimeError("Event loop is closed")
+
+
+def test_a_loop_that_closes_just_now_leaves_an_untrack_whole(
+    graph: ReactiveGraph, node: str
+) -> None:
+    values = graph.watch(node, "price")
+    graph.group_computed("total", [node], "price", sum)
+    values._waiter = SimpleNamespace(get_loop=ClosingLoop)  # type: ignore[assignment]
+    graph.untrack(node)
+    assert graph.group_members("total") == []
+    with pytest.raises(UnknownNameError):
+        graph.get(node, "price")
+
+
+def test_a_watch_of_a_node_that_another_thread_untracks_ends(
+    graph: ReactiveGraph, node: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attach = graph.effect
+    thread = threading.Thread(target=graph.untrack, args=(node,))
+
+    def untracked_at_once(*arguments: Any) -> Any:
+        effect = attach(*arguments)
+        thread.start()
+        # It waits for the watch to be made, or has come first.
+        thread.join(0.2)
+        return effect
+
+    monkeypatch.setattr(graph, "effect", untracked_at_once)
+
+    async def main() -> list[Any]:
+        return [value async for value in graph.watch(node, "price")]
+
+    assert run(main()) == [0.0]
+    thread.join(30)
 
 
 def test_a_watch_ends_when_all_effects_of_its_node_are_removed(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from datetime import datetime
@@ -90,6 +91,14 @@ def fails_broken() -> None:
 
 def fails_locked() -> None:
     raise LockedError("locked")
+
+
+def exits(where: str) -> None:
+    engine = current_engine()
+    engine.step(book, "a", undo=plain_unbook)
+    if where == "step":
+        engine.step(sys.exit, 3)
+    sys.exit(3)
 
 
 def catches_step(step: Any) -> str:

@@ -149,6 +149,15 @@ def test_an_error_that_cannot_be_kept_is_replaced(
     assert flow.__name__ in caught.value.trace
 
 
+@pytest.mark.parametrize("where", ["body", "step"])
+def test_an_exit_ends_the_workflow_alone(engine: DurableEngine, where: str) -> None:
+    handle = engine.workflow(flows.exits, where)
+    with pytest.raises(OpaqueError, match=r"^builtins\.SystemExit: 3 "):
+        handle.get_result(SECONDS)
+    assert handle.get_status() is WorkflowStatus.ERROR
+    assert flows.log == [("book", "a", 1), ("plain", "a")]
+
+
 def test_a_step_raises_what_its_function_raises(engine: DurableEngine) -> None:
     assert engine.run(flows.catches_step, flows.nothing) == "nothing was raised"
     said = engine.run(flows.catches_step, functools.partial(flows.fails, "no"))
@@ -265,6 +274,33 @@ def test_an_id_belongs_to_one_function(engine: DurableEngine) -> None:
     engine.start_once(workflow_id, flows.note, "mine")
     with pytest.raises(WorkflowIdInUse, match=r"runs tests.workflow.flows:note, not"):
         engine.start_once(workflow_id, flows.greet, "yours")
+
+
+def test_a_refused_start_changes_nothing_of_the_first(
+    engine: DurableEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither of the functions can be found by name; the second one comes before the first runs."""
+    once = engine.options(workflow_id=new_id())
+    called = engine._called
+
+    def after_another(*arguments: Any) -> Any:
+        monkeypatch.undo()
+        refused = threading.Thread(target=second)
+        refused.start()
+        refused.join(SECONDS)
+        return called(*arguments)
+
+    said: list[Exception] = []
+
+    def second() -> None:
+        try:
+            once.run(functools.partial(flows.greet, threading.Lock()))
+        except WorkflowIdInUse as error:
+            said.append(error)
+
+    monkeypatch.setattr(engine, "_called", after_another)
+    assert once.run(lambda: "the first") == "the first"
+    assert len(said) == 1
 
 
 def test_many_threads_start_one_workflow(engine: DurableEngine) -> None:

@@ -13,7 +13,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from dbos import DBOS
 
 from tests.processes import Process, wait_until
 from tests.workflow import flows
@@ -29,7 +28,6 @@ from workflow import (
 )
 from workflow.dbos_backend import _app_name
 from workflow.dbos_engine import DBOSEngine
-from workflow.dbos_views import find_one
 
 SECONDS = 20.0
 
@@ -63,23 +61,6 @@ def test_one_engine_a_process(database_url: str) -> None:
         assert engine.launch() is engine
         assert engine.run(flows.greet, "two") == "hello two"
     engine.destroy()
-
-
-def test_what_waits_may_run_before_the_launch_is_over(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with DBOSEngine(database_url, "slow") as engine:
-        engine.create_queue("q", 1)
-        waits = engine.options(delay=1).queue("q", flows.greet, "you").workflow_id
-    launch = DBOS.launch
-
-    def slow() -> None:
-        launch()
-        wait_until(lambda: (found := find_one(waits)) and found.status.is_final, SECONDS, "its end")
-
-    monkeypatch.setattr(DBOS, "launch", slow)
-    with DBOSEngine(database_url, "slow") as engine:
-        assert engine.get_workflow_result(waits, timeout=SECONDS) == "hello you"
 
 
 def test_wrong_addresses(database_url: str) -> None:
