@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,6 +15,8 @@ from workflow.engine import WorkflowStatus
 
 # Any number will do, as long as all processes take the same.
 _LOCK = 0x5EE7_1A6
+# Those of this process wait here: each that waits in the database takes one of its connections.
+_waiting = threading.Lock()
 
 
 def resume(backend: Backend, workflow_id: str) -> None:
@@ -47,6 +50,6 @@ def forget(backend: Backend, workflow_ids: list[str]) -> None:
 
 @contextmanager
 def _alone(backend: Backend) -> Iterator[None]:
-    with backend.database.begin() as connection:
+    with _waiting, backend.database.begin() as connection:
         connection.execute(sqlalchemy.select(sqlalchemy.func.pg_advisory_xact_lock(_LOCK)))
         yield
