@@ -142,7 +142,7 @@ def test_a_queued_workflow_may_be_cancelled(engine: DurableEngine, queue: str) -
 
 def test_a_queue_goes_on_after_a_restart(engine: DurableEngine, queue: str) -> None:
     handles = [engine.queue(queue, flows.waits_then_notes, what) for what in "ab"]
-    wait_until(lambda: flows.log == ["a 1"], SECONDS, "the first")
+    flows.wait_until_noted(handles[0])
     engine.destroy()
     engine.launch()
     for handle in handles:
