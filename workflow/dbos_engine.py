@@ -171,7 +171,10 @@ class DBOSEngine(DurableEngine):
         )
 
     def _fire(self, scheduled_at: Any, what: Scheduled) -> None:
-        self._begin(what.start_at(scheduled_at))
+        kept = ask(lambda: DBOS.get_schedule(f"{self._running.name}/{what.name}"))
+        # The backend hears a second late that a schedule was removed or replaced.
+        if kept is not None and kept["context"] == what:
+            self._begin(what.start_at(scheduled_at))
 
     def _schedule(self, cron: Cron, what: Scheduled) -> None:
         check(cron)

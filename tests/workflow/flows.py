@@ -8,11 +8,20 @@ import time
 from datetime import datetime
 from typing import Any
 
-from workflow import Retry, current_engine, current_workflow_id
+from workflow import Retry, WorkflowHandle, current_engine, current_workflow_id
 from workflow.context import idempotency_key
 
 # What steps did, in order; appending is atomic.
 log: list[Any] = []
+
+
+def show_that_noted() -> None:
+    """Let `wait_until_noted` go on: what was noted before is kept now, and not only in the log."""
+    current_engine().set_event("noted", True)
+
+
+def wait_until_noted(handle: WorkflowHandle, seconds: float = 20.0) -> None:
+    assert handle._engine.get_event(handle.workflow_id, "noted", seconds), "it notes nothing"  # type: ignore[attr-defined]
 
 
 def noted(what: Any) -> Any:
@@ -230,6 +239,7 @@ def step_in_thread() -> str:
 
 def sleeps(seconds: float) -> str:
     note("before")
+    show_that_noted()
     current_engine().sleep(seconds)
     note("after")
     return "slept"
@@ -300,6 +310,7 @@ def own_id() -> str:
 def waits_then_notes(what: str) -> str:
     """Waits for a message before, and notes between."""
     note(f"{what} 1")
+    show_that_noted()
     current_engine().recv("go")
     note(f"{what} 2")
     return what
@@ -350,5 +361,6 @@ plan: list[str] = ["first", "second"]
 def follows_plan() -> list[str]:
     engine = current_engine()
     done = [engine.step_options(name=name).step(noted, name) for name in plan]
+    show_that_noted()
     engine.recv("go")
     return done

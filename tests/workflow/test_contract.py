@@ -476,7 +476,7 @@ def test_children_are_cancelled_too(engine: DurableEngine) -> None:
 
 def test_a_cancelled_workflow_does_no_further_step(engine: DurableEngine) -> None:
     handle = engine.workflow(flows.waits_then_notes, "x")
-    wait_until(lambda: flows.log == ["x 1"], SECONDS, "the first step")
+    flows.wait_until_noted(handle)
     engine.cancel(handle.workflow_id)
     assert handle.get_status() is WorkflowStatus.CANCELLED
     with pytest.raises(WorkflowCancelled, match="was cancelled"):
@@ -517,7 +517,8 @@ def test_a_workflow_has_a_timeout(engine: DurableEngine) -> None:
 def test_workflows_go_on_after_a_restart(engine: DurableEngine) -> None:
     sleeper = engine.workflow(flows.sleeps, 0.2)
     waiter = engine.workflow(flows.waits_then_notes, "z")
-    wait_until(lambda: len(flows.log) == 2, SECONDS, "both first steps")
+    for handle in (sleeper, waiter):
+        flows.wait_until_noted(handle)
     engine.destroy()
     engine.launch()
     engine.send(waiter.workflow_id, "go", None)
@@ -528,7 +529,7 @@ def test_workflows_go_on_after_a_restart(engine: DurableEngine) -> None:
 
 def test_a_replay_that_does_other_steps_is_noticed(engine: DurableEngine) -> None:
     handle = engine.workflow(flows.follows_plan)
-    wait_until(lambda: flows.log == ["first", "second"], SECONDS, "both steps")
+    flows.wait_until_noted(handle)
     engine.destroy()
     flows.plan[1] = "other"
     try:

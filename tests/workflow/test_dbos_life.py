@@ -8,6 +8,7 @@ import sys
 import threading
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -17,7 +18,7 @@ from tests.processes import Process, wait_until
 from tests.workflow import flows
 from tests.workflow.test_dbos_engine import SECONDS, script
 from workflow import WorkflowInfo
-from workflow.backend import Filter
+from workflow.backend import Filter, Scheduled
 from workflow.dbos_engine import DBOSEngine
 from workflow.dbos_liveness import Liveness
 from workflow.dbos_views import find_one
@@ -137,7 +138,7 @@ def test_a_child_of_a_dead_process_does_not_hold_its_lock(
         import os, sys, time
         from tests.workflow import flows
         from workflow import WorkflowInfo
-from workflow.backend import Filter
+from workflow.backend import Filter, Scheduled
 from workflow.dbos_engine import DBOSEngine
 
         engine = DBOSEngine(sys.argv[1], "parent", takeover_seconds=0).launch()
@@ -208,3 +209,27 @@ def test_what_was_resumed_is_not_forgotten(
         engine.delete_finished(timedelta(0))
         assert not cancelled.get_status().is_final
         assert [info.workflow_id for info in engine.list_workflows()] == [cancelled.workflow_id]
+
+
+@pytest.mark.parametrize("by", ["unschedule", "schedule"])
+def test_a_schedule_that_was_removed_or_replaced_starts_nothing(
+    database_url: str, by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does what the backend had begun to start, which hears of it late."""
+    fired: list[tuple[Any, Scheduled]] = []
+    fire = DBOSEngine._fire
+    monkeypatch.setattr(DBOSEngine, "_fire", lambda _, *arguments: fired.append(arguments))
+    flows.log.clear()
+    with DBOSEngine(database_url, "schedules") as engine:
+        engine.schedule("tick", "* * * * * *", flows.scheduled, "first")
+        wait_until(lambda: fired, SECONDS, "the schedule")
+        arguments = fired[0]
+        if by == "unschedule":
+            engine.unschedule("tick")
+        else:
+            engine.schedule("tick", "0 0 1 1 *", flows.scheduled, "second")
+        fire(engine, *arguments)
+        assert engine.list_workflows(id_prefix="tick@") == []
+        engine.schedule("tick", "* * * * * *", flows.scheduled, "first")
+        fire(engine, *arguments)
+        wait_until(lambda: flows.log, SECONDS, "what is scheduled")
