@@ -10,7 +10,6 @@ import atexit
 import logging
 import signal
 import sys
-import threading
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -20,7 +19,7 @@ if not __package__:
 
 from server.errors import ServerError
 from server.options import parse_options
-from server.trading_server import TradingServer, leave, wait_for_wish
+from server.trading_server import TradingServer, Wish, leave, wait_for_wish
 
 
 def start(arguments: list[str]) -> TradingServer:
@@ -44,9 +43,9 @@ def start(arguments: list[str]) -> TradingServer:
     return server
 
 
-def stop_on_signals(*, at_prompt: bool) -> threading.Event:
-    """Catch SIGTERM, and Ctrl-C where no prompt uses it; return the event that they set."""
-    wish = threading.Event()
+def stop_on_signals(*, at_prompt: bool) -> Wish:
+    """Catch SIGTERM, and Ctrl-C where no prompt uses it; return the wish that they set."""
+    wish = Wish()
 
     def on_signal(_number: int, _frame: Any) -> None:
         wish.set()
@@ -65,7 +64,7 @@ def _leave_prompt(server: TradingServer) -> None:
     leave(0)
 
 
-def serve(server: TradingServer, wish_to_stop: threading.Event) -> NoReturn:
+def serve(server: TradingServer, wish_to_stop: Wish) -> NoReturn:
     """Stay up until a signal asks to stop; needs no terminal."""
     wait_for_wish(wish_to_stop)
     server.stop()

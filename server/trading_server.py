@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from datetime import timedelta
+from queue import Empty, SimpleQueue
 from typing import Any, NoReturn
 from urllib.parse import quote
 
@@ -141,8 +142,33 @@ class TradingServer:
             view_only.restore(vars(sys.modules["__main__"]), self.published)
 
 
-def wait_for_wish(wish_to_stop: threading.Event, seconds: float = math.inf) -> None:
-    """Wait until a signal's handler has set the event, or for so long.
+class Wish:
+    """A wish to stop, which a signal's handler sets.
+
+    The handler runs between any two lines of the main thread. With `threading.Event` these may be
+    lines of the very wait, which hold the event's lock: the handler would wait for itself.
+    """
+
+    def __init__(self) -> None:
+        # Its `put` may come in the middle of its `get`.
+        self._told: SimpleQueue[None] = SimpleQueue()
+
+    def set(self) -> None:
+        """Wish to stop; may be called from a signal's handler."""
+        self._told.put(None)
+
+    def wait(self, timeout: float) -> bool:
+        """Wait for the wish; was it told, now or before?"""
+        try:
+            self._told.get(timeout=timeout)
+        except Empty:
+            return False
+        self._told.put(None)
+        return True
+
+
+def wait_for_wish(wish_to_stop: Wish, seconds: float = math.inf) -> None:
+    """Wait until a signal's handler has set the wish, or for so long.
 
     In short turns: a signal that reaches the process in a thread of the JVM does not wake this one,
     and its handler runs only when this one goes on.
