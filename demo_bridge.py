@@ -29,7 +29,7 @@ from demos.risk import RISK_SCHEMA, RiskBook
 from server.errors import ServerError
 from server.market_data import book_for
 from server.options import Options
-from server.trading_server import TradingServer, Wish, leave, wait_for_wish
+from server.trading_server import TradingServer, Wish, leave_after, wait_for_wish
 from store.client import StoreClient
 from store.errors import StoreError
 from store.models import Order, Trade
@@ -214,5 +214,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    # The interpreter's own way out waits, now and then for ever, for threads of the JVM.
-    leave(main(sys.argv[1:]))
+    leave_after(lambda: main(sys.argv[1:]))

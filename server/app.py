@@ -10,6 +10,7 @@ import atexit
 import logging
 import signal
 import sys
+import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,7 +20,7 @@ if not __package__:
 
 from server.errors import ServerError
 from server.options import parse_options
-from server.trading_server import TradingServer, Wish, leave, wait_for_wish
+from server.trading_server import TradingServer, Wish, leave, leave_after, wait_for_wish
 
 
 def start(arguments: list[str]) -> TradingServer:
@@ -35,6 +36,9 @@ def start(arguments: list[str]) -> TradingServer:
         server = TradingServer(options)
     except ServerError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        leave(1)
+    except Exception:  # noqa: BLE001 - the JVM may be up already, see leave_after
+        traceback.print_exc()
         leave(1)
     atexit.register(_leave_prompt, server)
     print(server.greeting(), flush=True)  # noqa: T201
@@ -59,16 +63,18 @@ def stop_on_signals(*, at_prompt: bool) -> Wish:
 
 
 def _leave_prompt(server: TradingServer) -> None:
-    # The interpreter's own way out waits, now and then for ever, for threads of the JVM.
-    server.stop()
-    leave(0)
+    leave_after(lambda: _stop(server))
 
 
 def serve(server: TradingServer, wish_to_stop: Wish) -> NoReturn:
     """Stay up until a signal asks to stop; needs no terminal."""
     wait_for_wish(wish_to_stop)
+    leave_after(lambda: _stop(server))
+
+
+def _stop(server: TradingServer) -> int:
     server.stop()
-    leave(0)
+    return 0
 
 
 if __name__ == "__main__":

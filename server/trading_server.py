@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import sys
 import threading
 import time
+import traceback
+from collections.abc import Callable
 from datetime import timedelta
 from queue import Empty, SimpleQueue
 from typing import Any, NoReturn
@@ -179,8 +182,26 @@ def wait_for_wish(wish_to_stop: Wish, seconds: float = math.inf) -> None:
             return
 
 
+def leave_after(run: Callable[[], int]) -> NoReturn:
+    """End the process with the status that a call returns; an error is told, and its status is 1.
+
+    The interpreter's own way out waits, now and then for ever, for threads of the JVM.
+    """
+    status = 1
+    try:
+        status = run()
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the process must end
+        if isinstance(error, SystemExit) and isinstance(error.code, int):
+            status = error.code
+        else:
+            traceback.print_exc()
+    leave(status)
+
+
 def leave(status: int) -> NoReturn:
     """End the process at once, also where `python -i` would go on to a prompt."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        # Nobody may read it any more, or a signal's handler came in the middle of writing to it.
+        with contextlib.suppress(OSError, RuntimeError, ValueError):
+            stream.flush()
     os._exit(status)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+import pytest
+
 from tests.processes import Process
 
 # The signal comes at one line of the wait after the other.
@@ -36,3 +38,45 @@ def test_a_signal_may_come_at_any_line_of_the_wait_for_it() -> None:
     process = Process(sys.executable, "-c", AT_ANY_LINE)
     assert process.wait(60) == 0, process.output
     assert int(process.output.split()[1]) >= 5
+
+
+# Stands for those of the JVM, for which the interpreter's own way out waits.
+ANOTHER_THREAD = "import threading; threading.Thread(target=threading.Event().wait).start()\n"
+
+
+@pytest.mark.parametrize("script", ["demo_bridge.py", "server/app.py"])
+def test_an_error_that_nobody_thought_of_ends_the_process(script: str) -> None:
+    process = Process(
+        sys.executable,
+        "-c",
+        f"{ANOTHER_THREAD}import runpy, sys, server.trading_server as module\n"
+        "def broken(*_): raise LookupError('of all things')\n"
+        "module.TradingServer = broken\n"
+        f"sys.argv = [{script!r}]\nrunpy.run_path({script!r}, run_name='__main__')\n",
+    )
+    assert process.wait(30) == 1
+    assert "LookupError: of all things" in process.output
+
+
+@pytest.mark.parametrize(("ending", "status"), [("KeyboardInterrupt", 1), ("SystemExit(0)", 0)])
+def test_an_impatient_second_signal_does_not_keep_the_server_up(ending: str, status: int) -> None:
+    process = Process(
+        sys.executable,
+        "-c",
+        f"{ANOTHER_THREAD}from server import app\n"
+        "class Server:\n"
+        f"    def stop(self): raise {ending}\n"
+        "app._leave_prompt(Server())\n",
+    )
+    assert process.wait(30) == status
+
+
+def test_a_reader_that_is_gone_does_not_keep_the_server_up() -> None:
+    process = Process(
+        sys.executable,
+        "-c",
+        f"{ANOTHER_THREAD}import os, sys\nfrom server.trading_server import leave\n"
+        "sys.stdout = open(1, 'w', closefd=False)\n"
+        "sys.stdout.write('nobody reads this')\nos.close(1)\nleave(3)\n",
+    )
+    assert process.wait(30) == 3
