@@ -19,7 +19,6 @@ import shutil
 import signal
 import sys
 import tempfile
-import threading
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ from demos.risk import RISK_SCHEMA, RiskBook
 from server.errors import ServerError
 from server.market_data import book_for
 from server.options import Options
-from server.trading_server import TradingServer, leave, wait_for_wish
+from server.trading_server import TradingServer, Wish, leave_after, wait_for_wish
 from store.client import StoreClient
 from store.errors import StoreError
 from store.models import Order, Trade
@@ -198,7 +197,7 @@ def main(arguments: list[str]) -> int:
     """Run the demo until it is asked to stop; returns the exit status."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     options = parse(arguments)
-    wish_to_stop = threading.Event()
+    wish_to_stop = Wish()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: wish_to_stop.set())
     try:
@@ -215,5 +214,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    # The interpreter's own way out waits, now and then for ever, for threads of the JVM.
-    leave(main(sys.argv[1:]))
+    leave_after(lambda: main(sys.argv[1:]))

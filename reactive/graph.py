@@ -118,6 +118,7 @@ class ReactiveGraph(Signals):
                 link.lose(node, origin)
             self._node_effects.pop(node, None)
             self._pending.pop(node, None)
+            self._doubtful.pop(node, None)
             del self._nodes[node.id], self._node_of[id(node.object)]
             if node_of(node.object) is node:
                 bind(node.object, None)

@@ -135,6 +135,13 @@ class Group(Cell, Link):
         else:
             Link.changed_many(self, sources, olds, news)
 
+    def doubt(self, source: Member) -> None:
+        """Build the running state anew, which may not know the member's value."""
+        self._drop()
+        self._failed.pop(source, None)
+        self._enter(source, self._value_of(source))
+        self.mark()
+
     def _enter(self, member: Member, value: Any) -> None:
         if value.__class__ is Failure:
             self._failed[member] = value
@@ -146,7 +153,7 @@ class Group(Cell, Link):
 
     def _leave(self, member: Member, value: Any) -> None:
         if value.__class__ is Failure:
-            del self._failed[member]
+            self._failed.pop(member, None)  # after a doubt it may not be there
         elif self._running is not None:
             try:
                 self._running.delete(member, value)

@@ -56,9 +56,17 @@ class Propagation(Settling):
             if self._busy:
                 self._write(node, field, value)
                 return
+            if self._pending:
+                self._catch_up()
             self._number = number = self._number + 1
             origin = (number, "update", node.id, field)
-            node.shape.update[field](node, value, origin)
+            try:
+                node.shape.update[field](node, value, origin)
+            except Exception:
+                raise
+            except BaseException:
+                self._doubt([node])
+                raise
             if self.agenda:
                 self._settle(origin)
             effects = self.effects
@@ -100,16 +108,21 @@ class Propagation(Settling):
                 return
             for shape in shapes:
                 shape.require_field(field)
+            self._catch_up()
             self._number = number = self._number + 1
             origin = (number, "update", f"{len(nodes)} nodes", field)
             changed: list[Changed] = []
-            for shape in shapes:
-                mine: tuple[Iterable[TrackedNode], Iterable[Any]] = nodes, news
-                if len(shapes) > 1:
-                    own = [node.shape is shape for node in nodes]
-                    mine = compress(nodes, own), compress(news, own)
-                changed += shape.many[field](*mine, origin)
-            self._pass_on(changed, origin)
+            try:
+                for shape in shapes:
+                    mine: tuple[Iterable[TrackedNode], Iterable[Any]] = nodes, news
+                    if len(shapes) > 1:
+                        own = [node.shape is shape for node in nodes]
+                        mine = compress(nodes, own), compress(news, own)
+                    changed += shape.many[field](*mine, origin)
+                self._pass_on(changed, origin)
+            except BaseException:
+                self._doubt(nodes)
+                raise
             self.effects.run()
 
     def _addressed(

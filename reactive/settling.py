@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from heapq import heappop, heappush
 from typing import Any
 
@@ -21,6 +22,7 @@ class Settling:
     def __init__(self) -> None:
         self._number = 0
         self._pending: dict[TrackedNode, frozenset[Ref]] = {}
+        self._doubtful: dict[TrackedNode, None] = {}
         self.agenda: list[Any] = []
         """Cells that wait to be settled, a heap."""
         self.effects = EffectQueue()
@@ -44,11 +46,25 @@ class Settling:
         together: dict[Any, list[TrackedNode]] = {}
         for node, refs in self._pending.items():
             together.setdefault((node.shape, refs), []).append(node)
-        self._pending = {}
-        changed: list[Changed] = []
-        for (shape, refs), nodes in together.items():
-            changed += shape.again[refs](nodes, origin)
-        self._pass_on(changed, origin)
+        pending, self._pending = self._pending, {}
+        doubtful, self._doubtful = self._doubtful, {}
+        try:
+            changed: list[Changed] = []
+            for (shape, refs), nodes in together.items():
+                changed += shape.again[refs](nodes, origin)
+            for node in doubtful:
+                for link in dict.fromkeys(link for links in node.links for link in links):
+                    link.doubt(node)
+            self._pass_on(changed, origin)
+        except BaseException:
+            self._doubt(pending)
+            raise
+
+    def _doubt(self, nodes: Iterable[TrackedNode]) -> None:
+        """Let what is read or updated next compute nodes anew, which an interrupt has left."""
+        for node in nodes:
+            self._pending[node] = frozenset(node.shape.tracked.fields)
+            self._doubtful[node] = None
 
     def _pass_on(self, changed: list[Changed], origin: Origin) -> None:
         """Tell the links what has changed in nodes, and settle what that concerns."""
@@ -94,4 +110,8 @@ class Settling:
 
     def _carry_on(self, node: TrackedNode, changed: frozenset[Ref], origin: Origin) -> None:
         """Recompute what depends on these in a node, and so on."""
-        self._pass_on(node.shape.again[changed]([node], origin), origin)
+        try:
+            self._pass_on(node.shape.again[changed]([node], origin), origin)
+        except BaseException:
+            self._doubt([node])
+            raise

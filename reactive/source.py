@@ -27,6 +27,10 @@ class Link(ABC):
         for source, old, new in zip(sources, olds, news, strict=True):
             self.changed(source, old, new)
 
+    def doubt(self, source: Any) -> None:
+        """Take note that changes of a node may not have been told: an interrupt came between."""
+        self.changed(source, None, None)
+
     @abstractmethod
     def lose(self, source: Any, origin: Origin) -> None:
         """Take note that a node or a group is gone."""

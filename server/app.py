@@ -10,7 +10,7 @@ import atexit
 import logging
 import signal
 import sys
-import threading
+import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -20,7 +20,7 @@ if not __package__:
 
 from server.errors import ServerError
 from server.options import parse_options
-from server.trading_server import TradingServer, leave, wait_for_wish
+from server.trading_server import TradingServer, Wish, leave, leave_after, wait_for_wish
 
 
 def start(arguments: list[str]) -> TradingServer:
@@ -37,6 +37,9 @@ def start(arguments: list[str]) -> TradingServer:
     except ServerError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         leave(1)
+    except Exception:  # noqa: BLE001 - the JVM may be up already, see leave_after
+        traceback.print_exc()
+        leave(1)
     atexit.register(_leave_prompt, server)
     print(server.greeting(), flush=True)  # noqa: T201
     if at_prompt:
@@ -44,9 +47,9 @@ def start(arguments: list[str]) -> TradingServer:
     return server
 
 
-def stop_on_signals(*, at_prompt: bool) -> threading.Event:
-    """Catch SIGTERM, and Ctrl-C where no prompt uses it; return the event that they set."""
-    wish = threading.Event()
+def stop_on_signals(*, at_prompt: bool) -> Wish:
+    """Catch SIGTERM, and Ctrl-C where no prompt uses it; return the wish that they set."""
+    wish = Wish()
 
     def on_signal(_number: int, _frame: Any) -> None:
         wish.set()
@@ -60,16 +63,18 @@ def stop_on_signals(*, at_prompt: bool) -> threading.Event:
 
 
 def _leave_prompt(server: TradingServer) -> None:
-    # The interpreter's own way out waits, now and then for ever, for threads of the JVM.
-    server.stop()
-    leave(0)
+    leave_after(lambda: _stop(server))
 
 
-def serve(server: TradingServer, wish_to_stop: threading.Event) -> NoReturn:
+def serve(server: TradingServer, wish_to_stop: Wish) -> NoReturn:
     """Stay up until a signal asks to stop; needs no terminal."""
     wait_for_wish(wish_to_stop)
+    leave_after(lambda: _stop(server))
+
+
+def _stop(server: TradingServer) -> int:
     server.stop()
-    leave(0)
+    return 0
 
 
 if __name__ == "__main__":

@@ -170,6 +170,10 @@ class Cluster:
                 # Somebody may have taken it in that moment.
                 if not tries_left or _free_port(port) == port:
                     raise
+            except BaseException:
+                # Such as Ctrl-C: what was begun would go on without us.
+                self._shut_down()
+                raise
         return port
 
     def _shut_down(self) -> None:

@@ -31,7 +31,7 @@ MIGRATIONS = (
     ("tables.sql", "appending.sql", "batches.sql", "reading.sql", "verifying.sql", "rights.sql"),
     ("delivery.sql",),
 )
-# One bootstrap at a time in a database; the number means nothing else.
+# One first bootstrap at a time in a database; the number means nothing else.
 _LOCK = 7_021_415_119
 TRIES = 20
 # What PostgreSQL says to one of two who change the same role, or make the same thing.
@@ -74,7 +74,10 @@ def bootstrap_schema(admin_conn: Any) -> None:
     where the schema is newer than this program.
     """
     with _transaction(admin_conn) as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+        if not _keep_others_out(cursor):
+            # Nobody has a login to it yet who could hold this one against us.
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+            _keep_others_out(cursor)
         version = _version(cursor)
         if version > len(MIGRATIONS):
             raise SchemaError(
@@ -241,9 +244,27 @@ def _transaction(connection: Any) -> Iterator[Any]:
             connection.autocommit = before
 
 
+def _keep_others_out(cursor: Any) -> bool:
+    """Lock the table of versions, which no user may do; false where there is none yet."""
+    if not _is_made(cursor):
+        return False
+    cursor.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(OWNER)))
+    cursor.execute("LOCK TABLE object_store.schema_version IN SHARE ROW EXCLUSIVE MODE")
+    cursor.execute("RESET ROLE")
+    return True
+
+
+def _is_made(cursor: Any) -> bool:
+    # Not to_regclass: asked again in one transaction, that does not see what was made meanwhile.
+    cursor.execute(
+        "SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE n.nspname = 'object_store' AND c.relname = 'schema_version'"
+    )
+    return bool(cursor.rowcount)
+
+
 def _version(cursor: Any) -> int:
-    cursor.execute("SELECT to_regclass('object_store.schema_version') IS NOT NULL")
-    if not cursor.fetchone()[0]:
+    if not _is_made(cursor):
         return 0
     cursor.execute("SELECT coalesce(max(version), 0) FROM object_store.schema_version")
     return int(cursor.fetchone()[0])

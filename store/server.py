@@ -70,12 +70,11 @@ class ObjectStoreServer:
         it is stopped again, unless it was running before.
         """
         begins = self._dsn is None and self._cluster is None
-        if begins:
-            cluster = Cluster(self.data_dir, self._password, _programs())
-            cluster.start()
-            self._cluster = cluster
-            atexit.register(self.stop)
         try:
+            if begins:
+                cluster = self._cluster = Cluster(self.data_dir, self._password, _programs())
+                atexit.register(self.stop)
+                cluster.start()
             connection = self.admin_conn()
             try:
                 bootstrap_schema(connection)

@@ -92,11 +92,13 @@ class WorkflowEngine(ABC):
         this over restarts; here it holds for this object only.
         """
         with _lock:
-            started = _started.setdefault(self, {})
-            if workflow_id not in started:
+            once = _started.setdefault(self, {}).setdefault(workflow_id, _Once())
+        # A lock for each id: an engine that runs the workflow at once may come here again in it.
+        with once.lock:
+            if once.handle is None:
                 function = resolve(fn) if isinstance(fn, str) else fn
-                started[workflow_id] = self.workflow(function, *args, **kwargs)
-            return started[workflow_id]
+                once.handle = self.workflow(function, *args, **kwargs)
+            return once.handle
 
     def attach(self, source: WorkflowSource, /) -> None:
         """Start what a source holds; an engine with a life of its own goes on looking for more."""
@@ -231,6 +233,12 @@ class WorkflowEngine(ABC):
         return NotSupported(f"{type(self).__name__} has no {what}()")
 
 
+class _Once:
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.handle: WorkflowHandle | None = None
+
+
 # What `start_once` of engines without ids of their own has started.
-_started: WeakKeyDictionary[WorkflowEngine, dict[str, WorkflowHandle]] = WeakKeyDictionary()
+_started: WeakKeyDictionary[WorkflowEngine, dict[str, _Once]] = WeakKeyDictionary()
 _lock = threading.Lock()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import signal
+import time
 from typing import Any
 
 from store.cli.access import add_server_options, reached
@@ -31,9 +32,11 @@ def run(options: argparse.Namespace) -> int:
         say(f"The store is at {info['host']}:{info['port']}, database {info['dbname']}.")
         if not server.is_embedded:
             return 0
-        say(f"Its data is in {server.data_dir}. Ctrl-C stops it.")
         try:
-            signal.pause()
+            say(f"Its data is in {server.data_dir}. Ctrl-C stops it.")
+            while True:
+                # In short turns: a signal that comes just before a wait does not end it.
+                time.sleep(0.5)
         except KeyboardInterrupt:
             say("Stopping.")
     return 0

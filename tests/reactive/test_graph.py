@@ -654,6 +654,60 @@ def test_an_interrupted_computation_is_taken_up_again(graph: ReactiveGraph, kind
     assert graph.get_group("value") == 2
 
 
+@pytest.mark.parametrize("way", ["update", "batch", "update_many", "refresh"])
+def test_an_interrupted_value_of_a_node_is_taken_up_again(graph: ReactiveGraph, way: str) -> None:
+    interrupt_at = -1
+
+    def compute(position: Position) -> int:
+        if position.quantity == interrupt_at:
+            raise KeyboardInterrupt
+        if position.quantity > 100:
+            raise ValueError
+        return position.quantity * 2
+
+    positions = [Position(quantity=n) for n in (1, 2, 3)]
+    nodes = [graph.track(position) for position in positions]
+    for node in nodes:
+        graph.computed(node, "double", compute)
+        graph.computed(node, "more", Field("double") + 1)
+    graph.group_computed("total", nodes, "double", sum)
+    graph.group_computed("large", nodes, "double", sum, where=Field("double") > 10)
+    told: list[Any] = []
+    graph.group_effect("total", lambda _, value: told.append(value))
+
+    news = dict(zip(nodes, (10, 20, 30), strict=True))
+
+    def change() -> None:
+        if way == "update":
+            graph.update(nodes[1], "quantity", 20)
+        elif way == "batch":
+            with graph.batch():
+                for node, quantity in news.items():
+                    graph.update(node, "quantity", quantity)
+        elif way == "update_many":
+            graph.update_many("quantity", news)
+        else:
+            positions[1].quantity = 20
+            graph.refresh(nodes[1])
+
+    interrupt_at = 20
+    with pytest.raises(KeyboardInterrupt):
+        change()
+    interrupt_at = -1
+    # The next update makes all of it right, before anybody reads a value.
+    graph.update(nodes[0], "quantity", 7)
+    doubles = [position.quantity * 2 for position in positions]
+    assert told[-1] == sum(doubles)
+    assert [graph.get(node, "double") for node in nodes] == doubles
+    assert [graph.get(node, "more") for node in nodes] == [double + 1 for double in doubles]
+    assert graph.get_group("large") == sum(double for double in doubles if double > 10)
+    graph.update_many("quantity", dict.fromkeys(nodes, 4))
+    assert (graph.get_group("total"), graph.get_group("large")) == (24, 0)
+    graph.update(nodes[2], "quantity", 101)
+    graph.update(nodes[2], "quantity", 5)
+    assert graph.get_group("total") == told[-1] == 26
+
+
 def test_functions_of_the_graph_may_change_places(graph: ReactiveGraph) -> None:
     """Who reads whom turns round within one update; that is no cycle."""
     node = graph.track(Position(quantity=0))

@@ -8,6 +8,7 @@ import psycopg2
 import pytest
 from psycopg2 import errors
 
+import store.schema
 from reactive import Field
 from store.client import StoreClient
 from store.errors import AccessError, EntityNotFound, StoreError
@@ -20,7 +21,9 @@ from store.permissions import (
     unshare_read,
     unshare_write,
 )
+from store.schema import MIGRATIONS, bootstrap_schema
 from tests.store.desk import Desk
+from tests.store.test_races import at_once
 
 TABLES = [
     "event",
@@ -314,3 +317,23 @@ def test_sharing_is_refused_to_strangers_and_with_nobody(
         with pytest.raises(StoreError):
             share_read(alice.conn, entity_id, nobody)
     assert list_shared_with(bob.conn, entity_id) == {"readers": [], "writers": []}
+
+
+def test_nobody_keeps_the_schema_from_being_looked_after(rogue: Any, desk: Desk) -> None:
+    """Every role may take every advisory lock, and keep it as long as it likes."""
+    run(rogue, "SELECT pg_advisory_lock(%s)", [store.schema._LOCK])
+    admin = desk.admin()
+    run(admin, "SET lock_timeout = '5s'")
+    bootstrap_schema(admin)
+    for mode in ("ACCESS SHARE", "SHARE ROW EXCLUSIVE"):
+        with pytest.raises(errors.InsufficientPrivilege):
+            run(rogue, f"BEGIN; LOCK TABLE object_store.schema_version IN {mode} MODE")
+        run(rogue, "ROLLBACK")
+
+
+def test_two_who_make_the_schema_at_the_same_time(desk: Desk) -> None:
+    run(desk.admin(), "DROP SCHEMA object_store CASCADE")
+    admins = [desk.admin() for _ in range(3)]
+    assert at_once([lambda a=a: bootstrap_schema(a) for a in admins]) == [None] * 3
+    found = run(admins[0], "SELECT version FROM object_store.schema_version ORDER BY 1")
+    assert found == [(number,) for number in range(1, len(MIGRATIONS) + 1)]

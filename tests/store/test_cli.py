@@ -8,18 +8,23 @@ import pty
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from types import SimpleNamespace
 
 import psycopg2
 import pyarrow.parquet as pq
 import pytest
 from psycopg2.extensions import make_dsn
 
+from store.cli import main
 from store.client import StoreClient
 from store.models import Trade
-from tests.processes import ROOT, Process
+from store.server import ObjectStoreServer
+from tests.processes import ROOT, Process, wait_until
 from tests.store.desk import ADMIN_PASSWORD, Desk
+from tests.store.test_delivery import alive
 from tests.store.test_server import folder
 
 __all__ = ["folder"]
@@ -70,6 +75,43 @@ def test_an_embedded_server_is_started_used_and_stopped(folder: Path) -> None:
     assert "Stopping." in server.output
     with pytest.raises(psycopg2.OperationalError):
         psycopg2.connect(host="127.0.0.1", port=port, user="alice", password="pw")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_start_that_is_interrupted_leaves_no_server(folder: Path, number: int) -> None:
+    with ObjectStoreServer(folder):
+        pass
+    server = Process(sys.executable, "-m", "store", "start", "--data-dir", str(folder))
+    pid_file = folder / "pg" / "postmaster.pid"
+    wait_until(lambda: pid_file.exists() and pid_file.read_text(), 60, "the server")
+    pid = int(pid_file.read_text().split()[0])
+    assert server.end(number, 60) in (0, 130)
+    assert not pid_file.exists()
+    assert not alive(pid)
+
+
+def test_a_signal_ends_it_well_at_every_moment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As soon as it has said that it runs; and where the signal comes just before it waits."""
+    said: list[str] = []
+
+    def interrupted(text: str) -> None:
+        said.append(text)
+        if "Ctrl-C" in text:
+            signal.raise_signal(signal.SIGTERM)
+
+    server = SimpleNamespace(
+        conn_info=lambda: {"host": "h", "port": 1, "dbname": "d"}, is_embedded=True, data_dir="x"
+    )
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr("store.cli.start.reached", lambda *_, **__: nullcontext(server))
+    monkeypatch.setattr("store.cli.start.say", interrupted)
+    try:
+        assert main(["start"]) == 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert said[-1] == "Stopping."
 
 
 def test_users_are_looked_after(desk: Desk, where: dict[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -89,6 +90,21 @@ def test_what_is_built_on_them() -> None:
     assert engine.reference(lambda: None) is None
     engine.register("noted", flows.noted)
     assert engine.reference(flows.noted) == "noted"
+
+
+def test_a_workflow_that_runs_at_once_may_start_others_once() -> None:
+    engine, said = Immediate(), []
+
+    def parent() -> Any:
+        return engine.start_once("child", flows.greet, "child").get_result()
+
+    def start() -> None:
+        said.append(engine.start_once("parent", parent).get_result())
+
+    thread = threading.Thread(target=start, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert said == ["hello child"]
 
 
 @pytest.mark.parametrize(
