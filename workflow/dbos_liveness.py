@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import threading
 import time
-import weakref
 from collections.abc import Callable
 from typing import Any
 
 import psycopg
+
+from workflow.dbos_forks import close_in_children
 
 _log = logging.getLogger("workflow")
 PERIOD_SECONDS = 0.25
@@ -96,7 +96,7 @@ class Liveness:
         connection = psycopg.connect(
             self._url, autocommit=True, connect_timeout=5, application_name="workflow_liveness"
         )
-        _not_for_children.add(connection)
+        close_in_children(connection)
         try:
             for setting in _SESSION:
                 connection.execute(setting)
@@ -137,22 +137,6 @@ class Liveness:
         except Exception:  # noqa: BLE001 - tried again at the next look
             if not self._stop.is_set():
                 _log.warning("taking over interrupted workflows failed", exc_info=True)
-
-
-_not_for_children: weakref.WeakSet[psycopg.Connection[Any]] = weakref.WeakSet()
-
-
-def _let_go_in_child() -> None:
-    """Put nothing in the place of a forked process's sockets: it would keep the lock for ever."""
-    for connection in _not_for_children:
-        if not connection.closed:
-            nothing = os.open(os.devnull, os.O_RDWR)
-            os.dup2(nothing, connection.fileno(), inheritable=False)
-            os.close(nothing)
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_let_go_in_child)
 
 
 def _lock_of(executor_id: str) -> int:
