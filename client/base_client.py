@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from types import TracebackType
@@ -29,6 +30,8 @@ from client.translation import status_of, translated
 
 T = TypeVar("T")
 
+# How long a server that lists nothing is asked again.
+LISTING_SECONDS = 2.0
 _PSK = "io.deephaven.authentication.psk.PskAuthenticationHandler"
 
 
@@ -291,8 +294,12 @@ class DeephavenClient:
 
 def _table_fields(session: DeadlineSession) -> list[tuple[str, str, ticket_pb2.Ticket]]:
     """Return name, application ("scope" for variables) and ticket of each table."""
+    # A server that has just come up looks at its variables only now and then.
+    end = time.monotonic() + LISTING_SECONDS
+    while not (fields := session._fetch_fields()) and time.monotonic() < end:
+        time.sleep(0.05)
     return [
         (field.field_name, field.application_id, field.typed_ticket.ticket)
-        for field in session._fetch_fields()
+        for field in fields
         if field.typed_ticket.type == "Table"
     ]

@@ -198,13 +198,12 @@ class _RowCheck:
     def timestamps(self, text: pd.Series) -> pd.Series:
         """Return nanoseconds since the epoch."""
         stamps = pd.to_datetime(text, utc=True, errors="coerce", format="ISO8601")
+        # Also of no time at all; pandas makes that of one out of its range, or does not.
         self.refuse(
-            stamps.isna(),
-            "timestamp {} is not a date or time such as 2026-02-22 or 2026-02-22T10:00:00Z",
+            ~stamps.between(_EARLIEST, _LATEST),
+            "timestamp {} is not a date or time of the years 1678 to 2261, "
+            "such as 2026-02-22 or 2026-02-22T10:00:00Z",
             text,
-        )
-        self.refuse(
-            ~stamps.between(_EARLIEST, _LATEST), "timestamp {} is before 1678 or after 2261", text
         )
         since_epoch: pd.Series = stamps.dt.as_unit("ns").astype("int64")
         return since_epoch

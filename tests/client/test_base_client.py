@@ -73,6 +73,16 @@ def test_tables_are_listed_opened_and_published(client: DeephavenClient) -> None
     assert client.open_table("expensive").to_arrow().num_rows == 2
 
 
+def test_a_server_that_lists_nothing_yet_is_asked_again(
+    client: DeephavenClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = client.session._fetch_fields()
+    answers = [[], [], listed]
+    monkeypatch.setattr(client.session, "_fetch_fields", lambda: answers.pop(0))
+    assert "prices_live" in client.list_tables()
+    assert answers == []
+
+
 def test_a_missing_table_is_named_with_those_that_are_there(client: DeephavenClient) -> None:
     with pytest.raises(
         TableNotFound, match=r"no table 'prices' on the server; it has: .*prices_live"

@@ -145,7 +145,11 @@ GOOD = "timestamp,symbol,price\n2026-02-20T10:00:00Z,IBM,255.1\n"
         ("symbol,close,date\nIBM,junk,255,2026-02-20\n", None, "more fields than the header"),
         ("date,time,close\n2026-02-20,10:00,1\n", None, "both 'date' and 'time' could be the"),
         ("date,Close,close\n2026-02-20,1,2\n", None, "both 'Close' and 'close' could be the"),
-        (GOOD + "9999-12-31,IBM,3\n", 3, "timestamp 9999-12-31 is before 1678 or after 2261"),
+        (
+            GOOD + "9999-12-31,IBM,3\n",
+            3,
+            "timestamp 9999-12-31 is not a date or time of the years 1678 to 2261",
+        ),
         (GOOD + "2026-02-20T10:00:01Z,IBM,-3\n", 3, "price -3 is not above 0"),
         (GOOD + "2026-02-20T10:00:01Z,IBM,0\n", 3, "price 0 is not above 0"),
         (GOOD + "2026-02-20T10:00:01Z,IBM,abc\n", 3, "price abc is not a number"),
