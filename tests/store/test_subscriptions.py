@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import socket
 import sys
 import threading
 import time
@@ -213,6 +216,41 @@ def test_a_session_that_is_gone_holds_nothing(desk: Desk, alice: StoreClient) ->
         [again] = subscribers(alice.conn)
         assert again.holder_pid not in (None, held.holder_pid)
     assert len(heard) == 1
+
+
+@pytest.mark.parametrize("if_taken", ["wait", "refuse"])
+def test_a_session_that_the_server_has_not_missed_yet_is_its_own(
+    desk: Desk, alice: StoreClient, heard: Heard, if_taken: str
+) -> None:
+    """The connection is lost, and the server finds out half a minute later."""
+    options: Any = {"subscriber_id": "one", "if_taken": if_taken}
+    with listener(desk, heard.bus, **options) as following:
+        [held] = subscribers(alice.conn)
+        assert held.holder_pid is not None
+        os.kill(held.holder_pid, signal.SIGSTOP)
+        try:
+            assert following._session is not None
+            with socket.fromfd(following._session._conn.fileno(), socket.AF_INET, 1) as lost:
+                lost.shutdown(socket.SHUT_RDWR)
+            wait_until(lambda: following.status().state is State.WAITING, SECONDS, "its turn")
+            entity_id = alice.write(Trade(symbol="A"))
+        finally:
+            os.kill(held.holder_pid, signal.SIGCONT)
+        assert heard.wait(1) == [(entity_id, 1)]
+
+
+def test_one_that_refuses_fails_where_another_took_its_subscription(
+    desk: Desk, alice: StoreClient, heard: Heard
+) -> None:
+    options: Any = {"subscriber_id": "one", "if_taken": "refuse"}
+    following = listener(desk, heard.bus, **options).start()
+    with alice.conn.cursor() as cursor:
+        cursor.execute("SELECT object_store.take_checkpoint('one', 1, now(), '', '0', 0)")
+        assert cursor.fetchone() == (True,)
+    alice.write(Trade(symbol="A"))
+    wait_until(lambda: following.status().state is State.FAILED, SECONDS, "its end")
+    assert "taken over" in (following.status().error or "")
+    assert following.stop() is True
 
 
 class Picky(Heard):
