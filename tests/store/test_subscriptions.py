@@ -293,6 +293,24 @@ def test_what_a_handler_will_not_take_is_parked(desk: Desk, alice: StoreClient) 
     assert parked_events(alice.conn) == []
 
 
+def test_an_event_is_parked_whatever_its_error_says(
+    desk: Desk, alice: StoreClient, heard: Heard
+) -> None:
+    """Such as a piece of the data that it could not read; PostgreSQL keeps no NUL in a text."""
+
+    def refuse(event: ChangeEvent) -> None:
+        if event.entity_id == refused:
+            raise ValueError("cannot read 'a\0b' nor '\ud800'")
+
+    refused, taken = alice.write_many([Trade(symbol="A"), Trade(symbol="B")])
+    heard.bus.on_all(refuse)
+    with listener(desk, heard.bus, subscriber_id="odd", start="beginning", retries=0) as following:
+        wait_until(lambda: following.status().delivered, SECONDS, "the next event")
+    [parked] = parked_events(alice.conn, "odd")
+    assert r"cannot read 'a\x00b' nor '\ud800'" in parked.error
+    assert heard.keys() == [(refused, 1), (taken, 1)]
+
+
 def test_a_handler_that_recovers_gets_its_event(desk: Desk, alice: StoreClient) -> None:
     picky = Picky()
     entity_id = alice.write(Trade(symbol="A"))
