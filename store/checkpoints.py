@@ -48,7 +48,11 @@ class LeaseLost(SubscriptionError):
 
 
 class Taken(SubscriptionError):
-    """Another session that is alive holds the subscription."""
+    """Another session that is alive holds the subscription, by this lease."""
+
+    def __init__(self, message: str, lease: int) -> None:
+        super().__init__(message)
+        self.lease = lease
 
 
 class Checkpoint:
@@ -57,7 +61,7 @@ class Checkpoint:
     def __init__(self, conn: Any, subscriber_id: str, lease: int, position: Position) -> None:
         self._conn = conn
         self._id = subscriber_id
-        self._lease = lease
+        self.lease = lease
         self.position = position
 
     @classmethod
@@ -75,7 +79,8 @@ class Checkpoint:
         if not taken:
             raise Taken(
                 f"subscriber {subscriber_id!r} is held by session {holder} of this user; stop that "
-                "one, give another subscriber_id, or wait for it with if_taken='wait'"
+                "one, give another subscriber_id, or wait for it with if_taken='wait'",
+                lease,
             )
         if stored_epoch != epoch:
             raise PositionError(
@@ -98,7 +103,7 @@ class Checkpoint:
         Durable on return.
         """
         entity_id, version = (parked.entity_id, parked.version) if parked else (None, None)
-        where = (self._id, self._lease, str(position.xid), position.seq)
+        where = (self._id, self.lease, str(position.xid), position.seq)
         values = (*where, entity_id, version, error, attempts)
         if not rows_of(self._conn, _MOVE, values)[0][0]:
             raise LeaseLost(
@@ -108,7 +113,7 @@ class Checkpoint:
 
     def release(self) -> None:
         """Let others hold it at once."""
-        rows_of(self._conn, _RELEASE, (self._id, self._lease))
+        rows_of(self._conn, _RELEASE, (self._id, self.lease))
 
 
 @dataclass(frozen=True)

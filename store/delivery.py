@@ -172,4 +172,6 @@ class Delivery:
 
 
 def _text(error: BaseException) -> str:
-    return "".join(traceback.format_exception(error))
+    """The traceback as a text that the database takes: no NUL, no half of a surrogate pair."""
+    text = "".join(traceback.format_exception(error)).replace("\0", r"\x00")
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -103,6 +103,7 @@ class SubscriptionListener:
         self._session: Session | None = None
         # Where it stood when it lost the connection, and at the end.
         self._position: Position | None = None
+        self._lease: int | None = None
         self._counters = Counters()
         handler: BusHandler | FunctionHandler
         if event_bus is not None:
@@ -136,7 +137,7 @@ class SubscriptionListener:
             self._thread.join()
         self._stop_asked.clear()
         # A durable one goes on where its checkpoint is, another one begins anew.
-        self._position = None
+        self._position = self._lease = None
         try:
             self._open()
             self._counters.become(State.READING)
@@ -209,7 +210,9 @@ class SubscriptionListener:
             except Stopped:
                 break
             except (Taken, LeaseLost) as lost:
-                if not self._waits:
+                # The server may not have missed the session yet that was lost.
+                is_own = isinstance(lost, Taken) and lost.lease == self._lease
+                if not (self._waits or is_own):
                     state, error = State.FAILED, lost
                     break
                 self._counters.become(State.WAITING, lost)
@@ -248,7 +251,7 @@ class SubscriptionListener:
         session = self._session
         if session is not None:
             session.close()
-            self._position = session.position
+            self._position, self._lease = session.position, session.lease
             self._session = None
 
     def _follow(self, session: Session, waiter: Waiter) -> None:

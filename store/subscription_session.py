@@ -111,6 +111,11 @@ class Session:
             begin = stored if known is None else max(stored, known)
         self.position = begin
 
+    @property
+    def lease(self) -> int | None:
+        """By which it holds a durable subscription."""
+        return None if self._checkpoint is None else self._checkpoint.lease
+
     def reached(self, event: ChangeEvent) -> None:
         """Everything up to an event is handled."""
         if event.position is not None:

@@ -9,6 +9,7 @@ from workflow.engine import WorkflowEngine, WorkflowSource
 
 _log = logging.getLogger("workflow")
 PERIOD_SECONDS = 1.0
+STOP_SECONDS = 10.0
 
 
 class Sources:
@@ -30,9 +31,12 @@ class Sources:
 
     def start(self) -> None:
         """Begin to drain, in a thread of its own."""
-        self._stopped.clear()
+        # One for each start: a drain that outlasts a stop must not go on after the next start.
+        self._stopped = threading.Event()
         self._look.set()
-        self._thread = threading.Thread(target=self._run, name="workflow sources", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, args=(self._stopped,), name="workflow sources", daemon=True
+        )
         self._thread.start()
 
     def stop(self) -> None:
@@ -40,23 +44,23 @@ class Sources:
         self._stopped.set()
         self._look.set()
         if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(10)
+            self._thread.join(STOP_SECONDS)
         self._thread = None
 
-    def _run(self) -> None:
-        while not self._stopped.is_set():
+    def _run(self, stopped: threading.Event) -> None:
+        while not stopped.is_set():
             self._look.wait(PERIOD_SECONDS)
             self._look.clear()
             for source in list(self._sources):
-                if not self._stopped.is_set():
-                    self._drain(source)
+                if not stopped.is_set():
+                    self._drain(source, stopped)
 
-    def _drain(self, source: WorkflowSource) -> None:
+    def _drain(self, source: WorkflowSource, stopped: threading.Event) -> None:
         try:
             source.drain(self._engine)
         except Exception as error:  # noqa: BLE001 - a source of somebody's own
             # Said once for each new error, not every second.
-            if self._failing.get(id(source)) != repr(error) and not self._stopped.is_set():
+            if self._failing.get(id(source)) != repr(error) and not stopped.is_set():
                 _log.warning("%r could not be drained; tried again", source, exc_info=True)
             self._failing[id(source)] = repr(error)
         else:

@@ -6,14 +6,15 @@ import argparse
 import getpass
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from psycopg2.extensions import make_dsn
 
-from store.cluster import ADMIN, running_at
-from store.errors import AccessError, DirectoryInUse
+from store.cluster import ADMIN, HOST, START_SECONDS, running_at
+from store.errors import AccessError, DirectoryInUse, ServerError
 from store.server import DATABASE, ObjectStoreServer, parsed
 
 DSN = "OBJECT_STORE_DSN"
@@ -61,15 +62,11 @@ def reached(
         except DirectoryInUse:
             if not attach:
                 raise
-            port, kept = running_at(server.data_dir)
-            password = os.environ.get(ADMIN_PASSWORD) or kept
-            dsn = make_dsn(
-                host="127.0.0.1", port=port, dbname=DATABASE, user=ADMIN, password=password
-            )
-    if dsn is not None:
+            server = _joined(server)
+    else:
         server = ObjectStoreServer(dsn=dsn)
-        if make_schema:
-            server.start()
+    if make_schema and not server.is_embedded:
+        server.start()
     try:
         yield server
     finally:
@@ -97,6 +94,27 @@ def given_password(options: argparse.Namespace, whose: str, *, is_new: bool = Fa
     if is_new and getpass.getpass("again: ") != password:
         raise AccessError("the two differ; nothing was changed")
     return password
+
+
+def _joined(server: ObjectStoreServer) -> ObjectStoreServer:
+    """The server that another process runs, once it has started it; ours if that one has ended."""
+    end = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            port, kept = running_at(server.data_dir)
+            password = os.environ.get(ADMIN_PASSWORD) or kept
+            dsn = make_dsn(host=HOST, port=port, dbname=DATABASE, user=ADMIN, password=password)
+            running = ObjectStoreServer(dsn=dsn)
+            running.admin_conn().close()
+            return running
+        except ServerError as error:
+            if "authentication failed" in str(error) or time.monotonic() > end:
+                raise
+        time.sleep(0.1)
+        try:
+            return server.start()
+        except DirectoryInUse:
+            continue
 
 
 def _dsn(options: argparse.Namespace) -> str | None:

@@ -77,6 +77,22 @@ def test_an_embedded_server_is_started_used_and_stopped(folder: Path) -> None:
         psycopg2.connect(host="127.0.0.1", port=port, user="alice", password="pw")
 
 
+def test_a_command_waits_for_a_server_that_is_being_started(folder: Path) -> None:
+    """As in a script that starts it in the background and goes on at once."""
+    data = ("--data-dir", folder)
+    server = Process(sys.executable, "-m", "store", "start", *map(str, data))
+    # From here on its directory is in use; the cluster itself is yet to be made.
+    try:
+        wait_until((folder / "admin_password").exists, 60, "the beginning")
+        made = command("provision", "alice", *data, "--password-stdin", stdin="pw\n")
+        assert (made.returncode, made.stdout, made.stderr) == (0, "alice may log in.\n", "")
+        server.wait_for_output("Ctrl-C stops it.")
+        wrong = command("status", *data, OBJECT_STORE_ADMIN_PASSWORD="guessed")
+        assert (wrong.returncode, "authentication failed" in wrong.stderr) == (3, True)
+    finally:
+        assert server.end(signal.SIGTERM, 60) == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_start_that_is_interrupted_leaves_no_server(folder: Path, number: int) -> None:
     with ObjectStoreServer(folder):

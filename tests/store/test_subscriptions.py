@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import socket
 import sys
 import threading
 import time
@@ -215,6 +218,41 @@ def test_a_session_that_is_gone_holds_nothing(desk: Desk, alice: StoreClient) ->
     assert len(heard) == 1
 
 
+@pytest.mark.parametrize("if_taken", ["wait", "refuse"])
+def test_a_session_that_the_server_has_not_missed_yet_is_its_own(
+    desk: Desk, alice: StoreClient, heard: Heard, if_taken: str
+) -> None:
+    """The connection is lost, and the server finds out half a minute later."""
+    options: Any = {"subscriber_id": "one", "if_taken": if_taken}
+    with listener(desk, heard.bus, **options) as following:
+        [held] = subscribers(alice.conn)
+        assert held.holder_pid is not None
+        os.kill(held.holder_pid, signal.SIGSTOP)
+        try:
+            assert following._session is not None
+            with socket.fromfd(following._session._conn.fileno(), socket.AF_INET, 1) as lost:
+                lost.shutdown(socket.SHUT_RDWR)
+            wait_until(lambda: following.status().state is State.WAITING, SECONDS, "its turn")
+            entity_id = alice.write(Trade(symbol="A"))
+        finally:
+            os.kill(held.holder_pid, signal.SIGCONT)
+        assert heard.wait(1) == [(entity_id, 1)]
+
+
+def test_one_that_refuses_fails_where_another_took_its_subscription(
+    desk: Desk, alice: StoreClient, heard: Heard
+) -> None:
+    options: Any = {"subscriber_id": "one", "if_taken": "refuse"}
+    following = listener(desk, heard.bus, **options).start()
+    with alice.conn.cursor() as cursor:
+        cursor.execute("SELECT object_store.take_checkpoint('one', 1, now(), '', '0', 0)")
+        assert cursor.fetchone() == (True,)
+    alice.write(Trade(symbol="A"))
+    wait_until(lambda: following.status().state is State.FAILED, SECONDS, "its end")
+    assert "taken over" in (following.status().error or "")
+    assert following.stop() is True
+
+
 class Picky(Heard):
     """Will not take events of some entities, however often they come."""
 
@@ -253,6 +291,24 @@ def test_what_a_handler_will_not_take_is_parked(desk: Desk, alice: StoreClient) 
     assert unpark(alice.conn, parked) is True
     assert unpark(alice.conn, parked) is False
     assert parked_events(alice.conn) == []
+
+
+def test_an_event_is_parked_whatever_its_error_says(
+    desk: Desk, alice: StoreClient, heard: Heard
+) -> None:
+    """Such as a piece of the data that it could not read; PostgreSQL keeps no NUL in a text."""
+
+    def refuse(event: ChangeEvent) -> None:
+        if event.entity_id == refused:
+            raise ValueError("cannot read 'a\0b' nor '\ud800'")
+
+    refused, taken = alice.write_many([Trade(symbol="A"), Trade(symbol="B")])
+    heard.bus.on_all(refuse)
+    with listener(desk, heard.bus, subscriber_id="odd", start="beginning", retries=0) as following:
+        wait_until(lambda: following.status().delivered, SECONDS, "the next event")
+    [parked] = parked_events(alice.conn, "odd")
+    assert r"cannot read 'a\x00b' nor '\ud800'" in parked.error
+    assert heard.keys() == [(refused, 1), (taken, 1)]
 
 
 def test_a_handler_that_recovers_gets_its_event(desk: Desk, alice: StoreClient) -> None:

@@ -38,7 +38,9 @@ class Scenario:
         self.url = server.dbos_url()
         self.workers: list[Process] = []
 
-    def worker(self, *starts: str, hold: bool = False, wait: bool = True) -> Process:
+    def worker(
+        self, *starts: str, hold: bool = False, wait: bool = True, takeover_seconds: float = 0.5
+    ) -> Process:
         """A new process of the engine."""
         place = {"url": self.url, "store": self.store, "notes": str(self.notes)}
         worker = Process(
@@ -47,7 +49,11 @@ class Scenario:
             "tests.workflow.worker",
             self.name,
             *starts,
-            env={"SETTLEMENT": json.dumps(place), "HOLD": "1" if hold else ""},
+            env={
+                "SETTLEMENT": json.dumps(place),
+                "HOLD": "1" if hold else "",
+                "TAKEOVER_SECONDS": str(takeover_seconds),
+            },
             stdin=subprocess.PIPE,
         )
         self.workers.append(worker)

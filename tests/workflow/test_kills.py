@@ -60,12 +60,12 @@ def test_killed_at_every_point(scenario: Scenario) -> None:
         assert set(states.values()) == {WorkflowStatus.RUNNING, WorkflowStatus.PENDING}
     scenario.kill(first)
 
-    killed_at = time.monotonic()
     scenario.worker()
+    began_at = time.monotonic()
     with scenario.look() as engine:
         engine.send("recv", "number", 2)
         wait_until(lambda: engine.get_workflow_status("between").is_final, SECONDS, "the first end")
-        assert time.monotonic() - killed_at < 15, "it is taken over within seconds"
+        assert time.monotonic() - began_at < 15, "it is taken over within seconds"
     ends = scenario.wait_for_ends(ids)
     assert ends.pop("undoing") is WorkflowStatus.ERROR
     assert set(ends.values()) == {WorkflowStatus.SUCCESS}, ends
@@ -168,7 +168,9 @@ def test_postgresql_is_restarted(tmp_path: Path) -> None:
         scenario = Scenario(server, f"restart-{next(_numbers)}", tmp_path)
         try:
             workers = {
-                name: scenario.worker(f'{name}=long:["{name}", 40]') for name in ("one", "two")
+                # Longer than a loaded machine takes until each has its lock again.
+                name: scenario.worker(f'{name}=long:["{name}", 40]', takeover_seconds=30)
+                for name in ("one", "two")
             }
             wait_until(lambda: len(scenario.lines("write")) >= 10, SECONDS, "both at work")
             server.stop()

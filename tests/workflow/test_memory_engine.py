@@ -18,7 +18,14 @@ from hypothesis import strategies as st
 from tests.processes import ROOT, wait_until
 from tests.workflow import flows
 from tests.workflow.test_contract_queues import SECONDS, held
-from workflow import Cron, EngineNotRunning, MemoryEngine, WorkflowCancelled, WorkflowStatus
+from workflow import (
+    Cron,
+    EngineNotRunning,
+    MemoryEngine,
+    WorkflowCancelled,
+    WorkflowEngine,
+    WorkflowStatus,
+)
 
 
 def test_memory_s_clock_may_be_advanced() -> None:
@@ -229,3 +236,26 @@ def _told(call: Any, begins: threading.Event) -> Any:
         return call(*arguments)
 
     return told
+
+
+def test_a_drain_that_outlasts_a_stop_ends_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workflow.sources.STOP_SECONDS", 0.05)
+    begins, go_on = threading.Event(), threading.Event()
+    drained_by: list[threading.Thread] = []
+
+    class Slow:
+        def drain(self, engine: WorkflowEngine, /) -> int:
+            drained_by.append(threading.current_thread())
+            begins.set()
+            assert go_on.wait(60)
+            return 0
+
+    with MemoryEngine() as engine:
+        engine.attach(Slow())
+        assert begins.wait(SECONDS)
+        engine.destroy()
+        engine.launch()
+        go_on.set()
+        drained_by[0].join(SECONDS)
+        assert not drained_by[0].is_alive()
+        wait_until(lambda: drained_by[-1] is not drained_by[0], SECONDS, "the next one")

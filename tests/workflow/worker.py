@@ -8,6 +8,7 @@ Each START is the text "id=function:arguments as JSON" of a workflow of `settlem
 from __future__ import annotations
 
 import json
+import os
 import sys
 
 from tests.workflow import settlement
@@ -15,7 +16,8 @@ from workflow.dbos_engine import DBOSEngine
 
 
 def main() -> None:
-    engine = DBOSEngine(settlement.PLACE["url"], sys.argv[1], takeover_seconds=0.5)
+    takeover_seconds = float(os.environ["TAKEOVER_SECONDS"])
+    engine = DBOSEngine(settlement.PLACE["url"], sys.argv[1], takeover_seconds=takeover_seconds)
     with engine:
         engine.create_queue(settlement.QUEUE, 1)
         settlement.prepare(engine)
