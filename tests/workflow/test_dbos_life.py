@@ -137,9 +137,7 @@ def test_a_child_of_a_dead_process_does_not_hold_its_lock(
         """
         import os, sys, time
         from tests.workflow import flows
-        from workflow import WorkflowInfo
-from workflow.backend import Filter, Scheduled
-from workflow.dbos_engine import DBOSEngine
+        from workflow.dbos_engine import DBOSEngine
 
         engine = DBOSEngine(sys.argv[1], "parent", takeover_seconds=0).launch()
         engine.options(workflow_id="of the parent").workflow(flows.receives, 1)
