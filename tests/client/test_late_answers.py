@@ -1,0 +1,52 @@
+"""Answers that come after the client has given up on them, and threads that meet at the end."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from client import live_table
+from client.base_client import DeephavenClient
+from client.errors import DeadlineExceeded
+from client.live_table import LiveTable
+from server.trading_server import TradingServer
+from tests.processes import wait_until
+
+
+@pytest.fixture
+def port(trading_server: TradingServer) -> int:
+    return trading_server.options.port
+
+
+def test_a_subscription_that_comes_too_late_is_ended(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given up, it was followed by another one: both would feed the table."""
+    monkeypatch.setattr(live_table, "START_SECONDS", 0.2)
+    answers, started = threading.Event(), threading.Event()
+    late: list[Any] = []
+
+    class Late(live_table._Subscription):
+        def start(self) -> None:
+            late.append(self)
+            assert answers.wait(20)
+            super().start()
+            started.set()
+
+    with DeephavenClient(port=port) as client:
+        updates: list[LiveTable] = []
+        table = LiveTable(
+            lambda: client.open_table("prices_live"), updates.append, on_lost=lambda: None
+        )
+        with monkeypatch.context() as patch:
+            patch.setattr(live_table, "_Subscription", Late)
+            with pytest.raises(DeadlineExceeded):
+                table.start()
+        monkeypatch.setattr(live_table, "START_SECONDS", 10.0)
+        answers.set()
+        assert started.wait(20)
+        wait_until(lambda: not late[0]._thread.is_alive(), 10, "the end of the late subscription")
+        assert updates == []
+        assert not table.connected
