@@ -210,9 +210,11 @@ class DeephavenClient:
             self.reconnect()
             return self._call(what, call)
 
-    def _within(self, what: str, call: Callable[[], T]) -> T:
+    def _within(
+        self, what: str, call: Callable[[], T], too_late: Callable[[T], object] = lambda _: None
+    ) -> T:
         try:
-            return within(self.deadline_s, what, call)
+            return within(self.deadline_s, what, call, too_late)
         except ClientError:
             raise
         except Exception as error:
@@ -260,6 +262,7 @@ class DeephavenClient:
                     auth_type=_PSK,
                     auth_token=key,
                 ),
+                end_session,
             )
         except AccessDenied as error:
             raise AccessDenied(

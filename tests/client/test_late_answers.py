@@ -9,6 +9,7 @@ import pytest
 
 from client import live_table
 from client.base_client import DeephavenClient
+from client.deadline import _open_sessions
 from client.errors import DeadlineExceeded
 from client.live_table import LiveTable
 from server.trading_server import TradingServer
@@ -50,3 +51,27 @@ def test_a_subscription_that_comes_too_late_is_ended(
         wait_until(lambda: not late[0]._thread.is_alive(), 10, "the end of the late subscription")
         assert updates == []
         assert not table.connected
+
+
+def test_a_session_that_comes_too_late_is_closed(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pydeephaven import Session
+
+    answers = threading.Event()
+    connect = Session._connect
+    late: list[Session] = []
+
+    def slow(session: Session) -> None:
+        late.append(session)
+        assert answers.wait(20)
+        connect(session)
+
+    monkeypatch.setattr(Session, "_connect", slow)
+    with pytest.raises(DeadlineExceeded):
+        DeephavenClient(port=port, deadline_s=0.2)
+    # By now the server has become faster.
+    late[0].deadline_s = 10.0
+    answers.set()
+    wait_until(lambda: late[0] not in _open_sessions, 20, "the end of the session")
+    wait_until(lambda: not late[0].is_connected, 20, "the end of the connection")
