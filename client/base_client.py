@@ -165,7 +165,8 @@ class DeephavenClient:
             return self._call("making a table to follow", lambda _: opener(self))
 
         table = LiveTable(make, on_update, on_lost=self.reconnect)
-        self._live_tables.add(table)
+        with self._lock:
+            self._live_tables.add(table)
         return table.start()
 
     def reconnect(self) -> None:
@@ -190,8 +191,9 @@ class DeephavenClient:
             if self._closed:
                 return
             self._closed = True
+            followed = list(self._live_tables)
         # Not under the lock: a subscription's callback may be waiting for it.
-        for table in list(self._live_tables):
+        for table in followed:
             table.stop()
         with self._lock:
             self._drop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from typing import Any
 
@@ -75,3 +76,32 @@ def test_a_session_that_comes_too_late_is_closed(
     answers.set()
     wait_until(lambda: late[0] not in _open_sessions, 20, "the end of the session")
     wait_until(lambda: not late[0].is_connected, 20, "the end of the connection")
+
+
+def test_a_client_may_be_closed_while_others_begin_to_follow(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = DeephavenClient(port=port)
+    monkeypatch.setattr(LiveTable, "start", lambda table: table)
+    monkeypatch.setattr(LiveTable, "stop", lambda _: None)
+    done = threading.Event()
+    kept: list[LiveTable] = []
+
+    def follow() -> None:
+        while not done.is_set() and len(kept) < 100_000:
+            kept.append(client.follow("prices_live"))
+
+    switch = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    thread = threading.Thread(target=follow)
+    try:
+        kept.extend(client.follow("prices_live") for _ in range(2_000))
+        thread.start()
+        for _ in range(100):
+            client._closed = False
+            client.close()
+    finally:
+        done.set()
+        thread.join()
+        sys.setswitchinterval(switch)
+        client.close()
