@@ -168,7 +168,8 @@ class DeephavenClient:
             return self._call("making a table to follow", lambda _: opener(self))
 
         table = LiveTable(make, on_update, on_lost=self.reconnect)
-        self._live_tables.add(table)
+        with self._lock:
+            self._live_tables.add(table)
         return table.start()
 
     def reconnect(self) -> None:
@@ -193,8 +194,9 @@ class DeephavenClient:
             if self._closed:
                 return
             self._closed = True
+            followed = list(self._live_tables)
         # Not under the lock: a subscription's callback may be waiting for it.
-        for table in list(self._live_tables):
+        for table in followed:
             table.stop()
         with self._lock:
             self._drop()
@@ -213,9 +215,11 @@ class DeephavenClient:
             self.reconnect()
             return self._call(what, call)
 
-    def _within(self, what: str, call: Callable[[], T]) -> T:
+    def _within(
+        self, what: str, call: Callable[[], T], too_late: Callable[[T], object] = lambda _: None
+    ) -> T:
         try:
-            return within(self.deadline_s, what, call)
+            return within(self.deadline_s, what, call, too_late)
         except ClientError:
             raise
         except Exception as error:
@@ -263,6 +267,7 @@ class DeephavenClient:
                     auth_type=_PSK,
                     auth_token=key,
                 ),
+                end_session,
             )
         except AccessDenied as error:
             raise AccessDenied(

@@ -35,10 +35,16 @@ END_SECONDS = 2.0
 _open_sessions: weakref.WeakSet[DeadlineSession] = weakref.WeakSet()
 
 
-def within(seconds: float, what: str, call: Callable[[], T]) -> T:
+def within(
+    seconds: float,
+    what: str,
+    call: Callable[[], T],
+    too_late: Callable[[T], object] = lambda _: None,
+) -> T:
     """Return what a call returns or raise what it raises, or give up on it after some seconds.
 
-    The call goes on by itself on a daemon thread, which does not hold up the end of the process.
+    The call goes on by itself on a daemon thread, which does not hold up the end of the process;
+    `too_late` gets what it returns then.
 
     Raises:
         DeadlineExceeded: time ran out.
@@ -46,15 +52,26 @@ def within(seconds: float, what: str, call: Callable[[], T]) -> T:
     outcome: list[T] = []
     failure: list[BaseException] = []
 
+    answering = threading.Lock()
+    is_given_up = False
+
     def run() -> None:
         try:
-            outcome.append(call())
+            result = call()
         except BaseException as error:  # noqa: BLE001 - it is raised again on the caller's thread
             failure.append(error)
+            return
+        with answering:
+            if not is_given_up:
+                outcome.append(result)
+                return
+        too_late(result)
 
     thread = threading.Thread(target=run, name=f"call: {what}", daemon=True)
     thread.start()
     thread.join(seconds)
+    with answering:
+        is_given_up = not outcome
     if failure:
         raise failure[0]
     if outcome:

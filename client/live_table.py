@@ -116,7 +116,7 @@ class LiveTable:
         try:
             # Its thread takes over "daemon" from the one that starts it, as the deadline's is:
             # it must not hold up the end of the process.
-            within(START_SECONDS, "subscribing", subscription.start)
+            within(START_SECONDS, "subscribing", subscription.start, lambda _: subscription.end())
         except Exception:
             with self._changed:
                 self._subscription = None
@@ -126,7 +126,7 @@ class LiveTable:
             # stop() came before there was a thread to end.
             subscription.end()
 
-    def _received(self, update: TableUpdate) -> None:
+    def _received(self, subscription: _Subscription, update: TableUpdate) -> None:
         current = update.update.current
         rows: list[Row] = []
         # Reading a column of no rows is an error there, not an empty array.
@@ -141,6 +141,9 @@ class LiveTable:
                 for values in zip(*columns, strict=True)
             ]
         with self._changed:
+            if subscription is not self._subscription:
+                # It was ended, or given up before it began.
+                return
             self._rows = rows
             self.updates += 1
             self._changed.notify_all()
@@ -181,7 +184,7 @@ class _Subscription(TableListenerHandle, TableListener):  # type: ignore[misc]
     def __init__(
         self,
         table: Table,
-        received: Callable[[TableUpdate], None],
+        received: Callable[[_Subscription, TableUpdate], None],
         ended: Callable[[_Subscription], None],
     ) -> None:
         super().__init__(table, self)
@@ -190,7 +193,7 @@ class _Subscription(TableListenerHandle, TableListener):  # type: ignore[misc]
         self.why = "the server ended the subscription"
 
     def on_update(self, update: TableUpdate) -> None:
-        self._received(update)
+        self._received(self, update)
 
     def on_error(self, error: Exception) -> None:
         self.why = f"{type(error).__name__}: {error}"

@@ -138,7 +138,8 @@ class PersistEffect:
 
     def _write(self) -> None:
         if self._graph.overrides(self._node_id):
-            return  # a what-if is not for the store; its end changes values again
+            self._effect.waits_for_overrides = True
+            return  # a what-if is not for the store
         if _equal(self._values(), self._written) and _equal(self._snapshot(), self._stored):
             self._due = False
             return

@@ -131,7 +131,7 @@ class ValueEffect(Effect):
 class NodeEffect(Effect):
     """Calls back once an update with all computed values of a node that have changed."""
 
-    __slots__ = ("_callback", "_failing", "_last", "node")
+    __slots__ = ("_callback", "_failing", "_last", "node", "waits_for_overrides")
 
     def __init__(
         self,
@@ -143,6 +143,8 @@ class NodeEffect(Effect):
     ) -> None:
         super().__init__(queue, node.id)
         self.node = node
+        self.waits_for_overrides = False
+        """Whether to call back at the end of an override even if nothing changes by it."""
         self._callback = callback
         self._last: dict[str, Any] = {}
         self._failing: set[str] = set()
@@ -173,6 +175,7 @@ class NodeEffect(Effect):
 
     def run(self) -> None:
         """Call back with what differs from the last time; a failure is logged once."""
+        waited, self.waits_for_overrides = self.waits_for_overrides, False
         news: dict[str, Any] = {}
         for name in self.node.shape.visible:
             value = NodeValue(self.node, name).value
@@ -184,7 +187,7 @@ class NodeEffect(Effect):
             self._failing.discard(name)
             if not same(value, self._last.get(name, _NEVER)):
                 self._last[name] = news[name] = value
-        if news:
+        if news or waited:
             try:
                 self._callback(self.node.id, news)
             except Exception as error:  # noqa: BLE001 - a callback must not stop the graph

@@ -217,6 +217,9 @@ class ReactiveGraph(Signals):
             node.shape = node.shape.without_override(name)
             self._put(node, place, node.evaluate(place), origin)
             self._carry_on(node, frozenset({place}), origin)
+            for effect in self._node_effects.get(node, ()):
+                if effect.waits_for_overrides:
+                    effect.changed(node, None, None)
 
     def overrides(self, node_id: str) -> list[str]:
         """Return the computed values of a node that are overridden."""

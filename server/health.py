@@ -60,9 +60,12 @@ class Heartbeat:
         self._thread.join(timeout)
 
     def _run(self) -> None:
-        while not self._stopped:
+        is_last = False
+        while not is_last:
             self._changed.wait(HEARTBEAT_SECONDS)
             self._changed.clear()
+            # Asked before the beat: a stop that comes during it wants another one.
+            is_last = self._stopped
             try:
                 self._beat()
                 self._each_beat()

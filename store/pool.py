@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg2
-from psycopg2.extensions import TRANSACTION_STATUS_IDLE
+from psycopg2.extensions import TRANSACTION_STATUS_ACTIVE, TRANSACTION_STATUS_IDLE
 
 from store.errors import AccessError, StoreError, Unavailable
 
@@ -111,7 +111,11 @@ class Pool:
                     f"{WAIT_SECONDS:g} s; make it with a larger pool_size, or end open blocks"
                 )
             self._refuse_if_closed()
-            if not for_block and not self._first_is_lent:
+            others_are_out = self._in_use + 1 >= self._size
+            # A statement of the program's own may take long.
+            status = self._first.info.transaction_status
+            first_is_free = not self._first_is_lent and status != TRANSACTION_STATUS_ACTIVE
+            if not for_block and (first_is_free or others_are_out):
                 self._first_is_lent = True
                 return True
             self._in_use += 1

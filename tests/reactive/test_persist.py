@@ -216,6 +216,22 @@ def test_an_override_is_not_for_the_store(
     assert (position._store_version, newest(store).pnl) == (2, 2000.0)
 
 
+@pytest.mark.parametrize("interval", [0.0, 0.01])
+def test_the_end_of_an_override_that_came_true_is_written(
+    graph: ReactiveGraph, store: Store, position: Position, node: str, interval: float
+) -> None:
+    auto_persist_effect(graph, node, store, position, interval_seconds=interval)
+    graph.override(node, "pnl", 2000.0)
+    graph.override(node, "size", 24_000.0)
+    graph.update(node, "current_price", 230.5)
+    graph.update(node, "current_price", 240.0)
+    graph.clear_override(node, "size")
+    assert position._store_version == 1
+    graph.clear_override(node, "pnl")
+    assert store.written.wait(30)
+    assert (newest(store).current_price, newest(store).pnl) == (240.0, 2000.0)
+
+
 def test_a_value_that_fails_is_not_written(
     graph: ReactiveGraph, store: Store, position: Position, node: str
 ) -> None:

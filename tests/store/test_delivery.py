@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +22,7 @@ import pytest
 from store import Trade
 from store.client import StoreClient
 from store.errors import StoreError, Unavailable
+from store.schema import provision_user
 from store.server import ObjectStoreServer
 from store.subscriptions import EventBus, State, SubscriptionListener
 from tests.processes import Process, wait_until
@@ -139,19 +142,19 @@ def test_subscribers_are_killed_while_many_write(desk: Desk, tmp_path: Path, see
 
 
 @contextmanager
-def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, Desk]]:
+def own_server() -> Iterator[tuple[Any, Desk]]:
     """A server that a test may kill."""
-    import tempfile
-
-    from store.schema import provision_user
-
-    with ObjectStoreServer(tempfile.mkdtemp(prefix="killed-store-"), "for tests") as server:
-        admin = server.admin_conn()
-        provision_user(admin, "bob", password_of("bob"))
-        admin.close()
-        desk = Desk(server, "postgres")
-        yield server, desk
-        desk.close()
+    folder = tempfile.mkdtemp(prefix="killed-store-")
+    try:
+        with ObjectStoreServer(folder, "for tests") as server:
+            admin = server.admin_conn()
+            provision_user(admin, "bob", password_of("bob"))
+            admin.close()
+            desk = Desk(server, "postgres")
+            yield server, desk
+            desk.close()
+    finally:
+        shutil.rmtree(folder)
 
 
 def kill_and_restart(server: ObjectStoreServer) -> None:
@@ -189,10 +192,8 @@ def until_it_works(call: Callable[[], Any]) -> Any:
             time.sleep(0.1)
 
 
-def test_the_server_is_killed_under_writers_and_subscribers(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    with own_server(tmp_path_factory) as (server, desk):
+def test_the_server_is_killed_under_writers_and_subscribers(tmp_path: Path) -> None:
+    with own_server() as (server, desk):
         path = tmp_path / "outside"
         outside = subscriber(desk, path, "outside")
         heard: list[Key] = []

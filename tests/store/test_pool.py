@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
+from psycopg2.extensions import TRANSACTION_STATUS_ACTIVE
 
 from store.client import StoreClient
 from store.errors import ServerError, StoreError, Unavailable
@@ -184,6 +185,29 @@ def test_one_call_after_a_rollback_does_not_keep_the_others_from_it(alice: Store
             raise ZeroDivisionError
         assert undone == ["first"]
     assert alice.count() == 0
+
+
+def test_calls_do_not_wait_for_a_statement_of_the_programs_own(
+    desk: Desk, alice: StoreClient
+) -> None:
+    with desk.admin().cursor() as holder, ThreadPoolExecutor(2) as others:
+        holder.execute("SELECT pg_advisory_lock(1)")
+        own = alice.conn
+
+        def wait_long() -> None:
+            with own.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_lock(1)")
+
+        waiting = others.submit(wait_long)
+        try:
+            wait_until(
+                lambda: own.info.transaction_status == TRANSACTION_STATUS_ACTIVE, 30, "the wait"
+            )
+            assert others.submit(alice.count).result(10) == 0
+            assert not waiting.done()
+        finally:
+            holder.execute("SELECT pg_advisory_unlock(1)")
+        waiting.result(30)
 
 
 @pytest.mark.parametrize("who", ["the program", "a block", "a call"])

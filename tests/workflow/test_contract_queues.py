@@ -258,12 +258,12 @@ class Source:
         if self.failures:
             self.failures -= 1
             raise ConnectionError("not now")
-        count = len(self.waiting)
-        while self.waiting:
-            workflow_id, function, argument = self.waiting[0]
+        # What comes meanwhile is for the next time, which may fail.
+        found = list(self.waiting)
+        for workflow_id, function, argument in found:
             engine.start_once(workflow_id, function, argument)
             self.waiting.pop(0)
-        return count
+        return len(found)
 
 
 def test_attached_sources_are_drained(engine: DurableEngine, caplog: Any) -> None:
