@@ -51,8 +51,11 @@ class Taken(SubscriptionError):
     """Another session that is alive holds the subscription, by this lease."""
 
     def __init__(self, message: str, lease: int) -> None:
-        super().__init__(message)
+        super().__init__(message, lease)
         self.lease = lease
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class Checkpoint:
