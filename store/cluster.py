@@ -22,6 +22,7 @@ from store.errors import DirectoryInUse, ServerError
 ADMIN = "postgres"
 HOST = "127.0.0.1"
 START_SECONDS = 60
+STOP_SECONDS = 60
 # Connections of many desks; the default of 100 is soon used up by pools.
 SETTINGS = {"listen_addresses": HOST, "unix_socket_directories": "", "max_connections": "200"}
 
@@ -179,11 +180,12 @@ class Cluster:
     def _shut_down(self) -> None:
         try:
             if self._running() is not None:
-                self._control("stop", "-m", "fast")
+                self._control("stop", "-m", "fast", seconds=STOP_SECONDS)
         except ServerError:
-            # It may have crashed just then, and is gone as well.
+            # It may have crashed just then, and is gone as well. Else something hangs, and it is
+            # stopped as by a crash: the next start makes that good.
             if self._running() is not None:
-                raise
+                self._control("stop", "-m", "immediate")
 
     def _write(self, file: Path, text: str) -> None:
         """Beside its place, so that one half written is never taken for whole."""
@@ -238,8 +240,8 @@ class Cluster:
             return None
         return port, lines[7].strip() if len(lines) > 7 else "starting"
 
-    def _control(self, action: str, *options: str) -> None:
-        limit = f"--timeout={START_SECONDS}"
+    def _control(self, action: str, *options: str, seconds: int = START_SECONDS) -> None:
+        limit = f"--timeout={seconds}"
         try:
             self._run("pg_ctl", action, "-w", limit, "-D", str(self._data), *options)
         except ServerError as error:

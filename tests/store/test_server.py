@@ -146,6 +146,18 @@ def test_a_server_that_was_left_while_it_started_is_waited_for(
     server.stop()
 
 
+def test_a_server_stops_whatever_hangs_in_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("store.cluster.STOP_SECONDS", 1)
+    server = ObjectStoreServer(folder).start()
+    hanging = server.admin_conn()
+    os.kill(hanging.info.backend_pid, signal.SIGSTOP)
+    server.stop()
+    assert not (folder / "pg" / "postmaster.pid").exists()
+    hanging.close()
+    with ObjectStoreServer(folder) as again:
+        again.admin_conn().close()
+
+
 def test_a_start_that_fails_leaves_the_server_as_it_was(folder: Path) -> None:
     with ObjectStoreServer(folder, "right"):
         pass
