@@ -1,0 +1,67 @@
+"""What all that administrators do has in common: its roles, and one transaction, tried again."""
+
+from __future__ import annotations
+
+import functools
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, ParamSpec
+
+import psycopg2
+
+from store.errors import AccessError, SchemaError
+
+OWNER = "object_store_owner"
+USERS = "object_store_user"
+# Those who start the workflows that transitions of others promised.
+DISPATCHERS = "object_store_dispatcher"
+TRIES = 20
+# What PostgreSQL says to one of two who change the same role, or make the same thing.
+_AT_ONCE = (
+    psycopg2.errors.UniqueViolation,
+    psycopg2.errors.DuplicateObject,
+    psycopg2.errors.DeadlockDetected,
+    # "tuple concurrently updated"
+    psycopg2.errors.InternalError_,
+)
+P = ParamSpec("P")
+
+
+def repeated(call: Callable[P, None]) -> Callable[P, None]:
+    """The call, made again where another administrator did the same at the same time."""
+
+    @functools.wraps(call)
+    def again(*args: P.args, **kwargs: P.kwargs) -> None:
+        for _ in range(TRIES):
+            try:
+                call(*args, **kwargs)
+                return
+            except _AT_ONCE:
+                time.sleep(random.random() * 0.1)
+        call(*args, **kwargs)
+
+    return again
+
+
+@contextmanager
+def transaction(connection: Any) -> Iterator[Any]:
+    """One transaction, also on a connection in autocommit mode."""
+    if not connection.autocommit and connection.info.transaction_status:
+        raise SchemaError("the connection is inside a transaction; commit or roll it back first")
+    before, connection.autocommit = connection.autocommit, False
+    try:
+        with connection, connection.cursor() as cursor:
+            yield cursor
+    except psycopg2.errors.InsufficientPrivilege as error:
+        raise AccessError(f"this needs an administrator's connection: {error}") from error
+    finally:
+        if not connection.closed:
+            connection.autocommit = before
+
+
+def is_superuser(cursor: Any) -> bool:
+    """May the session's role do everything?"""
+    cursor.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
+    return bool(cursor.fetchone()[0])
