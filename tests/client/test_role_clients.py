@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -205,8 +206,11 @@ def test_three_clients_run_side_by_side_on_replayed_real_prices(
 ) -> None:
     # A trading day a tenth of a second.
     replay = ("--replay", str(REAL_PRICES), "--speed", "864000")
-    with server_process(*replay) as (server, port):
+    with server_process(*replay) as (server, port), ExitStack() as started:
         clients = [client_script(name, "--port", str(port)) for name in CLIENTS]
+        for process in clients:
+            # Those that a failure leaves running: they wait for a server for ever.
+            started.callback(process.child.kill)
         with DeephavenClient(port=port) as observer:
             wait_until(
                 lambda: {"quant_spreads", "risk_scores", HISTORY} <= set(observer.list_tables()),
