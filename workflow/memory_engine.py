@@ -8,53 +8,36 @@ with MemoryEngine() as engine:
 
 from __future__ import annotations
 
-import itertools
-import logging
 import pickle
-import threading
 import time
 from collections.abc import Callable
-from datetime import datetime
 
-from workflow.backend import Filter, QueueLimits, Scheduled, Start
+from workflow.backend import Filter, QueueLimits, Scheduled
 from workflow.context import Interrupted
 from workflow.cron import check, next_time
-from workflow.durable_engine import DurableEngine
 from workflow.engine import WorkflowInfo, WorkflowStatus
 from workflow.errors import (
     EngineNotRunning,
     NonDeterministic,
-    QueueNotFound,
     ResultTimeout,
     WorkflowCancelled,
     WorkflowNotFound,
 )
-from workflow.memory_records import Execution, Queue, Record, execution, holder_of, passes
+from workflow.memory_records import Execution, Queue, Record, execution, passes
+from workflow.memory_runner import MemoryRunner
 from workflow.options import Cron, seconds
 from workflow.packing import pack, unpack
 
-_log = logging.getLogger("workflow")
 # How long a step may hold up the clock, in real time.
 _SETTLE_SECONDS = 5.0
 
 
-class MemoryEngine(DurableEngine):
+class MemoryEngine(MemoryRunner):
     """An engine whose memory is its database: it checkpoints, replays and checks as others do.
 
     `destroy()` and `launch()` act like a crash and a restart: what ran goes on after its last
     step. `advance` moves its clock, for sleeps, timeouts, delays, limits and schedules.
     """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._changed = threading.Condition(threading.RLock())
-        self._records: dict[str, Record] = {}
-        self._queues: dict[str, Queue] = {}
-        self._schedules: dict[str, tuple[Cron, Scheduled, datetime]] = {}
-        self._numbers = itertools.count(1)
-        self._ahead = 0.0
-        self._running = False
-        self._lives = 0
 
     def advance(self, duration: float) -> None:
         """Move this engine's clock forward by so many seconds.
@@ -74,136 +57,7 @@ class MemoryEngine(DurableEngine):
             self._do_what_is_due()
             self._changed.notify_all()
 
-    def _now(self) -> float:
-        return time.time() + self._ahead
-
-    # --- life -------------------------------------------------------------------------------------
-
-    def _open(self) -> None:
-        with self._changed:
-            self._running = True
-            self._lives += 1
-            now = self._now()
-            for name, (cron, what, moment) in self._schedules.items():
-                if moment.timestamp() <= now:  # nobody was there to start it
-                    self._schedules[name] = (cron, what, next_time(cron, now))
-            for record in self._records.values():
-                if record.status is WorkflowStatus.RUNNING:
-                    self._run_record(record)
-            clock = threading.Thread(
-                target=self._tick, args=(self._lives,), name="workflow clock", daemon=True
-            )
-        clock.start()
-
-    def _close(self) -> None:
-        with self._changed:
-            self._running = False
-            self._changed.notify_all()
-
-    def _tick(self, life: int) -> None:
-        """Do what is due when it is due, from one launch to its end."""
-        with self._changed:
-            while self._running and self._lives == life:
-                self._do_what_is_due()
-                now = self._now()
-                due = [moment.timestamp() for _, _, moment in self._schedules.values()]
-                due += [moment for each in self._records.values() for moment in each.due()]
-                due += [now + queue.wait(now) for queue in self._queues.values()]
-                soonest = min((moment for moment in due if moment > now), default=now + 1.0)
-                self._changed.wait(min(soonest - now, 1.0))
-
-    def _do_what_is_due(self) -> None:
-        """Timeouts, delays, rate limits and schedules."""
-        if not self._running:
-            return
-        now = self._now()
-        for name, (cron, what, moment) in list(self._schedules.items()):
-            if moment.timestamp() <= now:
-                self._schedules[name] = (cron, what, next_time(cron, now))
-                try:
-                    self._begin(what.start_at(moment))
-                except Exception:  # noqa: BLE001 - of this schedule; the clock must go on
-                    _log.warning("schedule %r could not start its workflow", name, exc_info=True)
-        for record in self._records.values():
-            if record.deadline is not None and record.deadline <= now:
-                self._end(record, WorkflowStatus.CANCELLED)
-        self._start_queued()
-
-    # --- starting ---------------------------------------------------------------------------------
-
-    def _begin(self, start: Start) -> tuple[str, bool]:
-        options = start.options
-        with self._changed:
-            if start.queue is not None and start.queue not in self._queues:
-                raise QueueNotFound(
-                    f"no queue is called {start.queue!r}; create_queue makes one, and there are "
-                    f"{sorted(self._queues)}"
-                )
-            if start.workflow_id in self._records:
-                return start.workflow_id, False
-            holder = holder_of(self._records.values(), start)
-            if holder is not None:
-                return holder, False
-            now = self._now()
-            record = Record(start, next(self._numbers), now, now + (options.delay or 0.0))
-            self._records[start.workflow_id] = record
-            if start.queue is None:
-                self._run_record(record)
-            else:
-                self._start_queued()
-            self._changed.notify_all()
-        return start.workflow_id, True
-
-    def _start_queued(self) -> None:
-        now = self._now()
-        waiting = [r for r in self._records.values() if r.status is WorkflowStatus.PENDING]
-        for record in sorted(waiting, key=lambda each: each.rank):
-            if record.not_before > now or record.start.queue is None:
-                continue
-            queue = self._queues[record.start.queue]
-            running = sum(
-                each.start.queue == record.start.queue and each.status is WorkflowStatus.RUNNING
-                for each in self._records.values()
-            )
-            if queue.room(running, now):
-                queue.starts.append(now)
-                self._run_record(record)
-
-    def _run_record(self, record: Record) -> None:
-        record.status = WorkflowStatus.RUNNING
-        record.run += 1
-        timeout = record.start.options.timeout
-        if record.deadline is None and timeout is not None:
-            record.deadline = self._now() + timeout
-        run = record.execution = Execution(record, record.run)
-        name = f"workflow {record.workflow_id}"
-        threading.Thread(target=self._perform, args=(run,), name=name, daemon=True).start()
-
-    def _perform(self, run: Execution) -> None:
-        execution.set(run)
-        record, start = run.record, run.record.start
-        result = failure = None
-        try:
-            result = self._execute(record.workflow_id, start.reference, start.arguments)
-        except Interrupted:
-            return
-        except BaseException as error:  # noqa: BLE001 - kept as the workflow's outcome
-            failure = pickle.dumps(error)
-        with self._changed:
-            if self._owns(run):
-                record.result, record.error = result, failure
-                self._end(record, WorkflowStatus.ERROR if failure else WorkflowStatus.SUCCESS)
-
-    def _end(self, record: Record, status: WorkflowStatus) -> None:
-        record.status, record.finished_at, record.deadline = status, self._now(), None
-        self._start_queued()
-        self._changed.notify_all()
-
     # --- steps and messages -----------------------------------------------------------------------
-
-    def _owns(self, run: Execution) -> bool:
-        is_current = run.run == run.record.run and run.record.status is WorkflowStatus.RUNNING
-        return self._running and is_current
 
     def _check(self, run: Execution) -> None:
         if not self._owns(run):
