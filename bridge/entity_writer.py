@@ -13,12 +13,13 @@ from bridge.columns import UNFIT
 from bridge.errors import RecordingError
 from bridge.recorded_rows import Row
 from store.base import Storable
-from store.errors import StoreError, Unavailable, VersionConflict
+from store.errors import StoreError, TransactionConflict, Unavailable, VersionConflict
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 RETRY_SECONDS_MAX = 2.0
+TRIES = 5
 
 
 class Client(Protocol):
@@ -199,9 +200,15 @@ class EntityWriter:
     def _persist(self, call: Callable[[], T]) -> T:
         """Call until the store can be reached; the event ids make a repetition harmless."""
         pause = 0.1
+        tries_left = TRIES
         while True:
             try:
                 result = call()
+            except TransactionConflict:
+                # Of its batch with somebody else's, such as a deadlock: it was nobody's fault.
+                tries_left -= 1
+                if not tries_left:
+                    raise
             except Unavailable as error:
                 if not self._waiting(str(error)):
                     raise

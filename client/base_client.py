@@ -165,7 +165,8 @@ class DeephavenClient:
         def make() -> Table:
             if isinstance(opener, str):
                 return self.open_table(opener)
-            return self._call("making a table to follow", lambda _: opener(self))
+            # Each of its calls has a deadline of its own.
+            return opener(self)
 
         table = LiveTable(make, on_update, on_lost=self.reconnect)
         with self._lock:

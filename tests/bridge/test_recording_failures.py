@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from functools import partialmethod
 from typing import Any
 
 import pytest
 
 from bridge import Recording, RecordingError, RecordingState, TableWriter, record
 from store.client import StoreClient
-from store.errors import Unavailable
+from store.errors import TransactionConflict, Unavailable
 from store.models import Signal
 from tests.processes import wait_until
 
@@ -61,6 +62,44 @@ def test_rows_that_still_wait_at_the_end_are_not_called_rejected(
     assert "nobody is there" in status.error
     with pytest.raises(RecordingError, match="nobody is there"):
         recording.flush()
+
+
+class Disturbed(Away):
+    """A client whose first writes each meet somebody else's."""
+
+    def __init__(self, client: StoreClient) -> None:
+        super().__init__(client)
+        self.disturbed: list[str] = []
+
+    def _first(self, name: str, *given: Any, **options: Any) -> Any:
+        if name not in self.disturbed:
+            self.disturbed.append(name)
+            raise TransactionConflict("a deadlock")
+        return getattr(self._client, name)(*given, **options)
+
+    write_many = partialmethod(_first, "write_many")  # type: ignore[assignment]
+    update_many = partialmethod(_first, "update_many")  # type: ignore[assignment]
+    delete = partialmethod(_first, "delete")  # type: ignore[assignment]
+
+
+def test_what_met_another_transaction_is_written_again(
+    alice: StoreClient, recordings: list[Recording]
+) -> None:
+    client = Disturbed(alice)
+    kept = alice.write(Signal("A", "LONG", 0.1))
+    with TableWriter({**STRENGTHS, "is_there": bool}) as writer:
+        there = writer.live("symbol").where("is_there").view(["symbol", "strength"])
+        recording = record(there, client, Signal, key="symbol", deletes=True)
+        recordings.append(recording)
+        for rows in ([("A", 0.5, True)], [("B", 0.5, True)], [("A", 0.5, False)]):
+            for row in rows:
+                writer.write_row(*row)
+            assert writer.flush()
+            assert recording.flush()
+    assert sorted(client.disturbed) == ["delete", "update_many", "write_many"]
+    assert recording.status().rejected == 0
+    assert alice.read(Signal, kept) is None
+    assert [each.symbol for each in alice.query(Signal)] == ["B"]
 
 
 def test_a_table_that_cannot_be_listened_to_leaves_no_thread(alice: StoreClient) -> None:
