@@ -143,7 +143,7 @@ class Follower:
         if isinstance(from_, Position):
             session.log.check(from_)
         # Held before anything is read of it: nobody else moves it from now on.
-        stored = self._hold(session, SHARED_SECONDS if self._may_share else CLAIM_SECONDS)
+        stored = self._hold(session, None)
         seam = self._present.load(session.conn, raw=from_ == "present")
         if from_ in ("present", "now") or (from_ == "resume" and stored is None):
             self.position, self._raw_after_seam = seam, True
@@ -153,12 +153,16 @@ class Follower:
             self.position = START if from_ == "beginning" or stored is None else stored
         self._refresh()
 
-    def _hold(self, session: Session, seconds: float) -> Position | None:
-        """Hold the subscription; where it stood the last time, None for a new one or for none."""
+    def _hold(self, session: Session, begin: Position | None) -> Position | None:
+        """Hold the subscription; where it stood the last time, None for a new one or for none.
+
+        A new one stands at `begin`, or at the end of the log.
+        """
         if self._subscriber_id is None:
             return None
+        seconds = SHARED_SECONDS if self._may_share else CLAIM_SECONDS
         try:
-            stored = session.claim(self._subscriber_id, self._stop, seconds)
+            stored = session.claim(self._subscriber_id, begin, self._stop, seconds)
         except Taken as error:
             own = None if self._held_by is None else (self._held_by, None)
             if own and (self._stop.is_set() or session.holder(self._subscriber_id) in own):
@@ -189,15 +193,13 @@ class Follower:
                         self._reconnect()
                     pause = RECONNECT_SECONDS
                     self._follow()
-                except (Unavailable, AccessError) as error:
+                except (Unavailable, AccessError, LeaseLost) as error:
                     self._session.conn.close()
                     self._become(State.RECONNECTING, str(error))
                     self.reconnects += 1
                     logger.info("the bridge connects again: %s", error)
                     self._waiter.sleep(pause)
                     pause = min(pause * 2, RECONNECT_SECONDS_MAX)
-                except LeaseLost as error:
-                    self._give_up_checkpoint(error)
             self._end()
             self._become(State.STOPPED)
         except Exception as error:
@@ -210,7 +212,8 @@ class Follower:
 
     def _reconnect(self) -> None:
         self._session = Session(self._login, self._classes)
-        self._hold(self._session, CLAIM_SECONDS)
+        # Where somebody forgot the subscription meanwhile, it begins anew where this bridge is.
+        self._hold(self._session, self.position)
 
     def _follow(self) -> None:
         """Read and show, until it is time to stop."""

@@ -52,10 +52,13 @@ class Session:
         held = (each for each in subscribers(self.conn) if each.subscriber_id == subscriber_id)
         return next((each.holder_pid for each in held), None)
 
-    def claim(self, subscriber_id: str, stop: Event, seconds: float) -> Position | None:
+    def claim(
+        self, subscriber_id: str, begin: Position | None, stop: Event, seconds: float
+    ) -> Position | None:
         """Hold a subscription; where it stood the last time, None for a new one.
 
-        Taken if another session that is alive does not let go of it, in time or before `stop`.
+        A new one stands at `begin`, or at the end of the log. Taken if another session that is
+        alive does not let go of it, in time or before `stop`.
         """
         end = time.monotonic() + seconds
         while True:
@@ -63,7 +66,10 @@ class Session:
             known = any(each.subscriber_id == subscriber_id for each in subscribers(self.conn))
             try:
                 self._checkpoint = Checkpoint.claim(
-                    self.conn, subscriber_id, self.log.epoch, self.log.end()
+                    self.conn,
+                    subscriber_id,
+                    self.log.epoch,
+                    self.log.end() if begin is None else begin,
                 )
             except Taken:
                 if time.monotonic() > end or stop.wait(CLAIM_AGAIN_SECONDS):

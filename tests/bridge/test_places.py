@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from bridge import BridgeError, State, StoreBridge
-from store.checkpoints import Checkpoint
+from store.checkpoints import Checkpoint, forget_subscriber
 from store.client import StoreClient
 from store.errors import Unavailable
 from store.models import Trade
@@ -167,6 +167,27 @@ def test_a_bridge_waits_for_its_own_former_session(
     assert distant.flush(), distant.status()
     assert distant.table(Trade).size == 2
     assert distant.status().checkpoint
+
+
+def test_a_place_that_is_forgotten_is_kept_anew(
+    distant: StoreBridge, alice: StoreClient, make_bridge: MakeBridge
+) -> None:
+    alice.write_many(trades(1))
+    assert distant.flush()
+    assert forget_subscriber(alice.conn, "desk")
+    alice.write_many(trades(2))
+    wait_until(lambda: distant.status().reconnects, 20, "the loss of the place")
+    wait_until(lambda: distant.status().state in (State.LIVE, State.FAILED), 20, "the way back")
+    assert distant.flush(), distant.status()
+    assert distant.table(Trade).size == 3
+    assert distant.status().checkpoint
+    distant.stop()
+    alice.write_many(trades(4))
+    again = make_bridge("alice", subscriber_id="desk")
+    again.register(Trade)
+    again.start()
+    assert again.flush()
+    assert again.table(Trade).size == 4
 
 
 def test_a_bridge_that_waits_for_its_place_can_be_stopped(
