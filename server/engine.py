@@ -14,6 +14,7 @@ from deephaven.column import double_col, long_col, string_col
 from deephaven.stream.table_publisher import table_publisher
 from deephaven.table import Table
 
+from server.errors import PublishingStopped
 from server.publisher import Columns, Publisher, PublishLoop
 
 
@@ -42,6 +43,9 @@ class Engine:
         blink, publisher = table_publisher(name, {c: types[k] for c, k in stored.items()})
 
         def add(columns: Columns) -> None:
+            if not publisher.is_alive:
+                # It would drop them without a word.
+                raise PublishingStopped(f"the engine takes no more rows for {name}: it failed")
             publisher.add(
                 new_table(
                     [

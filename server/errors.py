@@ -37,4 +37,4 @@ class RowError(ServerError, ValueError):
 
 
 class PublishingStopped(ServerError):
-    """Rows were offered to a publisher that has been closed."""
+    """Rows were offered to a publisher that has been closed, or for a table that has failed."""
