@@ -33,6 +33,7 @@ T = TypeVar("T")
 END_SECONDS = 2.0
 
 _open_sessions: weakref.WeakSet[DeadlineSession] = weakref.WeakSet()
+_opening = threading.Lock()
 
 
 def within(
@@ -95,7 +96,8 @@ class DeadlineSession(Session):  # type: ignore[misc]
         self._given_up: queue.SimpleQueue[tuple[DeadlineSession, Ticket] | None] = (
             queue.SimpleQueue()
         )
-        _open_sessions.add(self)
+        with _opening:
+            _open_sessions.add(self)
         super().__init__(**options)
         threading.Thread(
             target=_release, args=(self._given_up,), name="release tables", daemon=True
@@ -171,7 +173,8 @@ class _DeadlineFlight(ArrowFlightService):  # type: ignore[misc]
 
 def end_session(session: DeadlineSession) -> None:
     """Tell the server that a session ends, if it can be told; never raises, never hangs."""
-    _open_sessions.discard(session)
+    with _opening:
+        _open_sessions.discard(session)
     if session._keep_alive_timer is not None:
         session._keep_alive_timer.cancel()
     try:
@@ -186,5 +189,7 @@ def end_session(session: DeadlineSession) -> None:
 @atexit.register
 def _end_all() -> None:
     # Sessions, and not clients: a table keeps its session alive, also when its client is gone.
-    for session in list(_open_sessions):
+    with _opening:
+        sessions = list(_open_sessions)
+    for session in sessions:
         end_session(session)
