@@ -43,6 +43,31 @@ def collect_until(gone: Callable[[], object], what: str) -> None:
     wait_until(collected, 10, what)
 
 
+@contextlib.contextmanager
+def held_by_another_thread(
+    acquire: Callable[[], object], release: Callable[[], object]
+) -> Iterator[None]:
+    """A thread of its own holds a lock for as long as the block lasts."""
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        acquire()
+        try:
+            held.set()
+            done.wait()
+        finally:
+            release()
+
+    holder = threading.Thread(target=hold, daemon=True)
+    holder.start()
+    assert held.wait(30)
+    try:
+        yield
+    finally:
+        done.set()
+        holder.join()
+
+
 class Process:
     """A child process whose output is read as it comes."""
 

@@ -12,7 +12,7 @@ from tests.store.conftest import alice, bob, desk, store_server
 from tests.store.desk import Desk
 
 if TYPE_CHECKING:
-    from bridge import StoreBridge
+    from bridge import Push, Recording, StoreBridge
     from server.trading_server import TradingServer
 
 __all__ = ["alice", "bob", "desk", "store_server"]
@@ -38,3 +38,22 @@ def make_bridge(desk: Desk, engine: TradingServer) -> Iterator[MakeBridge]:
     yield make
     for bridge in made:
         bridge.stop()
+
+
+@pytest.fixture
+def pushes() -> Iterator[list[Push]]:
+    """Put those here that are to be stopped at the end."""
+    yield from _stopped_at_the_end()
+
+
+@pytest.fixture
+def recordings() -> Iterator[list[Recording]]:
+    """Put those here that are to be stopped at the end."""
+    yield from _stopped_at_the_end()
+
+
+def _stopped_at_the_end() -> Iterator[list[Any]]:
+    made: list[Any] = []
+    yield made
+    for each in made:
+        each.stop()

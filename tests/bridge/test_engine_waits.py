@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -15,7 +13,7 @@ from store.client import StoreClient
 from store.models import Signal, Trade
 from tests.bridge.books import rows_of, trades
 from tests.bridge.conftest import MakeBridge
-from tests.processes import wait_until
+from tests.processes import held_by_another_thread, wait_until
 
 pytestmark = pytest.mark.usefixtures("engine")
 
@@ -69,30 +67,6 @@ def test_who_holds_up_the_engine_does_not_wait_for_it() -> None:
         assert out.table.size == 100
 
 
-@contextmanager
-def long_cycle() -> Iterator[None]:
-    """The engine is busy with something else for as long as the block lasts."""
-    began, done = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        lock = _update_graph().exclusiveLock()
-        lock.lock()
-        try:
-            began.set()
-            done.wait(30)
-        finally:
-            lock.unlock()
-
-    thread = threading.Thread(target=hold, daemon=True)
-    thread.start()
-    assert began.wait(30)
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
-
-
 def test_a_flush_keeps_to_its_time_while_the_engine_is_busy(
     make_bridge: MakeBridge, alice: StoreClient
 ) -> None:
@@ -106,7 +80,8 @@ def test_a_flush_keeps_to_its_time_while_the_engine_is_busy(
         assert bridge.flush()
         waiters: list[TableWriter | Recording | StoreBridge] = [writer, recording, bridge]
         told: list[bool] = []
-        with long_cycle():
+        busy = _update_graph().exclusiveLock()
+        with held_by_another_thread(busy.lock, busy.unlock):
             thread = threading.Thread(
                 target=lambda: told.extend(each.flush(0.5) for each in waiters), daemon=True
             )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,14 +20,6 @@ class Position:
     symbol: str
     price: float
     quantity: int
-
-
-@pytest.fixture
-def pushes() -> Iterator[list[Push]]:
-    made: list[Push] = []
-    yield made
-    for each in made:
-        each.stop()
 
 
 def graph_of(*positions: Position) -> tuple[ReactiveGraph, list[str]]:

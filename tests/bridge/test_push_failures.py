@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,14 +20,6 @@ pytestmark = pytest.mark.usefixtures("engine")
 class Position:
     symbol: str
     price: float
-
-
-@pytest.fixture
-def pushes() -> Iterator[list[Push]]:
-    made: list[Push] = []
-    yield made
-    for each in made:
-        each.stop()
 
 
 @pytest.fixture

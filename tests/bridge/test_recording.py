@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import date, datetime, timezone
 from decimal import Decimal
 from typing import Any
@@ -28,14 +27,6 @@ from tests.store.desk import Desk
 pytestmark = pytest.mark.usefixtures("engine")
 
 SIGNAL = {"symbol": str, "direction": str, "strength": float, "model_name": str}
-
-
-@pytest.fixture
-def recordings() -> Iterator[list[Recording]]:
-    made: list[Recording] = []
-    yield made
-    for each in made:
-        each.stop()
 
 
 def strengths(client: StoreClient) -> dict[str, float]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from functools import partialmethod
 from typing import Any
 
@@ -18,14 +17,6 @@ from tests.processes import wait_until
 pytestmark = pytest.mark.usefixtures("engine")
 
 STRENGTHS = {"symbol": str, "strength": float}
-
-
-@pytest.fixture
-def recordings() -> Iterator[list[Recording]]:
-    made: list[Recording] = []
-    yield made
-    for each in made:
-        each.stop()
 
 
 class Away:

@@ -11,7 +11,6 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import grpc
@@ -28,7 +27,7 @@ from client.errors import (
     TableNotFound,
 )
 from client.live_table import LiveTable
-from tests.processes import Process, free_port, server_process, wait_until
+from tests.processes import Process, free_port, held_by_another_thread, server_process, wait_until
 
 if TYPE_CHECKING:
     from server.trading_server import TradingServer
@@ -273,30 +272,12 @@ def test_a_table_may_be_collected_on_any_thread(client: DeephavenClient) -> None
     wait_until(forgotten, 10, "the server to hear of it")
 
 
-@contextmanager
-def held_by_another_thread(lock: threading.RLock) -> Iterator[None]:  # type: ignore[valid-type]
-    held, done = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        with lock:  # type: ignore[attr-defined]
-            held.set()
-            done.wait()
-
-    holder = threading.Thread(target=hold, daemon=True)
-    holder.start()
-    assert held.wait(10)
-    try:
-        yield
-    finally:
-        done.set()
-        holder.join()
-
-
 def test_a_table_is_collected_while_another_thread_talks_to_the_server(
     client: DeephavenClient,
 ) -> None:
     table = client.open_table("prices_live")
-    with held_by_another_thread(client.session._r_lock):
+    lock = client.session._r_lock
+    with held_by_another_thread(lock.acquire, lock.release):
         del table
 
 
