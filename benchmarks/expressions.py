@@ -23,7 +23,7 @@ from typing import Any
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from reactive import BinOp, Const, Expr, Field, compile_positional  # noqa: E402
-from reactive.python_target import _compiled  # noqa: E402
+from reactive.expr.python.writer import compiled  # noqa: E402
 
 ROUNDS = 25
 
@@ -156,11 +156,11 @@ def building() -> None:
         return build().eval(row)
 
     def first_of_its_shape() -> Any:
-        _compiled.cache_clear()
+        compiled.cache_clear()
         return build().eval(row)
 
     def code_for_many_calls() -> Any:
-        _compiled.cache_clear()
+        compiled.cache_clear()
         return compile_positional(pnl, ["current_price", "avg_cost", "quantity"])
 
     source = (

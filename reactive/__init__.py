@@ -7,9 +7,8 @@ graph.computed(node_id, "pnl", pnl)
 graph.effect(node_id, "pnl", lambda name, value: print(name, value))
 """
 
-from reactive.aggregate import Aggregate, weighted_mean
+from reactive.aggregates import Aggregate, weighted_mean
 from reactive.bridge import PersistEffect, auto_persist_effect
-from reactive.effect import Effect
 from reactive.errors import (
     AggregateError,
     ComputeError,
@@ -31,17 +30,19 @@ from reactive.errors import (
     TrackingError,
     UnknownNameError,
 )
-from reactive.explain import Explanation
 from reactive.expr import (
     Between,
     BinOp,
     Case,
     Cast,
     Coalesce,
+    Column,
+    ColumnTypes,
     Const,
     DatePart,
     Expr,
     Field,
+    FieldTypes,
     Func,
     If,
     In,
@@ -49,14 +50,15 @@ from reactive.expr import (
     NullIf,
     StrOp,
     Substring,
+    Type,
     UnaryOp,
+    compile_positional,
+    compile_python,
     from_json,
+    python_source,
 )
-from reactive.graph import ReactiveGraph
-from reactive.objects import computed, effect
-from reactive.python_target import compile_positional, compile_python, python_source
-from reactive.types import Column, ColumnTypes, FieldTypes, Type
-from reactive.watch import Watch
+from reactive.graph import Effect, Explanation, ReactiveGraph, Watch, computed, effect
+from reactive.old_paths import register
 
 __all__ = [
     "Aggregate",
@@ -114,3 +116,6 @@ __all__ = [
     "python_source",
     "weighted_mean",
 ]
+
+# Data that was stored before refers to classes by the modules that they were in.
+register()

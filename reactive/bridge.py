@@ -12,8 +12,8 @@ from contextlib import suppress
 from typing import Any, Protocol, runtime_checkable
 
 from reactive.errors import ComputeError, PersistError
-from reactive.graph import ReactiveGraph
-from reactive.updater import same
+from reactive.graph.equality import same
+from reactive.graph.reactive_graph import ReactiveGraph
 
 _NEVER: Any = object()
 

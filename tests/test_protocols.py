@@ -11,7 +11,7 @@ from bridge.targets import RowWriter as BridgeRowWriter
 from reactive import Field, ReactiveGraph
 from reactive.bridge import Conflict, ReadsBack, StoreClient
 from reactive.errors import ExpressionError
-from reactive.types import ColumnTypes, Type, field_types
+from reactive.expr.types import ColumnTypes, Type, field_types
 from server.feed import MarketFeed
 from server.market_data import BASE_PRICES, RowWriter
 from server.publisher import Publisher, PublishLoop

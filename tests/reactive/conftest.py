@@ -8,7 +8,7 @@ from typing import Any
 import psycopg2
 import pytest
 
-from reactive import python_target
+from reactive.expr.python import compiler
 
 
 @pytest.fixture(scope="session")
@@ -24,5 +24,5 @@ def postgres(postgres_dsn: str) -> Iterator[Any]:
 def both_ways(request: pytest.FixtureRequest) -> Iterator[None]:
     """Run the tests of a module on compiled code, and on what computes the first calls."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(python_target, "_FIRST_CALLS", request.param)
+        patch.setattr(compiler, "_FIRST_CALLS", request.param)
         yield

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reactive.aggregate import Aggregate, aggregate_of, weighted_mean
+from reactive.aggregates.aggregate import Aggregate, aggregate_of, weighted_mean
+from reactive.aggregates.exact_sum import PARTS_MAX, ExactSum
 from reactive.errors import AggregateError
-from reactive.exact import PARTS_MAX, ExactSum
 
 Numbers = list[Any]
 

@@ -25,8 +25,8 @@ from reactive import (
     compile_positional,
     compile_python,
     from_json,
-    python_target,
 )
+from reactive.expr.python import compiler
 from tests.reactive.postgres import BEYOND, in_postgres, same
 from tests.reactive.strategies import FIELDS, expressions, rows
 
@@ -41,7 +41,7 @@ def in_python(expr: Expr, row: dict[str, Any]) -> Any:
     """The value, which a first call and one of many must give alike."""
     first = _outcome(compile_python(expr), row)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(python_target, "_FIRST_CALLS", 0)
+        patch.setattr(compiler, "_FIRST_CALLS", 0)
         compiled = _outcome(compile_python(expr), row)
     assert repr(first) == repr(compiled), f"{expr!r} on {row!r}"
     return compiled

@@ -30,10 +30,10 @@ from hypothesis.stateful import (
 )
 
 from reactive import Coalesce, Const, Expr, ExpressionError, Field, If
-from reactive.aggregate import weighted_mean
+from reactive.aggregates.aggregate import weighted_mean
 from reactive.errors import ComputeError, CycleError
 from reactive.graph import ReactiveGraph
-from reactive.updater import same
+from reactive.graph.equality import same
 
 
 @dataclass

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reactive import Case, Const, Expr, ExpressionFormatError, Field, Func, from_json
-from reactive.node import MAX_DEPTH, MAX_SIZE
+from reactive.expr.base import MAX_DEPTH, MAX_SIZE
 from tests.reactive.strategies import expressions
 from tests.reactive.test_agreement import NIGHTLY
 

@@ -181,4 +181,4 @@ def test_a_signal_goes_with_its_group_and_its_node(graph: ReactiveGraph, node: s
     assert (before() == 77.0, after()) == (False, 77.0)
     graph.remove_group("gone")
     graph.untrack(node)
-    assert not graph._signals, "nothing is kept of what has gone"
+    assert not graph._signals._by_source, "nothing is kept of what has gone"

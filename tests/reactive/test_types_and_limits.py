@@ -32,7 +32,7 @@ from reactive import (
     Type,
     from_json,
 )
-from reactive.node import MAX_DEPTH, MAX_SIZE
+from reactive.expr.base import MAX_DEPTH, MAX_SIZE
 
 x, y, s = Field("x"), Field("y"), Field("s")
 

@@ -145,7 +145,7 @@ def test_closing_and_letting_go_take_it_off(graph: ReactiveGraph, node: str) -> 
             break
         gc.collect()
         graph.update(node, "price", 3.0)
-        links = graph._nodes[node].links
+        links = graph._engine.nodes[node].observers
         assert not any(links), "nobody listens any more"
 
     run(main())

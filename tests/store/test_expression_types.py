@@ -10,7 +10,7 @@ import pytest
 
 from reactive import Const, Field
 from reactive.errors import ExpressionError
-from reactive.types import Type, field_types
+from reactive.expr.types import Type, field_types
 from store import REGISTRY, Storable
 from store.models import Order
 from tests.store.registries import registry_of
