@@ -17,7 +17,7 @@ demo: ## Orders, trades and risk on a live desk (ARGS="--help" lists its options
 	@scripts/setup.sh server store
 	@exec $(PYTHON_BIN) demo_bridge.py $(ARGS)
 
-test: ## Run tests, lint, types and import contracts
+test: ## Run tests and all checks
 	@scripts/setup.sh server client store dev
 	@$(MAKE) --no-print-directory check
 	$(PYTHON_BIN) -m pytest -m "not long"
@@ -25,13 +25,14 @@ test: ## Run tests, lint, types and import contracts
 test-long: ## Run everything, the nightly profile included (hours)
 	@scripts/setup.sh server client store dev
 	@$(MAKE) --no-print-directory check
-	HYPOTHESIS_PROFILE=nightly $(PYTHON_BIN) -m pytest
+	HYPOTHESIS_PROFILE=nightly $(PYTHON_BIN) -m pytest --timeout=14400 -o faulthandler_timeout=18000
 
-check: ## Lint, format, types and import contracts only
+check: ## Lint, format, types, import contracts and structure only
 	$(PYTHON_BIN) -m ruff check .
 	$(PYTHON_BIN) -m ruff format --check .
 	$(PYTHON_BIN) -m mypy
 	.venv/bin/lint-imports
+	$(PYTHON_BIN) scripts/check_structure.py
 
 format: ## Format the code
 	$(PYTHON_BIN) -m ruff format .

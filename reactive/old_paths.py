@@ -36,8 +36,8 @@ class MovedModule(types.ModuleType):
 
 def register() -> None:
     """Let the old paths be imported."""
-    for path in MOVED:
-        sys.modules.setdefault(path, MovedModule(path, f"Moved to {MOVED[path]}."))
+    for path, target in MOVED.items():
+        sys.modules.setdefault(path, MovedModule(path, f"Moved to {target}."))
 
 
 def _nothing() -> None:
