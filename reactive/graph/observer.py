@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NoReturn, Protocol, TypeAlias
 
 from reactive.errors import ComputeError
 from reactive.graph.failure import Failure
@@ -69,11 +69,9 @@ class Observable(Protocol):
         """Return the value, or raise ComputeError."""
 
 
-def value_or_error(label: str, value: Any) -> Any:
-    """Return the value, or raise ComputeError where it is a Failure."""
-    if value.__class__ is Failure:
-        raise ComputeError(label, value.reason) from value.error
-    return value
+def raise_failure(label: str, failure: Failure) -> NoReturn:
+    """Raise the ComputeError of a value that could not be computed."""
+    raise ComputeError(label, failure.reason) from failure.error
 
 
 def without(observers: tuple[Observer, ...], observer: Observer) -> tuple[Observer, ...]:

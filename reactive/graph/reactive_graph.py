@@ -155,15 +155,17 @@ class ReactiveGraph:
 
         Raises ComputeError where it could not be computed; what stopped it is the `__cause__`.
         """
-        with self._engine.lock:
-            return self._engine.read(self._engine.find(node_id).value_of(name))
+        engine = self._engine
+        with engine.lock:
+            return engine.read(engine.find(node_id).value_of(name))
 
     def get_field(self, node_id: str, field: str) -> Any:
         """Return a field, also where a computed value has the same name."""
-        with self._engine.lock:
-            node = self._engine.find(node_id)
+        engine = self._engine
+        with engine.lock:
+            node = engine.find(node_id)
             node.shape.require_field(field, node.id)
-            return self._engine.read(NodeValue(node, f":{field}"))
+            return engine.read(NodeValue(node, f":{field}"))
 
     def explain(self, node_id: str, name: str) -> Explanation:
         """Return what a value was computed from, and which update last changed it."""
@@ -236,8 +238,9 @@ class ReactiveGraph:
 
     def get_group(self, name: str, key: Any = ALL_KEYS) -> Any:
         """Return the value of a group; of a group by key that of one key, or a dict of all."""
-        with self._engine.lock:
-            return self._engine.read(self._groups.value(name, key))
+        engine = self._engine
+        with engine.lock:
+            return engine.read(self._groups.value(name, key))
 
     def explain_group(self, name: str) -> Explanation:
         """Return what a group's value was computed from, and which update last changed it."""

@@ -10,12 +10,13 @@ from typing import Any
 from reactive.errors import CycleError
 from reactive.graph.engine import Engine
 from reactive.graph.equality import same
+from reactive.graph.failure import Failure
 from reactive.graph.observer import (
     BEFORE,
     Observable,
     Observer,
     Origin,
-    value_or_error,
+    raise_failure,
     without,
 )
 
@@ -72,7 +73,10 @@ class DerivedValue(ABC):
 
     def get(self) -> Any:
         """Return the value, or raise ComputeError."""
-        return value_or_error(self.name, self.value)
+        value = self.value
+        if value.__class__ is Failure:
+            raise_failure(self.label, value)
+        return value
 
     def mark_dirty(self) -> None:
         """Queue the value to be recomputed."""

@@ -7,11 +7,12 @@ from typing import Any
 
 from reactive.aggregates.aggregate import Aggregate
 from reactive.graph.engine import Engine
+from reactive.graph.failure import Failure
 from reactive.graph.groups.derived_value import DerivedValue
 from reactive.graph.groups.group import Group
 from reactive.graph.groups.membership import ConditionalMembership
 from reactive.graph.nodes.tracked_node import TrackedNode
-from reactive.graph.observer import Observable, Observer, Origin, value_or_error
+from reactive.graph.observer import Observable, Observer, Origin, raise_failure
 
 
 class KeyedGroup(DerivedValue):
@@ -110,7 +111,8 @@ class KeyedGroup(DerivedValue):
     def get(self) -> dict[Any, Any]:
         """Return the values by key, or raise ComputeError where one failed."""
         for key, value in self.value.items():
-            value_or_error(f"{self.name}[{key!r}]", value)
+            if value.__class__ is Failure:
+                raise_failure(f"{self.name}[{key!r}]", value)
         return dict(self.value)
 
 
@@ -170,4 +172,7 @@ class KeyValue:
 
     def get(self) -> Any:
         """Return the value, or raise ComputeError."""
-        return value_or_error(self.label, self.value)
+        value = self.value
+        if value.__class__ is Failure:
+            raise_failure(self.label, value)
+        return value

@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeAlias
 from reactive.errors import UnknownNameError
 from reactive.graph.failure import Failure
 from reactive.graph.nodes.shape import Shape
-from reactive.graph.observer import BEFORE, Observable, Observer, Origin, value_or_error, without
+from reactive.graph.observer import BEFORE, Observable, Observer, Origin, raise_failure, without
 
 
 class NodeEngine(Protocol):
@@ -187,7 +187,10 @@ class NodeValue:
 
     def get(self) -> Any:
         """Return the value, or raise ComputeError."""
-        return value_or_error(self.label, self.value)
+        value = self.value
+        if value.__class__ is Failure:
+            raise_failure(self.label, value)
+        return value
 
 
 def _with(observers: Observers, place: int, changed: tuple[Observer, ...]) -> Observers:
