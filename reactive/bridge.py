@@ -1,7 +1,7 @@
-"""Computed values written back to a store, which needs no more than an `update`.
+"""Writes objects to a store when their computed values change; the store needs an `update` only.
 
-The store and its conflict stand here as what the bridge needs of them, so that this package imports
-no store.
+What is needed of the store's client and of its version conflict is declared here, so that this
+package imports no store.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class ReadsBack(Protocol):
 
 @runtime_checkable
 class Conflict(Protocol):
-    """What a store raises when somebody else has written the entity first: known by its fields."""
+    """What a store raises when another writer was first; recognised by its fields."""
 
     entity_id: Any
     expected_version: Any
@@ -50,13 +50,13 @@ def auto_persist_effect(
     *,
     interval_seconds: float = 0.0,
 ) -> PersistEffect:
-    """Write an object back whenever computed values of its node have changed, once an update.
+    """Write an object to a store when computed values of its node have changed, once an update.
 
-    A computed value that has a field of its name in the object is written into that field first.
+    A computed value that has the name of a field of the object is written into that field first.
     With an interval, changes wait that long and are then written as one, from another thread. After
-    a version conflict the newest version is read and its changes are taken over where the graph has
-    made none since its last write; then the write is tried once more. What fails is logged and
-    counted.
+    a version conflict the newest version is read, and its changes are taken over except where the
+    graph has changed the same field since its last write; then the write is tried once more.
+    Failures are logged and counted.
     """
     return PersistEffect(graph, node_id, store_client, obj, interval_seconds)
 
@@ -102,14 +102,14 @@ class PersistEffect:
             self.flush()
 
     def flush(self) -> None:
-        """Write now what waits for the interval, or for another try after a failure."""
+        """Write now what is pending: in the interval, or after a failure."""
         with self._graph.batch():
             self._timer = None
             if self._due and self._effect.attached:
                 self._write()
 
     def close(self) -> None:
-        """Write what waits, and stop; untracking the object does the same."""
+        """Write what is pending, and stop; untracking the object does the same."""
         with self._graph.batch():
             if self._effect.attached or self._due:
                 self._leave()
@@ -118,7 +118,7 @@ class PersistEffect:
     def _leave(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        # In a batch, or behind another effect, it may not have heard of the last changes yet.
+        # In a batch, or behind another effect, it may not have been told of the last changes yet.
         if self._due or any(
             not same(value, self._written.get(name, _NEVER))
             for name, value in self._values().items()
@@ -153,7 +153,7 @@ class PersistEffect:
             self._due = False
             self._stored = self._snapshot()
             self._written = self._values()
-        # What was taken over from others is no news that would have to be written in turn.
+        # What was taken over from others is in the store already.
         self._effect.skip()
 
     def _values(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What can go wrong in `reactive`: one root, and a class for each thing to catch."""
+"""The errors of `reactive`: one root, and a class for each kind that a caller may handle."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ class ReactiveError(Exception):
 
 
 class ExpressionError(ReactiveError):
-    """Root of what can go wrong with an expression."""
+    """Root of all errors of expressions."""
 
 
 class ExpressionValueError(ExpressionError, ValueError):
-    """What no expression can be made of: an unknown function, NaN, a name that is no column."""
+    """An expression cannot be built from this: an unknown function, NaN, an invalid name."""
 
     @classmethod
     def unknown(cls, what: str, given: object, allowed: Iterable[str]) -> ExpressionValueError:
-        """Return the error for a name that is none of those allowed."""
+        """Return the error for a name that is not one of those allowed."""
         return cls(f"unknown {what} {shown(given)}; there are: {' '.join(allowed)}")
 
 
@@ -66,7 +66,7 @@ class ExpressionTypeError(ExpressionError, TypeError):
 
 
 class ExpressionFormatError(ExpressionError, ValueError):
-    """JSON that is no expression; `path` leads to what is wrong, as in `$.left.args[1]`."""
+    """JSON that is not an expression; `path` leads to what is wrong, as in `$.left.args[1]`."""
 
     def __init__(self, path: str, problem: str) -> None:
         self.path = path
@@ -75,7 +75,7 @@ class ExpressionFormatError(ExpressionError, ValueError):
 
 
 class ExpressionRangeError(ExpressionError, ArithmeticError):
-    """A result beyond what a double can hold; PostgreSQL raises 22003 for the same."""
+    """A result outside the range of a double; PostgreSQL raises SQLSTATE 22003 for the same."""
 
 
 class FieldTypeError(ExpressionError, TypeError):
@@ -95,7 +95,7 @@ class FieldTypeError(ExpressionError, TypeError):
 
 
 class GraphError(ReactiveError):
-    """Root of what can go wrong with a reactive graph."""
+    """Root of all errors of a reactive graph."""
 
 
 class UnknownNameError(GraphError, KeyError):
@@ -130,11 +130,11 @@ class DuplicateNameError(GraphError, KeyError):
 
 
 class TrackingError(GraphError, TypeError):
-    """The object cannot be tracked: only instances of dataclasses have fields to follow."""
+    """The object cannot be tracked: it is not an instance of a dataclass."""
 
 
 class MembershipError(GraphError, ValueError):
-    """The members of this value are not a matter of adding and removing nodes."""
+    """Members cannot be added to this value or removed from it."""
 
 
 class AggregateError(GraphError, ValueError):
@@ -165,15 +165,15 @@ class CycleError(GraphError):
 
 
 class SideEffectError(GraphError, RuntimeError):
-    """A function that computes a value updated the graph, or read what it cannot follow."""
+    """A function that computes a value updated the graph, or read what it is not rerun for."""
 
 
 class NotAnExpressionError(GraphError, TypeError):
-    """A method of a class cannot be read into an expression; it runs as plain Python."""
+    """A method cannot be read as an expression; it runs as plain Python."""
 
 
 class SlowReaderError(GraphError):
-    """A reader of `watch` fell so far behind that values had to be dropped; `lost` is how many."""
+    """A reader of `watch` was so far behind that values were dropped; `lost` is how many."""
 
     def __init__(self, name: str, lost: int, limit: int) -> None:
         self.name = name
@@ -186,4 +186,4 @@ class SlowReaderError(GraphError):
 
 
 class PersistError(GraphError):
-    """A computed change could not be written back, on the newest version neither."""
+    """A change could not be written to the store, not even on the newest version."""

@@ -22,7 +22,7 @@ MOVED = {
     "reactive.tracked": "reactive.old_paths",
     "reactive.types": "reactive.expr.types",
 }
-"""By the path of a module that is no more: where its classes are now."""
+"""By the path of a former module: where its classes are now."""
 
 
 class MovedModule(types.ModuleType):

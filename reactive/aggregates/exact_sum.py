@@ -21,9 +21,9 @@ class ExactSum:
 
     It equals `math.fsum` of them, in whatever order they came and went. Whole numbers alone give an
     exact int, decimals (with whole numbers) an exact Decimal; a float among them makes the total a
-    float. Null is no number and counts for nothing; a NaN, or infinities of both signs, make the
-    total NaN while they are in it. A total beyond the largest double is infinite. What is no number
-    raises TypeError and leaves the total as it was.
+    float. Null is ignored; a NaN, or infinities of both signs, make the total NaN while they are in
+    it. A total beyond the largest double is infinite. A value that is not a number raises TypeError
+    and leaves the total as it was.
 
     The floats are kept as a list of doubles whose exact sum is the total (Shewchuk 1997): `fsum`
     rounds it, and folds it by taking away what it has rounded to until nothing is left.

@@ -239,5 +239,5 @@ def _constant(data: Mapping[Any, Any], path: str) -> Any:
         )
     parsed = parse(value) if isinstance(value, str) else None
     if parsed is None:
-        raise ExpressionFormatError(f"{path}.value", f"{shown(value)} is no {name}")
+        raise ExpressionFormatError(f"{path}.value", f"{shown(value)} is not a {name}")
     return parsed

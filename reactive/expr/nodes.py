@@ -73,7 +73,7 @@ def _unwrapped(value: Any) -> Any:
     return value
 
 
-# Each returns the plain type, since subclasses may print themselves as they like, and refuses what
+# Each returns the plain type, since subclasses may print themselves as they like, and rejects what
 # one of the targets could not hold.
 
 
@@ -86,8 +86,8 @@ def _number(plain: type) -> Callable[[Any], Any]:
             as_float = math.inf
         if not math.isfinite(as_float) or (value and not as_float):
             raise ExpressionValueError(
-                f"{shown(value)} is no constant: NaN, infinities and numbers "
-                "beyond a double are refused"
+                f"{shown(value)} cannot be a constant: NaN, infinities and numbers outside the "
+                "range of a double are not allowed"
             )
         return value
 
@@ -107,14 +107,14 @@ def _text(value: str) -> str:
 def _instant(value: datetime) -> datetime:
     if value.tzinfo is None:
         raise ExpressionValueError(
-            f"{value!r} has no time zone, so it is no instant; "
+            f"expected a datetime with a time zone, got {value!r}; "
             "give it one: value.replace(tzinfo=timezone.utc)"
         )
     try:
         utc = value.astimezone(timezone.utc)
     except OverflowError:
         raise ExpressionValueError(
-            f"{value!r} is no constant: in UTC it is outside of the years 1 to 9999"
+            f"{value!r} cannot be a constant: in UTC it is outside of the years 1 to 9999"
         ) from None
     return datetime.combine(_day(utc), utc.time().replace(fold=0), timezone.utc)
 
@@ -148,11 +148,13 @@ class Field(Expr):
     def __init__(self, name: str, type: Any = None) -> None:
         if not isinstance(name, str) or not name or not name.isprintable():
             raise ExpressionValueError(
-                f"{shown(name)} is no field name: give printable text, at least one character"
+                f"expected a field name, got {shown(name)}; give printable text that is not empty"
             )
         if len(name) > 4 and name.startswith("__") and name.endswith("__"):
-            # Formulas may come from elsewhere; they read data, not the insides of objects.
-            raise ExpressionValueError(f"{name!r} is no field name: Python keeps such names")
+            # Formulas may come from other systems; they read data, not the internals of objects.
+            raise ExpressionValueError(
+                f"expected a field name, got {name!r}; names of this form are reserved by Python"
+            )
         declared = Type.ANY if type is None or type is Type.ANY else require_declared(type)
         self._set(declared, name, declared)
         self.__dict__["constant"] = False
@@ -362,7 +364,7 @@ class Coalesce(Expr):
 
 
 class IsNull(Expr):
-    """Tell whether a value is null."""
+    """Whether a value is null."""
 
     parts = ("operand",)
     operand: Expr
@@ -388,7 +390,7 @@ class NullIf(Expr):
 
 
 class In(Expr):
-    """Tell whether a value equals one of others; null where only a null stands in the way.
+    """Whether a value equals one of others; null where only a null stands in the way.
 
     `reads` is the type that they are compared as. Nothing is in an empty list, not even null.
     """
@@ -411,7 +413,7 @@ class In(Expr):
 
 
 class Between(Expr):
-    """Tell whether low <= operand <= high; `reads` is the type that they are compared as."""
+    """Whether low <= operand <= high; `reads` is the type that they are compared as."""
 
     parts = ("operand", "low", "high")
     operand: Expr

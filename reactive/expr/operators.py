@@ -1,4 +1,4 @@
-"""What every expression can do: its targets, its operators, and methods that build upon it."""
+"""The base of all expressions: evaluation and the other targets, operators, and methods."""
 
 from __future__ import annotations
 
@@ -236,15 +236,15 @@ class Expr(Node):
         return _build("StrOp", "trim", self)
 
     def contains(self, text: Any) -> Expr:
-        """Tell whether the text occurs inside; `%` and `_` mean themselves."""
+        """Whether the text occurs in this one; `%` and `_` are ordinary characters."""
         return _build("StrOp", "contains", self, text)
 
     def starts_with(self, text: Any) -> Expr:
-        """Tell whether this begins with the text."""
+        """Whether this begins with the text."""
         return _build("StrOp", "starts_with", self, text)
 
     def ends_with(self, text: Any) -> Expr:
-        """Tell whether this ends with the text."""
+        """Whether this ends with the text."""
         return _build("StrOp", "ends_with", self, text)
 
     def concat(self, text: Any) -> Expr:
@@ -258,7 +258,7 @@ class Expr(Node):
     # --- nulls, choice, types ----------------------------------------------------------------
 
     def is_null(self) -> Expr:
-        """Tell whether the value is null; never null itself."""
+        """Whether the value is null; never null itself."""
         return _build("IsNull", self)
 
     def null_if(self, value: Any) -> Expr:
@@ -266,11 +266,11 @@ class Expr(Node):
         return _build("NullIf", self, value)
 
     def is_in(self, values: Iterable[Any]) -> Expr:
-        """Tell whether this equals one of the values."""
+        """Whether this equals one of the values."""
         return _build("In", self, values)
 
     def between(self, low: Any, high: Any) -> Expr:
-        """Tell whether low <= this <= high."""
+        """Whether low <= this <= high."""
         return _build("Between", self, low, high)
 
     def cast(self, type: Any) -> Expr:

@@ -136,7 +136,9 @@ def require_declared(given: Any) -> Type:
     declared = declared_type(given)
     if declared is None or declared.value not in _NAMES:
         allowed = ", ".join(t.__name__ for t in _PYTHON)
-        raise ExpressionValueError(f"{given!r} is no type of expressions; use one of {allowed}")
+        raise ExpressionValueError(
+            f"expected a type of expressions, got {given!r}; use one of {allowed}"
+        )
     return declared
 
 
@@ -147,8 +149,8 @@ def field_types(source: FieldTypes) -> typing.Callable[[str], Type | None]:
     elif isinstance(source, type):
         if not dataclasses.is_dataclass(source):
             raise ExpressionValueError(
-                f"{source.__name__} is no dataclass; give one, a mapping of names to types, "
-                "or a catalogue with has() and resolve()"
+                f"expected a dataclass, got the class {source.__name__}; give a dataclass, a "
+                "mapping of names to types, or a catalogue with has() and resolve()"
             )
         known = typing.get_type_hints(source)
     else:

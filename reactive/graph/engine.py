@@ -25,7 +25,7 @@ from reactive.graph.observer import Observable, Observer, Origin
 
 
 class Reader(Protocol):
-    """A function that computes a value: is told what it reads, and may refuse it."""
+    """A function that computes a value: is told what it reads, and may raise."""
 
     @property
     def label(self) -> str:
@@ -128,7 +128,7 @@ class Engine:
             self._release()
 
     def batch_update(self, node_id: str, values: Mapping[str, Any]) -> None:
-        """Write several fields of a node as one update: all of them, or none if one is refused."""
+        """Write several fields of a node as one update: all of them, or none if one fails."""
         with self.lock:
             node = self.find(node_id)
             for field in values:
@@ -150,7 +150,7 @@ class Engine:
                 del shapes[1:]
             else:
                 shapes = list(set(shapes))
-            if self._busy or not all(shape.tracked.never_refuses for shape in shapes):
+            if self._busy or not all(shape.tracked.accepts_all_values for shape in shapes):
                 with self.transaction("update", f"{len(nodes)} nodes", field):
                     for node, value in zip(nodes, news, strict=True):
                         self._write(node, field, value)
@@ -190,7 +190,7 @@ class Engine:
     def transaction(self, action: str, subject: str, name: str) -> Iterator[None]:
         """Make all updates inside one; if the block raises, fields get their old values back."""
         with self.lock:
-            self._refuse_side_effect()
+            self._check_no_side_effect()
             written = len(self._written)
             self._batches += 1
             self._busy += 1
@@ -211,7 +211,7 @@ class Engine:
     def _write(self, node: TrackedNode, field: str, value: Any) -> None:
         """Write a field now and leave what depends on it for later."""
         if self._reader is not None:
-            self._refuse_side_effect()
+            self._check_no_side_effect()
         tracked = node.shape.tracked
         alone = tracked.alone.get(field)
         if alone is None:
@@ -237,7 +237,7 @@ class Engine:
     def change(self, action: str, subject: str, name: str) -> Iterator[Origin]:
         """Change the graph itself: everything is up to date before, and again after."""
         with self.lock:
-            self._refuse_side_effect()
+            self._check_no_side_effect()
             self.catch_up()
             self._number += 1
             origin = (self._number, action, subject, name)
@@ -365,7 +365,7 @@ class Engine:
             self._reader = before
             self._busy -= 1
 
-    def _refuse_side_effect(self) -> None:
+    def _check_no_side_effect(self) -> None:
         if self._reader is not None:
             raise SideEffectError(
                 f"{self._reader.label} is being computed and may only read the graph; "

@@ -91,7 +91,7 @@ class ReactiveGraph:
         self._engine.update(node_id, field, value)
 
     def batch_update(self, node_id: str, values: Mapping[str, Any]) -> None:
-        """Write several fields of a node as one update: all of them, or none if one is refused."""
+        """Write several fields of a node as one update: all of them, or none if one fails."""
         self._engine.batch_update(node_id, values)
 
     def update_many(

@@ -96,7 +96,8 @@ class Tracking:
         """Define a computed value of a node; return whether the name is new."""
         if not isinstance(name, str) or not name or name.startswith(":"):
             raise GraphError(
-                f"{name!r} is no name for a computed value; take text that does not begin with ':'"
+                f"expected a name for a computed value, got {name!r}; take text that is not empty "
+                "and does not begin with ':'"
             )
         shape = node.shape
         if isinstance(expr, Expr):

@@ -6,6 +6,7 @@ numbers, d1 decimals, s1 text, b1 booleans, day1 dates, ts1 instants.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -33,6 +34,9 @@ from reactive import (
     Type,
     UnaryOp,
 )
+
+NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
+"""Whether random tests run with many examples, as `make test-long` does."""
 
 FIELDS = {
     "f1": Type.FLOAT,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -28,9 +27,8 @@ from reactive import (
 )
 from reactive.expr.python import compiler
 from tests.reactive.postgres import BEYOND, in_postgres, same
-from tests.reactive.strategies import FIELDS, expressions, rows
+from tests.reactive.strategies import FIELDS, NIGHTLY, expressions, rows
 
-NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 CASES = 20_000 if NIGHTLY else 2_000
 ROWS_EACH = 3
 

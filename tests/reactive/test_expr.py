@@ -220,7 +220,7 @@ def test_constants_of_other_types() -> None:
 
 @pytest.mark.parametrize("name", ["", "a\0", "a\nb", None, 3, "__class__", "__dict__"])
 def test_field_names(name: Any) -> None:
-    with pytest.raises(ExpressionValueError, match="no field name"):
+    with pytest.raises(ExpressionValueError, match="expected a field name, got"):
         Field(name)
 
 
@@ -265,9 +265,12 @@ def test_no_expression_is_a_sequence() -> None:
         (lambda: reactive.DatePart("week", Field("d", date)), "unknown date part 'week'"),
         (lambda: Case([]), "at least one branch"),
         (lambda: Coalesce([]), "at least one value"),
-        (lambda: Field("x", list), "no type of expressions; use one of bool, int"),
-        (lambda: Field("x", Type.JSON), "no type of expressions"),
-        (lambda: x.cast("money"), "no type of expressions"),
+        (
+            lambda: Field("x", list),
+            "expected a type of expressions, got <class 'list'>; use one of bool, int",
+        ),
+        (lambda: Field("x", Type.JSON), "expected a type of expressions, got"),
+        (lambda: x.cast("money"), "expected a type of expressions, got"),
         (lambda: s.substring(-1), "whole number from 0 on, given -1"),
     ],
 )

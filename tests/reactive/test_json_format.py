@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 
 from reactive import Case, Const, Expr, ExpressionFormatError, Field, Func, from_json
 from reactive.expr.base import MAX_DEPTH, MAX_SIZE
-from tests.reactive.strategies import expressions
-from tests.reactive.test_agreement import NIGHTLY
+from tests.reactive.strategies import NIGHTLY, expressions
 
 X = {"type": "Field", "name": "x"}
 ONE = {"type": "Const", "value": 1}
@@ -87,14 +86,14 @@ CIRCLE["operand"] = CIRCLE
         ({"type": "Field"}, "$", "Field lacks 'name'"),
         ({"type": "Field", "name": 3}, "$.name", "expected text, got 3"),
         ({"type": "Field", "name": "x", "color": 1}, "$", "unexpected 'color'; Field has: name, field_type"),
-        ({"type": "Field", "name": "x", "field_type": "json"}, "$", "no type of expressions"),
+        ({"type": "Field", "name": "x", "field_type": "json"}, "$", "expected a type of expressions, got 'json'"),
         ({"type": "Const"}, "$", "Const lacks 'value'"),
         ({"type": "Const", "value": [1]}, "$.value", "expected null, true, false"),
         ({"type": "Const", "value": float("nan")}, "$", "NaN, infinities"),
-        ({"type": "Const", "value": 1, "value_type": "decimal"}, "$.value", "1 is no decimal"),
-        ({"type": "Const", "value": "NaN", "value_type": "decimal"}, "$.value", "'NaN' is no decimal"),
-        ({"type": "Const", "value": "2026-02-30", "value_type": "date"}, "$.value", "is no date"),
-        ({"type": "Const", "value": "2026-02-22T10:00", "value_type": "datetime"}, "$.value", "is no datetime"),
+        ({"type": "Const", "value": 1, "value_type": "decimal"}, "$.value", "1 is not a decimal"),
+        ({"type": "Const", "value": "NaN", "value_type": "decimal"}, "$.value", "'NaN' is not a decimal"),
+        ({"type": "Const", "value": "2026-02-30", "value_type": "date"}, "$.value", "is not a date"),
+        ({"type": "Const", "value": "2026-02-22T10:00", "value_type": "datetime"}, "$.value", "is not a datetime"),
         ({"type": "Const", "value": "a", "value_type": "color"}, "$.value_type", "'color' is none of"),
         ({"type": "BinOp", "op": "+", "left": X}, "$", "BinOp lacks 'right'"),
         ({"type": "BinOp", "op": "@", "left": X, "right": X}, "$", "unknown operator '@'"),

@@ -108,9 +108,9 @@ def test_columns(col: str) -> None:
     ],
 )
 def test_what_is_no_column(col: Any) -> None:
-    with pytest.raises(ExpressionValueError, match="is no column"):
+    with pytest.raises(ExpressionValueError, match="expected the name of a column, got"):
         x.to_sql(col)
-    with pytest.raises(ExpressionValueError, match="is no column"):
+    with pytest.raises(ExpressionValueError, match="expected the name of a column, got"):
         x.to_sql_params(col)
 
 

@@ -112,7 +112,7 @@ def test_typed_fields_decide_how_numbers_are_read() -> None:
 
 
 def test_what_is_no_source_of_types() -> None:
-    with pytest.raises(ExpressionValueError, match="int is no dataclass"):
+    with pytest.raises(ExpressionValueError, match="expected a dataclass, got the class int"):
         x.typed(int)
 
 

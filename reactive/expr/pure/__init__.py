@@ -24,7 +24,9 @@ _VARIABLE = re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
 def to_pure(expr: Expr, var: str = "$row", *, null_safe: bool = False) -> str:
     """Return the expression as Pure over the properties of `var`: `$row`, `$trade.position`."""
     if not isinstance(var, str) or not _VARIABLE.fullmatch(var):
-        raise ExpressionValueError(f"{shown(var)} is no variable of Pure; give one such as $row")
+        raise ExpressionValueError(
+            f"expected a variable of Pure, got {shown(var)}; give one such as $row"
+        )
     try:
         if null_safe:
             return NullSafeWriter(var).optional(expr).text

@@ -158,7 +158,7 @@ class NullSafeWriter(PureWriter):
         return Guards(tuple(missing), (*undefined, *self._undefined(node)))
 
     def _optional(self, node: Expr) -> bool:
-        """Tell whether a choice, or three-valued logic, may be null."""
+        """Whether a choice, or three-valued logic, may be null."""
         if isinstance(node, NullIf):
             return True
         if isinstance(node, If):
@@ -212,7 +212,7 @@ class NullSafeWriter(PureWriter):
             return [f"(!(in({text}, ['true', 'false'])))"]
         if node.type is Type.DATE:
             raise ExpressionValueError(
-                f"{node!r}: Pure cannot tell text that is a date from text that is none; "
+                f"{node!r}: Pure cannot tell text that is a date from other text; "
                 "keep dates as dates, or use the plain text where all are known to be good"
             )
         return []
@@ -223,7 +223,7 @@ def _is_nonzero(node: Expr) -> bool:
 
 
 def _is_logic(node: Expr) -> bool:
-    """Tell whether a node may be true or false although a part of it is null."""
+    """Whether a node may be true or false although a part of it is null."""
     if isinstance(node, In):
         return not all(isinstance(item, Const) and item.value is not None for item in node.values)
     return isinstance(node, Between) or (isinstance(node, BinOp) and node.op in LOGIC)

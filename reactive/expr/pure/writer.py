@@ -96,7 +96,7 @@ def _is_null_constant(node: Expr) -> bool:
 
 
 def _is_strict(node: Expr) -> bool:
-    """Tell whether a node is null where an operand is."""
+    """Whether a node is null where an operand is."""
     if isinstance(node, BinOp):
         return node.op not in LOGIC
     return isinstance(node, (UnaryOp, Func, StrOp, Substring, DatePart, Cast))

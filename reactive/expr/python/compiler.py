@@ -93,7 +93,7 @@ _OBJECT = _Kind(
 
 
 def _is_attribute(name: str) -> bool:
-    """Tell whether `row.name` means the field; Python would normalise other letters."""
+    """Whether `row.name` means the field; Python would normalise other letters."""
     return name.isascii() and name.isidentifier() and not keyword.iskeyword(name)
 
 

@@ -29,7 +29,7 @@ _NO_ROWS = {type(None), bool, int, float, complex, str, bytes, list, tuple, set,
 
 
 def has_attributes(row: Any) -> bool:
-    """Tell whether fields are attributes of the row, not keys."""
+    """Whether fields are attributes of the row, not keys."""
     if isinstance(row, Mapping):
         return False
     if row.__class__ in _NO_ROWS:

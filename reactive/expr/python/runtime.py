@@ -278,7 +278,7 @@ def lower(text: str) -> str:
 
 
 def is_in(value: Any, others: tuple[Any, ...]) -> bool | None:
-    """Tell whether a value equals one of the others; null where only a null stands in the way."""
+    """Whether a value equals one of the others; null where only a null stands in the way."""
     known = [other for other in others if other is not None]
     if value in known:
         return True

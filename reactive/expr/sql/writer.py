@@ -72,8 +72,8 @@ class SqlWriter:
     ) -> None:
         if not isinstance(col, str) or not _COLUMN.fullmatch(col):
             raise ExpressionValueError(
-                f"{shown(col)} is no column; give a name such as data, t.data or "
-                '"my table".data (quote what is not plain)'
+                f"expected the name of a column, got {shown(col)}; give one such as data, t.data "
+                'or "my table".data (quote what is not plain)'
             )
         # psycopg reads every % of a statement with parameters.
         self._column = col if parameters is None else col.replace("%", "%%")
@@ -106,7 +106,7 @@ class SqlWriter:
         else:
             outermost = node.constant and not self._in_constant
             if outermost:
-                _refuse_overflow(node)
+                _check_overflow(node)
                 self._in_constant = True
             value = self._emitters[type(node)](self, node, have)
             if outermost:
@@ -200,8 +200,8 @@ _JSON_KINDS: dict[Type, tuple[str, str]] = {
 """The kinds of JSON that hold a type, and what their text must look like."""
 
 
-def _refuse_overflow(node: Expr) -> None:
-    """Refuse a constant part that overflows: PostgreSQL computes it ahead, reached or not."""
+def _check_overflow(node: Expr) -> None:
+    """Raise for a constant part that overflows: PostgreSQL computes these in advance."""
     try:
         node.eval({})
     except ExpressionRangeError as error:

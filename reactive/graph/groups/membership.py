@@ -75,7 +75,7 @@ class MemberInput:
             return shape.expression(self._hidden_name, expr, hidden=True)
         except ExpressionError as error:
             # A node of other types joined by its class: the group fails and names the node.
-            return shape.tracked.refused(self._hidden_name, expr, error)
+            return shape.tracked.mismatched(self._hidden_name, expr, error)
 
 
 class _Retainer:

@@ -126,7 +126,7 @@ class ClassPlan:
         self.methods = {name: m for name, m in members if isinstance(m, ComputedMethod)}
         self.effects = [(name, m) for _, m in members for name in getattr(m, _EFFECTS, ())]
         self.exprs: dict[str, Expr | NotAnExpressionError] = {}
-        """What each method is; the error says why one is none."""
+        """The expression of each method, or the error that says why it is not one."""
         self.typed: dict[str, Expr] = {}
         """Those that are expressions, with the types of what they read."""
         self._reading: set[str] = set()

@@ -59,7 +59,7 @@ def read_method(
     """Return the expression that a method's body is.
 
     `names` are the fields and computed values of `self`, `type_of` gives their declared types, None
-    where there is none. Raises NotAnExpressionError, which says what is no part of expressions.
+    where there is none. Raises NotAnExpressionError, which names what cannot be an expression.
     """
     definition = definition_of(function)
     reader = _Reader(function, definition.args.args[0].arg, names, type_of)
@@ -108,12 +108,12 @@ class _Reader:
             elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
                 self._assign(statement.target, statement.value, known)
             elif not self._says_nothing(statement):
-                raise self._refuse(statement, "is no assignment, if or return")
+                raise self._refuse(statement, "is not an assignment, if or return")
         return Const(None)
 
     def _assign(self, target: ast.expr, value: ast.expr, known: dict[str, Expr]) -> None:
         if not isinstance(target, ast.Name):
-            raise self._refuse(target, "is no local variable")
+            raise self._refuse(target, "is not a local variable")
         known[target.id] = self.value(value, known)
 
     @staticmethod
@@ -145,7 +145,7 @@ class _Reader:
         try:
             return build()
         except ExpressionError as error:
-            raise self._refuse(node, f"makes no expression: {error}") from error
+            raise self._refuse(node, f"cannot be an expression: {error}") from error
 
     def _type(self, read: Expr) -> Type:
         types_of = {name: self._type_of(name) for name in read.fields()}
@@ -235,16 +235,16 @@ class _Reader:
         if isinstance(right, (ast.Tuple, ast.List, ast.Set)):
             constants = [item for item in right.elts if isinstance(item, ast.Constant)]
             if len(constants) < len(right.elts):
-                raise self._refuse(node, "looks among other things than constants")
+                raise self._refuse(node, "looks in a list of other values than constants")
             return self.value(left, known).is_in([constant.value for constant in constants])
         text = self.value(right, known)
         if self._type(text) is not Type.STR:
-            raise self._refuse(node, "looks neither among constants nor in text")
+            raise self._refuse(node, "looks neither in a list of constants nor in text")
         return text.contains(self.value(left, known))
 
     def _call(self, node: ast.Call, known: dict[str, Expr]) -> Expr:
         if node.keywords or any(isinstance(argument, ast.Starred) for argument in node.args):
-            raise self._refuse(node, "has other than plain arguments")
+            raise self._refuse(node, "has keyword or starred arguments")
         arguments = [self.value(argument, known) for argument in node.args]
         called = self._static(node.func)
         if called is len and len(arguments) == 1 and self._type(arguments[0]) is Type.STR:
@@ -261,7 +261,7 @@ class _Reader:
             if self._type(text) is Type.STR:
                 method = getattr(text, _TEXT_METHODS[node.func.attr])
                 return method(arguments[0])  # type: ignore[no-any-return]
-        raise self._refuse(node, "calls what expressions do not know")
+        raise self._refuse(node, "calls a function that expressions do not have")
 
     # --- names from outside -----------------------------------------------------------------------
 
@@ -279,14 +279,14 @@ class _Reader:
         return _UNKNOWN
 
     def _fixed(self, node: ast.expr, value: Any) -> Expr:
-        """Read a constant of a module by its name in capitals, or refuse."""
+        """Read a constant of a module by its name in capitals, or raise."""
         name = node.id if isinstance(node, ast.Name) else getattr(node, "attr", "")
         if (name.isupper() or value is math.pi or value is math.e) and isinstance(
             value, (bool, int, float, str)
         ):
             return Const(value)
         raise self._refuse(
-            node, "is no field, computed value, local variable or constant IN CAPITALS"
+            node, "is not a field, computed value, local variable or constant IN CAPITALS"
         )
 
 

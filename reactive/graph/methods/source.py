@@ -34,10 +34,10 @@ def definition_of(function: Callable[..., Any]) -> ast.FunctionDef:
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
     except (OSError, TypeError, SyntaxError) as error:
-        raise NotAnExpressionError(f"{title_of(function)}: its source is not at hand") from error
+        raise NotAnExpressionError(f"{title_of(function)}: its source is not available") from error
     definition = tree.body[0]
     if not isinstance(definition, ast.FunctionDef) or len(definition.args.args) != 1:
-        raise NotAnExpressionError(f"{title_of(function)}: it is no function of self alone")
+        raise NotAnExpressionError(f"{title_of(function)}: it is not a function of self alone")
     return definition
 
 

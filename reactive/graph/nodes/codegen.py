@@ -88,7 +88,7 @@ class _Code:
 
     def __init__(self, shape: Layout, changed: Iterable[Ref], written: str = "") -> None:
         self._shape = shape
-        self._written = written if shape.tracked.never_refuses else ""
+        self._written = written if shape.tracked.accepts_all_values else ""
         self._places = shape.affected_by(changed)
         self._namespace: dict[str, Any] = {}
 

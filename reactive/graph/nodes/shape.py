@@ -61,7 +61,7 @@ class Shape:
         return [c.name for c in self.computations if not c.hidden]
 
     def knows(self, name: str) -> bool:
-        """Tell whether a formula can read a name."""
+        """Whether a formula can read a name."""
         return name in self.tracked.fields or (
             name in self.index and not self.computations[self.index[name]].hidden
         )
@@ -199,7 +199,7 @@ class Shape:
         return recompute_function(self, changed)
 
     def require_field(self, field: str, where: str = "") -> None:
-        """Raise UnknownNameError for what is no field; `where` names the node in the message."""
+        """Raise UnknownNameError for an unknown field; `where` names the node in the message."""
         if field not in self.tracked.fields:
             where = where or self.tracked.cls.__name__
             raise UnknownNameError("field", field, where, self.tracked.fields)

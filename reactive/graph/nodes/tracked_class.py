@@ -31,7 +31,7 @@ class TrackedClass:
         self.write = writer_of(cls)
         self.plain = getattr(cls, "__setattr__") is PLAIN_WRITE  # noqa: B009 - as a plain function
         """Assignment in the usual form does the same as `write`."""
-        self.never_refuses = self.write is PLAIN_WRITE and not any(
+        self.accepts_all_values = self.write is PLAIN_WRITE and not any(
             _is_property(cls, name) for name in self.fields
         )
 
@@ -88,7 +88,7 @@ class TrackedClass:
             )
         return known
 
-    def refused(self, name: str, expr: Expr, error: ExpressionError) -> Computation:
+    def mismatched(self, name: str, expr: Expr, error: ExpressionError) -> Computation:
         """Return the hidden computation of an expression that does not fit the types it reads."""
         key = name, expr.key, str(error)
         known = self._shared.get(key)
