@@ -62,6 +62,8 @@ def life(graph: ReactiveGraph, number: int) -> None:
     graph.untrack(node)
 
 
+# Minutes on a busy machine.
+@pytest.mark.timeout(800)
 def test_100_000_objects_leave_nothing_behind() -> None:
     graph = ReactiveGraph()
     graph.group_computed("total", [], "mv", sum)
