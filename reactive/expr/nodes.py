@@ -2,7 +2,7 @@
 
 A new kind of node is a class here and in `NODES`, and a function in `python/nodes.py`,
 `sql/nodes.py` and `pure/writer.py` that writes it; JSON and `repr` follow from the class. The test
-`tests/reactive/test_targets.py` names the target that lacks one.
+`tests/reactive/expr/test_targets.py` names the target that lacks one.
 """
 
 from __future__ import annotations

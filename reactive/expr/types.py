@@ -76,7 +76,7 @@ _NAMES = {declared.value: declared for declared in _PYTHON.values()}
 def common_type(types_: typing.Iterable[Type]) -> Type | None:
     """Return the one type that all of these can be read as, or None where there is none.
 
-    An undeclared field takes the type of its company; next to a whole number it is a double.
+    An undeclared field takes the type of the others; next to a whole number it is a double.
     """
     given = set(types_)
     concrete = given - UNDECIDED

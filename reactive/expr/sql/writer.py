@@ -36,7 +36,7 @@ class Sql(NamedTuple):
     """A piece of SQL.
 
     `atomic` pieces need no parentheses next to an operator. `loose` ones have the right value but
-    not surely the right type: a literal, which takes the type of its company, or a smaller
+    not surely the right type: a literal, which takes the type of its neighbours, or a smaller
     integer. `literal` ones read no column.
     """
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import types
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from reactive import Type, compile_positional
+from tests.processes import ROOT
 from tests.reactive.cases import ROWS, Row, table
 from tests.reactive.postgres import in_postgres, same
 from tests.reactive.pure_reader import read
 
 pytestmark = pytest.mark.usefixtures("both_ways")
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "expressions.md"
+DOCUMENT = ROOT / "docs" / "expressions.md"
 BEGIN, END = "<!-- cases -->\n", "<!-- end of cases -->"
 
 each = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.python)
