@@ -51,7 +51,7 @@ class ObjectStoreServer:
             raise ServerError("give either dsn or data_dir and admin_password, not both")
         self._dsn = dsn
         self._given = {} if dsn is None else parsed(dsn)
-        self.data_dir = Path(data_dir or _default_directory()).expanduser().absolute()
+        self.data_dir = _directory(data_dir)
         self._password = admin_password
         self._cluster: Cluster | None = None
         self._reached: dict[str, Any] | None = None
@@ -234,6 +234,21 @@ def _system_user(ensure: Callable[[str], object]) -> str | None:
         return None
     ensure("pgserver")
     return "pgserver"
+
+
+def _directory(given: str | os.PathLike[str] | None) -> Path:
+    try:
+        path = Path(given or _default_directory()).expanduser().absolute()
+    except RuntimeError as error:
+        raise ServerError(
+            f"no home directory is known for this user: {error}; name a data_dir, or set HOME"
+        ) from error
+    if any(sign in str(path) for sign in "\0\r\n"):
+        raise ServerError(
+            f"data_dir={str(path)!r}: PostgreSQL writes the name into a line of a file, so it "
+            "cannot hold a line break or NUL; name another directory"
+        )
+    return path
 
 
 def _default_directory() -> Path:

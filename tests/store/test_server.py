@@ -261,12 +261,15 @@ def test_a_directory_that_cannot_be_used_is_named(folder: Path) -> None:
     file.touch()
     with pytest.raises(ServerError, match="file cannot hold the store's data"):
         ObjectStoreServer(file).start()
-    (folder / "pg").mkdir()
-    (folder / "pg" / "PG_VERSION").write_text("16\n")
-    with pytest.raises(ServerError, match="admin_password"):
-        ObjectStoreServer(folder).start()
-    with pytest.raises(ServerError, match="the server's log ends with"):
-        ObjectStoreServer(folder, "pw").start()
+    with ObjectStoreServer(folder / "own", "pw"):
+        pass
+    with pytest.raises(ServerError, match="admin_password of its own; give it again"):
+        ObjectStoreServer(folder / "own").start()
+    (folder / "own" / "pg" / "postgresql.conf").write_text("no_such_setting = 1\n")
+    with pytest.raises(ServerError, match=r"the server's log ends with(.|\n)*no_such_setting"):
+        ObjectStoreServer(folder / "own", "pw").start()
+    with pytest.raises(ServerError, match="one line"):
+        ObjectStoreServer(folder / "new", "two\nlines").start()
     with pytest.raises(ServerError, match="not both"):
         ObjectStoreServer(folder, dsn="host=localhost")
 
