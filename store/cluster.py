@@ -132,7 +132,7 @@ class Cluster:
                 self._write(file, secrets.token_urlsafe(24))
             return read_secret(file)
         except OSError as error:
-            raise ServerError(f"{file} cannot keep a password: {_said(error)}") from error
+            raise ServerError(f"{file} cannot keep a password: {said(error)}") from error
 
     def password_file(self, role: str) -> Path:
         """Where the password of a role is kept."""
@@ -446,7 +446,7 @@ def _cannot_hold(directory: Path, error: OSError) -> str:
         hint += f"{named(os.geteuid())}; name another directory, or change its owner or rights"
     elif error.errno not in (errno.EMFILE, errno.ENFILE):
         hint = "; name another directory, or change its owner or rights"
-    return f"{directory} cannot hold the store's data: {_said(error)}{where}{hint}"
+    return f"{directory} cannot hold the store's data: {said(error)}{where}{hint}"
 
 
 def _owner_of(directory: Path) -> str:
@@ -458,7 +458,8 @@ def _owner_of(directory: Path) -> str:
     return "nobody"
 
 
-def _said(error: OSError) -> str:
+def said(error: OSError) -> str:
+    """What went wrong, for messages; where files are used up, how many there were."""
     if error.errno == errno.ELOOP:
         return f"{error.filename} is a symbolic link, or leads in a circle"
     if error.errno == errno.EMFILE:

@@ -14,6 +14,7 @@ from psycopg2 import sql
 from store.administration import DISPATCHERS, OWNER, USERS, is_superuser, repeated, transaction
 from store.columns import REGISTRY
 from store.errors import SchemaError
+from store.indexing import build_index
 from store.registry import ColumnRegistry
 from store.users import allow_dispatch, change_password, disable_user, provision_user
 
@@ -72,6 +73,8 @@ def bootstrap_schema(admin_conn: Any) -> None:
 def index_field(admin_conn: Any, name: str, registry: ColumnRegistry = REGISTRY) -> None:
     """Let queries find a column's values by an index; every write keeps it up to date.
 
+    Everybody may go on reading and writing meanwhile; Unavailable where somebody holds a
+    transaction open for too long.
     Texts, dates and moments, and whole and floating numbers; filters by equality and by ranges use
     it, also for users who see only some of the rows. On a server without a superuser PostgreSQL
     reads all rows that a user may see first. RegistryError for a name that is no column.
@@ -87,12 +90,15 @@ def index_field(admin_conn: Any, name: str, registry: ColumnRegistry = REGISTRY)
         # The order that is leakproof is there where a superuser made it.
         cursor.execute("SELECT FROM pg_opclass WHERE opcname = 'json_order'")
         order = "object_store.json_order" if is_number and cursor.rowcount else ""
+    build_index(
+        admin_conn,
+        f"seg_by_field_{name}"[:63],
+        sql.SQL("ON object_store.seg ({} {}, entity_id)").format(value, sql.SQL(order)),
+        schema="object_store",
+        owner=OWNER,
+    )
+    with transaction(admin_conn) as cursor:
         cursor.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(OWNER)))
-        cursor.execute(
-            sql.SQL("CREATE INDEX IF NOT EXISTS {} ON object_store.seg ({} {}, entity_id)").format(
-                sql.Identifier(f"seg_by_field_{name}"[:63]), value, sql.SQL(order)
-            )
-        )
         # Without statistics of the field the planner does not know what the index is worth.
         cursor.execute("ANALYZE object_store.seg")
 

@@ -21,9 +21,10 @@ import psycopg2
 from psycopg2 import sql
 from psycopg2.extensions import parse_dsn
 
-from store.cluster import ADMIN, HOST, Cluster, Programs
+from store.cluster import ADMIN, HOST, Cluster, Programs, said
 from store.errors import ServerError
 from store.schema import bootstrap_schema
+from store.users import set_password
 
 DATABASE = "postgres"
 WORKFLOW = "workflow_engine"
@@ -78,6 +79,8 @@ class ObjectStoreServer:
             connection = self.admin_conn()
             try:
                 bootstrap_schema(connection)
+                if self._dsn is None:
+                    _close_databases(connection)
             finally:
                 connection.close()
         except BaseException:
@@ -162,8 +165,13 @@ class ObjectStoreServer:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", [WORKFLOW])
                 if cursor.rowcount == 0:
-                    make = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}")
-                    cursor.execute(make.format(role, sql.Literal(password)))
+                    # Both or neither: a role without a password could never log in.
+                    cursor.execute("BEGIN")
+                    cursor.execute(sql.SQL("CREATE ROLE {} LOGIN").format(role))
+                    set_password(cursor, WORKFLOW, password)
+                    cursor.execute("COMMIT")
+                # Connections that users cannot take up.
+                cursor.execute(sql.SQL("GRANT pg_use_reserved_connections TO {}").format(role))
                 cursor.execute("SELECT FROM pg_database WHERE datname = %s", [WORKFLOW])
                 if cursor.rowcount == 0:
                     cursor.execute(sql.SQL("CREATE DATABASE {0} OWNER {0}").format(role))
@@ -177,6 +185,21 @@ class ObjectStoreServer:
         if self._cluster is None:
             raise ServerError("the server is not running; call start() first")
         return self._cluster
+
+
+def _close_databases(connection: Any) -> None:
+    """Close what PostgreSQL opens to everybody who has any login, beside the store's database.
+
+    Who connects to such a database could fill it, or hold the locks of who works in it.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT datname FROM pg_database WHERE datname IN ('postgres', 'template1') "
+            "AND has_database_privilege('public', oid, 'CONNECT')"
+        )
+        for (name,) in cursor.fetchall():
+            close = sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC")
+            cursor.execute(close.format(sql.Identifier(name)))
 
 
 def parsed(dsn: str) -> dict[str, str]:
@@ -232,7 +255,10 @@ def _programs_of_pgserver() -> Programs:
 def _system_user(ensure: Callable[[str], object]) -> str | None:
     if os.geteuid() != 0:
         return None
-    ensure("pgserver")
+    try:
+        ensure("pgserver")
+    except OSError as error:
+        raise ServerError(f"the system user pgserver cannot be looked up: {said(error)}") from error
     return "pgserver"
 
 

@@ -63,7 +63,7 @@ def seen(folder: Path) -> dict[str, tuple[int, int, int, bytes | str]]:
         known = path.lstat()
         content: bytes | str = b""
         if path.is_symlink():
-            content = os.readlink(path)
+            content = str(path.readlink())
         elif stat.S_ISREG(known.st_mode):
             content = path.read_bytes()
         found[str(path.relative_to(folder))] = (
@@ -73,13 +73,21 @@ def seen(folder: Path) -> dict[str, tuple[int, int, int, bytes | str]]:
     return found
 
 
-def refused(data: Path, match: str) -> None:
-    """The start is refused in one line, and leaves everything as it was."""
-    before = seen(data)
+def names(folder: Path) -> list[tuple[str, int]]:
+    return sorted((str(path), path.lstat().st_mtime_ns) for path in (folder / "pg").rglob("*"))
+
+
+def refused(data: Path, match: str, pg: str = "whole") -> None:
+    """The start is refused in one line, and leaves everything as it was.
+
+    With `pg="names"` contents are not compared, for the sake of time.
+    """
+    look = seen if pg == "whole" else names
+    before = look(data)
     with pytest.raises(ServerError, match=match) as refusal:
         ObjectStoreServer(data).start()
     assert "\n" not in str(refusal.value)
-    assert seen(data) == before
+    assert look(data) == before
 
 
 def holds(data: Path, entity_id: str) -> bool:
@@ -90,20 +98,17 @@ def holds(data: Path, entity_id: str) -> bool:
         return alice.read(Trade, entity_id) == Trade(symbol="KEPT")
 
 
-@pytest.mark.parametrize(
-    "lost",
-    [
+def test_what_is_missing_is_named(data: Path, place: Path) -> None:
+    for lost in (
         *("PG_VERSION", "global/pg_control", "base/1/PG_VERSION", "postgresql.conf"),
         *("pg_hba.conf", "pg_ident.conf", "base", "global", "pg_wal", "pg_xact"),
         *("pg_multixact/members", "pg_multixact/offsets"),
-    ],
-)
-def test_what_is_missing_is_named_and_brought_back(
-    data: Path, stopped: tuple[Path, str], lost: str, place: Path
-) -> None:
-    (data / "pg" / lost).rename(place / "lost")
-    refused(data, rf"damaged or half made: .*{lost}.* missing or empty; .*from a backup")
-    (place / "lost").rename(data / "pg" / lost)
+    ):
+        (data / "pg" / lost).rename(place / "lost")
+        refused(
+            data, rf"damaged or half made: .*{lost}.* missing or empty; .*from a backup", pg="names"
+        )
+        (place / "lost").rename(data / "pg" / lost)
     assert holds_cluster(data, (data / "pg").stat().st_uid)
 
 
@@ -134,22 +139,24 @@ def test_empty_folders_that_a_copy_left_out_are_named(
     assert holds(data, stopped[1])
 
 
-@pytest.mark.parametrize("text", ["", "\n", "sixteen\n", "16.2\n", "\0\0\0", "-16"])
-def test_a_version_that_cannot_be_read(data: Path, text: str) -> None:
-    (data / "pg" / "PG_VERSION").write_text(text)
-    refused(data, "PG_VERSION holds .* instead of the major version .*base/1/PG_VERSION is what")
+def test_a_version_that_cannot_be_read(data: Path) -> None:
+    for text in ("", "\n", "sixteen\n", "16.2\n", "\0\0\0", "-16"):
+        (data / "pg" / "PG_VERSION").write_text(text)
+        match = "PG_VERSION holds .* instead of the major version .*base/1/PG_VERSION is what"
+        refused(data, match, pg="names")
 
 
 @pytest.mark.parametrize("size", [0, 100])
 def test_a_control_file_that_was_cut_off(data: Path, size: int) -> None:
     os.truncate(data / "pg" / "global" / "pg_control", size)
     before = seen(data)
-    with pytest.raises(ServerError, match="pg_control|control file|could not read"):
+    with pytest.raises(ServerError, match=r"pg_control|control file|could not read"):
         ObjectStoreServer(data).start()
     # PostgreSQL itself looked into the second one, and wrote that to its log.
+    after = seen(data)
     for name in set(before) - {"pg/log"}:
         if not stat.S_ISDIR(before[name][0]):
-            assert seen(data)[name] == before[name], name
+            assert after[name] == before[name], name
 
 
 def test_a_cluster_that_is_gone(data: Path, place: Path, stopped: tuple[Path, str]) -> None:
@@ -310,8 +317,8 @@ def test_a_first_start_that_was_killed_can_be_repeated(place: Path, moment: str)
 @pytest.mark.parametrize(
     "name",
     [
-        *("two words", "it's", 'a "quoted" name', "100%", "$HOME `id` $(id)", "back\\slash"),
-        *("semi;colon & more", "-dash", "Größe 日本", "*?[x]", "n" * 200, "~tilde", "#hash\ttab"),
+        """it's a "quoted" $HOME `id` $(id) back\\slash; & 100% *?[x] #hash\ttab""",
+        "-Größe 日本 " + "n" * 200,
     ],
 )
 def test_a_directory_may_have_any_name(place: Path, name: str) -> None:
