@@ -304,9 +304,8 @@ class Cluster:
     ) -> subprocess.CompletedProcess[str]:
         user = self._programs.system_user
         if user is not None:
-            import pwd  # noqa: PLC0415 - not on Windows, where no server is started
-
-            options |= {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": ()}
+            uid, gid = _ids(user)
+            options |= {"user": uid, "group": gid, "extra_groups": ()}
         # What is set for other databases, such as PGPORT or PGCLIENTENCODING, is not for this one.
         kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
         return subprocess.run(
@@ -412,11 +411,20 @@ def _open_lock(file: Path) -> int:
 
 def _owner(programs: Programs) -> int:
     """The user id that PostgreSQL runs with."""
-    if programs.system_user is None:
-        return os.geteuid()
+    return os.geteuid() if programs.system_user is None else _ids(programs.system_user)[0]
+
+
+def _ids(user: str) -> tuple[int, int]:
+    """The numbers of a user and of its group."""
     import pwd  # noqa: PLC0415 - not on Windows, where no server is started
 
-    return pwd.getpwnam(programs.system_user).pw_uid
+    try:
+        entry = pwd.getpwnam(user)
+    except KeyError:
+        # Where no file can be opened any more, that is all that it says.
+        with Path("/etc/passwd").open("rb"):
+            raise ServerError(f"the system user {user} is not known on this machine") from None
+    return entry.pw_uid, entry.pw_gid
 
 
 def _check_user(system_user: str | None) -> None:

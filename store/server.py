@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,7 @@ from psycopg2.extensions import parse_dsn
 
 from store.cluster import ADMIN, HOST, Cluster, Programs, said
 from store.errors import ServerError
+from store.login import connect
 from store.schema import bootstrap_schema
 from store.users import set_password
 
@@ -30,6 +32,9 @@ DATABASE = "postgres"
 WORKFLOW = "workflow_engine"
 # What of a dsn clients need too, in order to reach the server as safely as the administrator.
 TLS = ("sslmode", "sslrootcert")
+# Longer than a connection may stay that has not said a password yet.
+CROWD_SECONDS = 30.0
+_SESSION = {"application_name": "object_store administrator", "options": "-c TimeZone=UTC"}
 
 
 class ObjectStoreServer:
@@ -118,7 +123,7 @@ class ObjectStoreServer:
         if self._dsn is None:
             return {"host": HOST, "port": self._running().port, "dbname": DATABASE}
         if self._reached is None:
-            # What the dsn leaves out, the environment or PostgreSQL's own defaults may say.
+            # What the dsn leaves out, PostgreSQL's own defaults say, or a service that it names.
             connection = self.admin_conn()
             told = connection.info
             self._reached = {"host": told.host, "port": told.port, "dbname": told.dbname}
@@ -129,17 +134,25 @@ class ObjectStoreServer:
         """A new connection of the administrator, in autocommit mode; close it after use."""
         try:
             if self._dsn is not None:
-                connection = psycopg2.connect(self._dsn)
-            else:
-                password = self._running().password
-                connection = psycopg2.connect(user=ADMIN, password=password, **self.conn_info())
+                return connect({**_SESSION, **self._given}, finds_password=True)
+            login = {"user": ADMIN, "password": self._running().password, **self.conn_info()}
+            return self._log_in(login)
         except psycopg2.OperationalError as error:
-            hint = ""
-            if self._cluster is not None:
+            why, hint = str(error).strip(), ""
+            if self._cluster is not None and "authentication failed" in why:
                 hint = f"; its password is kept in {self._cluster.password_file(ADMIN)}"
-            raise ServerError(f"the administrator cannot log in: {error}{hint}") from error
-        connection.autocommit = True
-        return connection
+            raise ServerError(f"the administrator cannot log in: {why}{hint}") from error
+
+    def _log_in(self, login: dict[str, Any]) -> Any:
+        """Log in; where strangers hold all connections, once some of them are timed out."""
+        end = time.monotonic() + CROWD_SECONDS
+        while True:
+            try:
+                return connect({**_SESSION, **login})
+            except psycopg2.OperationalError as error:
+                if "too many clients" not in str(error) or time.monotonic() > end:
+                    raise
+                time.sleep(0.1)
 
     def dbos_url(self) -> str:
         """The URL of a database for the workflow engine, whose role owns that and nothing else.
