@@ -49,7 +49,7 @@ fetch_python() {
     uv python install --quiet 3.13 >&2 && fetched=$(uv python find 3.13) && suits "$fetched" && printf '%s\n' "$fetched"
 }
 if [ -n "${PYTHON:-}" ] && ! suits "$PYTHON"; then
-    fail "PYTHON=$PYTHON is $("$PYTHON" --version 2>&1 || echo "no program"); needed is $needs"
+    fail "PYTHON=$PYTHON is $("$PYTHON" --version 2>/dev/null || echo "no program"); needed is $needs"
 fi
 # An environment of another version than the one asked for is made anew.
 if [ -n "${PYTHON:-}" ] && [ -x .venv/bin/python ] &&
