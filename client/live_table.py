@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydeephaven.table import Table
 
@@ -13,10 +13,11 @@ from client.deadline import within
 from client.errors import ClientError
 from client.translation import translated
 
-if TYPE_CHECKING:
-    from pydeephaven_ticking.table_listener import TableUpdate
-
-    from client.subscription import Subscription
+try:
+    from client.subscription import Subscription as _Subscription
+except ModuleNotFoundError:
+    # pydeephaven-ticking has no wheel for Python 3.14 yet; all else works without it.
+    _Subscription = None  # type: ignore[assignment, misc]
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ class LiveTable:
         self._on_lost = on_lost
         self._changed = threading.Condition()
         self._stopping = threading.Event()
-        self._subscription: Subscription | None = None
+        self._subscription: _Subscription | None = None
         self._rows: list[Row] = []
         self._columns: tuple[str, ...] = ()
         self.updates = 0
@@ -109,9 +110,14 @@ class LiveTable:
             subscription.end()
 
     def _subscribe(self) -> None:
+        if _Subscription is None:
+            raise ClientError(
+                "following a table needs the package pydeephaven-ticking, which exists for Python "
+                "up to 3.13; on a newer one read snapshots, or run this with Python 3.13"
+            )
         table = self._make()
         self._columns = tuple(table.schema.names)
-        subscription = _ticking()(table, self._received, self._ended)
+        subscription = _Subscription(table, self._received, self._ended)
         with self._changed:
             if self._stopping.is_set():
                 return
@@ -130,7 +136,7 @@ class LiveTable:
             # stop() came before there was a thread to end.
             subscription.end()
 
-    def _received(self, subscription: Subscription, update: TableUpdate) -> None:
+    def _received(self, subscription: _Subscription, update: Any) -> None:
         current = update.update.current
         rows: list[Row] = []
         # Reading a column of no rows is an error there, not an empty array.
@@ -158,7 +164,7 @@ class LiveTable:
                 logger.exception("a callback of a followed table raised")
                 self.last_error = f"{type(error).__name__}: {error}"
 
-    def _ended(self, subscription: Subscription) -> None:
+    def _ended(self, subscription: _Subscription) -> None:
         """Come back when the server does, if it is the present subscription that ended."""
         with self._changed:
             if self._stopping.is_set() or subscription is not self._subscription:
@@ -180,14 +186,3 @@ class LiveTable:
                 continue
             logger.info("following the table again")
             return
-
-
-def _ticking() -> type[Subscription]:
-    try:
-        from client.subscription import Subscription  # noqa: PLC0415 - all else works without it
-    except ModuleNotFoundError as error:
-        raise ClientError(
-            "following a table needs the package pydeephaven-ticking, which exists for Python up "
-            "to 3.13; on a newer one read snapshots, or run this with Python 3.13"
-        ) from error
-    return Subscription

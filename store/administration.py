@@ -60,9 +60,7 @@ def transaction(connection: Any, lock_seconds: float | None = None) -> Iterator[
     before, connection.autocommit = connection.autocommit, False
     try:
         with connection, connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT set_config('lock_timeout', %s, true)", [f"{int(lock_seconds * 1000)}ms"]
-            )
+            bound_waits(cursor, lock_seconds)
             yield cursor
     except psycopg2.errors.InsufficientPrivilege as error:
         raise AccessError(f"this needs an administrator's connection: {error}") from error
@@ -74,6 +72,11 @@ def transaction(connection: Any, lock_seconds: float | None = None) -> Iterator[
     finally:
         if not connection.closed:
             connection.autocommit = before
+
+
+def bound_waits(cursor: Any, seconds: float) -> None:
+    """From now on, in this transaction, wait at most so long for what others hold."""
+    cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{int(seconds * 1000)}ms"])
 
 
 def is_superuser(cursor: Any) -> bool:

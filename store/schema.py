@@ -11,7 +11,16 @@ from typing import Any
 
 from psycopg2 import sql
 
-from store.administration import DISPATCHERS, OWNER, USERS, is_superuser, repeated, transaction
+from store.administration import (
+    DISPATCHERS,
+    LOCK_SECONDS,
+    OWNER,
+    USERS,
+    bound_waits,
+    is_superuser,
+    repeated,
+    transaction,
+)
 from store.columns import REGISTRY
 from store.errors import SchemaError
 from store.indexing import build_index
@@ -35,6 +44,7 @@ MIGRATIONS = (
 )
 # One first bootstrap at a time in a database; the number means nothing else.
 _LOCK = 7_021_415_119
+TURN_SECONDS = 600.0
 
 
 def bootstrap_schema(admin_conn: Any) -> None:
@@ -43,11 +53,14 @@ def bootstrap_schema(admin_conn: Any) -> None:
     `admin_conn` belongs to a superuser, or to a role that may create roles and schemas. SchemaError
     where the schema is newer than this program.
     """
-    with transaction(admin_conn) as cursor:
+    # Another administrator's migration of a large store takes some time; a user's transaction, for
+    # which everybody would wait behind the migration, is waited for much shorter.
+    with transaction(admin_conn, TURN_SECONDS) as cursor:
         if not _keep_others_out(cursor):
             # Nobody has a login to it yet who could hold this one against us.
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
             _keep_others_out(cursor)
+        bound_waits(cursor, LOCK_SECONDS)
         version = _version(cursor)
         if version > len(MIGRATIONS):
             raise SchemaError(
