@@ -223,8 +223,13 @@ class Cluster:
         done = self._as_system_user(
             ["/bin/sh", "-c", let_go, "sh", str(log), *postgres, *settings],
             stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             start_new_session=True,
         )
+        if not done.stdout.strip().isdigit():
+            raise ServerError(
+                f"no process can be started for PostgreSQL: {done.stderr.strip() or 'no reason'}"
+            )
         if not wait_until_ready(self._data, int(done.stdout), START_SECONDS):
             self._shut_down()
             with log.open("rb") as file:
