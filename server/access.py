@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
 from pathlib import Path
 
 from server.errors import StartupError
@@ -17,6 +18,27 @@ def state_directory() -> Path:
     """Return where this user's servers keep keys and logs (the XDG state directory)."""
     base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(base) / "deephaven-trading-platform"
+
+
+def own_directory() -> Path:
+    """Return the state directory, made if need be, which only this user can read and write.
+
+    Raises:
+        StartupError: it belongs to another user or is a symbolic link, so others could choose
+            where keys and logs go.
+        OSError: it cannot be made.
+    """
+    folder = state_directory()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+        raise StartupError(
+            f"{folder} is a symbolic link or belongs to another user, who could read the key "
+            "there; set XDG_STATE_HOME to a directory of your own"
+        )
+    if found.st_mode & 0o077:
+        folder.chmod(0o700)
+    return folder
 
 
 def key_file(port: int) -> Path:
@@ -49,7 +71,7 @@ def keep_key(port: int, key: str) -> Path:
     """
     path = key_file(port)
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        own_directory()
         # Written aside and renamed: a client never reads half a key, and the file never
         # exists with wider rights, not even for a moment.
         aside = path.with_name(f"{path.name}.{os.getpid()}")

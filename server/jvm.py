@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from server.access import state_directory
+from server.access import own_directory, state_directory
 from server.errors import StartupError
 from server.jdk import JdkNotFound, find_jdk
 
@@ -143,8 +143,10 @@ def _terminal_output_to(log: Path) -> Iterator[None]:
     Replacing `sys.stdout` would not do: the JVM writes to the descriptors themselves.
     """
     try:
-        log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        own_directory()
+        how = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+        target = os.open(log, how, 0o600)
+        os.fchmod(target, 0o600)
     except OSError as error:
         raise StartupError(
             f"the log cannot be kept in {log}: {error.strerror}; "

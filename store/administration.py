@@ -11,13 +11,15 @@ from typing import Any, ParamSpec
 
 import psycopg2
 
-from store.errors import AccessError, SchemaError
+from store.errors import AccessError, SchemaError, Unavailable
 
 OWNER = "object_store_owner"
 USERS = "object_store_user"
 # Those who start the workflows that transitions of others promised.
 DISPATCHERS = "object_store_dispatcher"
 TRIES = 20
+# How long what another transaction holds is waited for: a user may hold one open on purpose.
+LOCK_SECONDS = 10.0
 # What PostgreSQL says to one of two who change the same role, or make the same thing.
 _AT_ONCE = (
     psycopg2.errors.UniqueViolation,
@@ -46,19 +48,35 @@ def repeated(call: Callable[P, None]) -> Callable[P, None]:
 
 
 @contextmanager
-def transaction(connection: Any) -> Iterator[Any]:
-    """One transaction, also on a connection in autocommit mode."""
+def transaction(connection: Any, lock_seconds: float | None = None) -> Iterator[Any]:
+    """One transaction, also on a connection in autocommit mode.
+
+    Unavailable where another one holds what it needs for longer than `lock_seconds`, by default
+    LOCK_SECONDS.
+    """
+    lock_seconds = LOCK_SECONDS if lock_seconds is None else lock_seconds
     if not connection.autocommit and connection.info.transaction_status:
         raise SchemaError("the connection is inside a transaction; commit or roll it back first")
     before, connection.autocommit = connection.autocommit, False
     try:
         with connection, connection.cursor() as cursor:
+            bound_waits(cursor, lock_seconds)
             yield cursor
     except psycopg2.errors.InsufficientPrivilege as error:
         raise AccessError(f"this needs an administrator's connection: {error}") from error
+    except psycopg2.errors.LockNotAvailable as error:
+        raise Unavailable(
+            f"another transaction has held what this needs for more than {lock_seconds:g} s; try "
+            "again, or end the session that holds it (a user's own, by disable_user)"
+        ) from error
     finally:
         if not connection.closed:
             connection.autocommit = before
+
+
+def bound_waits(cursor: Any, seconds: float) -> None:
+    """From now on, in this transaction, wait at most so long for what others hold."""
+    cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{int(seconds * 1000)}ms"])
 
 
 def is_superuser(cursor: Any) -> bool:

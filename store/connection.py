@@ -115,10 +115,9 @@ class Connection:
     """
 
     def __init__(self, *, pool_size: int, **login: Any) -> None:
-        given = {name: value for name, value in login.items() if value is not None}
-        always = {"connect_timeout": 10, "options": "-c TimeZone=UTC"}
-        self._pool = Pool({**given, **always, "application_name": "object_store"}, pool_size)
-        self._where = (given["host"], given["port"], given["dbname"])
+        always = {"options": "-c TimeZone=UTC", "application_name": "object_store"}
+        self._pool = Pool({**login, **always}, pool_size)
+        self._where = (login["host"], login["port"], login["dbname"])
         self._fence: Any = None
         self._fencing = threading.Lock()
         # Workflows that threads of this client start just now, and who may claim or settle some.

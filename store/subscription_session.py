@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ from store.connection import translated
 from store.errors import AccessError, StoreError, SubscriptionError, Unavailable
 from store.events import ChangeEvent
 from store.log import EventLog
+from store.login import address, connect
 from store.position import START, Position
 from store.wakeup import CHANNEL, Pace, Waiter
 
@@ -51,25 +52,18 @@ class Login:
         """A connection in autocommit mode; Unavailable or AccessError."""
         options = "".join(f" -c tcp_keepalives_{key}={n}" for key, n in _KEEPALIVE.items())
         try:
-            conn = psycopg2.connect(
-                user=self.user,
-                password=self.password,
-                host=self.host,
-                port=self.port,
-                dbname=self.dbname,
-                sslmode=self.sslmode,
-                sslrootcert=self.sslrootcert,
-                connect_timeout=10,
-                application_name="object_store subscriber",
-                options="-c TimeZone=UTC" + _PLANS + options,
-                **{f"keepalives_{key}": n for key, n in _KEEPALIVE.items()},
+            return connect(
+                {
+                    **asdict(self),
+                    "application_name": "object_store subscriber",
+                    "options": "-c TimeZone=UTC" + _PLANS + options,
+                    **{f"keepalives_{key}": n for key, n in _KEEPALIVE.items()},
+                }
             )
         except psycopg2.OperationalError as error:
             kind = AccessError if "authentication failed" in str(error) else Unavailable
-            where = f"{self.host}:{self.port}"
+            where = address(self.host, self.port)
             raise kind(f"{self.user} cannot log in at {where}: {str(error).strip()}") from error
-        conn.autocommit = True
-        return conn
 
     @contextmanager
     def log(self, types: Types) -> Iterator[EventLog]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Any
 
 from psycopg2 import sql
+from psycopg2.extensions import encrypt_password
 
 from store.administration import (
     DISPATCHERS,
@@ -15,7 +17,7 @@ from store.administration import (
     repeated,
     transaction,
 )
-from store.errors import AccessError
+from store.errors import AccessError, Unavailable
 
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _RESERVED = {
@@ -39,6 +41,9 @@ _LIMITS = {
     # The statements are short; compiling them takes longer than running them.
     "jit": "off",
 }
+# How long the sessions of a user who is disabled may take to end, and how often that is tried.
+DISABLE_SECONDS = 5.0
+DISABLE_TRIES = 4
 
 
 @repeated
@@ -67,9 +72,8 @@ def provision_user(admin_conn: Any, username: str, password: str) -> None:
         # Only a superuser may say the first; a new role has none of them anyway.
         bare = "NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
         options = sql.SQL(f"LOGIN {bare}" if is_superuser(cursor) else "LOGIN")
-        cursor.execute(
-            sql.SQL("ALTER ROLE {} {} PASSWORD {}").format(role, options, sql.Literal(password))
-        )
+        cursor.execute(sql.SQL("ALTER ROLE {} {}").format(role, options))
+        set_password(cursor, username, password)
         for name, value in _LIMITS.items():
             cursor.execute(
                 sql.SQL("ALTER ROLE {} SET {} = {}").format(
@@ -80,37 +84,77 @@ def provision_user(admin_conn: Any, username: str, password: str) -> None:
 
 @repeated
 def change_password(admin_conn: Any, username: str, password: str) -> None:
-    """Set the password of a user; sessions that are logged in stay so."""
+    """Set the password of a user; sessions that are logged in stay so.
+
+    Unavailable where one of them holds a change of its own password open; `disable_user` ends it.
+    """
     _check_password(password)
     with transaction(admin_conn) as cursor:
         _require_user(cursor, username)
-        cursor.execute(
-            sql.SQL("ALTER ROLE {} PASSWORD {}").format(
-                sql.Identifier(username), sql.Literal(password)
-            )
-        )
+        set_password(cursor, username, password)
 
 
 @repeated
 def disable_user(admin_conn: Any, username: str) -> None:
-    """Let a user log in no more, and end the sessions that are logged in; the events stay."""
-    with transaction(admin_conn) as cursor:
-        _require_user(cursor, username)
-        cursor.execute(
-            sql.SQL("ALTER ROLE {} NOLOGIN PASSWORD NULL").format(sql.Identifier(username))
-        )
-    # Once that is committed: nobody logs in again in between.
-    with transaction(admin_conn) as cursor:
-        own = sql.SQL("{} TO CURRENT_USER").format(sql.Identifier(username))
-        needs_right = not is_superuser(cursor)
-        if needs_right:
-            cursor.execute(sql.SQL("GRANT {} WITH INHERIT TRUE, SET FALSE").format(own))
-        cursor.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", [username]
-        )
-        if needs_right:
-            revoked = sql.SQL("{} FROM CURRENT_USER").format(sql.Identifier(username))
-            cursor.execute(sql.SQL("REVOKE {}").format(revoked))
+    """Let a user log in no more, and end the sessions that are logged in; the events stay.
+
+    They are ended first: one of them may hold what says that the user may log in. Unavailable
+    where a session does not end.
+    """
+    for tries_left in range(DISABLE_TRIES - 1, -1, -1):
+        try:
+            with transaction(admin_conn, DISABLE_SECONDS) as cursor:
+                _require_user(cursor, username)
+                # Both at once: a session that begins in between comes after this one in the queue.
+                _end_sessions(cursor, username)
+                cursor.execute(
+                    sql.SQL("ALTER ROLE {} NOLOGIN PASSWORD NULL").format(sql.Identifier(username))
+                )
+            break
+        except Unavailable:
+            if not tries_left:
+                raise
+    # Once that is committed nobody logs in again; who logged in just before is ended now.
+    end = time.monotonic() + DISABLE_SECONDS
+    while True:
+        with transaction(admin_conn) as cursor:
+            left = _end_sessions(cursor, username)
+        if not left:
+            return
+        if time.monotonic() > end:
+            raise Unavailable(
+                f"{username} may log in no more, but sessions of theirs do not end: processes "
+                f"{', '.join(map(str, left))}"
+            )
+        time.sleep(0.02)
+
+
+def set_password(cursor: Any, role: str, password: str) -> None:
+    """Set the password of a role; the server is told what it keeps of it, not the password.
+
+    So no log can hold it, on whatever side, and whether or not the statement fails.
+    """
+    kept = encrypt_password(password, role, cursor.connection, "scram-sha-256")
+    cursor.execute(
+        sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(role), sql.Literal(kept))
+    )
+
+
+def _end_sessions(cursor: Any, username: str) -> list[int]:
+    """Tell every session of a user to end; the process ids of those that there were."""
+    own = sql.SQL("{} TO CURRENT_USER").format(sql.Identifier(username))
+    needs_right = not is_superuser(cursor)
+    if needs_right:
+        cursor.execute(sql.SQL("GRANT {} WITH INHERIT TRUE, SET FALSE").format(own))
+    cursor.execute(
+        "SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s",
+        [username],
+    )
+    pids = [int(pid) for pid, _ in cursor.fetchall()]
+    if needs_right:
+        revoked = sql.SQL("{} FROM CURRENT_USER").format(sql.Identifier(username))
+        cursor.execute(sql.SQL("REVOKE {}").format(revoked))
+    return pids
 
 
 @repeated

@@ -69,6 +69,11 @@ class Pace:
         return self._pause
 
 
+def _selector() -> selectors.BaseSelector:
+    """One that opens no file: a program that has used up its own still hears of events."""
+    return getattr(selectors, "PollSelector", selectors.DefaultSelector)()
+
+
 class Waiter:
     """Waits for a notification on a connection, for some seconds, or for `wake`."""
 
@@ -87,7 +92,7 @@ class Waiter:
 
     def wait(self, conn: Any, seconds: float) -> bool:
         """Wait; was there a notification? An error of psycopg2 says that the connection is lost."""
-        with selectors.DefaultSelector() as selector:
+        with _selector() as selector:
             selector.register(self._ours, selectors.EVENT_READ)
             selector.register(conn, selectors.EVENT_READ)
             # One may have come with the answer to a statement: the socket tells no more of it.
@@ -101,7 +106,7 @@ class Waiter:
 
     def sleep(self, seconds: float) -> None:
         """Wait without a connection."""
-        with selectors.DefaultSelector() as selector:
+        with _selector() as selector:
             selector.register(self._ours, selectors.EVENT_READ)
             selector.select(seconds)
 

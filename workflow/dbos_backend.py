@@ -18,6 +18,7 @@ from dbos import DBOS, DBOSConfig
 from dbos._utils import INTERNAL_QUEUE_NAME  # what recovered workflows wait in
 
 from workflow.context import Interrupted
+from workflow.dbos_driver import driver
 from workflow.dbos_forks import close_in_children
 from workflow.dbos_liveness import Liveness
 from workflow.dbos_log import hush, tame
@@ -142,6 +143,7 @@ class Backend:
             # A ping before each statement costs a fifth of a step; lost connections are retried.
             "db_engine_kwargs": {
                 "pool_pre_ping": False,
+                "module": driver(),
                 "pool_events": [(close_in_children, "connect")],
             },
         }

@@ -16,6 +16,7 @@ from typing import Any
 
 import psycopg
 
+from workflow.dbos_driver import connect
 from workflow.dbos_forks import close_in_children
 
 _log = logging.getLogger("workflow")
@@ -93,7 +94,7 @@ class Liveness:
                 _log.warning("looking for interrupted workflows failed; tried again", exc_info=True)
 
     def _connect(self) -> psycopg.Connection[Any]:
-        connection = psycopg.connect(
+        connection = connect(
             self._url, autocommit=True, connect_timeout=5, application_name="workflow_liveness"
         )
         close_in_children(connection)

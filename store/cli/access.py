@@ -13,12 +13,14 @@ from typing import Any
 
 from psycopg2.extensions import make_dsn
 
-from store.cluster import ADMIN, HOST, START_SECONDS, running_at
+from store.cluster import ADMIN, HOST, running_at
 from store.errors import AccessError, DirectoryInUse, ServerError
 from store.server import DATABASE, ObjectStoreServer, parsed
 
 DSN = "OBJECT_STORE_DSN"
 ADMIN_PASSWORD = "OBJECT_STORE_ADMIN_PASSWORD"
+# How long a server that another process is just starting is waited for.
+JOIN_SECONDS = 60.0
 
 
 def add_server_options(parser: argparse.ArgumentParser) -> None:
@@ -98,7 +100,7 @@ def given_password(options: argparse.Namespace, whose: str, *, is_new: bool = Fa
 
 def _joined(server: ObjectStoreServer) -> ObjectStoreServer:
     """The server that another process runs, once it has started it; ours if that one has ended."""
-    end = time.monotonic() + START_SECONDS
+    end = time.monotonic() + JOIN_SECONDS
     while True:
         try:
             port, kept = running_at(server.data_dir)

@@ -12,7 +12,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 def say(text: str) -> None:
     """A line of the answer, at once."""
-    sys.stdout.write(f"{text}\n")
+    coding = sys.stdout.encoding or "ascii"
+    # A directory may have a name that the terminal has no letters for.
+    sys.stdout.write(text.encode(coding, "backslashreplace").decode(coding) + "\n")
     sys.stdout.flush()
 
 

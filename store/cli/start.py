@@ -9,6 +9,7 @@ from typing import Any
 
 from store.cli.access import add_server_options, reached
 from store.cli.output import say
+from store.login import address
 
 
 def add(commands: Any) -> None:
@@ -29,7 +30,8 @@ def run(options: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with reached(options, make_schema=True, attach=False) as server:
         info = server.conn_info()
-        say(f"The store is at {info['host']}:{info['port']}, database {info['dbname']}.")
+        place = address(info["host"], info["port"])
+        say(f"The store is at {place}, database {info['dbname']}.")
         if not server.is_embedded:
             return 0
         try:

