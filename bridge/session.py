@@ -12,7 +12,7 @@ import psycopg2
 from bridge.snapshot import run
 from store.base import Storable
 from store.checkpoints import Checkpoint, Taken, subscribers
-from store.connection import translated
+from store.sqlstates import translated
 from store.log import EventLog
 from store.position import Position
 from store.subscription_session import Login

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import psycopg2
 
-from store.connection import translated
+from store.sqlstates import translated
 from store.events import ChangeEvent
 from store.position import Position
 

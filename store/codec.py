@@ -89,6 +89,8 @@ class Codec:
                 raise TypeError(f"a JSON text is expected, not {type(text).__name__}")
             data = self._decode(text)
             return self.read(data, None)
+        except SerializationError:
+            raise
         except _UNFIT as error:
             raise SerializationError(f"{self._class.__name__} in JSON: {error}") from None
 
@@ -107,6 +109,8 @@ class Codec:
             ]
             if self._zones:
                 parts += self._zone_part(obj)
+        except SerializationError:
+            raise
         except _UNFIT:
             raise self._unwritable(values) from None
         return "{" + ",".join(parts) + "}"
@@ -123,6 +127,8 @@ class Codec:
                     value if value.__class__ is plain or value is None else read(value, None)
                     for plain, read, value in zip(self._plain, self._reads, self._items(data))  # noqa: B905 - speed
                 ]
+            except SerializationError:
+                raise
             except _UNFIT:
                 pass  # Something is missing or does not fit: the way below says what.
             else:
@@ -139,6 +145,8 @@ class Codec:
                 else:
                     value = data[name]
                     values[name] = None if value is None else read(value, zones.get(name))
+            except SerializationError:
+                raise
             except _UNFIT as error:
                 where = f"{self._class.__name__}.{name} in JSON"
                 raise SerializationError(f"{where}: {self._seen(name, data)}{error}") from None
@@ -182,6 +190,8 @@ class Codec:
                     check_text(write(value))
                     if name in zones:
                         zones[name](value)
+            except SerializationError as error:
+                return error
             except _UNFIT as error:
                 what = "a value" if name in self._secret else shown(value)
                 return SerializationError(

@@ -13,22 +13,10 @@ from typing import Any
 
 import psycopg2
 
-from store.errors import (
-    AccessError,
-    AlreadyStored,
-    EntityNotFound,
-    EventIdReused,
-    FenceTimeout,
-    InvalidPeriod,
-    ReplicaError,
-    SchemaError,
-    StoreError,
-    TransactionConflict,
-    Unavailable,
-    VersionConflict,
-)
+from store.errors import FenceTimeout, Unavailable
 from store.pool import Pool, is_alive
 from store.rows import kept, restore
+from store.sqlstates import translated
 from store.wakeup import after_commit
 
 _LOG = logging.getLogger(__name__)
@@ -269,50 +257,3 @@ SELECT EXISTS (
     SELECT FROM pg_snapshot_xip(pg_current_snapshot()) open
     WHERE open < %s::xid8 AND open IS DISTINCT FROM %s::xid8)
 """
-
-_ERRORS: dict[str, type[StoreError]] = {
-    "OS002": EntityNotFound,
-    "OS003": InvalidPeriod,
-    "OS004": EventIdReused,
-    "OS005": TransactionConflict,
-    "OS006": SchemaError,
-    "40001": TransactionConflict,
-    "40P01": TransactionConflict,
-    "25P02": TransactionConflict,
-    "42501": AccessError,
-    "23505": AlreadyStored,
-    "25006": ReplicaError,
-    # A timeout of the server's for locks and statements.
-    "55P03": Unavailable,
-    "57014": Unavailable,
-    "53100": Unavailable,
-}
-_HINTS = {
-    "OS005": "run the transaction again",
-    "40001": "run the transaction again",
-    "40P01": "run the transaction again",
-    "25006": "this server is a replica, ask the primary: it takes the writes, and can tell that "
-    "nothing of the past is still to come",
-    "25P02": "a statement failed earlier in this block; leave the block, or nest one around it",
-    "55P03": "another transaction holds it; try again",
-    "57014": "ask for less at once",
-    "53100": "the server's disk is full; nothing was written",
-}
-
-
-def translated(error: psycopg2.Error) -> StoreError:
-    """The store's error for one of the database's."""
-    code = error.pgcode or ""
-    said = (error.diag.message_primary or str(error)).strip()
-    if code == "OS001":
-        entity_id, expected, actual = error.diag.message_detail.split()
-        return VersionConflict(entity_id, int(expected), int(actual))
-    if code in _ERRORS:
-        hint = f"; {_HINTS[code]}" if code in _HINTS else ""
-        return _ERRORS[code](said + hint)
-    if isinstance(error, (psycopg2.OperationalError, psycopg2.InterfaceError)):
-        return Unavailable(
-            f"the connection is lost: {said}; a write that was under way may have happened: "
-            "repeat it with the same event_id"
-        )
-    return StoreError(f"the database refuses: {said}")

@@ -14,7 +14,7 @@ class RegistryError(StoreError):
     """A column or a class breaks the rules of the catalog."""
 
 
-class SerializationError(StoreError):
+class SerializationError(StoreError, ValueError):
     """A value has no exact JSON form, or a JSON text does not fit its class."""
 
 
@@ -50,7 +50,7 @@ class Violation(str):
         return str(self)
 
 
-class ValidationError(StoreError):
+class ValidationError(StoreError, ValueError):
     """An instance breaks rules of the catalog; `violations` holds every one of them."""
 
     def __init__(self, violations: Sequence[Violation]) -> None:
@@ -85,12 +85,23 @@ class SchemaError(StoreError):
     """The store's tables in a database cannot be made, migrated or used by this program."""
 
 
-class AccessError(StoreError):
+class AccessError(StoreError, PermissionError):
     """The database refuses what a role asks for."""
 
 
-class Unavailable(StoreError):
-    """The database cannot be reached, or takes too long; a write may or may not have happened."""
+class Unavailable(StoreError, ConnectionError):
+    """The database cannot be reached, or takes too long; a write may or may not have happened.
+
+    Asked again later, it may work.
+    """
+
+
+class TooLarge(StoreError, ValueError):
+    """A value, or what is asked for, is larger than the database takes; repeating does not help."""
+
+
+class ValueRefused(StoreError, ValueError):
+    """The database takes no such value, whatever its size; repeating does not help."""
 
 
 class ReplicaError(StoreError):
@@ -149,13 +160,14 @@ class GuardFailure(StoreError, ValueError):
         return f"{self.from_state} to {self.to_state}: the guard {self.guard} {why}"
 
 
-class TransitionNotPermitted(StoreError):
+class TransitionNotPermitted(StoreError, PermissionError):
     """A transition is for other users."""
 
     def __init__(
         self, from_state: str, to_state: str, user: str, allowed_by: Sequence[str] = ()
     ) -> None:
-        super().__init__(from_state, to_state, user, allowed_by)
+        # Of several arguments an OSError makes an errno and the name of a file.
+        super().__init__()
         self.from_state = from_state
         self.to_state = to_state
         self.user = user
@@ -165,6 +177,9 @@ class TransitionNotPermitted(StoreError):
         allowed = ", ".join(self.allowed_by) or "nobody"
         way = f"from {self.from_state} to {self.to_state}"
         return f"{self.user} may not move {way}; allowed: {allowed}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.from_state, self.to_state, self.user, self.allowed_by)
 
 
 class EngineNotSet(StoreError, RuntimeError):
@@ -183,7 +198,7 @@ class FilterError(StoreError, ValueError):
     """A filter, an order or a cursor that does not fit the class or the query."""
 
 
-class EventIdReused(StoreError):
+class EventIdReused(StoreError, ValueError):
     """An `event_id` was used before, for a write of something else."""
 
 
@@ -191,7 +206,7 @@ class TransactionConflict(StoreError):
     """Another transaction came between; run the whole transaction block again."""
 
 
-class FenceTimeout(StoreError):
+class FenceTimeout(StoreError, TimeoutError):
     """An answer about the past must wait for a transaction that somebody holds open."""
 
 

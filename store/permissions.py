@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg2
 
-from store.connection import translated
+from store.sqlstates import translated
 from store.errors import EntityNotFound
 from store.reading import is_entity_id
 

@@ -11,7 +11,8 @@ from typing import Any
 import psycopg2
 from psycopg2.extensions import TRANSACTION_STATUS_ACTIVE, TRANSACTION_STATUS_IDLE
 
-from store.errors import AccessError, StoreError, Unavailable
+from store.errors import StoreError, Unavailable
+from store.sqlstates import login_refused
 
 # How long a thread waits for a connection that others use.
 WAIT_SECONDS = 30.0
@@ -73,11 +74,8 @@ class Pool:
         try:
             connection = psycopg2.connect(**self._login)
         except psycopg2.OperationalError as error:
-            kind = AccessError if "authentication failed" in str(error) else Unavailable
-            raise kind(
-                f"{self._login['user']} cannot log in at "
-                f"{self._login['host']}:{self._login['port']}: {str(error).strip()}"
-            ) from error
+            where = f"{self._login['host']}:{self._login['port']}"
+            raise login_refused(error, self._login["user"], where) from error
         connection.autocommit = True
         return connection
 

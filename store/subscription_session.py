@@ -14,8 +14,8 @@ import psycopg2
 
 from store.base import Storable
 from store.checkpoints import Checkpoint
-from store.connection import translated
-from store.errors import AccessError, StoreError, SubscriptionError, Unavailable
+from store.sqlstates import login_refused, translated
+from store.errors import StoreError, SubscriptionError
 from store.events import ChangeEvent
 from store.log import EventLog
 from store.position import START, Position
@@ -65,9 +65,7 @@ class Login:
                 **{f"keepalives_{key}": n for key, n in _KEEPALIVE.items()},
             )
         except psycopg2.OperationalError as error:
-            kind = AccessError if "authentication failed" in str(error) else Unavailable
-            where = f"{self.host}:{self.port}"
-            raise kind(f"{self.user} cannot log in at {where}: {str(error).strip()}") from error
+            raise login_refused(error, self.user, f"{self.host}:{self.port}") from error
         conn.autocommit = True
         return conn
 
