@@ -182,6 +182,17 @@ class Connection:
                 self._wake_subscribers(raw)
         block.committed()
 
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Let a statement of an open block fail without the block; outside of any, no more."""
+        session = self._session()
+        if session is None:
+            yield
+            return
+        with _block(session) as block:
+            yield
+        block.join(session.blocks[-1])
+
     def wait_for_earlier(self) -> None:
         """Wait until every transaction that took its number before now has ended.
 

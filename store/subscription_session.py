@@ -14,11 +14,11 @@ import psycopg2
 
 from store.base import Storable
 from store.checkpoints import Checkpoint
-from store.sqlstates import login_refused, translated
 from store.errors import StoreError, SubscriptionError
 from store.events import ChangeEvent
 from store.log import EventLog
 from store.position import START, Position
+from store.sqlstates import login_refused, translated
 from store.wakeup import CHANNEL, Pace, Waiter
 
 _LOG = logging.getLogger(__name__)
