@@ -70,6 +70,7 @@ class Appender:
         with self._numbered(None if event_id is None else [event_id], 1) as ids:
             self._check(kind, obj, ids, 0)
             data = None if kind == "DELETED" else obj.to_json()
+            meta_text = None if meta is None else json.dumps(meta)
             values = (
                 kind,
                 new_entity_id() if is_new else obj._store_entity_id,
@@ -78,13 +79,13 @@ class Appender:
                 data,
                 state,
                 *_checked(period),
-                None if meta is None else json.dumps(meta),
+                meta_text,
                 ids.given[0],
                 ids.of_step,
             )
             (row,) = self._send(_APPEND, values, repeats=ids.given[0] is not None)
         receipt = Receipt(*row)
-        self._done([obj], [receipt], [data], meta)
+        self._done([obj], [receipt], [data], meta_text)
         return receipt
 
     def many(
@@ -164,7 +165,7 @@ class Appender:
         objects: Sequence[Storable],
         receipts: Sequence[Receipt],
         data: Sequence[str | None],
-        meta: dict[str, Any] | None,
+        meta: str | None,
     ) -> None:
         """Write the receipts on the objects, and tell the listeners once all is committed."""
         block = self._connection.transaction_block
@@ -262,9 +263,7 @@ def _checked(period: Period) -> Period:
     return aware("valid_from", period[0]), aware("valid_to", period[1])
 
 
-def _change(
-    type_name: str, receipt: Receipt, data: str | None, meta: dict[str, Any] | None
-) -> ChangeEvent:
+def _change(type_name: str, receipt: Receipt, data: str | None, meta: str | None) -> ChangeEvent:
     return ChangeEvent(
         receipt.entity_id,
         receipt.version,
@@ -276,7 +275,7 @@ def _change(
         owner=receipt.owner,
         valid_from=receipt.valid_from,
         valid_to=None if receipt.valid_to >= FOR_EVER else receipt.valid_to,
-        event_meta=meta,
+        meta_text=meta,
         data=data,
     )
 

@@ -16,14 +16,14 @@ from reactive.expr import Between, BinOp, Coalesce, Const, Expr, Field
 from store.column_types import NUMBERS
 from store.times import instant_text
 
-# What the JSON and the text of a field must be; any text is a text.
-_JSON_TYPES: dict[Any, tuple[str, str]] = {
-    int: ("number", "numeric"),
-    float: ("number", "float8"),
-    Decimal: ("number", "numeric"),
-    bool: ("boolean", "boolean"),
-    datetime: ("string", "timestamptz"),
-    date: ("string", "date"),
+# What the text of a field is cast to; any text is a text.
+_SQL_TYPES: dict[Any, str] = {
+    int: "numeric",
+    float: "float8",
+    Decimal: "numeric",
+    bool: "boolean",
+    datetime: "timestamptz",
+    date: "date",
 }
 _MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "=="}
 
@@ -55,21 +55,19 @@ def field_text(name: str) -> str:
 
 
 def careful_text(types: dict[str, Any]) -> Callable[[str], str]:
-    """As `field_text`, but null where the text does not fit the field's type.
+    """As `field_text`, but null where the field is not of its type, so that no cast of it fails.
 
     Slower, so for data that their writer did not check.
     """
 
     def text(name: str) -> str:
-        plain, kind = field_text(name), _JSON_TYPES.get(types.get(name))
-        if kind is None:
+        plain, python = field_text(name), types.get(name)
+        if python not in _SQL_TYPES:
             return plain
-        json_type, sql_type = kind
-        value = _value(name)
-        return (
-            f"(CASE WHEN pg_catalog.jsonb_typeof({value}) = '{json_type}' "
-            f"AND pg_catalog.pg_input_is_valid({plain}, '{sql_type}') THEN {plain} END)"
-        )
+        # As JSON a text stands in quotes, which no number does.
+        seen = plain if python in (date, datetime) else f"(d.data -> {_literal(name)})::text"
+        valid = f"PG_INPUT_IS_VALID({seen}, '{_SQL_TYPES[python]}')"
+        return f"(CASE WHEN {valid} THEN {plain} END)"
 
     return text
 

@@ -5,8 +5,8 @@ A place is a list of texts, one a key, which go into cursors; None is null.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timezone
 from decimal import Decimal
 from functools import cmp_to_key
@@ -27,16 +27,37 @@ SQL_TYPES: dict[type, str] = {
 }
 
 Place = Sequence[str | None]
+FieldText = Callable[[str], str]
 
 
 @dataclass(frozen=True)
 class Key:
-    """A part of the order: as SQL, and for the client the expression; None is the entity's id."""
+    """A part of the order: an expression of some Python type, None for the entity's id; and as SQL.
 
-    text: str
+    `text` is there once it was read.
+    """
+
+    expr: Expr | None
+    python: type
     direction: str
-    sql_type: str
-    expr: Expr | None = None
+    text: str = ""
+
+    @property
+    def sql_type(self) -> str:
+        """What texts of it are cast to."""
+        return "uuid" if self.expr is None else SQL_TYPES[self.python]
+
+    def read(self, field_text: FieldText) -> Key:
+        """The same key, with its SQL as this function reads fields."""
+        if self.expr is None:
+            return self
+        sql = self.expr.to_sql("d.data", as_type=self.python, field_text=field_text)
+        collation = ' COLLATE "C"' if self.sql_type == "text" else ""
+        # A default may hold a %, which the driver would read as a place for a value.
+        return replace(self, text=f"({sql}){collation}".replace("%", "%%"))
+
+
+ID = Key(None, str, "ASC", "d.entity_id")
 
 
 def after(keys: Sequence[Key], seen: Place) -> tuple[str, list[Any]]:

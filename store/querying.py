@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import Enum
-from functools import cached_property, partial, reduce
+from functools import cached_property, reduce
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, overload
 from uuid import UUID
 
@@ -23,7 +23,7 @@ from store.class_schema import governed
 from store.connection import Connection
 from store.errors import FilterError, ValueRefused
 from store.index_conditions import careful_text, field_text, implied
-from store.places import SQL_TYPES, Key, Place, after, in_order, place_of
+from store.places import ID, FieldText, Key, Place, after, in_order, place_of
 from store.rows import PRESENT, columns, readable, unreadable_row
 from store.unreadable import OnUnreadable, Unreadable, report
 from store.upcasting import VERSION_KEY
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 S = TypeVar("S", bound=Storable)
-FieldText = Callable[[str], str]
 # How many rows are read at once where the client judges them, and from how many on that is told.
 ROWS_AT_ONCE = 1_000
 LOOKED_AT_TOLD = 10_000
@@ -138,11 +137,11 @@ class Query(Generic[S]):
         if unsure is not None:
             looked_at = self._look_at(connection, unsure, limit, seen)
         try:
-            rows = self._careful(connection, lambda text: self.statement(limit, cursor, text))
+            rows = self._rows(connection, self._sure(), keys, limit, seen)
         except ValueRefused:
             # Not even with care: a result of arithmetic is too large, for instance.
             rows = []
-            looked_at = self._look_at(connection, Const(True), limit, seen)
+            looked_at = self._look_at(connection, None, limit, seen)
         found = self._merged(rows, looked_at.placed)
         page = found if limit is None else found[:limit]
         following = self._cursor(page[-1].place) if len(page) < len(found) else None
@@ -152,13 +151,30 @@ class Query(Generic[S]):
         items = [each.value for each in page if not isinstance(each.value, Unreadable)]
         return QueryResult(items, following, self.cls, tuple(lost))
 
-    def statement(
-        self, limit: int | None, cursor: str | None, text: FieldText = field_text
-    ) -> tuple[str, list[Any]]:
+    def statement(self, limit: int | None, cursor: str | None) -> tuple[str, list[Any]]:
         """What PostgreSQL is asked for a page, and its values; at the end of a row its place."""
-        keys = self._keys(text)
+        keys = self._keys()
         seen = None if cursor is None else self._open(cursor, len(keys))
-        return self._select(self._sure(), keys, limit, seen, text)
+        return self._select(self._sure(), keys, limit, seen, field_text)
+
+    def _rows(
+        self,
+        connection: Connection,
+        expr: Expr | None,
+        keys: list[Key],
+        limit: int | None,
+        seen: Place | None,
+    ) -> list[tuple[tuple[Any, ...], list[str | None]]]:
+        """Rows that a condition over stored JSON holds for, each with its place, in order."""
+
+        def statement(text: FieldText) -> tuple[str, list[Any]]:
+            # The same keys, as this text reads their fields.
+            read = [key.read(text) for key in keys]
+            return self._select(expr, read, limit, seen, text)
+
+        size = len(keys)
+        found = self._careful(connection, statement)
+        return [(row[:-size], list(row[-size:])) for row in found]
 
     def _select(
         self,
@@ -166,7 +182,7 @@ class Query(Generic[S]):
         keys: list[Key],
         limit: int | None,
         seen: Place | None,
-        text: FieldText = field_text,
+        text: FieldText,
     ) -> tuple[str, list[Any]]:
         condition, values = self._condition(expr, text)
         if seen is not None:
@@ -196,7 +212,7 @@ class Query(Generic[S]):
             found = len(self._look_at(connection, unsure, None, None).placed)
             return found + self._count(connection)
         except ValueRefused:
-            return len(self._look_at(connection, Const(True), None, None).placed)
+            return len(self._look_at(connection, None, None, None).placed)
 
     def _count(self, connection: Connection) -> int:
         def statement(text: FieldText) -> tuple[str, list[Any]]:
@@ -211,19 +227,17 @@ class Query(Generic[S]):
 
     def stored(self, connection: Connection, expr: Expr | None) -> Iterator[tuple[Any, ...]]:
         """The rows that a condition over stored JSON holds for, page by page, by their ids."""
-        keys, seen = self._keys()[-1:], None
+        keys = self._keys()[-1:]
+        seen: Place | None = None
         while True:
-            rows = self._careful(
-                connection, partial(self._select, expr, keys, ROWS_AT_ONCE - 1, seen)
-            )
-            for row in rows:
-                yield row[:-1]
+            rows = self._rows(connection, expr, keys, ROWS_AT_ONCE - 1, seen)
+            yield from (row for row, _ in rows)
             if len(rows) < ROWS_AT_ONCE:
                 return
-            seen = rows[-1][-1:]
+            seen = rows[-1][1]
 
     def _look_at(
-        self, connection: Connection, unsure: Expr, limit: int | None, seen: Place | None
+        self, connection: Connection, unsure: Expr | None, limit: int | None, seen: Place | None
     ) -> _Found[S]:
         """Judge rows here, one by one, and keep the first ones of those that pass."""
         keys, found = self._keys(), _Found[S]()
@@ -258,16 +272,18 @@ class Query(Generic[S]):
             )
         return found
 
-    def _merged(self, rows: list[Any], looked_at: list[Placed[S]]) -> list[Placed[S]]:
+    def _merged(
+        self,
+        rows: list[tuple[tuple[Any, ...], list[str | None]]],
+        looked_at: list[Placed[S]],
+    ) -> list[Placed[S]]:
         """What PostgreSQL found and what was found here, in order, each entity once."""
-        keys = self._keys()
-        size = len(keys)
-        found = [Placed(list(row[-size:]), readable(self.cls, row[:-size])) for row in rows]
+        found = [Placed(place, readable(self.cls, row)) for row, place in rows]
         if not looked_at:
             return found
-        ids = {row[0] for row in rows}
+        ids = {each.place[-1] for each in found}
         found += [each for each in looked_at if each.place[-1] not in ids]
-        order = in_order(keys)
+        order = in_order(self._keys())
         return sorted(found, key=lambda each: order(each.place))
 
     def _careful(
@@ -380,23 +396,19 @@ class Query(Generic[S]):
                 f"{self.cls.__name__} has no field {name!r}; it has {', '.join(fields)}"
             )
 
-    def _keys(self, text: FieldText = field_text) -> list[Key]:
-        types = self._meaning.types
+    def _keys(self) -> list[Key]:
         keys = []
         for given in self.order_by:
             name, direction = (given[1:], "DESC") if given.startswith("-") else (given, "ASC")
             self._require(name)
-            if name not in types:
+            python = self._meaning.types.get(name)
+            if python is None:
                 raise FilterError(f"{self.cls.__name__}.{name} has no order")
-            value = self._meaning.value(Field(name)).typed(types)
-            # A default may hold a %, which the driver would read as a place for a value.
-            sql = value.to_sql("d.data", as_type=types[name], field_text=text).replace("%", "%%")
-            sql_type = SQL_TYPES[types[name]]
+            value = self._meaning.value(Field(name)).typed(self._meaning.types)
             # As a pair, so that what is missing comes last either way.
-            keys.append(Key(f"({sql}) IS NULL", "ASC", "boolean", IsNull(value)))
-            collation = ' COLLATE "C"' if sql_type == "text" else ""
-            keys.append(Key(f"({sql}){collation}", direction, sql_type, value))
-        return [*keys, Key("d.entity_id", "ASC", "uuid")]
+            keys.append(Key(IsNull(value), bool, "ASC"))
+            keys.append(Key(value, python, direction))
+        return [key.read(field_text) for key in keys] + [ID]
 
     def _digest(self) -> str:
         filters: Any = None

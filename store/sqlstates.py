@@ -50,6 +50,7 @@ _MEANINGS: dict[str, _Meaning] = {
     "OS004": _Meaning(EventIdReused),
     "OS005": _REPEAT_BLOCK,
     "OS006": _Meaning(SchemaError),
+    "OS008": _Meaning(TooLarge),
     # The connection, or the session, is gone.
     "08": _LOST,
     "57P01": _LOST,

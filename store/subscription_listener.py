@@ -21,6 +21,7 @@ from store.delivery import (
 )
 from store.errors import SubscriptionError, Unavailable
 from store.event_bus import EventBus
+from store.event_filter import EventFilter
 from store.events import ChangeEvent
 from store.log import PAGE_EVENTS, Lag
 from store.position import Position
@@ -113,7 +114,7 @@ class SubscriptionListener:
         self._delivery = Delivery(
             handler=handler,
             batch_size=batch_size,
-            wanted=filter,
+            wanted=None if filter is None else EventFilter(filter, self._types),
             retries=retries,
             retry_seconds=retry_seconds,
             on_error=on_error,

@@ -13,9 +13,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from store.errors import SerializationError
+from store.events import ChangeEvent
 
 OnUnreadable = Literal["warn", "raise"]
 SHOWN_MAX = 5
+# Characters of an event's data, which may be megabytes.
+DATA_KEPT_MAX = 10_000
 
 
 class UnreadableWarning(UserWarning):
@@ -31,6 +34,12 @@ class Unreadable:
     updated_by: str
     error: str
     data: str = field(repr=False)
+
+    @classmethod
+    def of(cls, event: ChangeEvent, error: str) -> Unreadable:
+        """What an event is that cannot be read; of long data no more than the beginning is kept."""
+        data = (event.data or "")[:DATA_KEPT_MAX]
+        return cls(event.entity_id, event.version, event.updated_by, error, data)
 
     def __str__(self) -> str:
         return f"version {self.version} of {self.entity_id} by {self.updated_by}: {self.error}"
