@@ -11,7 +11,7 @@ import uuid
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timezone
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -38,6 +38,8 @@ _FIND = f"""
 SELECT {", ".join(RECORDED)}, true FROM object_store.event
 WHERE event_id = %s::uuid AND updated_by = current_user::text COLLATE "C"
 """
+# Where many databases and programs put the end of time.
+_LAST_DAY = datetime(9999, 12, 31)
 _log = logging.getLogger(__name__)
 
 Period = tuple[datetime | None, datetime | None]
@@ -260,7 +262,28 @@ def aware(name: str, value: datetime | None) -> datetime | None:
 
 
 def _checked(period: Period) -> Period:
-    return aware("valid_from", period[0]), aware("valid_to", period[1])
+    """A period as the database takes it; InvalidPeriod for a bound that no calendar has.
+
+    The last day of the year 9999, in its own zone, is for ever.
+    """
+    valid_from, valid_to = period
+    for name, bound in (("valid_from", valid_from), ("valid_to", valid_to)):
+        moment = aware(name, bound)
+        if moment is None or (name == "valid_to" and _is_last_day(moment)):
+            continue
+        try:
+            moment.astimezone(timezone.utc)
+        except OverflowError:
+            raise InvalidPeriod(
+                f"{name}={moment} is outside of the years 1 to 9999 in UTC; a period can begin at "
+                "0001-01-01 00:00 UTC and end before 9999-12-31; leave valid_to out for one that "
+                "does not end"
+            ) from None
+    return valid_from, None if valid_to is not None and _is_last_day(valid_to) else valid_to
+
+
+def _is_last_day(moment: datetime) -> bool:
+    return moment.replace(tzinfo=None) >= _LAST_DAY
 
 
 def _change(type_name: str, receipt: Receipt, data: str | None, meta: str | None) -> ChangeEvent:

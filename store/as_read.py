@@ -74,7 +74,7 @@ class AsRead:
 
     def may_be_old(self) -> Expr | None:
         """Which rows may be stored otherwise than the class writes them today."""
-        parts: list[Expr] = [IsNull(Field(name)) for name in self.types if name in self._defaults]
+        parts: list[Expr] = [IsNull(Field(name)) for name in self._defaults]
         version = self.unsure(())
         parts += [] if version is None else [version]
         return reduce(lambda left, right: left | right, parts) if parts else None

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 DIGITS_BEFORE_MAX = 131_072
 DIGITS_AFTER_MAX = 16_383
 # Python itself writes and reads ints of up to 4,300 digits as text.
-INT_MAX = 10**4_300
+INT_DIGITS_MAX = 4_300
+INT_MAX = 10**INT_DIGITS_MAX
 # Lists and dicts inside of each other; Python's own parser gives up somewhere below a thousand.
 DEPTH_MAX = 100
 # The attribute of a governed class that holds its `ClassSchema`.

@@ -45,7 +45,8 @@ class StoreClient:
     that break the catalog's rules, with a warning. `event_bus` is told of every event written
     here once it is committed. TLS is used where the server offers it; `sslmode="verify-full"` with
     a `sslrootcert` demands it, as psql does. Up to `pool_size` connections are made as threads
-    need them; reads outlast a restart of the server of up to 20 s.
+    need them; reads outlast a restart of the server of up to 20 s. AccessError for a wrong
+    password, and for an administrator of the database: it is no user of the store.
     """
 
     def __init__(
@@ -75,6 +76,11 @@ class StoreClient:
             sslrootcert=sslrootcert,
             pool_size=pool_size,
         )
+        try:
+            self._connection.refuse_administrators(user)
+        except BaseException:
+            self._connection.close()
+            raise
         self._appender = Appender(self._connection, event_bus, warn_only=on_violation == "warn")
         self._reader = Reader(self._connection)
         self._transitions = Transitions(self, self._appender)

@@ -48,7 +48,9 @@ class SubscriptionListener:
     only what was being handled comes again. Without one it begins at `start` each time.
 
     `start` is "now", "beginning", a Position or a time; a durable subscription begins there the
-    first time only. `types` are classes or names, `filter` is an expression over the data.
+    first time only. `types` are classes or names; a class stands for its own events, not for those
+    of its subclasses. `filter` is an expression over the data, and means what it means in a query;
+    an event that it cannot be asked of is parked.
     `on_batch` takes lists of up to `batch_size` events in place of the bus; the checkpoint then
     moves after each list, else after every `checkpoint_every` events. A handler that raises is
     tried again `retries` times; then its event is parked with the error and the rest goes on, or
