@@ -32,8 +32,9 @@ DIGITS_AFTER_MAX = 16_383
 # Python itself writes and reads ints of up to 4,300 digits as text.
 INT_DIGITS_MAX = 4_300
 INT_MAX = 10**INT_DIGITS_MAX
-# Lists and dicts inside of each other; Python's own parser gives up somewhere below a thousand.
-DEPTH_MAX = 100
+# Lists and dicts inside of each other in free JSON. Python's own parser gives up somewhere below a
+# thousand; the database takes a hundred for a whole object, of which this is a part.
+DEPTH_MAX = 90
 # The attribute of a governed class that holds its `ClassSchema`.
 SCHEMA = "_store_schema"
 
