@@ -92,8 +92,8 @@ def to_frame(cls: type, objects: Iterable[Any], clearance: str = "internal") -> 
 
 def _unfit(cls: type, name: str, kind: str, error: object) -> ValueError:
     return ValueError(
-        f"{cls.__name__}.{name} holds a value that does not fit into {kind}: {error}; leave such "
-        "objects out with a filter, or use their to_json(), which keeps every number"
+        f"{cls.__name__}.{name} as {kind}: {error}; leave objects with such a value out by a "
+        "filter, or take their to_json(), which keeps every number"
     )
 
 

@@ -68,7 +68,7 @@ class Sets:
         ({**MEANING, "dh_type_override": "Float"}, "dh_type_override must be one of string"),
         ({**MEANING, "legend_type": "My Type"}, "legend_type must be a Pure type or path"),
         ({**MEANING, "synonyms": "px"}, "'synonyms' must be a list, not 'px'"),
-        ({**MEANING, "tags": None}, "'tags' must be a list, not None"),
+        ({**MEANING, "tags": 7}, "'tags' must be a list, not 7"),
         ({**MEANING, "synonyms": [""]}, "synonyms and tags must be texts"),
         ({**MEANING, "synonyms": ["x"]}, "a synonym repeats the name"),
         ({**MEANING, "allowed_prefixes": ["my desk"]}, "'my desk' cannot be an allowed prefix"),
