@@ -60,8 +60,7 @@ class ChangeEvent:
 def parsed_object(text: str, what: str, *, exact: bool = False) -> dict[str, Any]:
     """The JSON object of a text that anybody may have written; SerializationError if it is none."""
     try:
-        number = Decimal if exact else None
-        found = json.loads(text, parse_constant=_refuse_constant, parse_float=number)
+        found = (_decode_exactly if exact else _decode)(text)
     # Numbers of too many digits, and lists inside of each other deeper than Python goes.
     except (ValueError, RecursionError, MemoryError) as error:
         raise SerializationError(f"{what}: {error}") from None
@@ -72,6 +71,10 @@ def parsed_object(text: str, what: str, *, exact: bool = False) -> dict[str, Any
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON number")
+
+
+_decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
+_decode_exactly = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=Decimal).decode
 
 
 class Bus(Protocol):
