@@ -22,8 +22,8 @@ class Violation(str):
     """One value that breaks one rule of its column: a message, and what it is made of.
 
     `field` is a path: `legs[0].strike` for a value inside a list of dataclasses. `rule` is the
-    name of the broken rule: `type`, `null`, `finite`, `zone`, `text`, `digits`, `enum`,
-    `min_value`, `max_value`, `max_length` or `pattern`.
+    name of the broken rule: `type`, `null`, `finite`, `zone`, `text`, `digits`, `depth`,
+    `enum`, `min_value`, `max_value`, `max_length` or `pattern`.
     """
 
     class_name: str
@@ -61,7 +61,9 @@ class ValidationError(StoreError, ValueError):
         if len(self.violations) == 1:
             return self.violations[0].message
         lines = "".join(f"\n  {violation}" for violation in self.violations)
-        return f"{len(self.violations)} values break the rules of the catalog:{lines}"
+        values = len({violation.field for violation in self.violations})
+        what = "a value breaks" if values == 1 else f"{values} values break"
+        return f"{what} the rules of the catalog:{lines}"
 
 
 def shown(value: Any) -> str:

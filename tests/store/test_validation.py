@@ -220,9 +220,10 @@ def test_every_violation_is_told_at_once() -> None:
     with pytest.raises(ValidationError) as caught:
         REG.validate(thing)
     told = [(violation.field, violation.rule) for violation in caught.value.violations]
-    # Of one value the first broken rule is told, of a container every bad part.
+    # Of one value every broken limit is told, of a container every bad part.
     assert told == [
         ("text", "max_length"),
+        ("text", "pattern"),
         ("number", "min_value"),
         ("count", "min_value"),
         ("words[1]", "type"),
