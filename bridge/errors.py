@@ -7,7 +7,7 @@ class BridgeError(Exception):
     """Root of all errors of this package."""
 
 
-class EngineNotRunning(BridgeError):
+class EngineNotRunning(BridgeError, RuntimeError):
     """Tables were asked for before Deephaven's JVM runs in this process."""
 
 
@@ -15,15 +15,19 @@ class RegistrationError(BridgeError, ValueError):
     """A class, filter, column or writer that the bridge cannot take."""
 
 
-class NotRegistered(BridgeError, LookupError):
+class NotRegistered(BridgeError, KeyError):
     """A table is asked for of a class that the bridge does not carry."""
+
+    def __str__(self) -> str:
+        # KeyError would show the message in quotes.
+        return str(self.args[0]) if self.args else ""
 
 
 class RowError(BridgeError, ValueError):
     """A row with another number of values than its table has columns."""
 
 
-class BridgeClosed(BridgeError):
+class BridgeClosed(BridgeError, RuntimeError):
     """Something is asked of a bridge, writer or recording that was stopped."""
 
 

@@ -12,9 +12,9 @@ import psycopg2
 from bridge.snapshot import run
 from store.base import Storable
 from store.checkpoints import Checkpoint, Taken, subscribers
-from store.connection import translated
 from store.log import EventLog
 from store.position import Position
+from store.sqlstates import translated
 from store.subscription_session import Login
 from store.wakeup import CHANNEL, Waiter
 

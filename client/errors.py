@@ -27,7 +27,7 @@ class TableNotFound(ClientError, KeyError):
         return str(self.args[0])
 
 
-class ViewOnly(ClientError):
+class ViewOnly(ClientError, PermissionError):
     """The server lets its clients look, and neither run code nor publish."""
 
 

@@ -11,7 +11,7 @@ import uuid
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timezone
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -38,6 +38,8 @@ _FIND = f"""
 SELECT {", ".join(RECORDED)}, true FROM object_store.event
 WHERE event_id = %s::uuid AND updated_by = current_user::text COLLATE "C"
 """
+# Where many databases and programs put the end of time.
+_LAST_DAY = datetime(9999, 12, 31)
 _log = logging.getLogger(__name__)
 
 Period = tuple[datetime | None, datetime | None]
@@ -70,6 +72,7 @@ class Appender:
         with self._numbered(None if event_id is None else [event_id], 1) as ids:
             self._check(kind, obj, ids, 0)
             data = None if kind == "DELETED" else obj.to_json()
+            meta_text = None if meta is None else json.dumps(meta)
             values = (
                 kind,
                 new_entity_id() if is_new else obj._store_entity_id,
@@ -78,13 +81,13 @@ class Appender:
                 data,
                 state,
                 *_checked(period),
-                None if meta is None else json.dumps(meta),
+                meta_text,
                 ids.given[0],
                 ids.of_step,
             )
             (row,) = self._send(_APPEND, values, repeats=ids.given[0] is not None)
         receipt = Receipt(*row)
-        self._done([obj], [receipt], [data], meta)
+        self._done([obj], [receipt], [data], meta_text)
         return receipt
 
     def many(
@@ -164,7 +167,7 @@ class Appender:
         objects: Sequence[Storable],
         receipts: Sequence[Receipt],
         data: Sequence[str | None],
-        meta: dict[str, Any] | None,
+        meta: str | None,
     ) -> None:
         """Write the receipts on the objects, and tell the listeners once all is committed."""
         block = self._connection.transaction_block
@@ -259,12 +262,31 @@ def aware(name: str, value: datetime | None) -> datetime | None:
 
 
 def _checked(period: Period) -> Period:
-    return aware("valid_from", period[0]), aware("valid_to", period[1])
+    """A period as the database takes it; InvalidPeriod for a bound that no calendar has.
+
+    The last day of the year 9999, in its own zone, is for ever.
+    """
+    valid_from, valid_to = period
+    for name, bound in (("valid_from", valid_from), ("valid_to", valid_to)):
+        moment = aware(name, bound)
+        if moment is None or (name == "valid_to" and _is_last_day(moment)):
+            continue
+        try:
+            moment.astimezone(timezone.utc)
+        except OverflowError:
+            raise InvalidPeriod(
+                f"{name}={moment} is outside of the years 1 to 9999 in UTC; a period can begin at "
+                "0001-01-01 00:00 UTC and end before 9999-12-31; leave valid_to out for one that "
+                "does not end"
+            ) from None
+    return valid_from, None if valid_to is not None and _is_last_day(valid_to) else valid_to
 
 
-def _change(
-    type_name: str, receipt: Receipt, data: str | None, meta: dict[str, Any] | None
-) -> ChangeEvent:
+def _is_last_day(moment: datetime) -> bool:
+    return moment.replace(tzinfo=None) >= _LAST_DAY
+
+
+def _change(type_name: str, receipt: Receipt, data: str | None, meta: str | None) -> ChangeEvent:
     return ChangeEvent(
         receipt.entity_id,
         receipt.version,
@@ -276,7 +298,7 @@ def _change(
         owner=receipt.owner,
         valid_from=receipt.valid_from,
         valid_to=None if receipt.valid_to >= FOR_EVER else receipt.valid_to,
-        event_meta=meta,
+        meta_text=meta,
         data=data,
     )
 

@@ -30,7 +30,11 @@ if TYPE_CHECKING:
 DIGITS_BEFORE_MAX = 131_072
 DIGITS_AFTER_MAX = 16_383
 # Python itself writes and reads ints of up to 4,300 digits as text.
-INT_MAX = 10**4_300
+INT_DIGITS_MAX = 4_300
+INT_MAX = 10**INT_DIGITS_MAX
+# Lists and dicts inside of each other in free JSON. Python's own parser gives up somewhere below a
+# thousand; the database takes a hundred for a whole object, of which this is a part.
+DEPTH_MAX = 90
 # The attribute of a governed class that holds its `ClassSchema`.
 SCHEMA = "_store_schema"
 
@@ -72,7 +76,7 @@ def type_check(kind: ColumnType) -> Check:
             inner_check = type_check(inner)
             return lambda value: GOOD if value is None else inner_check(value)
         case AnyJson() | TypeParam():
-            return _check_json
+            return _check_free
 
 
 def one_problem(rule: str, allowed: str) -> Problems:
@@ -103,6 +107,7 @@ _TOO_MANY_DIGITS = one_problem(
     "point are kept",
 )
 _INT_TOO_LONG = one_problem("digits", "an int of at most 4,300 digits is expected")
+_TOO_DEEP = one_problem("depth", f"lists and dicts up to {DEPTH_MAX} inside of each other")
 _NANOSECONDS = one_problem("digits", "a time to the microsecond is expected; round it first")
 _NO_ZONE = one_problem("zone", "a time with a zone is expected, such as tzinfo=timezone.utc")
 _NUL = one_problem("text", "text without the NUL character is expected: PostgreSQL keeps none")
@@ -179,6 +184,26 @@ def _check_uuid(value: Any) -> Problems:
     return GOOD if isinstance(value, UUID) else _NOT_UUID
 
 
+def _check_free(value: Any) -> Problems:
+    return _TOO_DEEP if _is_too_deep(value) else _check_json(value)
+
+
+def _is_too_deep(value: Any) -> bool:
+    """Level by level, since calls inside of each other are what runs out."""
+    level = [value]
+    for _ in range(DEPTH_MAX + 1):
+        inner: list[Any] = []
+        for each in level:
+            if isinstance(each, list):
+                inner += each
+            elif isinstance(each, dict):
+                inner += each.values()
+        if not inner:
+            return False
+        level = inner
+    return True
+
+
 def _check_json(value: Any) -> Problems:
     if value is None or isinstance(value, bool):
         return GOOD
@@ -219,9 +244,8 @@ def _dict_check(check_value: Check) -> Check:
         if not isinstance(value, dict):
             return _NOT_DICT
         keys = inside((f"[{key!r}]", key, _check_str(key)) for key in value)
-        return keys or inside(
-            (f"[{key!r}]", each, check_value(each)) for key, each in value.items()
-        )
+        values = ((f"[{key!r}]", each, check_value(each)) for key, each in value.items())
+        return keys + inside(values)
 
     return check
 

@@ -22,9 +22,10 @@ from store.connection import Connection, Transaction
 from store.errors import StoreError, VersionConflict
 from store.events import Bus
 from store.querying import Filters, Query, QueryResult
-from store.reading import Reader
+from store.reading import History, Reader
 from store.rows import PRESENT, Receipt
 from store.transitions import TransitionCounts, Transitions
+from store.unreadable import OnUnreadable
 from store.verification import Verification, verify
 
 __all__ = ["QueryResult", "StoreClient", "Transaction", "VersionConflict"]
@@ -44,7 +45,8 @@ class StoreClient:
     that break the catalog's rules, with a warning. `event_bus` is told of every event written
     here once it is committed. TLS is used where the server offers it; `sslmode="verify-full"` with
     a `sslrootcert` demands it, as psql does. Up to `pool_size` connections are made as threads
-    need them; reads outlast a restart of the server of up to 20 s.
+    need them; reads outlast a restart of the server of up to 20 s. AccessError for a wrong
+    password, and for an administrator of the database: it is no user of the store.
     """
 
     def __init__(
@@ -74,6 +76,11 @@ class StoreClient:
             sslrootcert=sslrootcert,
             pool_size=pool_size,
         )
+        try:
+            self._connection.refuse_administrators(user)
+        except BaseException:
+            self._connection.close()
+            raise
         self._appender = Appender(self._connection, event_bus, warn_only=on_violation == "warn")
         self._reader = Reader(self._connection)
         self._transitions = Transitions(self, self._appender)
@@ -223,12 +230,21 @@ class StoreClient:
         """
         return self._reader.as_of(cls, entity_id, tx_time, valid_time)
 
-    def history(self, cls: type[S], entity_id: str) -> list[S]:
-        """Every version in order; a tombstone shows what was deleted."""
-        return self._reader.history(cls, entity_id)
+    def history(
+        self, cls: type[S], entity_id: str, *, on_unreadable: OnUnreadable = "warn"
+    ) -> History[S]:
+        """Every version in order; a tombstone shows what was deleted.
+
+        Versions that cannot be read are in the `unreadable` of the list, with their JSON as text,
+        and told by an UnreadableWarning; with "raise" by SerializationError.
+        """
+        return self._reader.history(cls, entity_id, on_unreadable)
 
     def audit(self, entity_id: str) -> list[dict[str, Any]]:
-        """Who changed what and when: a dict for each version, in order."""
+        """Who changed what and when: a dict for each version, in order.
+
+        An `event_meta` that no Python can parse is given as its text.
+        """
         return self._reader.audit(entity_id)
 
     def query(
@@ -241,6 +257,7 @@ class StoreClient:
         order_by: str | Sequence[str] = (),
         tx_time: datetime | None = None,
         valid_time: datetime | None = None,
+        on_unreadable: OnUnreadable = "warn",
     ) -> QueryResult[S]:
         """The entities of a class whose present value passes the filter, page by page.
 
@@ -249,12 +266,21 @@ class StoreClient:
         about that of creation. `next_cursor` of a page leads to the next. With `tx_time` or
         `valid_time` it is the whole type as it was known then, and about then. FilterError says
         what does not fit.
+
+        Filters and orders see the values that objects have once they are read: defaults of fields
+        that were added later, and what upcasters make of older versions. Entities of subclasses are
+        types of their own, and not found by their base. Those whose data cannot be read are in
+        the result's `unreadable` and told by an UnreadableWarning; with `on_unreadable="raise"` by
+        SerializationError.
         """
         found = self._query(cls, filters, order_by, tx_time, valid_time)
-        return found.page(self._connection, limit, cursor)
+        return found.page(self._connection, limit, cursor, on_unreadable)
 
     def count(self, cls: type[Storable] | None = None, filters: Filters = None) -> int:
-        """How many entities of a class, or of all, have a value now."""
+        """How many entities of a class, or of all, have a value now.
+
+        Filters mean what they mean in `query`. Without one, entities that cannot be read count too.
+        """
         if cls is not None:
             return Query(cls, filters).count(self._connection)
         if filters is not None:

@@ -18,11 +18,11 @@ from types import MemberDescriptorType
 from typing import Any
 
 from store.annotations import annotated_fields
-from store.checks import SCHEMA
+from store.checks import INT_DIGITS_MAX, SCHEMA
 from store.class_schema import ClassSchema, GovernedField, field_types, values_getter
 from store.column_types import ColumnType, DictOf, ListOf, Nullable, Record, Scalar
 from store.errors import RegistryError, SerializationError, shown
-from store.json_reading import Read, reader
+from store.json_reading import Read, check_whole, reader
 from store.json_writing import Write, check_text, quote, writer, zones_of
 from store.upcasting import VERSION_KEY, ZONE_KEY, lift, upcasters_of
 
@@ -62,8 +62,11 @@ class Codec:
         self._zones = [
             (name, zones) for name, kind in kinds.items() if (zones := zones_of(kind)) is not None
         ]
+        exact = has_decimal(Record(cls), set())
         self._decode = json.JSONDecoder(
-            parse_float=Decimal if has_decimal(Record(cls), set()) else None,
+            parse_float=Decimal if exact else None,
+            # A Decimal may have more digits before its point than Python reads as an int.
+            parse_int=_whole_number if exact else None,
             parse_constant=_refuse_constant,
         ).decode
         slots = any(isinstance(getattr(cls, name, None), MemberDescriptorType) for name in names)
@@ -81,14 +84,21 @@ class Codec:
         return text
 
     def from_text(self, text: str | bytes) -> Any:
-        """The object of a JSON text; SerializationError says where the text does not fit."""
+        """The object of a JSON text; SerializationError says where the text does not fit.
+
+        Of a key that is there twice the last one counts, as in PostgreSQL's jsonb.
+        """
         try:
             if isinstance(text, (bytes, bytearray)):
                 text = text.decode()
             if not isinstance(text, str):
                 raise TypeError(f"a JSON text is expected, not {type(text).__name__}")
             data = self._decode(text)
+            if "\\ud" in text or "\\uD" in text or not text.isascii():
+                check_whole(text, data)
             return self.read(data, None)
+        except SerializationError:
+            raise
         except _UNFIT as error:
             raise SerializationError(f"{self._class.__name__} in JSON: {error}") from None
 
@@ -107,6 +117,8 @@ class Codec:
             ]
             if self._zones:
                 parts += self._zone_part(obj)
+        except SerializationError:
+            raise
         except _UNFIT:
             raise self._unwritable(values) from None
         return "{" + ",".join(parts) + "}"
@@ -123,6 +135,8 @@ class Codec:
                     value if value.__class__ is plain or value is None else read(value, None)
                     for plain, read, value in zip(self._plain, self._reads, self._items(data))  # noqa: B905 - speed
                 ]
+            except SerializationError:
+                raise
             except _UNFIT:
                 pass  # Something is missing or does not fit: the way below says what.
             else:
@@ -139,6 +153,8 @@ class Codec:
                 else:
                     value = data[name]
                     values[name] = None if value is None else read(value, zones.get(name))
+            except SerializationError:
+                raise
             except _UNFIT as error:
                 where = f"{self._class.__name__}.{name} in JSON"
                 raise SerializationError(f"{where}: {self._seen(name, data)}{error}") from None
@@ -182,6 +198,8 @@ class Codec:
                     check_text(write(value))
                     if name in zones:
                         zones[name](value)
+            except SerializationError as error:
+                return error
             except _UNFIT as error:
                 what = "a value" if name in self._secret else shown(value)
                 return SerializationError(
@@ -252,6 +270,10 @@ def has_decimal(kind: ColumnType, seen: set[type]) -> bool:
             seen.add(record)
             return any(has_decimal(each, seen) for each in field_types(record).values())
     return False
+
+
+def _whole_number(text: str) -> int | Decimal:
+    return int(text) if len(text) <= INT_DIGITS_MAX else Decimal(text)
 
 
 def _refuse_constant(name: str) -> Any:

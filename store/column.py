@@ -59,10 +59,10 @@ _PROBES: dict[type, Any] = {
 class ColumnDef:
     """One column of the catalog; contradictions raise RegistryError, all of them at once.
 
-    Text values must match the whole of `pattern`. A `default` stands in where stored JSON lacks
-    the field and the class gives none. `aggregation` is what reports do by default (see
-    `default_aggregation`); `format` is a Python format specification. `deprecated` is True or
-    a text that says what to use instead.
+    None for a list means none. Text values must match the whole of `pattern`. A `default` stands
+    in where stored JSON lacks the field and the class gives none. `aggregation` is what reports do
+    by default (see `default_aggregation`); `format` is a Python format specification. `deprecated`
+    is True or a text that says what to use instead.
     """
 
     # Core
@@ -118,7 +118,10 @@ class ColumnDef:
             given = getattr(self, name)
             if isinstance(given, (list, tuple)):
                 object.__setattr__(self, name, tuple(given))
-            elif name != "enum" or given is not None:
+            elif given is None:
+                # No enum allows every value, no synonyms are an empty list of them.
+                object.__setattr__(self, name, None if name == "enum" else ())
+            else:
                 yield f"{name!r} must be a list, not {given!r}"
 
     def _read_type(self) -> Iterator[str]:

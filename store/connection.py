@@ -13,22 +13,10 @@ from typing import Any
 
 import psycopg2
 
-from store.errors import (
-    AccessError,
-    AlreadyStored,
-    EntityNotFound,
-    EventIdReused,
-    FenceTimeout,
-    InvalidPeriod,
-    ReplicaError,
-    SchemaError,
-    StoreError,
-    TransactionConflict,
-    Unavailable,
-    VersionConflict,
-)
+from store.errors import AccessError, FenceTimeout, Unavailable
 from store.pool import Pool, is_alive
 from store.rows import kept, restore
+from store.sqlstates import translated
 from store.wakeup import after_commit
 
 _LOG = logging.getLogger(__name__)
@@ -124,6 +112,18 @@ class Connection:
         self.starting: set[str] = set()
         self.starting_lock = threading.Lock()
 
+    def refuse_administrators(self, user: str) -> None:
+        """AccessError for a role to which the database shows everything, whoever owns it.
+
+        What belongs to a user is asked by name, so such a role would see one half of an answer as
+        a user and the other as an administrator.
+        """
+        if self.read(_IS_ADMINISTRATOR, ())[0][0]:
+            raise AccessError(
+                f"{user} administers the database and is no user of the store: it sees everything "
+                "and owns nothing; give programs logins of their own with provision_user"
+            )
+
     @property
     def raw(self) -> Any:
         """The connection of psycopg2: the block's, where one is open."""
@@ -192,6 +192,17 @@ class Connection:
             if block.has_written:
                 self._wake_subscribers(raw)
         block.committed()
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Let a statement of an open block fail without the block; outside of any, no more."""
+        session = self._session()
+        if session is None:
+            yield
+            return
+        with _block(session) as block:
+            yield
+        block.join(session.blocks[-1])
 
     def wait_for_earlier(self) -> None:
         """Wait until every transaction that took its number before now has ended.
@@ -262,56 +273,15 @@ def _run(connection: Any, statement: str, values: Sequence[Any]) -> list[tuple[A
         raise translated(error) from error
 
 
+_IS_ADMINISTRATOR = """
+SELECT rolsuper OR rolbypassrls OR EXISTS (
+    SELECT FROM pg_catalog.pg_roles o
+    WHERE o.rolname = 'object_store_owner' AND pg_has_role(r.oid, o.oid, 'USAGE'))
+FROM pg_catalog.pg_roles r WHERE r.rolname = session_user
+"""
 # Is a transaction open that took its number before this one, other than the block's own?
 _EARLIER = """
 SELECT EXISTS (
     SELECT FROM pg_snapshot_xip(pg_current_snapshot()) open
     WHERE open < %s::xid8 AND open IS DISTINCT FROM %s::xid8)
 """
-
-_ERRORS: dict[str, type[StoreError]] = {
-    "OS002": EntityNotFound,
-    "OS003": InvalidPeriod,
-    "OS004": EventIdReused,
-    "OS005": TransactionConflict,
-    "OS006": SchemaError,
-    "40001": TransactionConflict,
-    "40P01": TransactionConflict,
-    "25P02": TransactionConflict,
-    "42501": AccessError,
-    "23505": AlreadyStored,
-    "25006": ReplicaError,
-    # A timeout of the server's for locks and statements.
-    "55P03": Unavailable,
-    "57014": Unavailable,
-    "53100": Unavailable,
-}
-_HINTS = {
-    "OS005": "run the transaction again",
-    "40001": "run the transaction again",
-    "40P01": "run the transaction again",
-    "25006": "this server is a replica, ask the primary: it takes the writes, and can tell that "
-    "nothing of the past is still to come",
-    "25P02": "a statement failed earlier in this block; leave the block, or nest one around it",
-    "55P03": "another transaction holds it; try again",
-    "57014": "ask for less at once",
-    "53100": "the server's disk is full; nothing was written",
-}
-
-
-def translated(error: psycopg2.Error) -> StoreError:
-    """The store's error for one of the database's."""
-    code = error.pgcode or ""
-    said = (error.diag.message_primary or str(error)).strip()
-    if code == "OS001":
-        entity_id, expected, actual = error.diag.message_detail.split()
-        return VersionConflict(entity_id, int(expected), int(actual))
-    if code in _ERRORS:
-        hint = f"; {_HINTS[code]}" if code in _HINTS else ""
-        return _ERRORS[code](said + hint)
-    if isinstance(error, (psycopg2.OperationalError, psycopg2.InterfaceError)):
-        return Unavailable(
-            f"the connection is lost: {said}; a write that was under way may have happened: "
-            "repeat it with the same event_id"
-        )
-    return StoreError(f"the database refuses: {said}")

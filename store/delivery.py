@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from reactive.expr import Expr
 from store.errors import SubscriptionError
 from store.event_bus import Callback, EventBus
+from store.event_filter import EventFilter
 from store.events import ChangeEvent
 from store.subscription_session import Session
 from store.subscription_status import Counters
@@ -76,7 +75,7 @@ class Delivery:
 
     handler: Handler
     batch_size: int
-    wanted: Expr | None
+    wanted: EventFilter | None
     retries: int
     retry_seconds: float
     on_error: OnError
@@ -91,7 +90,8 @@ class Delivery:
         for part, filter_error in self._parts(events):
             self.check()
             if filter_error is not None:
-                self._set_aside(session, part[0], filter_error, 1)
+                # The handler was not asked: somebody else's bad data are no reason to end.
+                self._park(session, part[0], filter_error, 1)
                 continue
             error, attempts = self._try(part)
             if error is not None:
@@ -116,7 +116,7 @@ class Delivery:
         part: list[ChangeEvent] = []
         for event in events:
             try:
-                passes = self.wanted.eval(json.loads(event.data or "{}")) is True
+                passes = self.wanted.passes(event)
             except Exception as error:  # noqa: BLE001 - data that its writer did not check
                 if part:
                     yield part, None
@@ -160,13 +160,15 @@ class Delivery:
                 session.save()
 
     def _set_aside(self, session: Session, event: ChangeEvent, error: str, attempts: int) -> None:
-        what = f"version {event.version} of {event.type_name} {event.entity_id}"
         if self.on_error == "stop":
             raise SubscriptionError(
-                f"the handler raised {attempts} times on {what}, and that is to be the end; it "
+                f"the handler raised {attempts} times on {event}, and that is to be the end; it "
                 f"comes again at the next start\n{error}"
             )
-        _LOG.error("%s is parked after %s attempts", what, attempts)
+        self._park(session, event, error, attempts)
+
+    def _park(self, session: Session, event: ChangeEvent, error: str, attempts: int) -> None:
+        _LOG.error("%s is parked after %s attempts", event, attempts)
         session.park(event, error, attempts)
         self.counters.set_aside(event, error)
 

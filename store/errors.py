@@ -14,7 +14,7 @@ class RegistryError(StoreError):
     """A column or a class breaks the rules of the catalog."""
 
 
-class SerializationError(StoreError):
+class SerializationError(StoreError, ValueError):
     """A value has no exact JSON form, or a JSON text does not fit its class."""
 
 
@@ -22,8 +22,8 @@ class Violation(str):
     """One value that breaks one rule of its column: a message, and what it is made of.
 
     `field` is a path: `legs[0].strike` for a value inside a list of dataclasses. `rule` is the
-    name of the broken rule: `type`, `null`, `finite`, `zone`, `text`, `digits`, `enum`,
-    `min_value`, `max_value`, `max_length` or `pattern`.
+    name of the broken rule: `type`, `null`, `finite`, `zone`, `text`, `digits`, `depth`,
+    `enum`, `min_value`, `max_value`, `max_length` or `pattern`.
     """
 
     class_name: str
@@ -50,7 +50,7 @@ class Violation(str):
         return str(self)
 
 
-class ValidationError(StoreError):
+class ValidationError(StoreError, ValueError):
     """An instance breaks rules of the catalog; `violations` holds every one of them."""
 
     def __init__(self, violations: Sequence[Violation]) -> None:
@@ -61,7 +61,9 @@ class ValidationError(StoreError):
         if len(self.violations) == 1:
             return self.violations[0].message
         lines = "".join(f"\n  {violation}" for violation in self.violations)
-        return f"{len(self.violations)} values break the rules of the catalog:{lines}"
+        values = len({violation.field for violation in self.violations})
+        what = "a value breaks" if values == 1 else f"{values} values break"
+        return f"{what} the rules of the catalog:{lines}"
 
 
 def shown(value: Any) -> str:
@@ -85,12 +87,23 @@ class SchemaError(StoreError):
     """The store's tables in a database cannot be made, migrated or used by this program."""
 
 
-class AccessError(StoreError):
+class AccessError(StoreError, PermissionError):
     """The database refuses what a role asks for."""
 
 
-class Unavailable(StoreError):
-    """The database cannot be reached, or takes too long; a write may or may not have happened."""
+class Unavailable(StoreError, ConnectionError):
+    """The database cannot be reached, or takes too long; a write may or may not have happened.
+
+    Asked again later, it may work.
+    """
+
+
+class TooLarge(StoreError, ValueError):
+    """A value, or what is asked for, is larger than the database takes; repeating does not help."""
+
+
+class ValueRefused(StoreError, ValueError):
+    """The database takes no such value, whatever its size; repeating does not help."""
 
 
 class ReplicaError(StoreError):
@@ -149,13 +162,14 @@ class GuardFailure(StoreError, ValueError):
         return f"{self.from_state} to {self.to_state}: the guard {self.guard} {why}"
 
 
-class TransitionNotPermitted(StoreError):
+class TransitionNotPermitted(StoreError, PermissionError):
     """A transition is for other users."""
 
     def __init__(
         self, from_state: str, to_state: str, user: str, allowed_by: Sequence[str] = ()
     ) -> None:
-        super().__init__(from_state, to_state, user, allowed_by)
+        # Of several arguments an OSError makes an errno and the name of a file.
+        super().__init__()
         self.from_state = from_state
         self.to_state = to_state
         self.user = user
@@ -165,6 +179,9 @@ class TransitionNotPermitted(StoreError):
         allowed = ", ".join(self.allowed_by) or "nobody"
         way = f"from {self.from_state} to {self.to_state}"
         return f"{self.user} may not move {way}; allowed: {allowed}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.from_state, self.to_state, self.user, self.allowed_by)
 
 
 class EngineNotSet(StoreError, RuntimeError):
@@ -183,7 +200,7 @@ class FilterError(StoreError, ValueError):
     """A filter, an order or a cursor that does not fit the class or the query."""
 
 
-class EventIdReused(StoreError):
+class EventIdReused(StoreError, ValueError):
     """An `event_id` was used before, for a write of something else."""
 
 
@@ -191,7 +208,7 @@ class TransactionConflict(StoreError):
     """Another transaction came between; run the whole transaction block again."""
 
 
-class FenceTimeout(StoreError):
+class FenceTimeout(StoreError, TimeoutError):
     """An answer about the past must wait for a transaction that somebody holds open."""
 
 

@@ -6,6 +6,7 @@ adds the name of the field.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal
@@ -56,6 +57,17 @@ def reader(kind: ColumnType, of_record: Callable[[type], Read]) -> Read:
             return lambda value, zones: None if value is None else read(value, zones)
         case AnyJson() | TypeParam():
             return _read_any
+
+
+def check_whole(text: str, data: Any) -> None:
+    """Refuse JSON with half a surrogate pair in a text or key; ValueError."""
+    try:
+        text.encode()
+        if "\\u" in text:
+            # An escape may be one half, or the first of two that make a whole.
+            json.dumps(data, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError:
+        raise ValueError("half a surrogate pair is no character") from None
 
 
 def zoned(value: Any, zones: Any) -> Any:
@@ -127,7 +139,7 @@ def _read_uuid(value: Any, _: Any) -> UUID:
 
 
 def _read_any(value: Any, _: Any) -> Any:
-    if isinstance(value, Decimal):
+    if isinstance(value, (Decimal, float)):
         return _read_float(value, None)
     if isinstance(value, list):
         return [_read_any(item, None) for item in value]

@@ -32,11 +32,11 @@ def field_check(column: ColumnDef, kind: ColumnType, *, nullable: bool) -> Check
             return null
         problems = of_type(value)
         if problems or not limits:
+            # A limit can be asked of values of the right type alone.
             return problems
-        for is_good, broken in limits:
-            if not is_good(value):
-                return broken
-        return GOOD
+        return tuple(
+            problem for is_good, broken in limits if not is_good(value) for problem in broken
+        )
 
     return check
 

@@ -30,7 +30,7 @@ _EPOCH = "SELECT object_store.epoch()"
 # Not named xid, which ORDER BY would take for the text.
 _COLUMNS = """
     entity_id, version, event_type, type_name, updated_by, state, tx_time, owner, valid_from,
-    CASE WHEN isfinite(valid_to) THEN valid_to END, event_meta, data::text,
+    CASE WHEN isfinite(valid_to) THEN valid_to END, event_meta::text, data::text,
     xid::text AS xid_text, seq
 """
 _TYPES = """
@@ -204,7 +204,7 @@ def _event(row: tuple[Any, ...], epoch: str) -> ChangeEvent:
         owner=row[7],
         valid_from=row[8],
         valid_to=row[9],
-        event_meta=row[10],
+        meta_text=row[10],
         data=row[11],
         position=Position(epoch, int(row[12]), row[13]),
     )

@@ -9,9 +9,9 @@ from typing import Any
 
 import psycopg2
 
-from store.connection import translated
 from store.errors import EntityNotFound
 from store.reading import is_entity_id
+from store.sqlstates import translated
 
 __all__ = [
     "list_shared_with",

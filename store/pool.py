@@ -11,8 +11,9 @@ from typing import Any
 import psycopg2
 from psycopg2.extensions import TRANSACTION_STATUS_ACTIVE, TRANSACTION_STATUS_IDLE
 
-from store.errors import AccessError, StoreError, Unavailable
+from store.errors import StoreError, Unavailable
 from store.login import address, connect
+from store.sqlstates import login_refused
 
 # How long a thread waits for a connection that others use.
 WAIT_SECONDS = 30.0
@@ -74,11 +75,8 @@ class Pool:
         try:
             return connect(self._login)
         except psycopg2.OperationalError as error:
-            kind = AccessError if "authentication failed" in str(error) else Unavailable
-            raise kind(
-                f"{self._login['user']} cannot log in at "
-                f"{address(self._login['host'], self._login['port'])}: {str(error).strip()}"
-            ) from error
+            where = address(self._login["host"], self._login["port"])
+            raise login_refused(error, self._login["user"], where) from error
 
     def close(self) -> None:
         """Log out everywhere; blocks that are open are rolled back."""

@@ -25,6 +25,7 @@ from typing import Any, Generic, TypeVar
 from store.base import Storable
 from store.client import StoreClient
 from store.errors import ProjectionError, Unavailable
+from store.event_classes import EventClasses
 from store.events import ChangeEvent
 from store.log import EventLog
 from store.position import START, Position
@@ -32,6 +33,7 @@ from store.statements import rows_of
 from store.subscription_listener import SubscriptionListener
 from store.subscription_session import Login
 from store.subscription_status import State, SubscriptionStatus
+from store.unreadable import Unreadable
 
 _LOG = logging.getLogger(__name__)
 
@@ -40,6 +42,7 @@ S = TypeVar("S")
 # How many states are kept, and after how many events the next one is.
 KEPT_STATES = 20
 SNAPSHOT_EVENTS = 10_000
+SET_ASIDE_SHOWN_MAX = 100
 
 _NEWEST = """
 SELECT epoch, xid::text AS xid_text, seq, events, tx_time, state FROM object_store.snapshot
@@ -63,8 +66,12 @@ class Projection(Generic[S]):
 
     `apply(state, event)` is pure: it depends on nothing else, not on the clock either, and
     returns the next state. It is called for every event of `types` that the user may see, in the
-    order of the log. `encode` and `decode` lead to a text and back without loss; JSON will do for
-    dicts with texts as keys, lists, texts, numbers and booleans. Another `revision` of the code
+    order of the log. An event that it raises on is set aside where its data cannot be read or
+    break the catalog's rules: whoever shares an entity can write such ones. On any other event an
+    error of `apply` ends the fold.
+
+    `encode` and `decode` lead to a text and back without loss; JSON will do for dicts with texts
+    as keys, lists, texts, numbers and booleans. Another `revision` of the code
     does not take up the states of an earlier one.
     """
 
@@ -81,7 +88,9 @@ class Projection(Generic[S]):
 class Folded(Generic[S]):
     """A state, and how far in the log it reaches: `events` were folded, the latest at `tx_time`.
 
-    With `until`, events up to the position that were recorded later are not in it.
+    With `until`, events up to the position that were recorded later are not in it. `set_aside` has
+    the events that `apply` raised on and that are not as their class writes them, of those folded
+    since the kept state that this one was folded from, the latest hundred.
     """
 
     value: S
@@ -89,6 +98,7 @@ class Folded(Generic[S]):
     events: int = 0
     tx_time: datetime | None = None
     until: datetime | None = None
+    set_aside: tuple[Unreadable, ...] = ()
 
 
 def state_of(
@@ -124,8 +134,8 @@ class Projector(Generic[S]):
     """Follows the log as a user and folds it as it comes.
 
     A state is kept after every `snapshot_events` events and at the end; `keep` of them stay. The
-    next start goes on from the newest. An event that `apply` raises on ends it: no event may be
-    passed over.
+    next start goes on from the newest. A good event that `apply` raises on ends it: none may be
+    passed over. One that is not as its class writes it is set aside (`state.set_aside`) and logged.
     """
 
     def __init__(
@@ -304,12 +314,21 @@ def _folded(
     projection: Projection[S], state: Folded[S], events: Iterable[ChangeEvent]
 ) -> Folded[S]:
     value, position, count, latest = state.value, state.position, state.events, state.tx_time
+    set_aside = list(state.set_aside)
+    classes = EventClasses(projection.types)
     for event in events:
-        value = projection.apply(value, event)
+        try:
+            value = projection.apply(value, event)
+        except Exception:
+            problem = classes.problem(event)
+            if problem is None:
+                raise
+            _LOG.warning("projection %r sets aside %s: %s", projection.name, event, problem)
+            set_aside = [*set_aside, Unreadable.of(event, problem)][-SET_ASIDE_SHOWN_MAX:]
         position = event.position or position
         count += 1
         latest = event.tx_time if latest is None else max(latest, event.tx_time)
-    return Folded(value, position, count, latest)
+    return Folded(value, position, count, latest, set_aside=tuple(set_aside))
 
 
 def _first(projection: Projection[S]) -> Folded[S]:

@@ -5,30 +5,38 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import Enum
-from functools import reduce
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from functools import cached_property, reduce
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, overload
 from uuid import UUID
 
 from reactive.errors import ExpressionError
 from reactive.expr import Const, Expr, Field, IsNull
 from store.appending import aware
+from store.as_read import AsRead, as_read
 from store.base import Storable
 from store.class_schema import governed
-from store.column_types import EnumOf, Scalar
 from store.connection import Connection
-from store.errors import FilterError
-from store.index_conditions import field_text, implied
-from store.rows import PRESENT, columns, from_row
+from store.errors import FilterError, ValueRefused
+from store.index_conditions import careful_text, field_text, implied
+from store.places import ID, FieldText, Key, Place, after, in_order, place_of
+from store.rows import PRESENT, columns, readable, unreadable_row
+from store.unreadable import OnUnreadable, Unreadable, report
+from store.upcasting import VERSION_KEY
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
 S = TypeVar("S", bound=Storable)
+# How many rows are read at once where the client judges them, and from how many on that is told.
+ROWS_AT_ONCE = 1_000
+LOOKED_AT_TOLD = 10_000
+_LOG = logging.getLogger(__name__)
 Filters = Mapping[str, Any] | Expr | None
 
 # What held at a valid time by what was recorded up to a time; versions rise with tx_time.
@@ -46,11 +54,15 @@ WHERE newest.event_type <> 'DELETED'
 
 @dataclass(frozen=True)
 class QueryResult(Sequence[S], Generic[S]):
-    """A page of a query; `next_cursor` leads to the next one and is None on the last."""
+    """A page of a query; `next_cursor` leads to the next one and is None on the last.
+
+    `unreadable` names the entities that belong here and whose data cannot be read.
+    """
 
     items: list[S]
     next_cursor: str | None = None
     cls: type[S] | None = None
+    unreadable: tuple[Unreadable, ...] = ()
 
     @overload
     def __getitem__(self, index: int) -> S: ...
@@ -103,27 +115,79 @@ class Query(Generic[S]):
         aware("tx_time", self.tx_time)
         aware("valid_time", self.valid_time)
 
-    def page(self, connection: Connection, limit: int | None, cursor: str | None) -> QueryResult[S]:
+    def page(
+        self,
+        connection: Connection,
+        limit: int | None,
+        cursor: str | None,
+        on_unreadable: OnUnreadable = "warn",
+    ) -> QueryResult[S]:
         """One page, in order; entities that are alike in it follow each other by their id."""
         if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int)):
             raise FilterError(f"limit={limit!r} is no whole number")
         if limit is not None and limit < 1:
             raise FilterError(f"limit={limit} gives no page; at least 1, or None for all")
-        statement, values = self.statement(limit, cursor)
-        rows = self._fetch(connection, statement, values)
-        found = rows if limit is None else rows[:limit]
-        size = len(self._keys())
-        items = [from_row(self.cls, row[:-size]) for row in found]
-        following = self._cursor(found[-1][-size:]) if len(found) < len(rows) else None
-        return QueryResult(items, following, self.cls)
+        if on_unreadable not in ("warn", "raise"):
+            raise FilterError(f"on_unreadable={on_unreadable!r}; 'warn' and 'raise' are possible")
+        keys = self._keys()
+        seen = None if cursor is None else self._open(cursor, len(keys))
+        # Those that only the client can judge come first: what is rewritten meanwhile is in both.
+        unsure = self._unsure()
+        looked_at = _Found[S]()
+        if unsure is not None:
+            looked_at = self._look_at(connection, unsure, limit, seen)
+        try:
+            rows = self._rows(connection, self._sure(), keys, limit, seen)
+        except ValueRefused:
+            # Not even with care: a result of arithmetic is too large, for instance.
+            rows = []
+            looked_at = self._look_at(connection, None, limit, seen)
+        found = self._merged(rows, looked_at.placed)
+        page = found if limit is None else found[:limit]
+        following = self._cursor(page[-1].place) if len(page) < len(found) else None
+        lost = [*looked_at.unreadable] if cursor is None else []
+        lost += [each.value for each in page if isinstance(each.value, Unreadable)]
+        report(lost, on_unreadable, stacklevel=3)
+        items = [each.value for each in page if not isinstance(each.value, Unreadable)]
+        return QueryResult(items, following, self.cls, tuple(lost))
 
     def statement(self, limit: int | None, cursor: str | None) -> tuple[str, list[Any]]:
         """What PostgreSQL is asked for a page, and its values; at the end of a row its place."""
         keys = self._keys()
-        condition, values = self._condition()
-        if cursor is not None:
-            after, seen = _after(keys, self._open(cursor, len(keys)))
-            condition, values = f"{condition} AND {after}", values + seen
+        seen = None if cursor is None else self._open(cursor, len(keys))
+        return self._select(self._sure(), keys, limit, seen, field_text)
+
+    def _rows(
+        self,
+        connection: Connection,
+        expr: Expr | None,
+        keys: list[Key],
+        limit: int | None,
+        seen: Place | None,
+    ) -> list[tuple[tuple[Any, ...], list[str | None]]]:
+        """Rows that a condition over stored JSON holds for, each with its place, in order."""
+
+        def statement(text: FieldText) -> tuple[str, list[Any]]:
+            # The same keys, as this text reads their fields.
+            read = [key.read(text) for key in keys]
+            return self._select(expr, read, limit, seen, text)
+
+        size = len(keys)
+        found = self._careful(connection, statement)
+        return [(row[:-size], list(row[-size:])) for row in found]
+
+    def _select(
+        self,
+        expr: Expr | None,
+        keys: list[Key],
+        limit: int | None,
+        seen: Place | None,
+        text: FieldText,
+    ) -> tuple[str, list[Any]]:
+        condition, values = self._condition(expr, text)
+        if seen is not None:
+            later, more = after(keys, seen)
+            condition, values = f"{condition} AND {later}", values + more
         # One more tells whether another page follows.
         some = "" if limit is None else f" LIMIT {limit + 1}"
         computed = ", ".join(f"{key.text} AS k{n}" for n, key in enumerate(keys))
@@ -131,22 +195,110 @@ class Query(Generic[S]):
         order = ", ".join(f"d.k{n} {key.direction}" for n, key in enumerate(keys))
         shown = ", ".join(f"d.k{n}::text" for n in range(len(keys)))
         arms, all_values = [], []
-        for source, more in self._sources():
+        for source, of_source in self._sources():
             arm = f"SELECT d.*, {computed} FROM ({source}) d WHERE {condition}"
             arms.append(f"({arm} ORDER BY {in_arm}{some})")
-            all_values += more + values
+            all_values += of_source + values
         found_by = " UNION ALL ".join(arms)
         statement = f"SELECT {columns('d')}, {shown} FROM ({found_by}) d ORDER BY {order}{some}"
         return statement, all_values
 
     def count(self, connection: Connection) -> int:
         """How many entities the query finds."""
-        condition, values = self._condition()
-        counts, all_values = [], []
-        for source, more in self._sources():
-            counts.append(f"(SELECT count(*) FROM ({source}) d WHERE {condition})")
-            all_values += more + values
-        return int(self._fetch(connection, f"SELECT {' + '.join(counts)}", all_values)[0][0])
+        unsure = self._unsure()
+        try:
+            if unsure is None:
+                return self._count(connection)
+            found = len(self._look_at(connection, unsure, None, None).placed)
+            return found + self._count(connection)
+        except ValueRefused:
+            return len(self._look_at(connection, None, None, None).placed)
+
+    def _count(self, connection: Connection) -> int:
+        def statement(text: FieldText) -> tuple[str, list[Any]]:
+            condition, values = self._condition(self._sure(), text)
+            counts, all_values = [], []
+            for source, more in self._sources():
+                counts.append(f"(SELECT count(*) FROM ({source}) d WHERE {condition})")
+                all_values += more + values
+            return f"SELECT {' + '.join(counts)}", all_values
+
+        return int(self._careful(connection, statement)[0][0])
+
+    def stored(self, connection: Connection, expr: Expr | None) -> Iterator[tuple[Any, ...]]:
+        """The rows that a condition over stored JSON holds for, page by page, by their ids."""
+        keys = self._keys()[-1:]
+        seen: Place | None = None
+        while True:
+            rows = self._rows(connection, expr, keys, ROWS_AT_ONCE - 1, seen)
+            yield from (row for row, _ in rows)
+            if len(rows) < ROWS_AT_ONCE:
+                return
+            seen = rows[-1][1]
+
+    def _look_at(
+        self, connection: Connection, unsure: Expr | None, limit: int | None, seen: Place | None
+    ) -> _Found[S]:
+        """Judge rows here, one by one, and keep the first ones of those that pass."""
+        keys, found = self._keys(), _Found[S]()
+        order = in_order(keys)
+        wanted = None if self._given is None else self._given.typed(self._meaning.types)
+        looked_at = 0
+        for row in self.stored(connection, unsure):
+            looked_at += 1
+            value = readable(self.cls, row)
+            if isinstance(value, Unreadable):
+                found.unreadable.append(value)
+                continue
+            try:
+                fields = self._meaning.row(value)
+                if wanted is not None and wanted.eval(fields) is not True:
+                    continue
+                placed = Placed(place_of(keys, fields, row[0]), value)
+            except (ExpressionError, ArithmeticError) as error:
+                found.unreadable.append(unreadable_row(row, f"the filter or order: {error}"))
+                continue
+            if seen is None or order(placed.place) > order(seen):
+                found.placed.append(placed)
+            if limit is not None and len(found.placed) > 2 * limit + ROWS_AT_ONCE:
+                found.first(limit + 1, order)
+        found.first(None if limit is None else limit + 1, order)
+        if looked_at > LOOKED_AT_TOLD:
+            _LOG.warning(
+                "a query of %s looked at %d entities that an older program wrote, one by one; "
+                "store.rewriting.rewrite() brings them to the present version",
+                self.cls.__name__,
+                looked_at,
+            )
+        return found
+
+    def _merged(
+        self,
+        rows: list[tuple[tuple[Any, ...], list[str | None]]],
+        looked_at: list[Placed[S]],
+    ) -> list[Placed[S]]:
+        """What PostgreSQL found and what was found here, in order, each entity once."""
+        found = [Placed(place, readable(self.cls, row)) for row, place in rows]
+        if not looked_at:
+            return found
+        ids = {each.place[-1] for each in found}
+        found += [each for each in looked_at if each.place[-1] not in ids]
+        order = in_order(self._keys())
+        return sorted(found, key=lambda each: order(each.place))
+
+    def _careful(
+        self, connection: Connection, statement: Callable[[FieldText], tuple[str, list[Any]]]
+    ) -> list[Any]:
+        """The rows of a statement; read with care where somebody's data stop the plain one."""
+        try:
+            if self._given is None and not self.order_by:
+                return self._fetch(connection, *statement(field_text))
+            with connection.savepoint():
+                return self._fetch(connection, *statement(field_text))
+        except ValueRefused:
+            text = careful_text(self._meaning.types)
+            with connection.savepoint():
+                return self._fetch(connection, *statement(text))
 
     def _fetch(self, connection: Connection, statement: str, values: list[Any]) -> list[Any]:
         if self.tx_time is not None:
@@ -163,20 +315,48 @@ class Query(Generic[S]):
             return [(f"{part} AND {of_type}", [names[0] if one else names]) for part in PRESENT]
         return [(_AS_OF, [self.tx_time, self.valid_time, self.valid_time, names])]
 
-    def _condition(self) -> tuple[str, list[Any]]:
-        expr = self._filter()
+    @property
+    def _meaning(self) -> AsRead:
+        return as_read(self.cls)
+
+    @cached_property
+    def _given(self) -> Expr | None:
+        return self._filter()
+
+    def _sure(self) -> Expr | None:
+        """The filter over stored JSON, without the rows that PostgreSQL cannot judge."""
+        unsure = self._unsure()
+        if self._given is None:
+            return None if unsure is None else ~unsure
+        try:
+            meant = self._meaning.condition(self._given)
+        except ExpressionError as error:
+            raise self._unfit(error) from error
+        return meant if unsure is None else meant & ~unsure
+
+    def _unsure(self) -> Expr | None:
+        """Which rows only the client can judge or place."""
+        names = {name.removeprefix("-") for name in self.order_by}
+        names |= set() if self._given is None else set(self._given.fields())
+        return self._meaning.unsure(names) if names else None
+
+    def _condition(self, expr: Expr | None, text: FieldText) -> tuple[str, list[Any]]:
         if expr is None:
             return "TRUE", []
+        types = {**self._meaning.types, VERSION_KEY: int}
         try:
-            typed = expr.typed(self._types())
-            text, values = typed.to_sql_params("d.data", as_type=bool, field_text=field_text)
+            typed = expr.typed(types)
+            condition, values = typed.to_sql_params("d.data", as_type=bool, field_text=text)
         except ExpressionError as error:
-            raise FilterError(f"the filter on {self.cls.__name__}: {error}") from error
-        parts = [f"({text})"]
-        for condition, more in implied(expr, self._types()):
-            parts.append(condition)
+            raise self._unfit(error) from error
+        parts = [f"({condition})"]
+        for bound, more in implied(expr, types):
+            parts.append(bound)
             values = values + more
         return " AND ".join(parts), values
+
+    def _unfit(self, error: ExpressionError) -> FilterError:
+        return FilterError(f"the filter on {self.cls.__name__}: {error}")
 
     def _filter(self) -> Expr | None:
         if self.filters is None or isinstance(self.filters, Expr):
@@ -209,17 +389,6 @@ class Query(Generic[S]):
         except ExpressionError as error:
             raise FilterError(f"{self.cls.__name__}.{name}: {error}") from error
 
-    def _types(self) -> dict[str, Any]:
-        """The Python types of the fields, as expressions know them."""
-        found: dict[str, Any] = {}
-        for name, field in governed(self.cls).fields.items():
-            match field.type:
-                case Scalar(python=python):
-                    found[name] = str if python is UUID else python
-                case EnumOf() as kind:
-                    found[name] = kind.value_type
-        return found
-
     def _require(self, name: str) -> None:
         fields = governed(self.cls).fields
         if name not in fields:
@@ -227,21 +396,19 @@ class Query(Generic[S]):
                 f"{self.cls.__name__} has no field {name!r}; it has {', '.join(fields)}"
             )
 
-    def _keys(self) -> list[_Key]:
-        types = self._types()
+    def _keys(self) -> list[Key]:
         keys = []
         for given in self.order_by:
             name, direction = (given[1:], "DESC") if given.startswith("-") else (given, "ASC")
             self._require(name)
-            if name not in types:
+            python = self._meaning.types.get(name)
+            if python is None:
                 raise FilterError(f"{self.cls.__name__}.{name} has no order")
-            text = Field(name).typed(types).to_sql("d.data", field_text=field_text)
-            sql_type = _SQL_TYPES.get(types[name], "text")
+            value = self._meaning.value(Field(name)).typed(self._meaning.types)
             # As a pair, so that what is missing comes last either way.
-            keys.append(_Key(f"({text}) IS NULL", "ASC", "boolean"))
-            collation = ' COLLATE "C"' if sql_type == "text" else ""
-            keys.append(_Key(f"({text}){collation}", direction, sql_type))
-        return [*keys, _Key("d.entity_id", "ASC", "uuid")]
+            keys.append(Key(IsNull(value), bool, "ASC"))
+            keys.append(Key(value, python, direction))
+        return [key.read(field_text) for key in keys] + [ID]
 
     def _digest(self) -> str:
         filters: Any = None
@@ -270,26 +437,20 @@ class Query(Generic[S]):
         return list(values)
 
 
-@dataclass(frozen=True)
-class _Key:
-    """A part of the order, as SQL."""
+class Placed(NamedTuple, Generic[S]):
+    """An object, or what cannot be read, and its place in the order."""
 
-    text: str
-    direction: str
-    sql_type: str
+    place: list[str | None]
+    value: S | Unreadable
 
 
-_SQL_TYPES = {bool: "boolean", int: "numeric", float: "float8", datetime: "timestamptz"} | {
-    date: "date",
-}
+class _Found(Generic[S]):
+    """What was found by looking at rows one by one."""
 
+    def __init__(self) -> None:
+        self.placed: list[Placed[S]] = []
+        self.unreadable: list[Unreadable] = []
 
-def _after(keys: list[_Key], seen: list[Any]) -> tuple[str, list[Any]]:
-    """The condition that a row comes after the one with these keys."""
-    ways, values = [], []
-    for number, key in enumerate(keys):
-        equal = [f"{k.text} IS NOT DISTINCT FROM %s::{k.sql_type}" for k in keys[:number]]
-        sign = ">" if key.direction == "ASC" else "<"
-        ways.append(" AND ".join([*equal, f"{key.text} {sign} %s::{key.sql_type}"]))
-        values += seen[: number + 1]
-    return "(" + " OR ".join(f"({way})" for way in ways) + ")", values
+    def first(self, size: int | None, order: Any) -> None:
+        """Keep the first ones, in order."""
+        self.placed = sorted(self.placed, key=lambda each: order(each.place))[:size]

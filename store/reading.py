@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from store.appending import aware
 from store.base import Storable
 from store.connection import Connection
-from store.rows import columns, from_row
+from store.errors import SerializationError
+from store.events import parsed_object
+from store.rows import columns, readable
+from store.unreadable import OnUnreadable, Unreadable, report
 
+_LOG = logging.getLogger(__name__)
 S = TypeVar("S", bound=Storable)
 
 _READ = "SELECT * FROM object_store.value_now(%s::uuid, %s)"
@@ -26,7 +32,7 @@ SELECT {columns("e")} FROM object_store.event e
 WHERE e.entity_id = %s::uuid AND e.type_name = ANY(%s) ORDER BY e.version
 """
 _AUDIT = """
-SELECT version, event_type, owner, updated_by, state, event_meta, tx_time, valid_from,
+SELECT version, event_type, owner, updated_by, state, event_meta::text, tx_time, valid_from,
     CASE WHEN isfinite(valid_to) THEN valid_to END AS valid_to, type_name
 FROM object_store.event WHERE entity_id = %s::uuid ORDER BY version
 """
@@ -42,6 +48,19 @@ _AUDIT_KEYS = (
     "valid_to",
     "type_name",
 )
+
+
+class History(list[S], Generic[S]):
+    """The versions of an entity in order; `unreadable` has those whose data cannot be read."""
+
+    def __init__(self, versions: Iterable[S | Unreadable] = ()) -> None:
+        super().__init__()
+        self.unreadable: list[Unreadable] = []
+        for version in versions:
+            if isinstance(version, Unreadable):
+                self.unreadable.append(version)
+            else:
+                self.append(version)
 
 
 class Reader:
@@ -66,25 +85,40 @@ class Reader:
             self._connection.wait_for_earlier()
         return self._one(cls, entity_id, _AS_OF, [entity_id, tx_time, valid_time])
 
-    def history(self, cls: type[S], entity_id: str) -> list[S]:
+    def history(self, cls: type[S], entity_id: str, on_unreadable: OnUnreadable) -> History[S]:
         """Every version, tombstones too."""
         if not is_entity_id(entity_id):
-            return []
+            return History()
         rows = self._connection.read(_HISTORY, [entity_id, list(cls.type_names())])
-        return [from_row(cls, row) for row in rows]
+        found = History(readable(cls, row) for row in rows)
+        report(found.unreadable, on_unreadable, stacklevel=3)
+        return found
 
     def audit(self, entity_id: str) -> list[dict[str, Any]]:
-        """Who changed what and when, version by version."""
+        """Who changed what and when, version by version; meta that cannot be parsed as its text."""
         if not is_entity_id(entity_id):
             return []
-        rows = self._connection.read(_AUDIT, [entity_id])
-        return [dict(zip(_AUDIT_KEYS, row, strict=True)) for row in rows]
+        trail = []
+        for row in self._connection.read(_AUDIT, [entity_id]):
+            entry = dict(zip(_AUDIT_KEYS, row, strict=True))
+            if entry["event_meta"] is not None:
+                try:
+                    entry["event_meta"] = parsed_object(entry["event_meta"], "event_meta")
+                except SerializationError:
+                    _LOG.warning("version %s of %s: its meta is no JSON object", row[0], entity_id)
+            trail.append(entry)
+        return trail
 
     def _one(self, cls: type[S], entity_id: str, statement: str, more: list[Any]) -> S | None:
         if not is_entity_id(entity_id):
             return None
         rows = self._connection.read(statement, [entity_id, list(cls.type_names()), *more])
-        return from_row(cls, rows[0]) if rows else None
+        if not rows:
+            return None
+        found = readable(cls, rows[0])
+        if isinstance(found, Unreadable):
+            raise SerializationError(str(found))
+        return found
 
 
 def is_entity_id(entity_id: Any) -> bool:

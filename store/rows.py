@@ -6,6 +6,8 @@ from datetime import datetime, timezone
 from typing import Any, NamedTuple, TypeVar
 
 from store.base import Storable
+from store.errors import SerializationError
+from store.unreadable import Unreadable
 
 S = TypeVar("S", bound=Storable)
 
@@ -62,6 +64,20 @@ def from_row(cls: type[S], row: tuple[Any, ...]) -> S:
     obj = cls.from_json(data)
     mark(obj, Receipt(*receipt), newest)
     return obj
+
+
+def readable(cls: type[S], row: tuple[Any, ...]) -> S | Unreadable:
+    """The object of a row, or why it cannot be read."""
+    try:
+        return from_row(cls, row)
+    except (SerializationError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
+        return unreadable_row(row, str(error))
+
+
+def unreadable_row(row: tuple[Any, ...], why: str) -> Unreadable:
+    """What a row is that cannot be read."""
+    receipt = Receipt(*row[:-2])
+    return Unreadable(receipt.entity_id, receipt.version, receipt.updated_by, why, row[-2])
 
 
 def mark(obj: Storable, receipt: Receipt, newest: int) -> None:

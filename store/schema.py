@@ -21,8 +21,9 @@ from store.administration import (
     repeated,
     transaction,
 )
+from store.column_types import NUMBERS, EnumOf, Scalar
 from store.columns import REGISTRY
-from store.errors import SchemaError
+from store.errors import RegistryError, SchemaError
 from store.indexing import build_index
 from store.registry import ColumnRegistry
 from store.users import allow_dispatch, change_password, disable_user, provision_user
@@ -88,12 +89,15 @@ def index_field(admin_conn: Any, name: str, registry: ColumnRegistry = REGISTRY)
 
     Everybody may go on reading and writing meanwhile; Unavailable where somebody holds a
     transaction open for too long.
-    Texts, dates and moments, and whole and floating numbers; filters by equality and by ranges use
-    it, also for users who see only some of the rows. On a server without a superuser PostgreSQL
-    reads all rows that a user may see first. RegistryError for a name that is no column.
+    Texts, numbers, dates and moments, truth values, ids and Enums; filters by equality and by
+    ranges use it, also for users who see only some of the rows. On a server without a superuser
+    PostgreSQL reads all rows that a user may see first. RegistryError for a name that is no column,
+    and for one of lists, dicts or dataclasses.
     """
-    python = registry.resolve(name)[0].python_type
-    is_number = python in (int, float)
+    kind = registry.resolve(name)[0].type
+    if not isinstance(kind, (Scalar, EnumOf)):
+        raise RegistryError(f"column {name!r} holds {kind}; single values can be indexed")
+    is_number = (kind.python if isinstance(kind, Scalar) else kind.value_type) in NUMBERS
     value = (
         sql.SQL("object_store.json_value(data, {})")
         if is_number

@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg2
 
-from store.connection import translated
+from store.sqlstates import translated
 
 
 def rows_of(conn: Any, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:

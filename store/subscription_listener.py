@@ -21,6 +21,7 @@ from store.delivery import (
 )
 from store.errors import SubscriptionError, Unavailable
 from store.event_bus import EventBus
+from store.event_filter import EventFilter
 from store.events import ChangeEvent
 from store.log import PAGE_EVENTS, Lag
 from store.position import Position
@@ -47,7 +48,9 @@ class SubscriptionListener:
     only what was being handled comes again. Without one it begins at `start` each time.
 
     `start` is "now", "beginning", a Position or a time; a durable subscription begins there the
-    first time only. `types` are classes or names, `filter` is an expression over the data.
+    first time only. `types` are classes or names; a class stands for its own events, not for those
+    of its subclasses. `filter` is an expression over the data, and means what it means in a query;
+    an event that it cannot be asked of is parked.
     `on_batch` takes lists of up to `batch_size` events in place of the bus; the checkpoint then
     moves after each list, else after every `checkpoint_every` events. A handler that raises is
     tried again `retries` times; then its event is parked with the error and the rest goes on, or
@@ -113,7 +116,7 @@ class SubscriptionListener:
         self._delivery = Delivery(
             handler=handler,
             batch_size=batch_size,
-            wanted=filter,
+            wanted=None if filter is None else EventFilter(filter, self._types),
             retries=retries,
             retry_seconds=retry_seconds,
             on_error=on_error,

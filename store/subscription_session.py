@@ -14,12 +14,12 @@ import psycopg2
 
 from store.base import Storable
 from store.checkpoints import Checkpoint
-from store.connection import translated
-from store.errors import AccessError, StoreError, SubscriptionError, Unavailable
+from store.errors import StoreError, SubscriptionError
 from store.events import ChangeEvent
 from store.log import EventLog
 from store.login import address, connect
 from store.position import START, Position
+from store.sqlstates import login_refused, translated
 from store.wakeup import CHANNEL, Pace, Waiter
 
 _LOG = logging.getLogger(__name__)
@@ -61,9 +61,8 @@ class Login:
                 }
             )
         except psycopg2.OperationalError as error:
-            kind = AccessError if "authentication failed" in str(error) else Unavailable
             where = address(self.host, self.port)
-            raise kind(f"{self.user} cannot log in at {where}: {str(error).strip()}") from error
+            raise login_refused(error, self.user, where) from error
 
     @contextmanager
     def log(self, types: Types) -> Iterator[EventLog]:

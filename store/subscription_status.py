@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 
 from store.events import ChangeEvent
 from store.position import Position
+from store.unreadable import DATA_KEPT_MAX
 
 PARKED_SHOWN_MAX = 100
 
@@ -33,7 +34,7 @@ class SubscriptionStatus:
     `delivered` events were handled without an error, `parked` were set aside; `retries` counts
     further attempts, `wakeups` notifications. `last_tx_time` is when the last event was recorded
     that was delivered. `error` is why it failed, or why it reconnects. `recently_parked` holds
-    the last hundred events that were set aside, each with its error.
+    the last hundred events that were set aside, each with its error, those of long data without.
     """
 
     state: State
@@ -76,7 +77,9 @@ class Counters:
     def set_aside(self, event: ChangeEvent, error: str) -> None:
         """An event is parked."""
         self.parked += 1
-        self._recently_parked.append((event, error))
+        # A hundred events may have a hundred times what a page may: of long ones the head is kept.
+        kept = event if len(event.data or "") <= DATA_KEPT_MAX else replace(event, data=None)
+        self._recently_parked.append((kept, error))
 
     def caught_up(self) -> None:
         """Everything that could be read is read."""

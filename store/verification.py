@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg2
 
-from store.connection import translated
+from store.sqlstates import translated
 
 Progress = Callable[[int, int], object]
 # Entities that one statement checks.

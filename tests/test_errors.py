@@ -42,6 +42,33 @@ def error_classes() -> Iterator[type[Exception]]:
                     yield value
 
 
+BUILTINS = {
+    "store.errors.AccessError": PermissionError,
+    "store.errors.TransitionNotPermitted": PermissionError,
+    "store.errors.Unavailable": ConnectionError,
+    "store.errors.FenceTimeout": TimeoutError,
+    "store.errors.SerializationError": ValueError,
+    "store.errors.ValidationError": ValueError,
+    "store.errors.EventIdReused": ValueError,
+    "bridge.errors.NotRegistered": KeyError,
+    "bridge.errors.EngineNotRunning": RuntimeError,
+    "bridge.errors.BridgeClosed": RuntimeError,
+    "workflow.errors.EngineUnavailable": ConnectionError,
+    "workflow.errors.ResultTimeout": TimeoutError,
+    "client.errors.AccessDenied": PermissionError,
+    "client.errors.ViewOnly": PermissionError,
+    "client.errors.TableNotFound": KeyError,
+}
+
+
+@pytest.mark.parametrize(("name", "builtin"), BUILTINS.items(), ids=BUILTINS)
+def test_errors_that_python_has_a_name_for_are_its_own_too(
+    name: str, builtin: type[Exception]
+) -> None:
+    module, _, kind = name.rpartition(".")
+    assert issubclass(getattr(importlib.import_module(module), kind), builtin)
+
+
 @pytest.mark.parametrize("kind", list(error_classes()), ids=lambda kind: kind.__name__)
 def test_errors_survive_pickle(kind: type[Exception]) -> None:
     if kind.__init__ in (Exception.__init__, KeyError.__init__):

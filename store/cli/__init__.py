@@ -6,8 +6,9 @@ python -m store status
 python -m store verify
 python -m store export --user alice store.models.Trade trades.parquet
 
-The exit status is 0 when all is well, 1 when `verify` found a break, 2 for a command line that
-is wrong, 3 for an error, which is told on the standard error output, and 130 after Ctrl-C.
+The exit status is 0 when all is well, 1 when `verify` found a break or something could not be
+read, 2 for a command line that is wrong, 3 for an error, which is told on the standard error
+output, and 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from store.cli import export, start, status, subscriptions, users, verify
+from store.cli import export, rewrite, start, status, subscriptions, users, verify
 from store.cli.output import complain
 from store.errors import StoreError
 
 # A command more is a module more, with `add(commands)`.
-COMMANDS = (start, users, status, subscriptions, verify, export)
+COMMANDS = (start, users, status, subscriptions, verify, export, rewrite)
 
 __all__ = ["main"]
 

@@ -16,6 +16,7 @@ from psycopg2.extensions import make_dsn
 from store.cluster import ADMIN, HOST, running_at
 from store.errors import AccessError, DirectoryInUse, ServerError
 from store.server import DATABASE, ObjectStoreServer, parsed
+from store.sqlstates import is_wrong_password
 
 DSN = "OBJECT_STORE_DSN"
 ADMIN_PASSWORD = "OBJECT_STORE_ADMIN_PASSWORD"
@@ -110,7 +111,7 @@ def _joined(server: ObjectStoreServer) -> ObjectStoreServer:
             running.admin_conn().close()
             return running
         except ServerError as error:
-            if "authentication failed" in str(error) or time.monotonic() > end:
+            if is_wrong_password(error.__cause__) or time.monotonic() > end:
                 raise
         time.sleep(0.1)
         try:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import importlib
+import copy
 import json
+import warnings
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -16,13 +17,16 @@ import pyarrow.parquet as pq
 from store.base import Storable
 from store.class_schema import governed
 from store.cli.access import add_password_option, add_server_options, given_password, reached
-from store.cli.output import progress, say
+from store.cli.classes import class_named
+from store.cli.output import complain, progress, say
 from store.client import StoreClient
 from store.errors import StoreError
 from store.exports.masking import is_visible
 from store.querying import QueryResult
+from store.unreadable import Unreadable, UnreadableWarning
 
 PAGE = 1_000
+SHOWN = 20
 
 
 def add(commands: Any) -> None:
@@ -53,26 +57,35 @@ def run(options: argparse.Namespace) -> int:
     writer = {".jsonl": _write_json_lines, ".parquet": _write_parquet}.get(options.file.suffix)
     if writer is None:
         raise StoreError(f"{options.file}: .jsonl and .parquet can be written")
-    cls = _class_named(options.type)
+    cls = class_named(options.type)
     if options.file.exists():
         raise StoreError(f"{options.file} exists already; name another file")
     password = given_password(options, f"the password of {options.user}")
+    lost: list[Unreadable] = []
     unfinished = options.file.with_name(options.file.name + ".part")
     try:
         with (
             reached(options) as server,
             StoreClient(options.user, password, **server.conn_info()) as client,
         ):
-            written = writer(unfinished, cls, _pages(client, cls, options), options.clearance)
+            pages = _pages(client, cls, options, lost)
+            written = writer(unfinished, cls, pages, options.clearance)
         unfinished.rename(options.file)
     finally:
         unfinished.unlink(missing_ok=True)
     say(f"{written} entities were written to {options.file}.")
-    return 0
+    for each in lost[:SHOWN]:
+        complain(f"not written: {each}")
+    if len(lost) > SHOWN:
+        complain(f"and {len(lost) - SHOWN} more")
+    return 1 if lost else 0
 
 
 def _pages(
-    client: StoreClient, cls: type[Storable], options: argparse.Namespace
+    client: StoreClient,
+    cls: type[Storable],
+    options: argparse.Namespace,
+    lost: list[Unreadable],
 ) -> Iterator[QueryResult[Storable]]:
     times = {"tx_time": options.tx_time, "valid_time": options.valid_time}
     is_now = not any(times.values())
@@ -80,9 +93,13 @@ def _pages(
     done, cursor = 0, None
     with progress(cls.__name__) as show:
         while True:
-            page = client.query(cls, limit=PAGE, cursor=cursor, **times)
+            with warnings.catch_warnings():
+                # They are told at the end.
+                warnings.simplefilter("ignore", UnreadableWarning)
+                page = client.query(cls, limit=PAGE, cursor=cursor, **times)
+            lost += page.unreadable
             yield page
-            done, cursor = done + len(page), page.next_cursor
+            done, cursor = done + len(page) + len(page.unreadable), page.next_cursor
             show(done, max(done, whole or done))
             if cursor is None:
                 return
@@ -102,7 +119,9 @@ def _write_json_lines(
 
 def _write_lines(out: TextIO, page: QueryResult[Storable], hidden: set[str]) -> int:
     for obj in page:
-        data = json.loads(obj.to_json())
+        shown = copy.copy(obj)
+        for name in hidden:
+            object.__setattr__(shown, name, None)
         line = {
             "entity_id": obj._store_entity_id,
             "version": obj._store_version,
@@ -112,9 +131,10 @@ def _write_lines(out: TextIO, page: QueryResult[Storable], hidden: set[str]) -> 
             "valid_from": _iso(obj._store_valid_from),
             "valid_to": _iso(obj._store_valid_to),
             "state": obj._store_state,
-            "data": {name: None if name in hidden else value for name, value in data.items()},
         }
-        out.write(json.dumps(line, ensure_ascii=False) + "\n")
+        # The text itself: through floats, long numbers would lose digits.
+        head = json.dumps(line, ensure_ascii=False).removesuffix("}")
+        out.write(f'{head}, "data": {shown.to_json()}}}\n')
     return len(page)
 
 
@@ -128,20 +148,6 @@ def _write_parquet(
             out.write_table(page.to_arrow(clearance))
             written += len(page)
     return written
-
-
-def _class_named(name: str) -> type[Storable]:
-    module, _, attribute = name.rpartition(".")
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise StoreError(
-            f"no class {name!r} can be imported: {error}; give module and name, such as "
-            "store.models.Trade, of a module that Python finds from here"
-        ) from error
-    if not (isinstance(found, type) and issubclass(found, Storable)):
-        raise StoreError(f"{name} is no Storable class")
-    return found
 
 
 def _iso(moment: datetime | None) -> str | None:

@@ -22,6 +22,7 @@ from store.exports.masking import masked
 # A Decimal column holds 20 digits before the point and 18 after it.
 DECIMAL = pa.decimal128(38, 18)
 
+_INT64 = range(-(2**63), 2**63)
 # No field has a name that begins so.
 ENTITY_ID = "_entity_id"
 
@@ -63,7 +64,7 @@ def to_arrow(cls: type, objects: Iterable[Any], clearance: str = "internal") -> 
         try:
             columns.append(pa.array(values, arrow.type))
         except (pa.ArrowException, OverflowError) as error:
-            raise ValueError(f"{cls.__name__}.{field.name} as {arrow.type}: {error}") from None
+            raise _unfit(cls, field.name, str(arrow.type), error) from None
     return pa.Table.from_arrays(columns, schema=schema)
 
 
@@ -73,15 +74,27 @@ def pandas_dtypes(cls: type) -> dict[str, str]:
 
 
 def to_frame(cls: type, objects: Iterable[Any], clearance: str = "internal") -> pd.DataFrame:
-    """Objects of a class as a DataFrame, a row each; times in UTC."""
+    """Objects of a class as a DataFrame, a row each; times in UTC.
+
+    ValueError for a number beyond 64 bits.
+    """
     rows = [masked(obj, clearance) for obj in objects]
     columns = {}
     for name, dtype in pandas_dtypes(cls).items():
         values = [row[name] for row in rows]
         if dtype.startswith("datetime64"):
             values = [value and value.astimezone(timezone.utc) for value in values]
+        if dtype == "Int64" and any(each is not None and each not in _INT64 for each in values):
+            raise _unfit(cls, name, dtype, "it has more than 64 bits")
         columns[name] = pd.Series(values, dtype=dtype)
     return pd.DataFrame(columns)
+
+
+def _unfit(cls: type, name: str, kind: str, error: object) -> ValueError:
+    return ValueError(
+        f"{cls.__name__}.{name} as {kind}: {error}; leave objects with such a value out by a "
+        "filter, or take their to_json(), which keeps every number"
+    )
 
 
 def entity_ids(objects: Iterable[Any]) -> pa.Array:

@@ -29,7 +29,7 @@ from store.errors import (
     Unavailable,
 )
 from store.permissions import share_read
-from tests.store.desk import Desk
+from tests.store.desk import ADMIN_PASSWORD, Desk
 
 HOUR = timedelta(hours=1)
 
@@ -462,3 +462,52 @@ def test_a_closed_client_and_a_wrong_password_say_so(alice: StoreClient, desk: D
         StoreClient("mallory", "guessed", **desk.info)
     with pytest.raises(Unavailable):
         StoreClient("alice", "x", host="127.0.0.1", port=1)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        datetime(9999, 12, 31, tzinfo=timezone.utc),
+        datetime.max.replace(tzinfo=timezone.utc),
+        datetime(9999, 12, 31, tzinfo=timezone(timedelta(hours=9))),
+        datetime(9999, 12, 31, 12, tzinfo=timezone(timedelta(hours=-12))),
+    ],
+)
+def test_the_last_day_of_the_calendar_is_for_ever(alice: StoreClient, end: datetime) -> None:
+    obj = trade()
+    entity_id = alice.write(obj, valid_to=end)
+    assert obj._store_valid_to is None
+    assert alice.read(Trade, entity_id)._store_valid_to is None
+    alice.update_many([obj], valid_to=end)
+    assert obj._store_valid_to is None
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        {"valid_from": datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=9)))},
+        {"valid_from": datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-9)))},
+        {"valid_to": datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=9)))},
+    ],
+)
+def test_a_bound_that_utc_has_not_is_refused_with_the_true_bounds(
+    alice: StoreClient, bounds: dict[str, datetime]
+) -> None:
+    with pytest.raises(InvalidPeriod, match="0001-01-01 00:00 UTC and end before 9999-12-31"):
+        alice.write(trade(), **bounds)
+
+
+def test_an_administrator_is_no_user_of_the_store(desk: Desk) -> None:
+    """To one the database shows what is everybody's, and of its own it has nothing."""
+    with pytest.raises(AccessError, match="provision_user"):
+        StoreClient("postgres", ADMIN_PASSWORD, **desk.info)
+    with desk.admin().cursor() as cursor:
+        cursor.execute("CREATE ROLE overseer LOGIN PASSWORD 'pw' IN ROLE object_store_owner")
+        cursor.execute("GRANT CONNECT ON DATABASE " + desk.info["dbname"] + " TO overseer")
+    try:
+        with pytest.raises(PermissionError, match="overseer administers"):
+            StoreClient("overseer", "pw", **desk.info)
+    finally:
+        with desk.admin().cursor() as cursor:
+            cursor.execute("DROP OWNED BY overseer")
+            cursor.execute("DROP ROLE overseer")

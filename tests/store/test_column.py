@@ -68,7 +68,7 @@ class Sets:
         ({**MEANING, "dh_type_override": "Float"}, "dh_type_override must be one of string"),
         ({**MEANING, "legend_type": "My Type"}, "legend_type must be a Pure type or path"),
         ({**MEANING, "synonyms": "px"}, "'synonyms' must be a list, not 'px'"),
-        ({**MEANING, "tags": None}, "'tags' must be a list, not None"),
+        ({**MEANING, "tags": 7}, "'tags' must be a list, not 7"),
         ({**MEANING, "synonyms": [""]}, "synonyms and tags must be texts"),
         ({**MEANING, "synonyms": ["x"]}, "a synonym repeats the name"),
         ({**MEANING, "allowed_prefixes": ["my desk"]}, "'my desk' cannot be an allowed prefix"),
@@ -259,3 +259,13 @@ def test_defining_twice_is_refused() -> None:
         registry.define("cost", float, **MEANING, allowed_prefixes=["desk", "client"])
     assert not registry.has("cost")
     assert not registry.has("desk_cost")
+
+
+def test_none_for_a_list_means_none() -> None:
+    lists = dict.fromkeys(("enum", "synonyms", "sample_values", "tags", "allowed_prefixes"))
+    given = column("price", float, **lists)
+    assert given == column("price", float)
+    assert (given.enum, given.synonyms, given.tags, given.allowed_prefixes) == (None, (), (), ())
+    assert registry_of(price={"python_type": float, **lists}).has("price")
+    with pytest.raises(RegistryError, match="'tags' must be a list"):
+        column("price", float, tags="one")

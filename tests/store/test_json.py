@@ -433,3 +433,66 @@ def test_an_object_inside_itself_is_refused() -> None:
     with pytest.raises(SerializationError, match="recursion") as caught:
         node.to_json()
     assert len(str(caught.value)) < 300
+
+
+FOREIGN = registry_of(
+    text=str, number=float, whole=int, amount={"python_type": Decimal, "nullable": True}, free=dict
+)
+
+
+@dataclass
+class Foreign(Storable):
+    """What anybody may send: every field can be missing."""
+
+    _registry = FOREIGN
+    text: str = ""
+    number: float = 0.0
+    whole: int = 0
+    free: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Exact(Foreign):
+    amount: Decimal | None = None
+
+
+@pytest.mark.parametrize("cls", [Foreign, Exact])
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('{"free": ' + '{"k":' * 5_000 + "1" + "}" * 5_001, "recursion"),
+        ('{"free": {"k": ' + "[" * 100_000 + "]" * 100_000 + "}}", "recursion"),
+        ('{"whole": 1' + "0" * 5_000 + "}", "digits|whole number"),
+        ('{"whole": 1e5}', "whole number"),
+        ('{"number": 1e400}', "largest float"),
+        ('{"number": 1' + "0" * 400 + "}", "too large|largest float"),
+        ('{"free": {"k": 1e400}}', "largest float"),
+        ('{"free": {"k": [-1e999999999]}}', "largest float"),
+        ('{"number": NaN}', "no JSON number"),
+        ('{"free": {"k": -Infinity}}', "no JSON number"),
+        (r'{"text": "\ud800"}', "surrogate"),
+        (r'{"free": {"\uDC00": 1}}', "surrogate"),
+        ('{"text": "\ud800"}', "surrogate"),
+    ],
+)
+def test_json_that_no_program_of_ours_writes_is_refused(
+    cls: type[Foreign], text: str, reason: str
+) -> None:
+    with pytest.raises(SerializationError, match=f"(?i){reason}"):
+        cls.from_json(text)
+
+
+def test_of_a_key_that_is_there_twice_the_last_counts() -> None:
+    assert Foreign.from_json('{"whole": 1, "whole": 2}').whole == 2
+
+
+@pytest.mark.parametrize("text", [r"\ud83d\ude00", "\U0001f600", r"\\ud800"])
+def test_escapes_that_make_a_whole_character_are_read(text: str) -> None:
+    assert Foreign.from_json(f'{{"text": "{text}"}}').text == json.loads(f'"{text}"')
+
+
+@pytest.mark.parametrize("text", ["1" + "0" * 5_000, "-" + "9" * 6_000, "1" * 4_301 + ".25"])
+def test_a_decimal_of_many_digits_comes_back(text: str) -> None:
+    obj = Exact(amount=Decimal(text))
+    assert Exact.from_json(obj.to_json()) == obj
+    assert Exact.from_json(obj.to_json()).amount == Decimal(text)

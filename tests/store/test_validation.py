@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from store import RegistryError, Storable, ValidationError
+from store.checks import DEPTH_MAX
 from store.columns import REGISTRY
 from store.errors import Violation
 from store.models import Order, Trade
@@ -219,9 +220,10 @@ def test_every_violation_is_told_at_once() -> None:
     with pytest.raises(ValidationError) as caught:
         REG.validate(thing)
     told = [(violation.field, violation.rule) for violation in caught.value.violations]
-    # Of one value the first broken rule is told, of a container every bad part.
+    # Of one value every broken limit is told, of a container every bad part.
     assert told == [
         ("text", "max_length"),
+        ("text", "pattern"),
         ("number", "min_value"),
         ("count", "min_value"),
         ("words[1]", "type"),
@@ -321,3 +323,37 @@ def test_the_platforms_own_entities() -> None:
         "enum",
         "type",
     ]
+
+
+def test_every_limit_that_a_value_breaks_is_told() -> None:
+    registry = registry_of(
+        code={"python_type": str, "max_length": 3, "pattern": "[A-Z]+"},
+        free=dict,
+        listed={"python_type": list[str], "max_length": 1},
+    )
+
+    @dataclass
+    class Coded(Storable):
+        _registry = registry
+        code: str = "A"
+        free: dict[str, Any] = field(default_factory=dict)
+        listed: list[str] = field(default_factory=list)
+
+    found = registry.validate_instance(Coded(code="abcd"))
+    assert [(v.field, v.rule) for v in found] == [("code", "max_length"), ("code", "pattern")]
+    assert [v.rule for v in registry.validate_instance(Coded(listed=["a", "b"]))] == ["max_length"]
+    found = registry.validate_instance(Coded(free={"a\0": 1, "b": float("nan")}))
+    assert [(v.field, v.rule) for v in found] == [
+        ("free['a\\x00']", "text"),
+        ("free['b']", "finite"),
+    ]
+    deep: Any = []
+    for _ in range(100_000):
+        deep = [deep]
+    found = registry.validate_instance(Coded(free={"k": deep}))
+    assert [(v.field, v.rule) for v in found] == [("free['k']", "depth")]
+    nested: Any = 1
+    for _ in range(DEPTH_MAX):
+        nested = [nested]
+    assert registry.validate_instance(Coded(free={"k": nested})) == []
+    assert [v.rule for v in registry.validate_instance(Coded(free={"k": [nested]}))] == ["depth"]
