@@ -92,6 +92,10 @@ class AccessError(StoreError):
 class Unavailable(StoreError):
     """The database cannot be reached, or takes too long; a write may or may not have happened."""
 
+    # For workflow engines: nothing is wrong with what was asked, so a step that meets it is
+    # repeated, and no step is undone.
+    is_transient = True
+
 
 class ReplicaError(StoreError):
     """The server is a replica, which takes no writes and cannot close the past."""
@@ -190,9 +194,13 @@ class EventIdReused(StoreError):
 class TransactionConflict(StoreError):
     """Another transaction came between; run the whole transaction block again."""
 
+    is_transient = True  # as above
+
 
 class FenceTimeout(StoreError):
     """An answer about the past must wait for a transaction that somebody holds open."""
+
+    is_transient = True  # as above
 
 
 class PositionError(StoreError, ValueError):

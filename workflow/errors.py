@@ -14,6 +14,9 @@ class EngineNotRunning(WorkflowError, RuntimeError):
 class EngineUnavailable(WorkflowError, ConnectionError):
     """The engine's database cannot be reached or used."""
 
+    # Nothing is wrong with what was asked: a step that meets it is run again.
+    is_transient = True
+
 
 class NotSupported(WorkflowError, NotImplementedError):
     """This engine does not offer what it is asked for."""
