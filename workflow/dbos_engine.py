@@ -81,6 +81,8 @@ class DBOSEngine(DurableEngine):
         retention: timedelta | None = None,
     ) -> None:
         super().__init__()
+        if not isinstance(name, str) or not name.strip():
+            raise OptionError(f"name={name!r}; an engine needs a name, a text that is not blank")
         checked_name(name, "an engine's name")
         if not database_url.startswith(("postgresql://", "postgres://", "postgresql+psycopg://")):
             raise OptionError(

@@ -50,12 +50,12 @@ _WAKE = f"""
 UPDATE dbos.workflow_status SET status = 'ENQUEUED', updated_at = {_NOW_MS}
 WHERE status = 'DELAYED' AND delay_until_epoch_ms = {FOR_EVER_MS}
     AND application_name = :engine
-    AND NOT attributes #> '{{blocked,refused_by}}' @> to_jsonb(CAST(:executor_id AS text))
+    AND NOT (attributes #> '{{blocked,refused_by}}') @> to_jsonb(CAST(:executor_id AS text))
 """
 _FORGIVE = f"""
 UPDATE dbos.workflow_status SET
     attributes = jsonb_set(attributes, '{{blocked,refused_by}}',
-        attributes #> '{{blocked,refused_by}}' - CAST(:executor_id AS text))
+        (attributes #> '{{blocked,refused_by}}') - CAST(:executor_id AS text))
 WHERE status = 'DELAYED' AND delay_until_epoch_ms = {FOR_EVER_MS} AND application_name = :engine
     AND attributes ->> 'function' = :function
 """

@@ -147,8 +147,8 @@ class ManagedEngine(BackendEngine):
                 engine._resume(workflow_id)
             elif info.status.is_final and key is None:
                 raise WorkflowFinished(
-                    f"workflow {workflow_id!r} has ended with {info.status.value}; only one that "
-                    "is cancelled, or waits, can be resumed"
+                    f"workflow {workflow_id!r} has ended with {info.status.value}; only a "
+                    "cancelled one can be resumed, or one that waits"
                 )
 
         engine._recorded("resume", resume)

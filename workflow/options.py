@@ -101,7 +101,7 @@ class StartOptions:
 
     def __post_init__(self) -> None:
         if self.workflow_id is not None:
-            checked_name(self.workflow_id, "a workflow's id")
+            checked_name(self.workflow_id, "a workflow_id")
         if self.deduplication_id is not None:
             checked_name(self.deduplication_id, "a deduplication_id")
         if self.timeout is not None:
