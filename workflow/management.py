@@ -89,7 +89,7 @@ class ManagedEngine(BackendEngine):
         if isinstance(status, WorkflowStatus):
             status = (status,)
         for name, text in (("id_prefix", id_prefix), ("queue", queue), ("parent", parent)):
-            if text is not None:
+            if text is not None and text != "":
                 checked_key(text, f"what {name} asks for")
         if isinstance(function, str):
             checked_key(function, "what function asks for")

@@ -162,6 +162,7 @@ class Starter:
         self, queue_name: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
     ) -> WorkflowHandle:
         """Put a workflow on a queue and return its handle."""
+        checked_name(queue_name, "a queue's name")
         return self._start(fn, args, kwargs, self.options, queue_name)
 
 

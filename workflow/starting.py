@@ -59,6 +59,7 @@ class StartingEngine(ManagedEngine):
 
         A queue that nobody made runs ten at a time, as one of `create_queue` does by default.
         """
+        checked_name(queue_name, "a queue's name")
         return self._start(fn, args, kwargs, StartOptions(), queue_name)
 
     def run(self, fn: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
@@ -110,8 +111,6 @@ class StartingEngine(ManagedEngine):
         engine = self._acting()
         if queue is None:
             options.refuse_queue_options()
-        else:
-            checked_name(queue, "a queue's name")
 
         def begin(key: str | None) -> str:
             workflow_id = options.workflow_id or key or str(uuid.uuid4())
