@@ -31,10 +31,7 @@ _PENDING = """
 SELECT entity_id::text, version, workflow, type_name, created_by, tx_time, attempts
 FROM object_store.intent WHERE started_at IS NULL ORDER BY tx_time, entity_id, version
 """
-_ERRORS = """
-SELECT error FROM object_store.intent
-WHERE started_at IS NULL ORDER BY tx_time, entity_id, version
-"""
+_ERRORS = "SELECT entity_id::text, version, error FROM object_store.failed_start"
 _IS_STARTING = """
 SELECT claimed_pid <> 0 FROM object_store.intent
 WHERE entity_id = %s::uuid AND version = %s AND started_at IS NULL
@@ -355,9 +352,10 @@ def pending_intents(conn: Any) -> list[Intent]:
     return [Intent(*row) for row in rows_of(conn, _PENDING)]
 
 
-def pending_errors(conn: Any) -> list[str | None]:
-    """Why each of `pending_intents` could not be started, the last time; for administrators."""
-    return [row[0] for row in rows_of(conn, _ERRORS)]
+def start_errors(conn: Any) -> dict[str, str]:
+    """Why starts failed, the last time, by the ids of the workflows; for administrators."""
+    found = rows_of(conn, _ERRORS)
+    return {f"{entity_id}:{version}": error for entity_id, version, error in found}
 
 
 def promise(

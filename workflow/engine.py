@@ -195,7 +195,7 @@ class WorkflowEngine(ABC):
         raise self._lacks("cancel")
 
     def resume(self, workflow_id: str) -> WorkflowHandle:
-        """Let a workflow go on after its last step that is cancelled, or that waits as `blocked`."""
+        """Let a workflow go on after its last step: one that is cancelled, or is `blocked`."""
         raise self._lacks("resume")
 
     def list_workflows(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import store.outbox
 from store.client import StoreClient
 from store.outbox import Outbox
 from store.permissions import share_write
@@ -51,28 +53,20 @@ def claim(alice: StoreClient, *states: str, writer: str = "mallory") -> str:
 
 
 def promise(
-    login: Any,
+    hostile: StoreClient,
     entity_id: str,
+    version: int,
     state: str,
     workflow: str,
-    type_name: str = CLAIM,
-    valid_from: str | None = None,
+    cls: type[Any] = Claim,
+    valid_from: datetime | None = None,
 ) -> None:
     """What a hostile login can do by the store's own functions: move, and promise."""
-    login.autocommit = False
-    with login.cursor() as cursor:
-        cursor.execute("SELECT version FROM object_store.head WHERE entity_id = %s", [entity_id])
-        (version,) = cursor.fetchone()
-        cursor.execute(
-            "SELECT object_store.append('STATE_CHANGE', %s, %s, %s, '{}', %s, %s, NULL, NULL, "
-            "NULL, NULL)",
-            [entity_id, version, type_name, state, valid_from],
-        )
-        cursor.execute(
-            "SELECT object_store.promise(%s, %s, %s)", [entity_id, version + 1, workflow]
-        )
-    login.commit()
-    login.autocommit = True
+    obj = cls(symbol="forged")
+    obj._store_entity_id, obj._store_version = entity_id, version
+    with hostile.transaction():
+        receipt = hostile._appender.one("STATE_CHANGE", obj, (valid_from, None), state=state)
+        store.outbox.promise(hostile, entity_id, receipt.version, workflow, None)
 
 
 def test_a_transition_that_the_machine_allows_is_dispatched_for_its_maker(
@@ -90,52 +84,53 @@ def test_a_transition_that_the_machine_allows_is_dispatched_for_its_maker(
         assert f"{entity_id}:{version}" in engine.started()
 
 
-HOSTILE: dict[str, Callable[[StoreClient, Any], str]] = {}
+Attack = Callable[[StoreClient, StoreClient], str]
+HOSTILE: dict[str, Attack] = {}
 
 
-def hostile(attack: Callable[[StoreClient, Any], str]) -> Callable[[StoreClient, Any], str]:
+def hostile(attack: Attack) -> Attack:
     HOSTILE[attack.__name__] = attack
     return attack
 
 
 @hostile
-def not_allowed(alice: StoreClient, mallory: Any) -> str:
+def not_allowed(alice: StoreClient, mallory: StoreClient) -> str:
     entity_id = claim(alice, "CHECKED")
-    promise(mallory, entity_id, "PAID", PAY)
+    promise(mallory, entity_id, 2, "PAID", PAY)
     return "they may not take the transition CHECKED → PAID"
 
 
 @hostile
-def no_such_transition(alice: StoreClient, mallory: Any) -> str:
+def no_such_transition(alice: StoreClient, mallory: StoreClient) -> str:
     entity_id = claim(alice)
-    promise(mallory, entity_id, "PAID", PAY)
+    promise(mallory, entity_id, 1, "PAID", PAY)
     return "does not start it from NEW to PAID"
 
 
 @hostile
-def from_a_state_long_ago(alice: StoreClient, mallory: Any) -> str:
+def from_a_state_long_ago(alice: StoreClient, mallory: StoreClient) -> str:
     """Back-dated to when it was CHECKED: what held when it was recorded counts."""
     entity_id = claim(alice, "CHECKED", "CLOSED")
     [_, checked, _] = alice.audit(entity_id)
-    promise(mallory, entity_id, "LOST", WRITE_OFF, valid_from=str(checked["valid_from"]))
+    promise(mallory, entity_id, 3, "LOST", WRITE_OFF, valid_from=checked["valid_from"])
     return "does not start it from CLOSED to LOST"
 
 
 @hostile
-def of_another_transition(alice: StoreClient, mallory: Any) -> str:
+def of_another_transition(alice: StoreClient, mallory: StoreClient) -> str:
     """One that mallory may take starts another workflow."""
     entity_id = claim(alice, "CHECKED")
-    promise(mallory, entity_id, "LOST", PAY)
+    promise(mallory, entity_id, 2, "LOST", PAY)
     return "does not start it from CHECKED to LOST"
 
 
 @hostile
-def of_another_class(alice: StoreClient, mallory: Any) -> str:
+def of_another_class(alice: StoreClient, mallory: StoreClient) -> str:
     """An entity that is no claim is written as if it were one."""
     entity_id = alice.write(Receipt(symbol="A"))
     share_write(alice.conn, entity_id, "mallory")
-    promise(mallory, entity_id, "CHECKED", "os:getpid")
-    promise(mallory, entity_id, "LOST", WRITE_OFF)
+    promise(mallory, entity_id, 1, "CHECKED", "os:getpid")
+    promise(mallory, entity_id, 2, "LOST", WRITE_OFF)
     return f"the entity is a {RECEIPT}, no {CLAIM}"
 
 
@@ -148,7 +143,7 @@ def test_what_the_state_machine_does_not_start_is_not_started(
     caplog: pytest.LogCaptureFixture,
     name: str,
 ) -> None:
-    reason = HOSTILE[name](alice, desk.login("mallory"))
+    reason = HOSTILE[name](alice, desk.client("mallory"))
     caplog.set_level(logging.WARNING, "store.outbox")
     for drainer in (service, alice):
         assert Outbox(drainer).drain(engine) == 0
@@ -161,7 +156,7 @@ def test_what_the_machine_starts_for_everybody_is_started_for_them(
     desk: Desk, alice: StoreClient, service: StoreClient, engine: FileEngine
 ) -> None:
     entity_id = claim(alice, "CHECKED")
-    promise(desk.login("mallory"), entity_id, "LOST", WRITE_OFF)
+    promise(desk.client("mallory"), entity_id, 2, "LOST", WRITE_OFF)
     assert Outbox(service).drain(engine) == 1
     assert engine.started() == {f"{entity_id}:3": f"write_off {entity_id}"}
 
@@ -194,10 +189,10 @@ def test_promises_that_nobody_may_start_cost_others_nothing(
 ) -> None:
     """Those of workflows that no machine names are not looked at, the others ever more rarely."""
     caplog.set_level(logging.WARNING, "store.outbox")
-    mallory = desk.login("mallory")
+    mallory = desk.client("mallory")
     entity_id = claim(alice, "CHECKED")
-    for number in range(20):
-        promise(mallory, entity_id, "PAID", PAY if number % 2 else f"os:remove{number}")
+    for n in range(20):
+        promise(mallory, entity_id, n + 2, "PAID", PAY if n % 2 else f"os:remove{n}")
     looked_at: list[Any] = []
     look = Outbox._start
     monkeypatch.setattr(
@@ -246,14 +241,11 @@ def test_why_it_could_not_be_started_is_for_administrators(
     desk: Desk, alice: StoreClient, engine: FileEngine
 ) -> None:
     """It may tell of a process that belongs to somebody else."""
-    mallory = desk.login("mallory")
-    promise(mallory, claim(alice, "CHECKED"), "PAID", PAY)
+    mallory = desk.client("mallory")
+    promise(mallory, claim(alice, "CHECKED"), 2, "PAID", PAY)
     assert Outbox(alice).drain(engine) == 0
-    with mallory.cursor() as cursor:
-        with pytest.raises(Exception, match="permission denied"):
-            cursor.execute("SELECT error FROM object_store.intent")
-        cursor.execute("SELECT attempts FROM object_store.intent")
-        assert cursor.fetchall() == [(1,)]
-    with desk.admin().cursor() as cursor:
-        cursor.execute("SELECT error FROM object_store.intent")
-        assert "they may not take" in cursor.fetchone()[0]
+    [intent] = Outbox(mallory).pending()
+    assert intent.attempts == 1
+    with pytest.raises(Exception, match="permission denied"):
+        store.outbox.start_errors(mallory.conn)
+    assert "they may not take" in store.outbox.start_errors(desk.admin())[intent.workflow_id]
