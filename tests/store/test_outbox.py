@@ -62,7 +62,7 @@ def promise(
     valid_from: datetime | None = None,
 ) -> None:
     """What a hostile login can do by the store's own functions: move, and promise."""
-    obj = cls(symbol="forged")
+    obj = cls(symbol="FORGED")
     obj._store_entity_id, obj._store_version = entity_id, version
     with hostile.transaction():
         receipt = hostile._appender.one("STATE_CHANGE", obj, (valid_from, None), state=state)
