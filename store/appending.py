@@ -155,12 +155,12 @@ class Appender:
 
     def _send(self, statement: str, values: Sequence[Any], *, repeats: bool) -> list[Any]:
         try:
-            return self._connection.write(statement, values)
+            return self._connection.write(statement, values, repeats=repeats)
         except AlreadyStored:
             if not repeats or self._connection.transaction_block is not None:
                 raise
             # The same event_id was written at the same time: now it is there to be found.
-            return self._connection.write(statement, values)
+            return self._connection.write(statement, values, repeats=True)
 
     def _done(
         self,

@@ -19,6 +19,7 @@ from uuid import UUID
 from store.appending import Appender, initial_state
 from store.base import Storable
 from store.connection import Connection, Transaction
+from store.dispatching import leave, serve
 from store.errors import StoreError, VersionConflict
 from store.events import Bus
 from store.querying import Filters, Query, QueryResult
@@ -45,8 +46,10 @@ class StoreClient:
     that break the catalog's rules, with a warning. `event_bus` is told of every event written
     here once it is committed. TLS is used where the server offers it; `sslmode="verify-full"` with
     a `sslrootcert` demands it, as psql does. Up to `pool_size` connections are made as threads
-    need them; reads outlast a restart of the server of up to 20 s. AccessError for a wrong
-    password, and for an administrator of the database: it is no user of the store.
+    need them; reads, and writes under an `event_id`, outlast a restart of the server of up to 20 s.
+    Where a class has a `_workflow_engine`, what transitions promised and nobody has started is
+    started in the background. AccessError for a wrong password, and for an administrator of the
+    database: it is no user of the store.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class StoreClient:
         self._appender = Appender(self._connection, event_bus, warn_only=on_violation == "warn")
         self._reader = Reader(self._connection)
         self._transitions = Transitions(self, self._appender)
+        serve(self)
 
     @property
     def conn(self) -> Any:
@@ -95,6 +99,7 @@ class StoreClient:
 
     def close(self) -> None:
         """Log out."""
+        leave(self)
         self._connection.close()
 
     def __enter__(self) -> StoreClient:

@@ -105,7 +105,7 @@ class Connection:
     def __init__(self, *, pool_size: int, **login: Any) -> None:
         always = {"options": "-c TimeZone=UTC", "application_name": "object_store"}
         self._pool = Pool({**login, **always}, pool_size)
-        self._where = (login["host"], login["port"], login["dbname"])
+        self.where = (login["host"], login["port"], login["dbname"])
         self._fence: Any = None
         self._fencing = threading.Lock()
         # Workflows that threads of this client start just now, and who may claim or settle some.
@@ -142,32 +142,55 @@ class Connection:
         if self._fence is not None:
             self._fence.close()
 
-    def write(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        """Run a statement that writes, once."""
+    def write(
+        self, statement: str, values: Sequence[Any], *, repeats: bool = False
+    ) -> list[tuple[Any, ...]]:
+        """Run a statement that writes: once, unless it `repeats`.
+
+        Then it is one that gives its first answer where it is run again, and outside of a block it
+        outlasts a server's restart.
+        """
         session = self._session()
         if session is not None:
             session.blocks[0].has_written = True
             return _run(session.raw, statement, values)
-        with self._pool.borrow() as connection:
-            rows = _run(connection, statement, values)
-            self._wake_subscribers(connection)
-            return rows
+
+        def run(borrowed: Callable[[Any], None]) -> list[tuple[Any, ...]]:
+            with self._pool.borrow() as connection:
+                borrowed(connection)
+                rows = _run(connection, statement, values)
+                self._wake_subscribers(connection)
+                return rows
+
+        return self._until_it_is_back(run) if repeats else run(lambda _connection: None)
 
     def read(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         """Run a statement that only reads; outside of a block it outlasts a server's restart."""
         session = self._session()
         if session is not None:
             return _run(session.raw, statement, values)
+
+        def run(borrowed: Callable[[Any], None]) -> list[tuple[Any, ...]]:
+            with self._pool.borrow() as connection:
+                borrowed(connection)
+                return _run(connection, statement, values)
+
+        return self._until_it_is_back(run)
+
+    def _until_it_is_back(
+        self, run: Callable[[Callable[[Any], None]], list[tuple[Any, ...]]]
+    ) -> list[tuple[Any, ...]]:
+        """Run, and again where the connection is lost, until the server is back; for 20 s.
+
+        `run` says which connection it has got, if it got one.
+        """
         end = time.monotonic() + RETRY_SECONDS
         while True:
-            is_lost = True
+            used: list[Any] = []
             try:
-                with self._pool.borrow() as connection:
-                    try:
-                        return _run(connection, statement, values)
-                    finally:
-                        is_lost = bool(connection.closed)
+                return run(used.append)
             except Unavailable:
+                is_lost = not used or bool(used[0].closed)
                 if not is_lost or time.monotonic() > end:
                     raise
                 time.sleep(0.1)
@@ -236,7 +259,7 @@ class Connection:
 
     def _wake_subscribers(self, connection: Any) -> None:
         """After a commit, in no transaction."""
-        after_commit(connection, self._where)
+        after_commit(connection, self.where)
 
     def _session(self) -> _Session | None:
         for session in reversed(_sessions.get()):

@@ -17,6 +17,11 @@ from store.subscription_status import Counters
 
 _LOG = logging.getLogger(__name__)
 
+# How long an event is handed over again where the handler's database is away, and how seldom.
+OUTAGE_SECONDS = 60.0
+_OUTAGE_PAUSE_SECONDS = 2.0
+_SHORTEST_SECONDS = 0.01
+
 BatchHandler = Callable[[list[ChangeEvent]], object]
 OnError = Literal["park", "stop"]
 
@@ -26,7 +31,13 @@ class Stopped(Exception):
 
 
 class Handler(Protocol):
-    """Takes events one way or another."""
+    """Takes events one way or another.
+
+    `met_outage` tells whether the last error was a database's that is away, which says nothing of
+    the events.
+    """
+
+    met_outage: bool
 
     def handle(self, events: list[ChangeEvent], *, again: bool) -> str | None:
         """Take the events, `again` if it could not before; the error's text if it cannot."""
@@ -38,10 +49,12 @@ class BusHandler:
     def __init__(self, bus: EventBus) -> None:
         self._bus = bus
         self._left: Sequence[Callback] = ()
+        self.met_outage = False
 
     def handle(self, events: list[ChangeEvent], *, again: bool) -> str | None:
         """Tell everybody, or those who raised before."""
         failures = self._bus.deliver(events[0], self._left if again else None)
+        self.met_outage = any(_is_outage(failure.error) for failure in failures)
         if not failures:
             return None
         self._left = [failure.callback for failure in failures]
@@ -53,6 +66,7 @@ class FunctionHandler:
 
     def __init__(self, function: BatchHandler) -> None:
         self._function = function
+        self.met_outage = False
 
     def handle(self, events: list[ChangeEvent], *, again: bool) -> str | None:  # noqa: ARG002
         """Call the function."""
@@ -62,6 +76,7 @@ class FunctionHandler:
             raise
         except Exception as error:  # noqa: BLE001 - somebody else's code
             _LOG.exception("a handler raised on %s events: %r", len(events), self._function)
+            self.met_outage = _is_outage(error)
             return _text(error)
         return None
 
@@ -136,11 +151,19 @@ class Delivery:
     def _try(self, events: list[ChangeEvent]) -> tuple[str | None, int]:
         """Hand events over; the error that is left, and how often it was tried."""
         error = self.handler.handle(events, again=False)
-        tried = 1
-        while error is not None and tried <= self.retries:
-            self.pause(self.retry_seconds * 2 ** (tried - 1))
+        tried, waited = 1, 0.0
+        while error is not None:
+            if self.handler.met_outage and waited < OUTAGE_SECONDS:
+                # No attempt: the event is not to be parked for it.
+                seconds = min(max(self.retry_seconds, waited), _OUTAGE_PAUSE_SECONDS)
+                waited += max(seconds, _SHORTEST_SECONDS)
+            elif tried <= self.retries:
+                seconds = self.retry_seconds * 2 ** (tried - 1)
+                tried += 1
+            else:
+                break
+            self.pause(seconds)
             self.counters.retries += 1
-            tried += 1
             error = self.handler.handle(events, again=True)
         return error, tried
 
@@ -171,6 +194,10 @@ class Delivery:
         _LOG.error("%s is parked after %s attempts", event, attempts)
         session.park(event, error, attempts)
         self.counters.set_aside(event, error)
+
+
+def _is_outage(error: BaseException) -> bool:
+    return getattr(error, "is_transient", False) is True
 
 
 def _text(error: BaseException) -> str:

@@ -105,6 +105,10 @@ class TooLarge(StoreError, ValueError):
 class ValueRefused(StoreError, ValueError):
     """The database takes no such value, whatever its size; repeating does not help."""
 
+    # For workflow engines: nothing is wrong with what was asked, so a step that meets it is
+    # repeated, and no step is undone.
+    is_transient = True
+
 
 class ReplicaError(StoreError):
     """The server is a replica, which takes no writes and cannot close the past."""
@@ -207,9 +211,13 @@ class EventIdReused(StoreError, ValueError):
 class TransactionConflict(StoreError):
     """Another transaction came between; run the whole transaction block again."""
 
+    is_transient = True  # as above
+
 
 class FenceTimeout(StoreError, TimeoutError):
     """An answer about the past must wait for a transaction that somebody holds open."""
+
+    is_transient = True  # as above
 
 
 class PositionError(StoreError, ValueError):

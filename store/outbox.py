@@ -9,33 +9,53 @@ from __future__ import annotations
 import importlib
 import logging
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from store.base import Storable
+from store.connection import Connection
 from store.errors import RegistryError, StoreError, WorkflowReferenceError
 from store.statements import rows_of
-
-if TYPE_CHECKING:
-    from store.client import StoreClient
 
 _LOG = logging.getLogger(__name__)
 _CLAIMED = 50
 
+# What could not be started is tried again after so many seconds, twice as many each time; the first
+# time at once. The engine may be back soon; what must not be started, hardly ever will be.
+_LONGEST_AFTER_ERROR = 60.0
+_LONGEST_AFTER_REFUSAL = 3_600.0
+
 _PENDING = """
-SELECT entity_id::text, version, workflow, type_name, created_by, tx_time
+SELECT entity_id::text, version, workflow, type_name, created_by, tx_time, attempts
 FROM object_store.intent WHERE started_at IS NULL ORDER BY tx_time, entity_id, version
 """
+_ERRORS = "SELECT entity_id::text, version, error FROM object_store.failed_start"
 _IS_STARTING = """
 SELECT claimed_pid <> 0 FROM object_store.intent
 WHERE entity_id = %s::uuid AND version = %s AND started_at IS NULL
 """
 _PROMISE = "SELECT object_store.promise(%s::uuid, %s, %s)"
 _NOW = "SELECT clock_timestamp()"
-_CLAIM = "SELECT * FROM object_store.claim_promises(%s, %s)"
+_CLAIM_ONE = "SELECT * FROM object_store.claim_promise(%s::uuid, %s)"
+_CLAIM = """
+SELECT * FROM object_store.claim_promises_of(
+    %s, %s, %s::text[], %s::text[], %s::text[], %s::text[])
+"""
+_POSTPONE = "SELECT object_store.postpone_promise(%s::uuid, %s, %s, %s)"
 _SETTLE = "SELECT object_store.settle_promise(%s::uuid, %s, %s)"
+
+
+class Login(Protocol):
+    """What an outbox needs of a `StoreClient`."""
+
+    user: str
+    _connection: Connection
+
+    @property
+    def conn(self) -> Any:
+        """A connection of psycopg2."""
 
 
 class WorkflowStarter(Protocol):
@@ -69,7 +89,7 @@ class NamingEngine(Protocol):
 class Intent:
     """A workflow that a transition promised; `workflow` is "module:qualname" or the engine's name.
 
-    It runs with the entity's id as its one argument.
+    It runs with the entity's id as its one argument. `attempts` counts the starts that failed.
     """
 
     entity_id: str
@@ -78,6 +98,7 @@ class Intent:
     type_name: str
     created_by: str
     tx_time: datetime
+    attempts: int = field(default=0, compare=False)
 
     @property
     def workflow_id(self) -> str:
@@ -85,17 +106,25 @@ class Intent:
         return f"{self.entity_id}:{self.version}"
 
 
+@dataclass(frozen=True)
+class _Origin:
+    """What the log says of a promise; `states_before` are those that it may have moved from."""
+
+    created_type: str
+    state: str | None
+    states_before: Sequence[str | None]
+
+
 class Outbox:
     """The promises that a client's user may see: their own, and those about their own entities.
 
     Users with the right of `store.schema.allow_dispatch` see all. What another user promised is
-    started only if the state machine of the entity's class names that workflow, or `workflows`
-    does: else whoever may write an entity could have any function run by its owner.
+    started only if the state machine of the entity's class starts this workflow for this very
+    transition, and lets that user take it. `workflows` names those that are started for everybody
+    who may write an entity, whatever the transition: only such as may be run by anybody.
     """
 
-    def __init__(
-        self, client: StoreClient, workflows: Iterable[Callable[..., Any] | str] = ()
-    ) -> None:
+    def __init__(self, client: Login, workflows: Iterable[Callable[..., Any] | str] = ()) -> None:
         self._client = client
         self._connection = client._connection
         self._more = set(workflows)
@@ -104,18 +133,41 @@ class Outbox:
         """What is promised and not started yet, the oldest first."""
         return pending_intents(self._client.conn)
 
-    def drain(self, engine: WorkflowStarter | OnceStarter) -> int:
+    def drain(
+        self,
+        engine: WorkflowStarter | OnceStarter,
+        *,
+        types: Collection[str] | None = None,
+        at_most: int | None = None,
+    ) -> int:
         """Start what is pending, each once; return how many were started.
 
-        Several may drain at the same time. What cannot be started is logged and stays pending.
+        Several may drain at the same time. What cannot be started is logged and stays pending; it
+        is tried again later, after longer pauses each time. `types` leaves out entities of other
+        types, `at_most` ends the drain after about so many promises.
         """
         if self._connection.transaction_block is not None:
             raise StoreError("an outbox is drained outside of transaction blocks; commit first")
         begun = self._connection.read(_NOW, ())[0][0]
-        started = 0
-        while (intents := self._claim(begun)) is not None:
-            started += self._start_all(engine, intents)
+        started = looked_at = 0
+        while (found := self._claim(engine, begun, types)) is not None:
+            started += self._start_all(engine, found)
+            looked_at += len(found)
+            if at_most is not None and looked_at >= at_most:
+                break
         return started
+
+    def start(self, engine: WorkflowStarter | OnceStarter, entity_id: str, version: int) -> bool:
+        """Start what a transition of the client's own promised; False if it could not be, or need
+        not.
+        """
+        connection = self._connection
+        with connection.starting_lock:
+            if f"{entity_id}:{version}" in connection.starting:
+                return False
+            rows = connection.read(_CLAIM_ONE, (entity_id, version))
+            connection.starting.update(f"{entity_id}:{version}" for _ in rows)
+        return any(self._start(engine, Intent(*row), None) for row in rows)
 
     def await_start(self, entity_id: str, version: int, timeout: float = 5.0) -> bool:
         """Wait while somebody else is starting what a version promised; False if time ran out."""
@@ -127,49 +179,73 @@ class Outbox:
             pause = min(2 * pause, 0.05)
         return True
 
-    def _claim(self, begun: datetime) -> list[Intent] | None:
+    def _claim(
+        self, engine: object, begun: datetime, types: Collection[str] | None
+    ) -> list[tuple[Intent, _Origin]] | None:
         """Promises that nobody else is starting, the oldest first; None where all were looked at.
 
         To the database the threads of a client may be one session, which gets its own ones again.
         """
+        pairs = _declared(engine, types)
+        anybodys = [each for each in (reference(w, engine) for w in self._more) if each is not None]
+        own = None if types is None else list(types)
+        values = (begun, _CLAIMED, own, [p[0] for p in pairs], [p[1] for p in pairs], anybodys)
         connection = self._connection
         with connection.starting_lock:
             # As a read: it may be repeated after a lost connection, and wakes no subscriber.
-            found = [Intent(*row) for row in connection.read(_CLAIM, (begun, _CLAIMED))]
-            free = [intent for intent in found if intent.workflow_id not in connection.starting]
-            connection.starting.update(intent.workflow_id for intent in free)
-        return sorted(free, key=lambda intent: intent.tx_time) if found else None
+            rows = connection.read(_CLAIM, values)
+            found = [(Intent(*row[:7]), _Origin(*row[7:])) for row in rows]
+            free = [each for each in found if each[0].workflow_id not in connection.starting]
+            connection.starting.update(intent.workflow_id for intent, _ in free)
+        return sorted(free, key=lambda each: each[0].tx_time) if found else None
 
-    def _start_all(self, engine: WorkflowStarter | OnceStarter, intents: list[Intent]) -> int:
+    def _start_all(
+        self, engine: WorkflowStarter | OnceStarter, found: list[tuple[Intent, _Origin]]
+    ) -> int:
         started = 0
-        left = {intent.workflow_id for intent in intents}
+        left = {intent.workflow_id for intent, _ in found}
         try:
-            for intent in intents:
+            for intent, origin in found:
                 left.remove(intent.workflow_id)
-                started += self._start(engine, intent)
+                started += self._start(engine, intent, origin)
         finally:
             with self._connection.starting_lock:
                 self._connection.starting -= left
         return started
 
-    def _start(self, engine: WorkflowStarter | OnceStarter, intent: Intent) -> bool:
+    def _start(
+        self, engine: WorkflowStarter | OnceStarter, intent: Intent, origin: _Origin | None
+    ) -> bool:
+        """Start one; `origin` is None for what a transition of this client has just promised."""
         done = False
+        error: Exception | None = None
         try:
-            self._hand_over(engine, intent, self._workflow_of(engine, intent))
+            self._hand_over(engine, intent, self._workflow_of(engine, intent, origin))
             done = True
             _local.pop(intent.workflow_id, None)
-        except Exception:  # noqa: BLE001 - the engine's, or of a module that is imported
+        except WorkflowReferenceError as refused:
+            error = refused
+            _LOG.warning("the workflow of %s is not started and stays pending: %s", intent, refused)
+        except Exception as failure:  # noqa: BLE001 - the engine's, or of a module that is imported
+            error = failure
             _LOG.exception("the workflow of %s is not started and stays pending", intent)
         finally:
-            self._settle(intent, done)
+            self._settle(intent, done, error)
         return done
 
-    def _settle(self, intent: Intent, done: bool) -> None:
+    def _settle(self, intent: Intent, done: bool, error: Exception | None) -> None:
         connection = self._connection
+        key = (intent.entity_id, intent.version)
         # No other thread claims it between the two.
         with connection.starting_lock:
             try:
-                connection.read(_SETTLE, (intent.entity_id, intent.version, done))
+                if error is None:
+                    # Also where it was interrupted: then others may try at once.
+                    connection.read(_SETTLE, (*key, done))
+                else:
+                    text = f"{type(error).__name__}: {error}".replace("\0", "")
+                    said = text.encode("utf-8", "replace").decode()
+                    connection.read(_POSTPONE, (*key, _pause(intent.attempts, error), said))
             finally:
                 connection.starting.discard(intent.workflow_id)
 
@@ -186,32 +262,89 @@ class Outbox:
         else:
             engine.workflow(workflow, intent.entity_id)
 
-    def _workflow_of(self, engine: object, intent: Intent) -> Callable[..., Any] | str:
+    def _workflow_of(
+        self, engine: object, intent: Intent, origin: _Origin | None
+    ) -> Callable[..., Any] | str:
         """What to start; WorkflowReferenceError if it cannot be found or must not be started."""
         if intent.workflow_id in _local:
             return _local[intent.workflow_id]
-        if intent.created_by != self._client.user:
-            self._require_declared(engine, intent)
+        if intent.created_by != self._client.user and intent.workflow not in {
+            reference(each, engine) for each in self._more
+        }:
+            _require_declared(engine, intent, origin)
         # An engine with names of its own resolves them itself.
         own_names = isinstance(engine, NamingEngine) or ":" not in intent.workflow
         return intent.workflow if own_names else resolved(intent.workflow)
 
-    def _require_declared(self, engine: object, intent: Intent) -> None:
-        declared = set(self._more)
-        try:
-            machine = Storable._registry.entity(intent.type_name)._state_machine  # type: ignore[attr-defined]
-        except RegistryError as error:
-            machine = None
-            reason = str(error)
-        else:
-            reason = f"the state machine of {intent.type_name} does not name it"
-        declared |= {each.start_workflow for each in getattr(machine, "transitions", ())}
-        names = {reference(each, engine) for each in declared if each is not None}
-        if intent.workflow not in names:
-            raise WorkflowReferenceError(
-                f"{intent.created_by} promised the workflow {intent.workflow!r}, which is not "
-                f"started for them: {reason}; Outbox(client, workflows=[…]) allows it"
-            )
+
+def _pause(attempts: int, error: Exception) -> float:
+    is_refusal = isinstance(error, WorkflowReferenceError)
+    longest = _LONGEST_AFTER_REFUSAL if is_refusal else _LONGEST_AFTER_ERROR
+    return float(min(2.0 ** min(attempts, 30) - 1.0, longest))
+
+
+def _machines(types: Collection[str] | None) -> list[tuple[str, Any]]:
+    """The types, by name, whose class has a state machine of its own, with that."""
+    found = []
+    entities: list[Any] = list(Storable._registry.entities())
+    for cls in entities:
+        machine, name = cls._state_machine, cls.type_name()
+        if machine is not None and (types is None or name in types):
+            found.append((name, machine))
+    return found
+
+
+def _declared(engine: object, types: Collection[str] | None) -> list[tuple[str, str]]:
+    """Pairs of type and workflow that state machines of this process start."""
+    pairs = {
+        (name, reference(each.start_workflow, engine))
+        for name, machine in _machines(types)
+        for each in getattr(machine, "transitions", ())
+        if each.start_workflow is not None
+    }
+    return sorted((name, text) for name, text in pairs if text is not None)
+
+
+def _require_declared(engine: object, intent: Intent, origin: _Origin | None) -> None:
+    """WorkflowReferenceError unless the entity's state machine promised this for its creator.
+
+    The row says what somebody with a login wrote. The type that the entity was created with, the
+    states, and who moved it stand in the log, where nobody can change them.
+    """
+
+    def refuse(why: str) -> WorkflowReferenceError:
+        return WorkflowReferenceError(
+            f"{intent.created_by} promised the workflow {intent.workflow!r} for version "
+            f"{intent.version} of entity {intent.entity_id}, which is not started for them: {why}"
+        )
+
+    if origin is None:
+        raise refuse("it is not of a transition of this client")
+    try:
+        cls: Any = Storable._registry.entity(intent.type_name)
+        created_as: Any = Storable._registry.entity(origin.created_type)
+    except RegistryError as error:
+        raise refuse(str(error)) from error
+    if cls is not created_as:
+        raise refuse(f"the entity is a {origin.created_type}, no {intent.type_name}")
+    machine = cls._state_machine
+    before = {getattr(machine, "initial", None) if s is None else s for s in origin.states_before}
+    takes = [
+        each
+        for each in getattr(machine, "transitions", ())
+        if each.to_state == origin.state and each.from_state in before
+    ]
+    starts = [
+        each
+        for each in takes
+        if each.start_workflow is not None
+        and reference(each.start_workflow, engine) == intent.workflow
+    ]
+    if not starts:
+        way = f"from {' or '.join(sorted(map(str, before)))} to {origin.state}"
+        raise refuse(f"the state machine of {intent.type_name} does not start it {way}")
+    if not any(each.permits(intent.created_by) for each in starts):
+        raise refuse(f"they may not take the transition {starts[0]}")
 
 
 def pending_intents(conn: Any) -> list[Intent]:
@@ -219,8 +352,14 @@ def pending_intents(conn: Any) -> list[Intent]:
     return [Intent(*row) for row in rows_of(conn, _PENDING)]
 
 
+def start_errors(conn: Any) -> dict[str, str]:
+    """Why starts failed, the last time, by the ids of the workflows; for administrators."""
+    found = rows_of(conn, _ERRORS)
+    return {f"{entity_id}:{version}": error for entity_id, version, error in found}
+
+
 def promise(
-    client: StoreClient,
+    client: Login,
     entity_id: str,
     version: int,
     workflow: Callable[..., Any] | str,

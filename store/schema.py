@@ -42,6 +42,7 @@ __all__ = [
 MIGRATIONS = (
     ("tables.sql", "appending.sql", "batches.sql", "reading.sql", "verifying.sql", "rights.sql"),
     ("delivery.sql",),
+    ("outbox.sql",),
 )
 # One first bootstrap at a time in a database; the number means nothing else.
 _LOCK = 7_021_415_119

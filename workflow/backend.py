@@ -33,6 +33,10 @@ class QueueLimits:
     rate_limit: RateLimit | None
 
 
+# Of a queue that is used before anybody made it; create_queue has the same by default.
+DEFAULT_LIMITS = QueueLimits(10, None, None)
+
+
 @dataclass(frozen=True)
 class Filter:
     """What `list_workflows` looks for; None lets all through."""
@@ -69,6 +73,23 @@ class Scheduled:
         return Start(workflow_id, self.reference, arguments, StartOptions(), None, None)
 
 
+def not_ended(info: WorkflowInfo, timeout: float | None) -> str:
+    """What is said where a result is not there in time."""
+    why = "" if info.blocked is None else f", and waits: {info.blocked}"
+    return (
+        f"workflow {info.workflow_id!r} did not end within {timeout:g} s; it is "
+        f"{info.status.value}{why}"
+    )
+
+
+def other_step(workflow_id: str, number: int, kept: str, wanted: str) -> str:
+    """What is said where a replay comes to a step of another name."""
+    return (
+        f"workflow {workflow_id} did {kept!r} as step {number} before, and now does {wanted!r}; "
+        "run it with the code that began it, or let what it does depend on arguments and steps only"
+    )
+
+
 class BackendEngine(WorkflowEngine):
     """The contract of backends; `DurableEngine` makes an engine of it.
 
@@ -94,7 +115,7 @@ class BackendEngine(WorkflowEngine):
     def _begin(self, start: Start) -> tuple[str, bool]:
         """Start a workflow, or put it on its queue; return its id and whether it surely is new.
 
-        QueueNotFound for a queue that was never made.
+        A queue that was never made is made with DEFAULT_LIMITS.
         """
 
     @abstractmethod
@@ -115,7 +136,7 @@ class BackendEngine(WorkflowEngine):
 
     @abstractmethod
     def _resume(self, workflow_id: str) -> None:
-        """Let a cancelled workflow go on."""
+        """Let a workflow go on that is cancelled, or that waits as nobody could go on with it."""
 
     @abstractmethod
     def _forget(self, workflow_ids: list[str]) -> None:

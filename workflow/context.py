@@ -19,6 +19,19 @@ class Interrupted(BaseException):
     """
 
 
+class Postponed(BaseException):
+    """Unwinds a workflow that cannot go on in this process now, though nothing is wrong with it.
+
+    It waits, nothing is undone, and it goes on after its last step. `retry_after` is in seconds;
+    None where another process may know what is missing here, or somebody has to put it right.
+    """
+
+    def __init__(self, reason: str, retry_after: float | None = None) -> None:
+        super().__init__(reason, retry_after)
+        self.reason = reason
+        self.retry_after = retry_after
+
+
 @dataclass
 class IdempotencyKey:
     """Names one execution of one step: a store writes once for each pair of key and count.
@@ -50,6 +63,8 @@ class Running:
     workflow_id: str
     step_key: str | None = None
     undos: list[Undo] = field(default_factory=list)
+    # Once set, this execution does nothing more: it unwinds.
+    postponed: Postponed | None = None
     numbers: Iterator[int] = field(default_factory=count)
 
     def derived_key(self) -> str:

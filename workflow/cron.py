@@ -1,4 +1,9 @@
-"""Times of cron expressions."""
+"""Times of cron expressions, also where clocks are put forward or back.
+
+A time of day that comes twice is meant once, the first time; one that is left out is moved to the
+end of the gap. An expression for every hour (`*`, `*/2`) goes by the time that has passed: it
+comes in both of the doubled hours.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +15,9 @@ from croniter import CroniterBadDateError, croniter
 
 from workflow.errors import OptionError
 from workflow.options import Cron
+
+# A time whose start is later than this was missed, and is left out: nobody was there for it.
+LATE_SECONDS = 60.0
 
 
 def check(cron: Cron) -> None:
@@ -35,5 +43,21 @@ def check(cron: Cron) -> None:
 def next_time(cron: Cron, after: float) -> datetime:
     """The first time of the expression that is later than `after`, seconds since 1970."""
     start = datetime.fromtimestamp(after, ZoneInfo(cron.timezone))
-    found: datetime = croniter(cron.expression, start, second_at_beginning=True).get_next(datetime)
-    return found
+    times = croniter(cron.expression, start, second_at_beginning=True)
+    while True:
+        found: datetime = times.get_next(datetime)
+        if not is_repeat(cron, found):
+            return found
+
+
+def is_repeat(cron: Cron, moment: datetime) -> bool:
+    """Is it the second of two equal times of day, for an expression that names hours?
+
+    `moment` is a time of the expression, in its zone.
+    """
+    local = moment.astimezone(ZoneInfo(cron.timezone))
+    if not local.fold or local.replace(fold=0).utcoffset() == local.utcoffset():
+        return False
+    fields = cron.expression.split()
+    hour = fields[1] if len(fields) == 5 else fields[2]
+    return not hour.startswith("*")

@@ -5,26 +5,34 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import hashlib
+import logging
 import os
 import re
 import secrets
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
 
+import psycopg
 import sqlalchemy
 from dbos import DBOS, DBOSConfig
+from dbos._context import current_owner_xid
 from dbos._utils import INTERNAL_QUEUE_NAME  # what recovered workflows wait in
 
-from workflow.context import Interrupted
+from workflow.context import Interrupted, Postponed
 from workflow.dbos_driver import driver
 from workflow.dbos_forks import close_in_children
 from workflow.dbos_liveness import Liveness
 from workflow.dbos_log import hush, tame
+from workflow.dbos_steering import Steering
+from workflow.dbos_sweeping import Sweeper
 from workflow.dbos_threads import WorkflowThreads
 from workflow.errors import EngineNotRunning, EngineUnavailable
+from workflow.steps import RETRY_SECONDS
 
+_log = logging.getLogger("workflow")
 R = TypeVar("R")
 # How often queues are looked into; an idle one is picked up from after half of it.
 POLL_SECONDS = 0.05
@@ -59,7 +67,8 @@ class Backend:
         self.fire = fire
         self.threads = WorkflowThreads()
         self.stopping = threading.Event()
-        host = socket.gethostname()[:40]
+        # Also the name of a session, which may have 63 letters of ASCII.
+        host = re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname())[:40]
         self.executor_id = f"{host}-{os.getpid()}-{secrets.token_hex(6)}"
         self.liveness = Liveness(
             self.url, self.name, self.executor_id, self._take_over, takeover_seconds
@@ -87,6 +96,10 @@ class Backend:
                 )
                 _active = self
                 outside(DBOS.launch)
+                # DBOS lets one process at a time do some chores, by an advisory lock that any role
+                # of the database can hold for ever: delayed workflows would never start.
+                database: Any = self._dbos._sys_db
+                database.background_job_lock = lambda _job: nullcontext(True)
             except BaseException as error:
                 _active = None
                 self._stop()
@@ -97,6 +110,7 @@ class Backend:
                     f"the database of engine {self.name!r} cannot be used: {said}"
                 ) from error
             self.liveness.watch()
+            self._sweeper().start()
 
     def close(self) -> None:
         """Stop; workflows that run here unwind, and are left to be taken over."""
@@ -112,6 +126,36 @@ class Backend:
         if self._dbos is None:
             raise EngineNotRunning("this engine was stopped")
         return self._dbos._sys_db.engine
+
+    @property
+    def steering(self) -> Steering:
+        """What this process can do about the engine's workflows."""
+        return Steering(self.database, self.name, self.executor_id)
+
+    def postpone(self, workflow_id: str, postponed: Postponed) -> None:
+        """Let a workflow wait that runs in this thread; to be called within it."""
+        _log.warning("workflow %s cannot go on here and waits: %s", workflow_id, postponed.reason)
+        owner = current_owner_xid(workflow_id)
+        while not self.stopping.is_set():
+            try:
+                self.steering.postpone(workflow_id, owner, postponed.reason, postponed.retry_after)
+            except sqlalchemy.exc.SQLAlchemyError:
+                # It stays this process's until then.
+                self.stopping.wait(1.0)
+            else:
+                return
+
+    def _sweeper(self) -> Sweeper:
+        dbos = self._dbos
+        assert dbos is not None
+
+        def recover(workflow_id: str) -> None:
+            dbos._sys_db.reenqueue_for_recovery(
+                workflow_id, [self.executor_id], INTERNAL_QUEUE_NAME
+            )
+
+        active = dbos._active_workflows_set
+        return Sweeper(self.steering, active.activeList, recover, self.stopping)
 
     def _stop(self) -> None:
         self.stopping.set()
@@ -187,13 +231,56 @@ def _register() -> None:
         workflow_id = DBOS.workflow_id
         assert workflow_id is not None
         active().threads.runs(workflow_id)
-        return active().execute(workflow_id, reference, arguments)
+        with _waiting():
+            return active().execute(workflow_id, reference, arguments)
 
     def schedule(scheduled_at: Any, what: Any) -> None:
-        active().fire(scheduled_at, what)
+        with _waiting():
+            active().fire(scheduled_at, what)
 
     for entry in (workflow, schedule):
         _entries[entry.__name__] = DBOS.workflow(name=entry.__name__)(entry)
+
+
+@contextmanager
+def _waiting() -> Iterator[None]:
+    """Have the workflow of this thread wait where it cannot go on, without an outcome."""
+    try:
+        try:
+            yield
+        except EngineUnavailable as error:
+            raise Postponed(str(error), RETRY_SECONDS) from error
+    except Postponed as postponed:
+        workflow_id = DBOS.workflow_id
+        assert workflow_id is not None
+        active().postpone(workflow_id, postponed)
+        raise Interrupted from postponed
+
+
+@contextmanager
+def as_postponed() -> Iterator[None]:
+    """Take an error of the engine's own database for what it is: none of the workflow."""
+    try:
+        yield
+    except sqlalchemy.exc.SQLAlchemyError as error:
+        reason = f"the engine's database does not take it: {_first_line(error)}"
+        raise Postponed(reason, RETRY_SECONDS) from error
+
+
+def _first_line(error: Exception) -> str:
+    # What follows is a statement with its values.
+    return str(error).strip().split("\n", 1)[0]
+
+
+def _is_outage(error: Exception) -> bool:
+    lost = isinstance(error, sqlalchemy.exc.DBAPIError) and error.connection_invalidated
+    return lost or isinstance(
+        error,
+        sqlalchemy.exc.OperationalError
+        | sqlalchemy.exc.InterfaceError
+        | sqlalchemy.exc.TimeoutError
+        | psycopg.OperationalError,
+    )
 
 
 def outside(call: Callable[[], R]) -> R:
@@ -222,12 +309,19 @@ def outside(call: Callable[[], R]) -> R:
 
 
 def ask(call: Callable[[], R]) -> R:
-    """Call DBOS from outside of a workflow; EngineNotRunning if it was stopped meanwhile."""
+    """Call DBOS from outside of a workflow.
+
+    EngineNotRunning if it was stopped meanwhile, EngineUnavailable if its database is away.
+    """
     try:
         return outside(call)
     except Exception as error:
         if _active is None or _active.stopping.is_set():
             raise EngineNotRunning("the engine was stopped meanwhile") from error
+        if _is_outage(error):
+            raise EngineUnavailable(
+                f"the database of engine {_active.name!r} cannot be used: {_first_line(error)}"
+            ) from error
         raise
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from dbos import (
     DBOS,
@@ -23,11 +23,25 @@ from dbos import (
 )
 from dbos._error import DBOSBaseException, DBOSUnexpectedStepError
 
-from workflow.backend import Filter, QueueLimits, Scheduled, Start
-from workflow.context import Interrupted
-from workflow.cron import check
-from workflow.dbos_backend import POLL_SECONDS, Backend, ask, schedule_entry, workflow_entry
-from workflow.dbos_steering import forget, resume
+from workflow.backend import (
+    DEFAULT_LIMITS,
+    Filter,
+    QueueLimits,
+    Scheduled,
+    Start,
+    not_ended,
+    other_step,
+)
+from workflow.context import Interrupted, Postponed
+from workflow.cron import LATE_SECONDS, check, is_repeat
+from workflow.dbos_backend import (
+    POLL_SECONDS,
+    Backend,
+    as_postponed,
+    ask,
+    schedule_entry,
+    workflow_entry,
+)
 from workflow.dbos_views import find, find_one, outcome
 from workflow.durable_engine import DurableEngine
 from workflow.engine import WorkflowInfo
@@ -35,10 +49,10 @@ from workflow.errors import (
     EngineNotRunning,
     NonDeterministic,
     OptionError,
-    QueueNotFound,
     ResultTimeout,
     WorkflowNotFound,
 )
+from workflow.names import checked_name
 from workflow.options import DEFAULT_PRIORITY, Cron, StartOptions, seconds
 
 _log = logging.getLogger("workflow")
@@ -56,7 +70,7 @@ class DBOSEngine(DurableEngine):
     `postgresql://user:password@host:port/database`, whose role may create schemas there.
     """
 
-    _unwinding = (Interrupted, DBOSBaseException)
+    _unwinding = (Interrupted, Postponed, DBOSBaseException)
 
     def __init__(
         self,
@@ -69,6 +83,7 @@ class DBOSEngine(DurableEngine):
         super().__init__()
         if not isinstance(name, str) or not name.strip():
             raise OptionError(f"name={name!r}; an engine needs a name, a text that is not blank")
+        checked_name(name, "an engine's name")
         if not database_url.startswith(("postgresql://", "postgres://", "postgresql+psycopg://")):
             raise OptionError(
                 "the database's address must begin with postgresql://, as "
@@ -149,15 +164,20 @@ class DBOSEngine(DurableEngine):
         name = f"{self._running.name}/{queue}"
         if name not in self._queues:
             if ask(lambda: DBOS.retrieve_queue(name)) is None:
-                known = ask(lambda: DBOS.list_queues(application_name=self._running.name))
-                names = sorted(each.name.removeprefix(f"{self._running.name}/") for each in known)
-                raise QueueNotFound(
-                    f"no queue is called {queue!r}; create_queue makes one, and there are {names}"
-                )
+                self._register_queue(queue, DEFAULT_LIMITS, on_conflict="never_update")
             self._queues.add(name)
         return name
 
     def _make_queue(self, name: str, limits: QueueLimits) -> None:
+        self._register_queue(name, limits, on_conflict="always_update")
+
+    def _register_queue(
+        self,
+        name: str,
+        limits: QueueLimits,
+        *,
+        on_conflict: Literal["always_update", "never_update"],
+    ) -> None:
         rate = limits.rate_limit
         ask(
             lambda: DBOS.register_queue(
@@ -166,14 +186,20 @@ class DBOSEngine(DurableEngine):
                 worker_concurrency=limits.worker_concurrency,
                 limiter=None if rate is None else {"limit": rate.count, "period": rate.seconds},
                 polling_interval_sec=POLL_SECONDS,
-                on_conflict="always_update",
+                on_conflict=on_conflict,
             )
         )
 
     def _fire(self, scheduled_at: Any, what: Scheduled) -> None:
         kept = ask(lambda: DBOS.get_schedule(f"{self._running.name}/{what.name}"))
         # The backend hears a second late that a schedule was removed or replaced.
-        if kept is not None and kept["context"] == what:
+        if kept is None or kept["context"] != what:
+            return
+        if is_repeat(Cron(kept["schedule"], kept["cron_timezone"] or "UTC"), scheduled_at):
+            return
+        # After a pause of the machine the backend makes up for every time that it missed.
+        run = None if DBOS.workflow_id is None else find_one(DBOS.workflow_id)
+        if run is None or (run.created_at - scheduled_at).total_seconds() <= LATE_SECONDS:
             self._begin(what.start_at(scheduled_at))
 
     def _schedule(self, cron: Cron, what: Scheduled) -> None:
@@ -199,6 +225,12 @@ class DBOSEngine(DurableEngine):
         ask(lambda: DBOS.delete_schedule(full))
         return True
 
+    def register(self, name: str, fn: Callable[..., Any], /) -> None:
+        """Make a function known by a name, where another process could not find it otherwise."""
+        super().register(name, fn)
+        if self._backend is not None:
+            ask(partial(self._backend.steering.forgive, name))
+
     # --- steps and messages -----------------------------------------------------------------------
 
     def _checkpoint(self, name: str, work: Callable[[str], bytes]) -> bytes:
@@ -210,14 +242,8 @@ class DBOSEngine(DurableEngine):
                 raise Interrupted
             return packed
 
-        try:
+        with _same_steps(), as_postponed():
             return DBOS.run_step({"name": name}, step)
-        except DBOSUnexpectedStepError as error:
-            workflow_id, number, wanted, kept = error.inputs
-            raise NonDeterministic(
-                f"workflow {workflow_id} did {kept!r} as step {number} before, and now does "
-                f"{wanted!r}; let what it does depend on arguments and steps only"
-            ) from None
 
     def _running_here(self) -> Backend:
         """The backend, as long as it does not stop: then this thread unwinds."""
@@ -240,12 +266,16 @@ class DBOSEngine(DurableEngine):
 
     def _receive(self, topic: str, timeout: float | None) -> bytes | None:
         self._running_here()
-        message: bytes | None = DBOS.recv(topic, _FOREVER_SECONDS if timeout is None else timeout)
+        with _same_steps(), as_postponed():
+            message: bytes | None = DBOS.recv(
+                topic, _FOREVER_SECONDS if timeout is None else timeout
+            )
         return message
 
     def _publish(self, key: str, value: bytes) -> None:
         self._running_here()
-        DBOS.set_event(key, value)
+        with _same_steps(), as_postponed():
+            DBOS.set_event(key, value)
 
     # --- looking and steering ---------------------------------------------------------------------
 
@@ -269,10 +299,7 @@ class DBOSEngine(DurableEngine):
                 return found
             left = _left(end, pause)
             if left <= 0:
-                raise ResultTimeout(
-                    f"workflow {workflow_id!r} did not end within {timeout:g} s; it is "
-                    f"{self._info(workflow_id).status.value}"
-                )
+                raise ResultTimeout(not_ended(self._info(workflow_id), timeout))
             if self._running.stopping.wait(left):
                 raise EngineNotRunning("the engine was stopped while a result was waited for")
             pause = min(pause * 1.5, 0.2)
@@ -291,10 +318,19 @@ class DBOSEngine(DurableEngine):
         ask(lambda: DBOS.cancel_workflow(workflow_id))
 
     def _resume(self, workflow_id: str) -> None:
-        resume(self._running, workflow_id)
+        ask(partial(self._running.steering.resume, workflow_id))
 
     def _forget(self, workflow_ids: list[str]) -> None:
-        forget(self._running, workflow_ids)
+        ask(partial(self._running.steering.forget, workflow_ids))
+
+
+@contextmanager
+def _same_steps() -> Iterator[None]:
+    try:
+        yield
+    except DBOSUnexpectedStepError as error:
+        workflow_id, number, wanted, kept = error.inputs
+        raise NonDeterministic(other_step(workflow_id, number, kept, wanted)) from None
 
 
 def _left(end: float | None, at_most: float) -> float:

@@ -1,13 +1,13 @@
 """Which processes of an engine are alive, and who takes over the work of those that are not.
 
-Each process holds an advisory lock for as long as it lives; PostgreSQL frees it when its
-connection ends. A process whose lock stays free for a while is dead, and its workflows are handed
-to whoever lives.
+Each process keeps a session open that bears its identity as `application_name`. PostgreSQL itself
+says which sessions there are, and of which role: another role can neither hold such a session
+open nor end it, and there is no lock that anybody could wait for. A process whose session is
+missing for a while is dead, and its workflows are handed to whoever lives.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
 import time
@@ -29,18 +29,23 @@ _SESSION = (
     "SET idle_session_timeout = 0",
     "SET statement_timeout = '10s'",
 )
-# Who has workflows that run, in the engine's own table.
-_EXECUTORS = """
-SELECT DISTINCT executor_id FROM dbos.workflow_status
-WHERE status = 'PENDING' AND application_name = %s AND executor_id <> %s
+# Who has workflows that run, in the engine's own table, and no session that says it lives.
+_DEAD = """
+SELECT executor_id FROM (
+    SELECT DISTINCT executor_id FROM dbos.workflow_status
+    WHERE status = 'PENDING' AND application_name = %s AND executor_id <> %s) others
+WHERE NOT EXISTS (
+    SELECT FROM pg_stat_activity a
+    WHERE a.application_name = executor_id AND a.usename = current_user
+        AND a.datname = current_database())
 """
 
 
 class Liveness:
-    """Holds this process's lock and looks after the others'.
+    """Keeps this process's session open and looks after the others'.
 
-    `takeover_seconds` is how long a lock must have been free: after a restart of the server each
-    living process needs a moment to take its own again.
+    `takeover_seconds` is how long a session must have been missing: after a restart of the server
+    each living process needs a moment to log in again.
     """
 
     def __init__(
@@ -58,20 +63,20 @@ class Liveness:
         self._takeover_seconds = takeover_seconds
         self._connection: psycopg.Connection[Any] | None = None
         self._taking = threading.Thread()
-        self._free_since: dict[str, float] = {}
+        self._dead_since: dict[str, float] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="workflow liveness", daemon=True)
 
     def hold(self) -> None:
-        """Take the lock; to be done before any work is."""
+        """Log in; to be done before any work is."""
         self._connection = self._connect()
 
     def watch(self) -> None:
-        """Keep the lock, and look after the others."""
+        """Stay logged in, and look after the others."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Give the lock back; the others take over what is left."""
+        """Log out; the others take over what is left."""
         self._stop.set()
         if self._thread.ident is not None and self._thread is not threading.current_thread():
             self._thread.join(10)
@@ -86,7 +91,7 @@ class Liveness:
                 self._look(self._connection)
             except psycopg.OperationalError:
                 # The server restarts, or cannot be reached; what was seen before says nothing now.
-                self._free_since.clear()
+                self._dead_since.clear()
                 if self._connection is not None:
                     self._connection.close()
                 self._connection = None
@@ -95,34 +100,25 @@ class Liveness:
 
     def _connect(self) -> psycopg.Connection[Any]:
         connection = connect(
-            self._url, autocommit=True, connect_timeout=5, application_name="workflow_liveness"
+            self._url, autocommit=True, connect_timeout=5, application_name=self._executor_id
         )
         close_in_children(connection)
         try:
             for setting in _SESSION:
                 connection.execute(setting)
-            # Waits only while somebody asks whether it is free.
-            connection.execute("SELECT pg_advisory_lock(%s)", [_lock_of(self._executor_id)])
         except BaseException:
             connection.close()
             raise
         return connection
 
     def _look(self, connection: psycopg.Connection[Any]) -> None:
-        rows = connection.execute(_EXECUTORS, [self._engine_name, self._executor_id]).fetchall()
-        executors = {str(row[0]) for row in rows}
+        rows = connection.execute(_DEAD, [self._engine_name, self._executor_id]).fetchall()
+        dead = {str(row[0]) for row in rows}
         now = time.monotonic()
-        for gone in self._free_since.keys() - executors:
-            del self._free_since[gone]
-        for executor_id in executors:
-            # Within its own transaction: taken, and given back at once.
-            asked = connection.execute(
-                "SELECT pg_try_advisory_xact_lock(%s)", [_lock_of(executor_id)]
-            ).fetchone()
-            if asked is None or not asked[0]:
-                self._free_since.pop(executor_id, None)
-                continue
-            since = self._free_since.setdefault(executor_id, now)
+        for executor_id in self._dead_since.keys() - dead:
+            del self._dead_since[executor_id]
+        for executor_id in dead:
+            since = self._dead_since.setdefault(executor_id, now)
             if now - since >= self._takeover_seconds and not self._taking.is_alive():
                 _log.info("taking over the workflows of %s, which has ended", executor_id)
                 self._taking = threading.Thread(
@@ -132,14 +128,9 @@ class Liveness:
 
     def _take(self, executor_id: str) -> None:
         # In a thread of its own: where the server is away it waits longer than the others do
-        # before they take this process for dead, whose lock is to be taken again meanwhile.
+        # before they take this process for dead, which has to log in again meanwhile.
         try:
             self._take_over(executor_id)
         except Exception:  # noqa: BLE001 - tried again at the next look
             if not self._stop.is_set():
                 _log.warning("taking over interrupted workflows failed", exc_info=True)
-
-
-def _lock_of(executor_id: str) -> int:
-    digest = hashlib.sha256(f"workflow executor {executor_id}".encode()).digest()
-    return int.from_bytes(digest[:8], "big", signed=True)

@@ -1,55 +1,151 @@
-"""Steering by which a workflow changes hands: it looks first and acts then, with nobody between."""
+"""Statements by which a workflow changes hands; each looks and acts at once, with nobody between.
+
+No lock is taken that another role of the database could hold against them.
+"""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy
-from dbos import DBOS
+from dbos._utils import INTERNAL_QUEUE_NAME  # what recovered and resumed workflows wait in
 
-from workflow.dbos_backend import Backend, ask
-from workflow.dbos_views import find_one
-from workflow.engine import WorkflowStatus
+# Delayed until then, a workflow waits for a process that can go on with it: for ever.
+FOR_EVER_MS = 253_402_300_799_000
+_NOW_MS = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+# A workflow that is tried again by the clock waits twice as long each time, an hour at the most.
+_LONGEST_MS = 3_600_000
+# So many processes are remembered that could not go on with a workflow.
+_REFUSALS_KEPT = 50
 
-# Any number will do, as long as all processes take the same.
-_LOCK = 0x5EE7_1A6
-# Those of this process wait here: each that waits in the database takes one of its connections.
-_waiting = threading.Lock()
+_TIMES = f"""
+CASE WHEN {_NOW_MS} - coalesce((attributes #>> '{{blocked,at}}')::bigint, 0) < {2 * _LONGEST_MS}
+    THEN least((attributes #>> '{{blocked,times}}')::int, 20) ELSE 0 END"""
+_POSTPONE = f"""
+UPDATE dbos.workflow_status SET
+    status = 'DELAYED', owner_xid = NULL, started_at_epoch_ms = NULL, updated_at = {_NOW_MS},
+    -- Its process did not die of it.
+    recovery_attempts = greatest(recovery_attempts - 1, 0),
+    queue_name = coalesce(queue_name, :queue),
+    delay_until_epoch_ms = CASE WHEN CAST(:pause_ms AS bigint) IS NULL THEN {FOR_EVER_MS} ELSE
+        {_NOW_MS} + least(CAST(:pause_ms AS bigint) * 2 ^ ({_TIMES}), {_LONGEST_MS})::bigint END,
+    attributes = coalesce(attributes, '{{}}') || jsonb_build_object('blocked', jsonb_build_object(
+        'why', CAST(:why AS text), 'at', {_NOW_MS}, 'times', 1 + {_TIMES},
+        'refused_by', CASE WHEN CAST(:pause_ms AS bigint) IS NOT NULL THEN '[]' ELSE (
+            SELECT coalesce(jsonb_agg(id), '[]') FROM (
+                SELECT id FROM (
+                    SELECT to_jsonb(CAST(:executor_id AS text)) AS id, 0 AS place
+                    UNION ALL
+                    SELECT * FROM jsonb_array_elements(
+                        coalesce(attributes #> '{{blocked,refused_by}}', '[]')) WITH ORDINALITY
+                ) known WHERE place = 0 OR id <> to_jsonb(CAST(:executor_id AS text))
+                ORDER BY place LIMIT {_REFUSALS_KEPT}) kept) END))
+WHERE workflow_uuid = :workflow_id AND status = 'PENDING'
+    AND owner_xid IS NOT DISTINCT FROM CAST(:owner AS text)
+"""
+# Into its queue, for every process that has not refused it yet.
+_WAKE = f"""
+UPDATE dbos.workflow_status SET status = 'ENQUEUED', updated_at = {_NOW_MS}
+WHERE status = 'DELAYED' AND delay_until_epoch_ms = {FOR_EVER_MS}
+    AND application_name = :engine
+    AND NOT (attributes #> '{{blocked,refused_by}}') @> to_jsonb(CAST(:executor_id AS text))
+"""
+_FORGIVE = f"""
+UPDATE dbos.workflow_status SET
+    attributes = jsonb_set(attributes, '{{blocked,refused_by}}',
+        (attributes #> '{{blocked,refused_by}}') - CAST(:executor_id AS text))
+WHERE status = 'DELAYED' AND delay_until_epoch_ms = {FOR_EVER_MS} AND application_name = :engine
+    AND attributes ->> 'function' = :function
+"""
+_RESUME = f"""
+UPDATE dbos.workflow_status SET
+    status = 'ENQUEUED', owner_xid = NULL, recovery_attempts = 0, started_at_epoch_ms = NULL,
+    updated_at = {_NOW_MS}, completed_at = NULL, delay_until_epoch_ms = NULL,
+    queue_name = coalesce(queue_name, :queue), attributes = attributes - 'blocked',
+    -- One that ran out of time would run out of it again at once.
+    workflow_deadline_epoch_ms =
+        CASE WHEN status <> 'CANCELLED' THEN workflow_deadline_epoch_ms END
+WHERE workflow_uuid = :workflow_id AND (
+    status IN ('CANCELLED', 'MAX_RECOVERY_ATTEMPTS_EXCEEDED')
+    OR (status = 'DELAYED' AND attributes ? 'blocked'))
+"""
+_LOCK_ENDED = """
+SELECT workflow_uuid FROM dbos.workflow_status
+WHERE workflow_uuid = ANY(:workflow_ids)
+    AND status IN ('SUCCESS', 'ERROR', 'MAX_RECOVERY_ATTEMPTS_EXCEEDED', 'CANCELLED')
+FOR UPDATE
+"""
+_TABLES = ("workflow_input", "workflow_output", "operation_outputs", "workflow_status")
+_RUNNING = """
+SELECT workflow_uuid FROM dbos.workflow_status
+WHERE status = 'PENDING' AND application_name = :engine AND executor_id = :executor_id
+"""
 
 
-def resume(backend: Backend, workflow_id: str) -> None:
-    """Let a workflow go on if it is cancelled still; one that runs would be run a second time."""
+@dataclass(frozen=True)
+class Steering:
+    """The workflows of one engine, as one of its processes may steer them."""
 
-    def work() -> None:
-        with _alone(backend):
-            found = find_one(workflow_id)
-            if found is not None and found.status is WorkflowStatus.CANCELLED:
-                DBOS.resume_workflow(workflow_id)
+    database: sqlalchemy.Engine
+    engine_name: str
+    executor_id: str
 
-    ask(work)
+    def postpone(
+        self, workflow_id: str, owner: str | None, why: str, retry_after: float | None
+    ) -> None:
+        """Let a workflow that this process runs wait, unless it changed hands meanwhile.
 
+        For `retry_after` seconds; if that is None, until a process can go on that could not yet.
+        """
+        self._run(
+            _POSTPONE,
+            workflow_id=workflow_id,
+            owner=owner,
+            # PostgreSQL keeps no NUL and no half of a surrogate pair.
+            why=why[:2_000].replace("\0", "?").encode("utf-8", "replace").decode(),
+            pause_ms=None if retry_after is None else int(retry_after * 1_000),
+            executor_id=self.executor_id,
+            queue=INTERNAL_QUEUE_NAME,
+        )
 
-def forget(backend: Backend, workflow_ids: list[str]) -> None:
-    """Delete those of the workflows that have ended still; one may have been resumed meanwhile."""
+    def wake(self) -> None:
+        """Have those tried that wait for a process which can go on, and were not tried here yet."""
+        self._run(_WAKE, engine=self.engine_name, executor_id=self.executor_id)
 
-    def work() -> None:
-        with _alone(backend):
-            rows = DBOS.list_workflows(
-                workflow_ids=workflow_ids,
-                status=["SUCCESS", "ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED", "CANCELLED"],
-                load_input=False,
-                load_output=False,
+    def forgive(self, function: str) -> None:
+        """Forget that this process could not run a function: it can now."""
+        self._run(
+            _FORGIVE, engine=self.engine_name, executor_id=self.executor_id, function=function
+        )
+
+    def resume(self, workflow_id: str) -> None:
+        """Let a workflow go on that is cancelled still or waits; one that runs is left alone."""
+        self._run(_RESUME, workflow_id=workflow_id, queue=INTERNAL_QUEUE_NAME)
+
+    def forget(self, workflow_ids: list[str]) -> None:
+        """Delete those of the workflows that have ended still; one may have been resumed."""
+        with self.database.begin() as connection:
+            ended = [
+                row[0]
+                for row in connection.execute(
+                    sqlalchemy.text(_LOCK_ENDED), {"workflow_ids": workflow_ids}
+                )
+            ]
+            for table in _TABLES if ended else ():
+                statement = f"DELETE FROM dbos.{table} WHERE workflow_uuid = ANY(:ended)"
+                connection.execute(sqlalchemy.text(statement), {"ended": ended})
+
+    def lost(self, active: Iterable[str]) -> set[str]:
+        """The workflows that this process should run, by the table, and which it does not."""
+        with self.database.connect() as connection:
+            rows = connection.execute(
+                sqlalchemy.text(_RUNNING),
+                {"engine": self.engine_name, "executor_id": self.executor_id},
             )
-            if rows:
-                DBOS.delete_workflows([row.workflow_id for row in rows])
+            return {str(row[0]) for row in rows} - set(active)
 
-    ask(work)
-
-
-@contextmanager
-def _alone(backend: Backend) -> Iterator[None]:
-    with _waiting, backend.database.begin() as connection:
-        connection.execute(sqlalchemy.select(sqlalchemy.func.pg_advisory_xact_lock(_LOCK)))
-        yield
+    def _run(self, statement: str, **values: Any) -> None:
+        with self.database.begin() as connection:
+            connection.execute(sqlalchemy.text(statement), values)

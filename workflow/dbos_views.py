@@ -25,6 +25,9 @@ _STATUS = {
 }
 
 
+_TOO_OFTEN = "it was interrupted too often: each process that ran it ended; resume it to try again"
+
+
 def find_one(workflow_id: str) -> WorkflowInfo | None:
     """One workflow, of whatever engine of the database."""
     rows = _rows(workflow_ids=[workflow_id], load_output=False)
@@ -70,9 +73,7 @@ def outcome(workflow_id: str) -> bytes | None:
     if status is WorkflowStatus.CANCELLED:
         raise WorkflowCancelled(f"workflow {workflow_id!r} was cancelled")
     if row.status == "MAX_RECOVERY_ATTEMPTS_EXCEEDED":
-        raise NotRecoverable(
-            f"workflow {workflow_id!r} was interrupted too often: each process that ran it ended"
-        )
+        raise NotRecoverable(f"workflow {workflow_id!r} waits: {_TOO_OFTEN}")
     if status is WorkflowStatus.ERROR:
         if isinstance(row.error, BaseException):
             raise row.error
@@ -100,7 +101,17 @@ def _info(row: Row) -> WorkflowInfo:
         parent=attributes.get("parent"),
         created_at=_moment(row.created_at),
         finished_at=None if row.completed_at is None else _moment(row.completed_at),
+        blocked=_blocked(row),
     )
+
+
+def _blocked(row: Row) -> str | None:
+    if row.status == "MAX_RECOVERY_ATTEMPTS_EXCEEDED":
+        return _TOO_OFTEN
+    if row.status not in ("ENQUEUED", "DELAYED"):
+        return None  # what is noted there is over
+    why: str | None = (row.attributes or {}).get("blocked", {}).get("why")
+    return why
 
 
 def _moment(milliseconds: int | None) -> datetime:

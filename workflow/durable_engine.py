@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from types import TracebackType
 from typing import Any, ClassVar, TypeVar
 
-from workflow.context import Interrupted, Running, Undo, body, entered, running
+from workflow.context import Interrupted, Postponed, Running, Undo, body, entered, running
 from workflow.engine import WorkflowSource, WorkflowStatus
 from workflow.errors import (
     CompensationFailed,
     EngineNotRunning,
+    FunctionNotFound,
+    NonDeterministic,
     NotRecoverable,
+    SerializationError,
     WorkflowFinished,
 )
+from workflow.names import checked_key, checked_name
 from workflow.options import Retry, StepOptions, Stepper, seconds
 from workflow.packing import opaque, pack, pack_failure, pack_outcome, portable, unpack
-from workflow.references import name_of, refuse_coroutine, resolve
+from workflow.references import name_of, refuse_arguments, refuse_coroutine, resolve
 from workflow.sources import Sources
 from workflow.starting import Call, StartingEngine, Unkept
-from workflow.steps import attempts, undo_call
+from workflow.steps import RETRY_SECONDS, attempts, is_transient, undo_call
 
 _log = logging.getLogger("workflow")
 R = TypeVar("R")
@@ -32,7 +37,7 @@ class DurableEngine(StartingEngine):
     """Workflows over a backend that keeps bytes: starts, steps, messages, and their replay."""
 
     # What leaves a workflow without ending it, beside exceptions.
-    _unwinding: ClassVar[tuple[type[BaseException], ...]] = (Interrupted,)
+    _unwinding: ClassVar[tuple[type[BaseException], ...]] = (Interrupted, Postponed)
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,6 +60,11 @@ class DurableEngine(StartingEngine):
             self._sources.stop()
             self._launched = False
             self._close()
+
+    @property
+    def is_running(self) -> bool:
+        """Was it launched, and not destroyed since?"""
+        return self._launched
 
     def __enter__(self: E) -> E:
         return self.launch()
@@ -86,16 +96,23 @@ class DurableEngine(StartingEngine):
     # --- running a workflow -----------------------------------------------------------------------
 
     def _execute(self, workflow_id: str, reference: str, arguments: bytes) -> bytes:
-        """Run a workflow in this thread and return its packed result; its errors are portable."""
+        """Run a workflow in this thread and return its packed result; its errors are portable.
+
+        Postponed where this process cannot go on with it: that is no error of the workflow.
+        """
         workflow = Running(self, workflow_id)
         with entered(workflow):
             try:
                 function, args, kwargs = self._called(workflow_id, reference, arguments)
                 try:
-                    result = self._ended(function, args, kwargs)
+                    result = self._ended(workflow, function, args, kwargs)
                     packed = pack(result, f"the result of {reference}")
                     unpack(packed, f"the result of {reference}")
                 except Exception as error:
+                    if is_transient(error):
+                        # Raised outside of a step, which would have been repeated.
+                        said = f"{type(error).__name__}: {error}"
+                        raise Postponed(said, RETRY_SECONDS) from error
                     self._compensate(workflow, error)
                     raise
             except Exception as error:
@@ -107,7 +124,11 @@ class DurableEngine(StartingEngine):
         return packed
 
     def _ended(
-        self, function: Callable[..., R], args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        workflow: Running,
+        function: Callable[..., R],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
     ) -> R:
         try:
             return function(*args, **kwargs)
@@ -119,9 +140,16 @@ class DurableEngine(StartingEngine):
             # Such as sys.exit(): it ends this workflow, not the thread, nor whoever asks for its
             # result.
             raise opaque(error) from error
+        finally:
+            # Also where the workflow caught what unwinds it.
+            if workflow.postponed is not None:
+                raise workflow.postponed
 
     def _called(self, workflow_id: str, reference: str, arguments: bytes) -> Call:
-        found = unpack(arguments, f"an argument of {reference}")
+        try:
+            found = unpack(arguments, f"an argument of {reference}")
+        except SerializationError as error:
+            raise Postponed(str(error)) from error
         if isinstance(found, Unkept):
             live = self._unkept.pop(found.token, None)
             if live is not None:
@@ -131,7 +159,12 @@ class DurableEngine(StartingEngine):
                 f"{found.reason}"
             )
         args, kwargs = found
-        return resolve(reference), args, kwargs
+        try:
+            function = resolve(reference)
+            refuse_arguments(function, args, kwargs)
+        except (FunctionNotFound, TypeError) as error:
+            raise Postponed(str(error)) from error
+        return function, args, kwargs
 
     def _compensate(self, workflow: Running, error: Exception) -> None:
         failures: list[tuple[str, Exception]] = []
@@ -203,6 +236,8 @@ class DurableEngine(StartingEngine):
             return call(None)
         if workflow.step_key is not None:
             return call(workflow.derived_key())
+        if workflow.postponed is not None:
+            raise workflow.postponed
         raised: list[Exception] = []
 
         def work(key: str) -> bytes:
@@ -213,7 +248,8 @@ class DurableEngine(StartingEngine):
                 return pack_failure(error)
             return pack_outcome(value, f"the result of step {name}")
 
-        succeeded, value = unpack(self._checkpoint(name, work), f"the result of step {name}")
+        with _postponing(workflow):
+            succeeded, value = unpack(self._checkpoint(name, work), f"the result of step {name}")
         if succeeded:
             return value
         # The first time with its own traceback; afterwards as it was kept.
@@ -236,6 +272,8 @@ class DurableEngine(StartingEngine):
         more. Sent by a workflow, the latter is dropped: it may have been taken before a crash.
         """
         engine = self._acting()
+        checked_key(workflow_id, "a workflow's id")
+        checked_name(topic, "a topic")
         message = pack(value, f"the message to {workflow_id}")
 
         def deliver(key: str | None) -> None:
@@ -256,17 +294,42 @@ class DurableEngine(StartingEngine):
         Messages of a topic come in the order in which they were sent. None waits for ever.
         """
         workflow = body("recv")
+        checked_name(topic, "a topic")
         limit = None if timeout is None else seconds(timeout, "timeout")
-        message = _engine_of(workflow)._receive(topic, limit)
-        return default if message is None else unpack(message, f"the message on {topic}")
+        with _postponing(workflow):
+            message = _engine_of(workflow)._receive(topic, limit)
+            return default if message is None else unpack(message, f"the message on {topic}")
 
     def set_event(self, key: str, value: Any) -> None:
         """Publish a value of this workflow, such as its progress; the last one counts."""
-        _engine_of(body("set_event"))._publish(key, pack(value, f"the event {key}"))
+        workflow = body("set_event")
+        checked_name(key, "an event's key")
+        packed = pack(value, f"the event {key}")
+        with _postponing(workflow):
+            _engine_of(workflow)._publish(key, packed)
 
 
 def _duration(value: float) -> float:
     return seconds(value, "seconds")
+
+
+@contextmanager
+def _postponing(workflow: Running) -> Iterator[None]:
+    """Unwind the workflow where this process cannot go on with it, and do nothing more in it.
+
+    Its code differs from what has run so far, or its database is away: no error of its own, which
+    it could handle, and for which its steps would be undone.
+    """
+    if workflow.postponed is not None:
+        raise workflow.postponed
+    try:
+        yield
+    except Postponed as postponed:
+        workflow.postponed = postponed
+        raise
+    except (NonDeterministic, SerializationError) as error:
+        workflow.postponed = Postponed(str(error))
+        raise workflow.postponed from error
 
 
 def _done(undo: Undo, _key: str | None) -> None:

@@ -54,7 +54,10 @@ class WorkflowEngine(ABC):
     def queue(
         self, queue_name: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
     ) -> WorkflowHandle:
-        """Put a workflow on a queue, to be started as the queue's limits allow."""
+        """Put a workflow on a queue, to be started as the queue's limits allow.
+
+        A queue that nobody made runs ten at a time, as one of `create_queue` does by default.
+        """
 
     @abstractmethod
     def sleep(self, seconds: float) -> None:
@@ -192,7 +195,7 @@ class WorkflowEngine(ABC):
         raise self._lacks("cancel")
 
     def resume(self, workflow_id: str) -> WorkflowHandle:
-        """Let a cancelled workflow go on after its last step."""
+        """Let a workflow go on after its last step: one that is cancelled, or is `blocked`."""
         raise self._lacks("resume")
 
     def list_workflows(

@@ -14,6 +14,9 @@ class EngineNotRunning(WorkflowError, RuntimeError):
 class EngineUnavailable(WorkflowError, ConnectionError):
     """The engine's database cannot be reached or used."""
 
+    # Nothing is wrong with what was asked: a step that meets it is run again.
+    is_transient = True
+
 
 class NotSupported(WorkflowError, NotImplementedError):
     """This engine does not offer what it is asked for."""
@@ -32,7 +35,7 @@ class FunctionNotFound(WorkflowError, LookupError):
 
 
 class NotRecoverable(WorkflowError):
-    """A workflow was interrupted and nobody can go on with it."""
+    """A workflow was interrupted and nobody can ever go on with it."""
 
 
 class NotInWorkflow(WorkflowError, RuntimeError):
@@ -44,11 +47,11 @@ class InsideStep(WorkflowError, RuntimeError):
 
 
 class NonDeterministic(WorkflowError):
-    """A workflow that is run again does other steps than it did before."""
+    """A workflow that is run again does other steps than it did before; it waits for its code."""
 
 
 class QueueNotFound(WorkflowError, LookupError):
-    """No queue has this name."""
+    """No queue has this name, in an engine that does not make one at its first use."""
 
 
 class WorkflowNotFound(WorkflowError, LookupError):

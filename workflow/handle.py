@@ -27,7 +27,9 @@ class WorkflowStatus(str, Enum):
 class WorkflowInfo:
     """What an engine knows of one workflow, without its arguments and result.
 
-    `function` is its reference, `module:qualname`. Times are in UTC.
+    `function` is its reference, `module:qualname`. Times are in UTC. `blocked` says why nobody
+    can go on with it at present, None where nothing stands in its way: its status is PENDING then,
+    or ERROR where each process that ran it died. `resume` has it tried at once.
     """
 
     workflow_id: str
@@ -38,6 +40,7 @@ class WorkflowInfo:
     parent: str | None
     created_at: datetime
     finished_at: datetime | None
+    blocked: str | None = None
 
 
 class Results(Protocol):

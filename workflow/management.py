@@ -11,9 +11,10 @@ from typing import Any
 from workflow.backend import BackendEngine, Filter, QueueLimits, Scheduled
 from workflow.engine import WorkflowHandle, WorkflowInfo, WorkflowStatus
 from workflow.errors import OptionError, WorkflowFinished
+from workflow.names import checked_key, checked_name
 from workflow.options import Cron, RateLimit, seconds
 from workflow.packing import pack, unpack
-from workflow.references import refer
+from workflow.references import refer, refuse_arguments
 
 
 class ManagedEngine(BackendEngine):
@@ -32,6 +33,7 @@ class ManagedEngine(BackendEngine):
     def get_workflow_status(self, workflow_id: str) -> WorkflowStatus:
         """Where a workflow stands now; WorkflowNotFound if there is none of this id."""
         engine = self._acting()
+        checked_key(workflow_id, "a workflow's id")
         status: WorkflowStatus = engine._recorded(
             "get_workflow_status", lambda _key: engine._info(workflow_id).status
         )
@@ -43,6 +45,7 @@ class ManagedEngine(BackendEngine):
         ResultTimeout after `timeout` seconds, WorkflowCancelled if it was cancelled.
         """
         engine = self._acting()
+        checked_key(workflow_id, "a workflow's id")
         limit = None if timeout is None else seconds(timeout, "timeout")
 
         def wait(_key: str | None) -> Any:
@@ -55,6 +58,8 @@ class ManagedEngine(BackendEngine):
     ) -> Any:
         """What a workflow published, waiting for it for `timeout` seconds while it runs."""
         engine = self._acting()
+        checked_key(workflow_id, "a workflow's id")
+        checked_name(key, "an event's key")
         limit = seconds(timeout, "timeout")
 
         def look(_key: str | None) -> Any:
@@ -83,6 +88,11 @@ class ManagedEngine(BackendEngine):
                 raise OptionError(f"{name}={moment!r} has no time zone; give an aware datetime")
         if isinstance(status, WorkflowStatus):
             status = (status,)
+        for name, text in (("id_prefix", id_prefix), ("queue", queue), ("parent", parent)):
+            if text is not None and text != "":
+                checked_key(text, f"what {name} asks for")
+        if isinstance(function, str):
+            checked_key(function, "what function asks for")
         reference = function if isinstance(function, str | None) else refer(function, (), {})[0]
         wanted = Filter(
             status=None if status is None else tuple(WorkflowStatus(each) for each in status),
@@ -109,6 +119,7 @@ class ManagedEngine(BackendEngine):
         too that it started, and theirs.
         """
         engine = self._acting()
+        checked_key(workflow_id, "a workflow's id")
 
         def cancel(_key: str | None) -> None:
             engine._info(workflow_id)
@@ -122,22 +133,23 @@ class ManagedEngine(BackendEngine):
         engine._recorded("cancel", cancel)
 
     def resume(self, workflow_id: str) -> WorkflowHandle:
-        """Let a cancelled workflow go on after its last step.
+        """Let a workflow go on after its last step that is cancelled, or that is `blocked`.
 
         WorkflowFinished for one that has ended; a workflow that asks may have resumed it before a
         crash, and hears nothing.
         """
         engine = self._acting()
+        checked_key(workflow_id, "a workflow's id")
 
         def resume(key: str | None) -> None:
-            status = engine._info(workflow_id).status
-            if status in (WorkflowStatus.SUCCESS, WorkflowStatus.ERROR) and key is None:
-                raise WorkflowFinished(
-                    f"workflow {workflow_id!r} has ended with {status.value}; only a cancelled "
-                    "one can be resumed"
-                )
-            if status is WorkflowStatus.CANCELLED:
+            info = engine._info(workflow_id)
+            if info.status is WorkflowStatus.CANCELLED or info.blocked is not None:
                 engine._resume(workflow_id)
+            elif info.status.is_final and key is None:
+                raise WorkflowFinished(
+                    f"workflow {workflow_id!r} has ended with {info.status.value}; only a "
+                    "cancelled one can be resumed, or one that waits"
+                )
 
         engine._recorded("resume", resume)
         return WorkflowHandle(workflow_id, engine)
@@ -171,13 +183,12 @@ class ManagedEngine(BackendEngine):
         worker_concurrency: int | None = None,
         rate_limit: RateLimit | None = None,
     ) -> None:
-        """Make a queue, or change its limits.
+        """Make a queue, or change its limits; one that is used before has the default ones.
 
         `concurrency` is how many of its workflows run at a time in all processes together,
         `worker_concurrency` in each; None means no limit.
         """
-        if not name or not isinstance(name, str):
-            raise OptionError(f"{name!r} cannot be a queue's name; give a text")
+        checked_name(name, "a queue's name")
         for what, limit in (
             ("concurrency", concurrency),
             ("worker_concurrency", worker_concurrency),
@@ -197,7 +208,10 @@ class ManagedEngine(BackendEngine):
         parameter `scheduled_at` gets the time that it was meant for.
         """
         engine = self._acting()
+        checked_name(name, "a schedule's name")
         wants_time = "scheduled_at" in inspect.signature(fn).parameters
+        given = {**kwargs, "scheduled_at": None} if wants_time else kwargs
+        refuse_arguments(fn, args, given)
         reference, args, kwargs = refer(fn, args, kwargs)
         packed = pack((args, kwargs), f"an argument of {reference}")
         what = Scheduled(name, reference, packed, wants_time)
@@ -207,5 +221,6 @@ class ManagedEngine(BackendEngine):
     def unschedule(self, name: str) -> bool:
         """Remove a schedule; False if there was none of this name."""
         engine = self._acting()
+        checked_key(name, "a schedule's name")
         removed: bool = engine._recorded("unschedule", lambda _key: engine._unschedule(name))
         return removed

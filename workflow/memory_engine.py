@@ -8,11 +8,13 @@ with MemoryEngine() as engine:
 
 from __future__ import annotations
 
+import math
 import pickle
 import time
 from collections.abc import Callable
+from typing import Any
 
-from workflow.backend import Filter, QueueLimits, Scheduled
+from workflow.backend import Filter, QueueLimits, Scheduled, not_ended, other_step
 from workflow.context import Interrupted
 from workflow.cron import check, next_time
 from workflow.engine import WorkflowInfo, WorkflowStatus
@@ -30,6 +32,8 @@ from workflow.packing import pack, unpack
 
 # How long a step may hold up the clock, in real time.
 _SETTLE_SECONDS = 5.0
+# So many times of schedules are gone through in one move of the clock.
+_TIMES_MAX = 1_000
 
 
 class MemoryEngine(MemoryRunner):
@@ -43,7 +47,8 @@ class MemoryEngine(MemoryRunner):
         """Move this engine's clock forward by so many seconds.
 
         Before that, workflows do what they can without it: until each of them sleeps, or waits for
-        a message or another workflow; but five seconds at the most.
+        a message or another workflow; but five seconds at the most. Schedules start their workflows
+        at each of their times on the way, up to a thousand of them.
         """
         step = seconds(duration, "seconds")
         end = time.monotonic() + _SETTLE_SECONDS
@@ -52,10 +57,28 @@ class MemoryEngine(MemoryRunner):
             while self._running and any(record.works for record in self._records.values()):
                 if not self._changed.wait(end - time.monotonic()):
                     break
-            self._ahead += step
+            ahead = self._ahead + step
+            for _ in range(_TIMES_MAX if self._running else 0):
+                times = [moment.timestamp() for _, _, moment in self._schedules.values()]
+                soonest = min(times, default=math.inf) - time.time()
+                if soonest > ahead:
+                    break
+                self._ahead = max(self._ahead, soonest)
+                self._do_what_is_due()
+            self._ahead = ahead
             # Before anybody wakes up: a timeout comes before a sleep that ends after it.
             self._do_what_is_due()
             self._changed.notify_all()
+
+    def register(self, name: str, fn: Callable[..., Any], /) -> None:
+        """Make a function known by a name, where another process could not find it otherwise."""
+        super().register(name, fn)
+        with self._changed:
+            for record in self._records.values():
+                if record.blocked is not None and record.start.reference == name:
+                    record.not_before = 0.0
+            if self._running:
+                self._start_queued()
 
     # --- steps and messages -----------------------------------------------------------------------
 
@@ -71,10 +94,7 @@ class MemoryEngine(MemoryRunner):
             kept = record.steps.get(number)
         if kept is not None:
             if kept[0] != name:
-                raise NonDeterministic(
-                    f"workflow {record.workflow_id} did {kept[0]!r} as step {number} before, and "
-                    f"now does {name!r}; let what it does depend on arguments and steps only"
-                )
+                raise NonDeterministic(other_step(record.workflow_id, number, kept[0], name))
             return kept[1]
         packed = work(f"{record.workflow_id}:{number}")
         with self._changed:
@@ -176,10 +196,7 @@ class MemoryEngine(MemoryRunner):
             if not self._running:
                 raise EngineNotRunning("the engine was stopped while a result was waited for")
             if not record.status.is_final:
-                raise ResultTimeout(
-                    f"workflow {workflow_id!r} did not end within {timeout:g} s; it is "
-                    f"{record.status.value}"
-                )
+                raise ResultTimeout(not_ended(record.info(), timeout))
             if record.status is WorkflowStatus.CANCELLED:
                 raise WorkflowCancelled(f"workflow {workflow_id!r} was cancelled")
             if record.result is not None:
@@ -209,6 +226,10 @@ class MemoryEngine(MemoryRunner):
     def _resume(self, workflow_id: str) -> None:
         with self._changed:
             record = self._record(workflow_id)
+            if record.status is WorkflowStatus.PENDING and record.blocked is not None:
+                record.not_before, record.refusals = 0.0, 0
+                self._start_queued()
+                self._changed.notify_all()
             if record.status is not WorkflowStatus.CANCELLED:
                 return  # somebody else has resumed it meanwhile
             record.finished_at = None

@@ -32,6 +32,9 @@ class Record:
     inbox: defaultdict[str, deque[bytes]] = field(default_factory=lambda: defaultdict(deque))
     delivered: set[str] = field(default_factory=set)
     execution: Execution | None = None
+    # Why it cannot go on, and how often that was tried.
+    blocked: str | None = None
+    refusals: int = 0
 
     @property
     def works(self) -> bool:
@@ -73,6 +76,7 @@ class Record:
             finished_at=None
             if self.finished_at is None
             else datetime.fromtimestamp(self.finished_at, timezone.utc),
+            blocked=self.blocked if self.status is WorkflowStatus.PENDING else None,
         )
 
 

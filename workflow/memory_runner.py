@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 import pickle
 import threading
 import time
 from datetime import datetime
 
-from workflow.backend import Scheduled, Start
-from workflow.context import Interrupted
-from workflow.cron import next_time
+from workflow.backend import DEFAULT_LIMITS, Scheduled, Start
+from workflow.context import Interrupted, Postponed
+from workflow.cron import LATE_SECONDS, next_time
 from workflow.durable_engine import DurableEngine
 from workflow.engine import WorkflowStatus
-from workflow.errors import QueueNotFound
 from workflow.memory_records import Execution, Queue, Record, execution, holder_of
 from workflow.options import Cron
 
 _log = logging.getLogger("workflow")
+# A workflow that is tried again by the clock waits twice as long each time, an hour at the most.
+_RETRY_SECONDS_MAX = 3_600.0
 
 
 class MemoryRunner(DurableEngine):
@@ -51,6 +53,8 @@ class MemoryRunner(DurableEngine):
             for record in self._records.values():
                 if record.status is WorkflowStatus.RUNNING:
                     self._run_record(record)
+                elif record.blocked is not None:
+                    record.not_before = now  # what runs now may know what was missing
             clock = threading.Thread(
                 target=self._tick, args=(self._lives,), name="workflow clock", daemon=True
             )
@@ -79,27 +83,33 @@ class MemoryRunner(DurableEngine):
             return
         now = self._now()
         for name, (cron, what, moment) in list(self._schedules.items()):
-            if moment.timestamp() <= now:
-                self._schedules[name] = (cron, what, next_time(cron, now))
-                try:
-                    self._begin(what.start_at(moment))
-                except Exception:  # noqa: BLE001 - of this schedule; the clock must go on
-                    _log.warning("schedule %r could not start its workflow", name, exc_info=True)
+            self._schedules[name] = (cron, what, self._fire(cron, what, moment))
         for record in self._records.values():
             if record.deadline is not None and record.deadline <= now:
                 self._end(record, WorkflowStatus.CANCELLED)
         self._start_queued()
+
+    def _fire(self, cron: Cron, what: Scheduled, moment: datetime) -> datetime:
+        """Start what a schedule is due to, except where its time was missed; its next time."""
+        now = self._now()
+        while moment.timestamp() <= now:
+            if now - moment.timestamp() <= LATE_SECONDS:
+                try:
+                    self._begin(what.start_at(moment))
+                except Exception:  # noqa: BLE001 - of this schedule; the clock must go on
+                    _log.warning(
+                        "schedule %r could not start its workflow", what.name, exc_info=True
+                    )
+            moment = next_time(cron, max(moment.timestamp(), now - LATE_SECONDS))
+        return moment
 
     # --- starting ---------------------------------------------------------------------------------
 
     def _begin(self, start: Start) -> tuple[str, bool]:
         options = start.options
         with self._changed:
-            if start.queue is not None and start.queue not in self._queues:
-                raise QueueNotFound(
-                    f"no queue is called {start.queue!r}; create_queue makes one, and there are "
-                    f"{sorted(self._queues)}"
-                )
+            if start.queue is not None:
+                self._queues.setdefault(start.queue, Queue(DEFAULT_LIMITS))
             if start.workflow_id in self._records:
                 return start.workflow_id, False
             holder = holder_of(self._records.values(), start)
@@ -119,7 +129,10 @@ class MemoryRunner(DurableEngine):
         now = self._now()
         waiting = [r for r in self._records.values() if r.status is WorkflowStatus.PENDING]
         for record in sorted(waiting, key=lambda each: each.rank):
-            if record.not_before > now or record.start.queue is None:
+            if record.not_before > now:
+                continue
+            if record.start.queue is None:
+                self._run_record(record)  # it had begun, and was postponed
                 continue
             queue = self._queues[record.start.queue]
             running = sum(
@@ -131,7 +144,7 @@ class MemoryRunner(DurableEngine):
                 self._run_record(record)
 
     def _run_record(self, record: Record) -> None:
-        record.status = WorkflowStatus.RUNNING
+        record.status, record.blocked = WorkflowStatus.RUNNING, None
         record.run += 1
         timeout = record.start.options.timeout
         if record.deadline is None and timeout is not None:
@@ -148,12 +161,29 @@ class MemoryRunner(DurableEngine):
             result = self._execute(record.workflow_id, start.reference, start.arguments)
         except Interrupted:
             return
+        except Postponed as postponed:
+            with self._changed:
+                if self._owns(run):
+                    self._postpone(record, postponed)
+            return
         except BaseException as error:  # noqa: BLE001 - kept as the workflow's outcome
             failure = pickle.dumps(error)
         with self._changed:
             if self._owns(run):
                 record.result, record.error = result, failure
                 self._end(record, WorkflowStatus.ERROR if failure else WorkflowStatus.SUCCESS)
+
+    def _postpone(self, record: Record, postponed: Postponed) -> None:
+        _log.warning("workflow %s waits: %s", record.workflow_id, postponed.reason)
+        record.status, record.blocked = WorkflowStatus.PENDING, postponed.reason
+        if postponed.retry_after is None:
+            record.not_before = math.inf
+        else:
+            pause = postponed.retry_after * 2.0 ** min(record.refusals, 20)
+            record.not_before = self._now() + min(pause, _RETRY_SECONDS_MAX)
+            record.refusals += 1
+        self._start_queued()
+        self._changed.notify_all()
 
     def _end(self, record: Record, status: WorkflowStatus) -> None:
         record.status, record.finished_at, record.deadline = status, self._now(), None

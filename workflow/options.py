@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from workflow.errors import OptionError
 from workflow.handle import WorkflowHandle
+from workflow.names import checked_name
 
 R = TypeVar("R")
 # Workflows without a priority stand between the urgent and the rest.
@@ -99,10 +100,10 @@ class StartOptions:
     is_orphan: bool = False
 
     def __post_init__(self) -> None:
-        if self.workflow_id is not None and not (
-            isinstance(self.workflow_id, str) and self.workflow_id.strip()
-        ):
-            raise OptionError(f"workflow_id={self.workflow_id!r}; a text that is not blank is")
+        if self.workflow_id is not None:
+            checked_name(self.workflow_id, "a workflow_id")
+        if self.deduplication_id is not None:
+            checked_name(self.deduplication_id, "a deduplication_id")
         if self.timeout is not None:
             seconds(self.timeout, "timeout", above_zero=True)
         if self.delay is not None:
@@ -132,6 +133,8 @@ class StepOptions:
     undo: Callable[..., object] | None = None
 
     def __post_init__(self) -> None:
+        if self.name is not None:
+            checked_name(self.name, "a step's name")
         if self.timeout is not None:
             seconds(self.timeout, "timeout", above_zero=True)
 
@@ -159,6 +162,7 @@ class Starter:
         self, queue_name: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
     ) -> WorkflowHandle:
         """Put a workflow on a queue and return its handle."""
+        checked_name(queue_name, "a queue's name")
         return self._start(fn, args, kwargs, self.options, queue_name)
 
 

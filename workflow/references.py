@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from workflow.errors import FunctionNotFound, OptionError
+from workflow.names import checked_name
 
 # What `engine.register` was given, for the whole process.
 _registered: dict[str, Callable[..., Any]] = {}
@@ -24,7 +25,8 @@ _registered: dict[str, Callable[..., Any]] = {}
 
 def register(name: str, function: Callable[..., Any]) -> None:
     """Make a function known under a name of its own, `:` excluded, in this process."""
-    if not name or ":" in name:
+    checked_name(name, "a function's name")
+    if ":" in name:
         raise OptionError(f"{name!r} cannot be a function's name; it needs a text without ':'")
     known = _registered.setdefault(name, function)
     if known is not function:
@@ -82,6 +84,22 @@ def refuse_coroutine(function: Callable[..., Any]) -> None:
         )
 
 
+def refuse_arguments(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
+    """Raise TypeError for arguments that a function cannot be called with."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return  # written in C, some say nothing of their parameters
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError as error:
+        raise TypeError(
+            f"{name_of(function)}{signature} cannot be called with the arguments given: {error}"
+        ) from None
+
+
 def resolve(reference: str) -> Callable[..., Any]:
     """The function of a reference; FunctionNotFound says what is missing."""
     if reference in _registered:
@@ -96,14 +114,19 @@ def resolve(reference: str) -> Callable[..., Any]:
         found: Any = _module(place)
         for part in qualname.split("."):
             found = getattr(found, part)
-    except (ImportError, AttributeError, OSError) as error:
+    except Exception as error:  # a module may raise anything while it is imported
         raise FunctionNotFound(
-            f"the function {reference!r} cannot be found: {error}; it must be importable here, "
-            "under the name it had when the workflow was started"
+            f"the function {reference!r} cannot be found: {_said(error)}; it must be importable "
+            "here, under the name it had when the workflow was started"
         ) from error
     if not callable(found):
         raise FunctionNotFound(f"{reference!r} is no function, but {found!r}")
     return found  # type: ignore[no-any-return]
+
+
+def _said(error: Exception) -> str:
+    expected = isinstance(error, ImportError | AttributeError | OSError)
+    return str(error) if expected else f"{type(error).__name__}: {error}"
 
 
 def _reference(function: Callable[..., Any]) -> str:

@@ -12,9 +12,10 @@ from workflow.context import running
 from workflow.engine import WorkflowHandle
 from workflow.errors import FunctionNotFound, SerializationError, WorkflowIdInUse
 from workflow.management import ManagedEngine
+from workflow.names import checked_name
 from workflow.options import Starter, StartOptions
 from workflow.packing import pack
-from workflow.references import name_of, refer
+from workflow.references import name_of, refer, refuse_arguments, resolve
 
 R = TypeVar("R")
 Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
@@ -54,7 +55,11 @@ class StartingEngine(ManagedEngine):
     def queue(
         self, queue_name: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
     ) -> WorkflowHandle:
-        """Put a workflow on a queue, to be started as the queue's limits allow."""
+        """Put a workflow on a queue, to be started as the queue's limits allow.
+
+        A queue that nobody made runs ten at a time, as one of `create_queue` does by default.
+        """
+        checked_name(queue_name, "a queue's name")
         return self._start(fn, args, kwargs, StartOptions(), queue_name)
 
     def run(self, fn: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
@@ -159,6 +164,10 @@ class StartingEngine(ManagedEngine):
 def _kept(
     fn: Callable[..., Any] | str, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[str, bytes]:
-    """What another process needs to run a function: its reference and packed arguments."""
+    """What another process needs to run a function: its reference and packed arguments.
+
+    TypeError for arguments that the function does not take.
+    """
+    refuse_arguments(resolve(fn) if isinstance(fn, str) else fn, args, kwargs)
     reference, args, kwargs = refer(fn, args, kwargs)
     return reference, pack((args, kwargs), f"an argument of {reference}")

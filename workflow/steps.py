@@ -11,12 +11,22 @@ from dataclasses import replace
 from itertools import count
 from typing import Any
 
-from workflow.context import IdempotencyKey, Running, entered
+from workflow.context import IdempotencyKey, Postponed, Running, entered
 from workflow.errors import OptionError, StepTimeout
 from workflow.options import StepOptions
 from workflow.references import name_of
 
 _log = logging.getLogger("workflow")
+# How long a step is repeated where a database cannot be reached, and how soon the workflow is
+# tried again once that was given up.
+OUTAGE_SECONDS = 60.0
+RETRY_SECONDS = 30.0
+_PAUSE_SECONDS = (0.1, 2.0)
+
+
+def is_transient(error: BaseException) -> bool:
+    """Is it the fault of a database that is away, not of the workflow? Its class says so."""
+    return getattr(error, "is_transient", False) is True
 
 
 def attempts(
@@ -27,13 +37,25 @@ def attempts(
     options: StepOptions,
     pause: Callable[[float], None],
 ) -> Any:
-    """Call until it succeeds, or until the step's retry policy gives up."""
-    for attempt in count(1):
+    """Call until it succeeds, or until the step's retry policy gives up.
+
+    Where a database is away it is called again, which does not count as an attempt; Postponed if
+    that lasts.
+    """
+    attempt, waited = 0, 0.0
+    while True:
+        attempt += 1
         step = replace(workflow, step_key=key, numbers=count())
         try:
             with entered(step, IdempotencyKey(key)):
                 return call() if options.timeout is None else _within(call, name, options.timeout)
         except Exception as error:
+            if is_transient(error):
+                seconds = _until_it_is_back(workflow, name, waited, error)
+                waited += seconds
+                attempt -= 1
+                pause(seconds)
+                continue
             retry = options.retry
             if retry is None or attempt >= retry.attempts or not isinstance(error, retry.on):
                 raise
@@ -48,7 +70,22 @@ def attempts(
                 error,
             )
         pause(seconds)
-    raise AssertionError("unreachable")
+
+
+def _until_it_is_back(workflow: Running, name: str, waited: float, error: Exception) -> float:
+    """How long to wait before a step is called again; Postponed after OUTAGE_SECONDS."""
+    if waited >= OUTAGE_SECONDS:
+        said = f"{type(error).__name__}: {error}"
+        raise Postponed(f"step {name} was tried for {waited:.0f} s: {said}", RETRY_SECONDS)
+    if waited == 0:
+        _log.warning(
+            "step %s of workflow %s is repeated, as a database is away: %s",
+            name,
+            workflow.workflow_id,
+            error,
+        )
+    shortest, longest = _PAUSE_SECONDS
+    return min(max(shortest, waited), longest)
 
 
 def _within(call: Callable[[], Any], name: str, timeout: float) -> Any:

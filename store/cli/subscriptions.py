@@ -8,7 +8,7 @@ from typing import Any
 from store.checkpoints import parked_events, subscribers
 from store.cli.access import add_server_options, administrator
 from store.cli.output import say
-from store.outbox import pending_intents
+from store.outbox import pending_intents, start_errors
 
 
 def add(commands: Any) -> None:
@@ -58,8 +58,11 @@ def promised(options: argparse.Namespace) -> int:
     """A line for each promise, the oldest first."""
     with administrator(options) as connection:
         found = pending_intents(connection)
+        errors = start_errors(connection)
     for each in found:
         at = each.tx_time.isoformat(" ", "seconds")
         say(f"{at}  {each.workflow}  {each.workflow_id}  {each.type_name} by {each.created_by}")
+        if each.workflow_id in errors:
+            say(f"    attempts: {each.attempts}; the last: {errors[each.workflow_id]}")
     say(f"{len(found)} pending")
     return 0

@@ -54,7 +54,7 @@ def main() -> None:
 
     # Every statement of the client, with the step that comes before it.
     before = {"append(": "before the append", "promise(": "before the promise"}
-    before |= {"COMMIT": "before the commit", "claim_promises": "before the claim"}
+    before |= {"COMMIT": "before the commit", "claim_promise": "before the claim"}
     run = store.connection._run
 
     def watched(connection: Any, statement: str, *rest: Any) -> Any:

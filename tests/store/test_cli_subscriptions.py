@@ -44,4 +44,7 @@ def test_promises_that_wait(alice: StoreClient, where: dict[str, str], tmp_path:
     alice.transition(obj, "FILLED")
     shown = command("outbox", **where).stdout
     assert f"tests.store.lifecycle:settle  {obj._store_entity_id}:2" in shown
-    assert shown.endswith("by alice\n1 pending\n")
+    assert "by alice\n" in shown
+    assert shown.endswith(
+        "\n    attempts: 1; the last: ConnectionError: the engine is down\n1 pending\n"
+    )

@@ -323,6 +323,30 @@ def test_a_handler_that_recovers_gets_its_event(desk: Desk, alice: StoreClient) 
     assert following.status().delivered == 1
 
 
+def test_an_event_is_not_parked_for_a_database_that_is_away(
+    desk: Desk, alice: StoreClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the handler itself writes to, say; after a while it counts as any other error."""
+    errors: list[Exception] = [Unavailable("the server restarts") for _ in range(5)]
+    taken: list[str] = []
+
+    def take(events: list[ChangeEvent]) -> None:
+        if errors:
+            raise errors.pop()
+        taken.extend(event.entity_id for event in events)
+
+    ids = [alice.write(Trade(symbol="A"))]
+    options: dict[str, Any] = {"on_batch": take, "subscriber_id": "away", "retries": 0}
+    with listener(desk, start="beginning", retry_seconds=0.01, **options) as following:
+        wait_until(lambda: taken == ids, SECONDS, "the event")
+        assert (following.status().parked, following.status().retries) == (0, 5)
+        monkeypatch.setattr("store.delivery.OUTAGE_SECONDS", 0.0)
+        errors.append(Unavailable("the server is gone"))
+        ids.append(alice.write(Trade(symbol="B")))
+        wait_until(lambda: following.status().parked, SECONDS, "a parked event")
+    assert taken == ids[:1]
+
+
 def test_of_a_list_only_the_cause_is_parked(desk: Desk, alice: StoreClient) -> None:
     taken: list[int] = []
 

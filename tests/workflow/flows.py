@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import time
@@ -364,3 +365,63 @@ def follows_plan() -> list[str]:
     show_that_noted()
     engine.recv("go")
     return done
+
+
+# What the next steps and bodies raise, one after another; then they succeed.
+errors: list[Exception] = []
+
+
+def meets_error() -> str:
+    if errors:
+        raise errors.pop(0)
+    return "done"
+
+
+def meets_error_with_key() -> str:
+    key = idempotency_key.get()
+    log.append(None if key is None else (key.key, key.count))
+    return meets_error()
+
+
+def meets_errors(retry: Retry) -> str:
+    return current_engine().step_options(retry=retry).step(meets_error_with_key)
+
+
+def take_back() -> None:
+    meets_error()
+    log.append("undone")
+
+
+def books_then_meets_errors(where: str) -> str:
+    engine = current_engine()
+    engine.step(noted, "booked", undo=take_back if where == "undo" else take_nothing_back)
+    if where == "undo":
+        raise ValueError("to be undone")
+    return engine.step(meets_error) if where == "step" else meets_error()
+
+
+def take_nothing_back() -> None:
+    log.append("undone")
+
+
+def catches_everything() -> str:
+    note("before")
+    with contextlib.suppress(BaseException):  # as careless code does
+        current_engine().step(meets_error)
+    note("after")
+    return "done"
+
+
+def uses_name(method: str, name: Any) -> None:
+    engine = current_engine()
+    if method == "recv":
+        engine.recv(name, 0)
+    else:
+        engine.set_event(name, 1)
+
+
+def uses_names(name: str) -> Any:
+    engine = current_engine()
+    engine.set_event(name, 2)
+    engine.step_options(name=name).step(nothing)
+    return engine.recv(name, 20)

@@ -17,13 +17,12 @@ from store.client import StoreClient
 from store.models import Order, Trade
 from store.outbox import Outbox
 from store.state_machine import StateMachine, Transition
-from workflow import Retry, current_engine, current_workflow_id
+from workflow import current_engine, current_workflow_id
 from workflow.dispatcher import WorkflowDispatcher
 from workflow.engine import WorkflowEngine
 
 PLACE: dict[str, Any] = json.loads(os.environ.get("SETTLEMENT", "{}"))
 HOLD = os.environ.get("HOLD") == "1"
-PATIENT = Retry(attempts=50, delay=0.2, backoff=1.0)
 _clients = threading.local()
 QUEUE = "settlements"
 
@@ -66,7 +65,7 @@ def write_held(name: str, before: str = "", after: str = "") -> str:
 
 
 def step(*args: Any, **kwargs: Any) -> Any:
-    return current_engine().step_options(retry=PATIENT).step(*args, **kwargs)
+    return current_engine().step(*args, **kwargs)
 
 
 def killed_before_effect() -> int:
@@ -116,7 +115,7 @@ def take_back(name: str, number: int) -> None:
 
 
 def killed_undoing() -> None:
-    careful = current_engine().step_options(retry=PATIENT, undo=take_back)
+    careful = current_engine().step_options(undo=take_back)
     careful.step(write, "undoing", 1)
     careful.step(write, "undoing", 2)
     raise ValueError("both are to be undone")

@@ -6,6 +6,7 @@ import functools
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -27,8 +28,10 @@ from workflow import (
     WorkflowFinished,
     WorkflowHandle,
     WorkflowIdInUse,
+    WorkflowInfo,
     WorkflowNotFound,
     WorkflowStatus,
+    references,
 )
 from workflow.durable_engine import DurableEngine
 
@@ -528,17 +531,197 @@ def test_workflows_go_on_after_a_restart(engine: DurableEngine) -> None:
     assert sorted(flows.log) == ["after", "before", "z 1", "z 2"]
 
 
-def test_a_replay_that_does_other_steps_is_noticed(engine: DurableEngine) -> None:
+def test_a_replay_that_does_other_steps_waits_for_the_code_that_began_it(
+    engine: DurableEngine,
+) -> None:
     handle = engine.workflow(flows.follows_plan)
     flows.wait_until_noted(handle)
     engine.destroy()
     flows.plan[1] = "other"
     try:
         engine.launch()
-        with pytest.raises(WorkflowError, match="did 'second' as step 2 before, and now"):
-            handle.get_result(SECONDS)
+        why = blocked(engine, handle)
+        assert "did 'second' as step 2 before, and now does 'other'" in why
+        assert handle.get_status() is WorkflowStatus.PENDING
+        with pytest.raises(ResultTimeout, match=r"it is PENDING, and waits: .* as step 2 before"):
+            handle.get_result(0.1)
+        # Tried again with the same code, it waits again, and nothing is undone.
+        engine.resume(handle.workflow_id)
+        wait_until(lambda: blocked(engine, handle), SECONDS, "the second refusal")
+        assert flows.log == ["first", "second"]
     finally:
         flows.plan[1] = "second"
+    engine.resume(handle.workflow_id)
+    engine.send(handle.workflow_id, "go", None)
+    assert handle.get_result(SECONDS) == ["first", "second"]
+    assert flows.log == ["first", "second"]
+    assert info_of(engine, handle).blocked is None
+
+
+def info_of(engine: DurableEngine, handle: WorkflowHandle) -> WorkflowInfo:
+    [info] = engine.list_workflows(id_prefix=handle.workflow_id)
+    return info
+
+
+def blocked(engine: DurableEngine, handle: WorkflowHandle) -> str:
+    """Why a workflow waits, once it does."""
+    wait_until(lambda: info_of(engine, handle).blocked, SECONDS, "a workflow that waits")
+    return info_of(engine, handle).blocked or ""
+
+
+class Away(Exception):
+    """What a store raises whose database is away."""
+
+    is_transient = True
+
+
+def test_a_step_is_repeated_while_a_database_is_away(
+    engine: DurableEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond the attempts of its own policy, and under the same key."""
+    monkeypatch.setattr("workflow.steps._PAUSE_SECONDS", (0.01, 0.02))
+    flows.errors[:] = [Away("1"), Away("2"), Away("3"), ValueError("its own"), Away("4")]
+    handle = engine.workflow(flows.meets_errors, Retry(attempts=2, delay=0.01))
+    assert handle.get_result(SECONDS) == "done"
+    assert len(flows.log) == 6
+    assert len(set(flows.log)) == 1, "each time with the same key"
+
+
+@pytest.mark.parametrize("where", ["step", "body", "undo"])
+def test_where_a_database_stays_away_nothing_is_undone(
+    engine: DurableEngine, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    monkeypatch.setattr("workflow.steps.OUTAGE_SECONDS", 0.0)
+    flows.errors[:] = [Away("the server is down")]
+    handle = engine.workflow(flows.books_then_meets_errors, where)
+    assert "Away: the server is down" in blocked(engine, handle)
+    assert flows.log == ["booked"]
+    # It is tried again by the clock; nobody waits for that here.
+    engine.resume(handle.workflow_id)
+    if where == "undo":
+        with pytest.raises(ValueError, match="to be undone"):
+            handle.get_result(SECONDS)
+        assert flows.log == ["booked", "undone"]
+    else:
+        assert handle.get_result(SECONDS) == "done"
+        assert flows.log == ["booked"]
+
+
+def test_what_is_postponed_cannot_be_caught(
+    engine: DurableEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workflow.steps.OUTAGE_SECONDS", 0.0)
+    flows.errors[:] = [Away("the server is down")]
+    handle = engine.workflow(flows.catches_everything)
+    assert "Away: the server is down" in blocked(engine, handle)
+    assert flows.log == ["before"]
+    engine.cancel(handle.workflow_id)
+    assert handle.get_status() is WorkflowStatus.CANCELLED
+    assert info_of(engine, handle).blocked is None
+    engine.resume(handle.workflow_id)
+    assert handle.get_result(SECONDS) == "done"
+    assert flows.log == ["before", "after"]
+
+
+def test_a_function_that_is_gone_is_waited_for(
+    engine: DurableEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"later {new_id()}"
+
+    def local(who: str) -> str:
+        return f"hello {who}"
+
+    engine.register(name, local)
+    queue = f"of {name}"
+    engine.create_queue(queue, 1)
+    holds = engine.queue(queue, flows.receives, 1)
+    handle = engine.queue(queue, local, "you")
+    monkeypatch.delitem(references._registered, name)
+    engine.send(holds.workflow_id, "go", None)
+    assert f"no function is registered as '{name}'" in blocked(engine, handle)
+    # It does not hold up its queue.
+    assert engine.queue(queue, flows.nothing).get_result(SECONDS) is None
+    engine.register(name, local)
+    assert handle.get_result(SECONDS) == "hello you"
+
+
+def test_arguments_that_no_longer_fit_are_waited_for(
+    engine: DurableEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(TypeError, match=r"flows.greet\(.* cannot be called with the arguments"):
+        engine.workflow(flows.greet, "you", greeted="well")
+    queue = f"changed {new_id()}"
+    engine.create_queue(queue, 1)
+    holds = engine.queue(queue, flows.receives, 1)
+    handle = engine.queue(queue, flows.greet, "you")
+    with monkeypatch.context() as changed:
+        changed.setattr(flows, "greet", flows.keywords)
+        engine.send(holds.workflow_id, "go", None)
+        assert "cannot be called with the arguments given" in blocked(engine, handle)
+    engine.resume(handle.workflow_id)
+    assert handle.get_result(SECONDS) == "hello you"
+
+
+# --- names ----------------------------------------------------------------------------------------
+
+BAD_NAMES = ("", " ", "a\0b", "half \ud800", 5, None, b"bytes")
+TOO_LONG = ("x" * 501, "\N{EURO SIGN}" * 167)
+# With a name that was never used: what is asked for is not there.
+NAMED: dict[str, Callable[[DurableEngine, Any], object]] = {
+    "workflow_id": lambda e, n: e.options(workflow_id=n or "").workflow(flows.nothing),
+    "start_once": lambda e, n: e.start_once(n or "", flows.nothing),
+    "queue": lambda e, n: e.queue(n, flows.nothing),
+    "create_queue": lambda e, n: e.create_queue(n),
+    "deduplication_id": lambda e, n: e.options(deduplication_id=n or "").queue(
+        "names", flows.nothing
+    ),
+    "schedule": lambda e, n: e.schedule(n, "0 0 1 1 *", flows.nothing),
+    "topic": lambda e, n: e.send("no such workflow", n, 1),
+    "event": lambda e, n: e.get_event("no such workflow", n, 0),
+    "register": lambda e, n: e.register(n, flows.nothing),
+    "step": lambda e, n: e.step_options(name=n or ""),
+    "recv": lambda e, n: e.run(flows.uses_name, "recv", n),
+    "set_event": lambda e, n: e.run(flows.uses_name, "set_event", n),
+}
+LOOKED_UP: dict[str, Callable[[DurableEngine, Any], object]] = {
+    "status": lambda e, n: e.get_workflow_status(n),
+    "result": lambda e, n: e.get_workflow_result(n, timeout=0),
+    "cancel": lambda e, n: e.cancel(n),
+    "resume": lambda e, n: e.resume(n),
+    "send": lambda e, n: e.send(n, "topic", 1),
+    "get_event": lambda e, n: e.get_event(n, "key", 0),
+    "unschedule": lambda e, n: e.unschedule(n),
+    "list": lambda e, n: e.list_workflows(id_prefix=n or " "),
+}
+
+
+@pytest.mark.parametrize("what", [*NAMED, *LOOKED_UP])
+def test_what_cannot_be_a_name_is_refused_alike(engine: DurableEngine, what: str) -> None:
+    act = {**NAMED, **LOOKED_UP}[what]
+    # A filter may be empty.
+    for name in BAD_NAMES[1:] if what == "list" else BAD_NAMES:
+        with pytest.raises(OptionError, match="cannot be"):
+            act(engine, name)
+    for name in TOO_LONG:
+        if what in NAMED:
+            with pytest.raises(OptionError, match=r"it has 501 bytes in UTF-8; 500 are possible"):
+                act(engine, name)
+        elif what not in ("unschedule", "list"):
+            with pytest.raises(WorkflowNotFound):
+                act(engine, name)
+
+
+@pytest.mark.parametrize("name", ["x" * 500, "\N{EURO SIGN}" * 166, "a b/c:d\n'\"%s{}\x7f"])
+def test_other_texts_are_names(engine: DurableEngine, name: str) -> None:
+    workflow_id = f"{uuid.uuid4().hex[:8]}{name[8:]}"
+    handle = engine.options(workflow_id=workflow_id).workflow(flows.uses_names, name)
+    engine.send(workflow_id, name, 1)
+    assert handle.get_result(SECONDS) == 1
+    assert engine.get_event(workflow_id, name) == 2
+    once = engine.options(deduplication_id=name)
+    assert once.queue(name, flows.greet, "you").get_result(SECONDS) == "hello you"
+    engine.schedule(name, "0 0 1 1 *", flows.nothing)
+    assert engine.unschedule(name)
 
 
 def test_who_waits_for_a_result_hears_of_the_engine_s_end(engine: DurableEngine) -> None:

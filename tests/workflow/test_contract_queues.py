@@ -15,7 +15,6 @@ from tests.workflow import flows
 from workflow import (
     Cron,
     OptionError,
-    QueueNotFound,
     RateLimit,
     WorkflowEngine,
     WorkflowStatus,
@@ -44,8 +43,17 @@ def test_a_queue_runs_workflows(engine: DurableEngine, queue: str) -> None:
 
 
 def test_a_queue_that_was_never_made(engine: DurableEngine) -> None:
-    with pytest.raises(QueueNotFound, match="no queue is called 'typo'; create_queue makes one"):
-        engine.queue("typo", flows.nothing)
+    """It runs as many at a time as one that is made without a number; its limits may come later."""
+    name = f"settlements {next(_numbers)}"
+    flows.crowd.most = 0
+    handles = [engine.queue(name, flows.counted, number, 0.2) for number in range(15)]
+    assert [handle.get_result(SECONDS) for handle in handles] == list(range(15))
+    assert 1 < flows.crowd.most <= 10
+    engine.create_queue(name, 1)
+    flows.crowd.most = 0
+    for handle in [engine.queue(name, flows.counted, number) for number in range(3)]:
+        handle.get_result(SECONDS)
+    assert flows.crowd.most == 1
     with pytest.raises(OptionError, match="concurrency=0"):
         engine.create_queue("none", 0)
     with pytest.raises(OptionError, match="name"):
