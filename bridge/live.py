@@ -26,7 +26,7 @@ class LiveTable:
         self._names = list(schema)
         self._stream = Stream(f"{name} live", {**schema, _GONE: "bool"}, max_pending_rows)
         newest = newest_by(self._stream.table, ["EntityId"])
-        self.table = newest.where(f"!{_GONE}").view(self._names)
+        self.table = newest.where(f"{_GONE} = false").view(self._names)
 
     def show(self, columns: Columns, places: Sequence[int | None], ids: Sequence[str]) -> None:
         """Show for each id the row of `columns` at its place; where that is None, no row."""

@@ -11,6 +11,7 @@ from bridge.columns import Columns
 from bridge.engine import (
     Stream,
     await_new_cycle,
+    batch_table,
     input_column,
     keep_rows,
     table_kinds,
@@ -190,20 +191,21 @@ class PublisherTarget:
 
     def write(self, columns: Columns) -> int:
         """Publish the batch as one table; BridgeClosed where the publisher would drop it unsaid."""
-        from deephaven import new_table
-
         if not getattr(self._publisher, "is_alive", True):
             raise BridgeClosed("the publisher takes no more rows: its table failed")
-        carried = new_table(
-            [input_column(name, KINDS[kind], columns[name]) for name, kind in self._schema.items()]
-        )
+        names, kinds = list(self._schema), [KINDS[kind] for kind in self._schema.values()]
+        parts = [
+            input_column(name, kind, columns[name]) for name, kind in zip(names, kinds, strict=True)
+        ]
+        rows = len(columns["EntityId"])
+        carried = batch_table(names, kinds, parts, rows)
         view = [
-            f"{name}={(KINDS[kind].formula or '{0}').format(name)}"
-            for name, kind in self._schema.items()
+            f"{name}={(kind.formula or '{0}').format(name)}"
+            for name, kind in zip(names, kinds, strict=True)
         ]
         with self._context:
             self._publisher.add(carried.view(view))
-        self._pending_rows += len(columns["EntityId"])
+        self._pending_rows += rows
         if self._pending_rows >= self._max_pending_rows:
             # Its engine side has no bound of its own: let it catch up.
             self.await_shown(CYCLE_SECONDS)
