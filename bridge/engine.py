@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
+import sys
 import threading
 import time
 from collections import Counter
@@ -129,6 +130,24 @@ def to_python(kind: Kind) -> Callable[[Any], Any]:
     return kind.python or (lambda value: value)
 
 
+def replace_variables(old: Any, new: Any) -> list[str]:
+    """Let the variables of the main module that hold a table hold another one; their names.
+
+    These are what clients and screens open by name.
+    """
+    from deephaven.table import Table
+
+    variables = vars(sys.modules["__main__"])
+    names = [
+        name
+        for name, value in list(variables.items())
+        if value is old or (isinstance(value, Table) and value.j_table == old.j_table)
+    ]
+    for name in names:
+        variables[name] = new
+    return names
+
+
 class Stream:
     """A ticking table of what was just written, and the way for batches into it.
 
@@ -139,9 +158,12 @@ class Stream:
     def __init__(self, name: str, schema: Mapping[str, str], max_pending_rows: int) -> None:
         require_engine()
         from deephaven import DHError
+        from deephaven.execution_context import get_exec_ctx
         from deephaven.stream.table_publisher import table_publisher
 
         self.name = name
+        # In which another thread can make more tables of it.
+        self.context = get_exec_ctx()
         self._kinds = [KINDS[kind] for kind in schema.values()]
         self._carriers = _carrier_names(self._kinds)
         self._max_pending_rows = max_pending_rows
@@ -208,6 +230,12 @@ class Stream:
         with self._taken:
             return self._taken.wait_for(lambda: not self._pending_rows, timeout)
 
+    def has_failed(self, *tables: Any) -> bool:
+        """Did it fail in the engine, or one of the tables that were made of it?"""
+        return not self._publisher.is_alive or any(
+            table.j_table.isFailed() for table in (self.table, *tables)
+        )
+
     @property
     def _pending_rows(self) -> int:
         return self._coming_rows + self._waiting_rows
@@ -237,7 +265,9 @@ def _carrier_names(kinds: Sequence[Kind]) -> list[str]:
     return names
 
 
-def batch_table(names: Sequence[str], kinds: Sequence[Kind], parts: Sequence[Any], rows: int) -> Any:
+def batch_table(
+    names: Sequence[str], kinds: Sequence[Kind], parts: Sequence[Any], rows: int
+) -> Any:
     """A table of what travels, of columns that `input_column` made."""
     import jpy
     from deephaven import new_table

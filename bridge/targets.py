@@ -14,6 +14,7 @@ from bridge.engine import (
     batch_table,
     input_column,
     keep_rows,
+    replace_variables,
     table_kinds,
     to_engine,
     to_python,
@@ -38,7 +39,10 @@ class RowWriter(Protocol):
 class Target(Protocol):
     """Takes the rows of one class; `table` is where they show, None if only the writer knows."""
 
-    table: Any
+    @property
+    def table(self) -> Any:
+        """Where the rows show."""
+
     last_error: str
 
     def write(self, columns: Columns) -> int:
@@ -47,18 +51,45 @@ class Target(Protocol):
     def await_shown(self, timeout: float) -> bool:
         """Wait until everything taken is in the table; False if time ran out."""
 
+    def has_failed(self) -> bool:
+        """Did the table fail in the engine?"""
+
+    @property
+    def lost_all(self) -> int:
+        """How often its rows were lost with a table that failed; they are to be written again."""
+
+    def renew(self) -> None:
+        """Put an empty table in the place of one that failed, if it is the bridge's own."""
+
 
 class OwnTable:
     """A table of the bridge's own, with all rows or the newest ones."""
 
     last_error = ""
+    lost_all = 0
 
     def __init__(
         self, name: str, schema: Mapping[str, str], rows: int | None, max_pending_rows: int
     ) -> None:
+        self._schema = dict(schema)
         self._names = list(schema)
+        self._rows = rows
+        self._max_pending_rows = max_pending_rows
         self._stream = Stream(name, schema, max_pending_rows)
         self.table = keep_rows(self._stream.table, rows)
+
+    def has_failed(self) -> bool:
+        """Ask the engine."""
+        return self._stream.has_failed(self.table)
+
+    def renew(self) -> None:
+        """Begin again with an empty table."""
+        old = self.table
+        with self._stream.context:
+            self._stream = Stream(self._stream.name, self._schema, self._max_pending_rows)
+            self.table = keep_rows(self._stream.table, self._rows)
+        self.lost_all += 1
+        replace_variables(old, self.table)
 
     def write(self, columns: Columns) -> int:
         """Add the batch."""
@@ -79,7 +110,23 @@ class SharedWriter:
         self._writer = writer
         self._names = list(writer.columns)
         _check_columns(owner, schema, writer.columns)
-        self.table = writer.table
+
+    @property
+    def table(self) -> Any:
+        """The table that the writer has now."""
+        return self._writer.table
+
+    def has_failed(self) -> bool:
+        """Ask the writer."""
+        return self._writer.has_failed()
+
+    @property
+    def lost_all(self) -> int:
+        """How often the writer began again."""
+        return self._writer.stats.replaced
+
+    def renew(self) -> None:
+        """Nothing to do: the writer does it."""
 
     def write(self, columns: Columns) -> int:
         """Queue the batch."""
@@ -97,12 +144,20 @@ class RowTarget:
     """Anything with `write_row`; see `row_function`."""
 
     last_error = ""
+    lost_all = 0
 
     def __init__(self, writer: RowWriter, owner: str, schema: Mapping[str, str]) -> None:
         self._owner = owner
         self._names = list(schema)
         self.table = getattr(writer, "table", None)
         self._write = row_function(writer, owner, schema)
+
+    def has_failed(self) -> bool:
+        """Ask the engine, where the writer has a table of its."""
+        return _failed(self.table)
+
+    def renew(self) -> None:
+        """Nothing that could be done: the table is its user's."""
 
     def write(self, columns: Columns) -> int:
         """Write row by row; one that the writer refuses is logged and lost."""
@@ -163,6 +218,7 @@ class PublisherTarget:
     """A table publisher, with the table that it feeds where that was given along."""
 
     last_error = ""
+    lost_all = 0
 
     def __init__(
         self,
@@ -188,6 +244,13 @@ class PublisherTarget:
                 f"{owner} has no columns {missing} for the publisher's table; "
                 f"make that with infer_dh_schema({owner})"
             )
+
+    def has_failed(self) -> bool:
+        """Ask the engine."""
+        return not getattr(self._publisher, "is_alive", True) or _failed(self.table)
+
+    def renew(self) -> None:
+        """Nothing that could be done: the table is its user's."""
 
     def write(self, columns: Columns) -> int:
         """Publish the batch as one table; BridgeClosed where the publisher would drop it unsaid."""
@@ -242,6 +305,12 @@ def target_for(
         f"{owner}: writer={writer!r:.60} has no write_row; give a TableWriter, a "
         "DynamicTableWriter, anything else with write_row, or what table_publisher returns"
     )
+
+
+def _failed(table: Any) -> bool:
+    """Did a table of a user fail in the engine? False for what is none of the engine's."""
+    is_failed = getattr(getattr(table, "j_table", None), "isFailed", None)
+    return bool(is_failed and is_failed())
 
 
 _guard = threading.Lock()

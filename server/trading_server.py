@@ -44,6 +44,9 @@ def make_feed(options: Options) -> MarketFeed:
 class TradingServer:
     """The platform's server in this process; there can be one.
 
+    Tables that fail in the engine are made anew, empty, within a second or two; `on_replaced` is
+    called then, on the heartbeat's thread, and `feed_status` tells it.
+
     Raises:
         StartupError: it cannot start; the message is one line for the terminal.
         FeedFileError: a file of the replay is refused, before anything was published.
@@ -66,12 +69,14 @@ class TradingServer:
         self._engine = Engine()
         self.tables = make_market_tables(self._engine, options.raw_rows)
         self.dashboard = make_dashboard(self.tables)
+        self.on_replaced: Callable[[], object] = lambda: None
+        self._replace_after, self._replace_pause = 0.0, 1.0
         self.player = FeedPlayer(self.feed, book, self.tables.price_writer, self.tables.risk_writer)
         self._heartbeat = Heartbeat(
             self.tables.status_writer,
             status=self.player.health,
             publishers=(self.tables.price_writer.stats, self.tables.risk_writer.stats),
-            each_beat=self._guard_variables,
+            each_beat=self._each_beat,
         )
         self.player.on_status = self._heartbeat.changed
         if options.view_only:
@@ -139,6 +144,31 @@ class TradingServer:
             self._heartbeat.stop()
             self._engine.close()
             access.forget_key(self.options.port, self.key)
+
+    def _each_beat(self) -> None:
+        failed = self.tables.failed()
+        if failed and time.monotonic() >= self._replace_after:
+            # What fails again and again is made anew less and less often.
+            self._replace_pause = min(2 * self._replace_pause, 60.0)
+            self._replace_after = time.monotonic() + self._replace_pause
+            self._replace_tables(failed)
+        self._guard_variables()
+
+    def _replace_tables(self, failed: list[str]) -> None:
+        """Make all tables anew; variables and fields of their names show the new ones."""
+        from server.dashboard import make_dashboard
+        from server.engine import replace_variables
+        from server.tables import make_market_tables
+
+        before = self.published
+        with self._engine.context:
+            self.tables = make_market_tables(self._engine, self.options.raw_rows, self.tables)
+            self.dashboard = make_dashboard(self.tables)
+        if self.options.view_only:
+            view_only.publish(self.published)
+        replace_variables({name: (old, self.published[name]) for name, old in before.items()})
+        self._heartbeat.tables_failed(failed)
+        self.on_replaced()
 
     def _guard_variables(self) -> None:
         if self.options.view_only:
