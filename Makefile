@@ -31,7 +31,7 @@ check: ## Lint, format, types and import contracts only
 	$(PYTHON_BIN) -m ruff check .
 	$(PYTHON_BIN) -m ruff format --check .
 	$(PYTHON_BIN) -m mypy
-	.venv/bin/lint-imports
+	$(PYTHON_BIN) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
 
 format: ## Format the code
 	$(PYTHON_BIN) -m ruff format .

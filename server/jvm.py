@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from server.access import state_directory
+from server.address import host_and_port
 from server.errors import StartupError
 from server.jdk import JdkNotFound, find_jdk
 
@@ -132,7 +133,7 @@ def _check_port(host: str, port: int) -> None:
             errno.EACCES: "choose a port above 1023 with --port",
         }.get(error.errno or 0, "give an address of this machine with --host")
         raise StartupError(
-            f"cannot listen on {host}:{port}: {error.strerror or error}; {advice}"
+            f"cannot listen on {host_and_port(host, port)}: {error.strerror or error}; {advice}"
         ) from None
 
 

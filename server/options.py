@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from server.address import bare_host
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -61,6 +63,7 @@ def parse_options(arguments: Sequence[str]) -> Options:
     access = parser.add_argument_group("access")
     access.add_argument(
         "--host",
+        type=bare_host,
         default=defaults.host,
         help="address to listen on; 0.0.0.0 opens it to other hosts (default: %(default)s)",
     )

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 from urllib.parse import quote
 
 from server import access, view_only
+from server.address import host_and_port
 from server.feed import MarketFeed
 from server.health import Heartbeat
 from server.jvm import checked_heap, start_jvm_server
@@ -96,9 +97,9 @@ class TradingServer:
     @property
     def base_url(self) -> str:
         """Where a browser on this machine finds the server."""
-        everywhere = self.options.host in ("127.0.0.1", "0.0.0.0", "::", "::1", "localhost")
-        host = "localhost" if everywhere else self.options.host
-        return f"http://{host}:{self.options.port}"
+        by_name = self.options.host in ("127.0.0.1", "0.0.0.0", "::", "localhost")
+        host = "localhost" if by_name else self.options.host
+        return f"http://{host_and_port(host, self.options.port)}"
 
     @property
     def ide_url(self) -> str:
