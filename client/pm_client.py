@@ -55,7 +55,7 @@ def views(snapshot_seconds: float) -> list[View]:
             "Profit and loss over time",
             lambda client: _history(client, snapshot_seconds),
             {
-                "SnapshotTime": "%H:%M:%S",
+                "SnapshotTime": "%H:%M:%S %Z",
                 "TotalMV": ",.0f",
                 "TotalPnL": "+,.0f",
                 "TotalDelta": ",.0f",

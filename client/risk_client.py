@@ -123,7 +123,7 @@ class AlertLog:
         if view.name != "risk_alerts":
             return
         over = {row["Symbol"]: row["Reason"] for row in rows}
-        now = datetime.now().strftime("%H:%M:%S")
+        now = datetime.now().astimezone().strftime("%H:%M:%S %Z")
         for symbol, reason in over.items():
             if self._over.get(symbol) != reason:
                 self._lines.append(Text(f"{now} ALERT {symbol}: {reason}", style="bold red"))

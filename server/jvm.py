@@ -15,6 +15,7 @@ from server.access import state_directory
 from server.address import host_and_port
 from server.errors import StartupError
 from server.jdk import JdkNotFound, find_jdk
+from server.time_zone import machine_zone, zone_arguments
 
 _HERE = Path(__file__).parent
 SMALLEST_HEAP_MB = 256
@@ -30,8 +31,23 @@ CYCLE_MS = 1_000
 SEND_INTERVAL_MS = 10
 
 
+# The engine reads and writes its own formats with the language of the JVM: in Turkish, "Iıİi" are
+# other letters, and it does not start.
+_ENGLISH = [
+    f"-Duser.{what}{use}={value}"
+    for what, value in (("language", "en"), ("country", "US"), ("variant", ""), ("script", ""))
+    for use in ("", ".format", ".display")
+]
+
+
 def start_jvm_server(
-    host: str, port: int, key: str, heap_mb: int, *, view_only: bool = False
+    host: str,
+    port: int,
+    key: str,
+    heap_mb: int,
+    *,
+    view_only: bool = False,
+    time_zone: str | None = None,
 ) -> Any:
     """Start the embedded Deephaven server and return it; one a process.
 
@@ -41,6 +57,7 @@ def start_jvm_server(
         key: the pre-shared key.
         heap_mb: size of the heap, as `checked_heap` gives it.
         view_only: no console, and the tables of `server.view_only` as application fields.
+        time_zone: in which screens show times, by default that of this machine.
 
     Raises:
         StartupError: port busy, no or wrong JDK.
@@ -60,6 +77,8 @@ def start_jvm_server(
         f"-Dbarrage.minUpdateInterval={SEND_INTERVAL_MS}",
         f"-Dlogback.configurationFile={_HERE / 'logback.xml'}",
         f"-Dserver.log={log}",
+        *_ENGLISH,
+        *zone_arguments(time_zone or machine_zone()),
     ]
     if view_only:
         arguments.append("-Ddeephaven.console.disable=true")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from server.address import bare_host
+from server.time_zone import checked_zone, machine_zone
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,8 @@ class Options:
     volatility: float = 0.35
     replay: tuple[Path, ...] = ()
     speed: float = 1.0
+    allow_negative: bool = False
+    time_zone: str | None = None
 
 
 def _number(
@@ -53,6 +56,13 @@ _VOLATILITY = _number(float, "a number, 0 or more", lambda v: 0 <= v < math.inf)
 _SPEED = _number(float, "a number above 0, or inf,", lambda v: v > 0)
 
 
+def _zone(text: str) -> str:
+    try:
+        return checked_zone(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def parse_options(arguments: Sequence[str]) -> Options:
     """Read the command line; a wrong one ends the process with status 2 and says why."""
     defaults = Options()
@@ -77,6 +87,14 @@ def parse_options(arguments: Sequence[str]) -> Options:
         "--view-only",
         action="store_true",
         help="no console: clients see the tables and can neither run code nor replace them",
+    )
+    screens = parser.add_argument_group("screens")
+    screens.add_argument(
+        "--time-zone",
+        type=_zone,
+        metavar="ZONE",
+        help="in which tables show times, such as Europe/Berlin (default: this machine's, "
+        f"{machine_zone()})",
     )
     engine = parser.add_argument_group("engine")
     engine.add_argument(
@@ -121,6 +139,11 @@ def parse_options(arguments: Sequence[str]) -> Options:
         type=_SPEED,
         default=defaults.speed,
         help="times faster than recorded; 'inf' plays without waiting (default: %(default)s)",
+    )
+    replay.add_argument(
+        "--allow-negative",
+        action="store_true",
+        help="take prices of 0 and below from the files, as spreads and some futures have them",
     )
     given = parser.parse_args(arguments)
     given.replay = tuple(given.replay)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from server.errors import PublishingStopped, RowError
+from server.feed import NULL_DOUBLE
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ _DTYPES: dict[str, tuple[Any, tuple[type, ...]]] = {
 # The engine's own nulls (QueryConstants): NULL_DOUBLE and NULL_LONG.
 _NULLS: dict[str, Any] = {
     "string": None,
-    "double": -float(np.finfo(np.float64).max),
+    "double": NULL_DOUBLE,
     "long": np.iinfo(np.int64).min,
     "instant": np.iinfo(np.int64).min,
 }

@@ -73,16 +73,23 @@ class MarketTables:
 
 
 def make_market_tables(
-    engine: Engine, raw_rows: int, before: MarketTables | None = None
+    engine: Engine,
+    raw_rows: int,
+    before: MarketTables | None = None,
+    *,
+    has_whole_volumes: bool = True,
 ) -> MarketTables:
     """Make all tables; the raw ones keep the newest `raw_rows` rows.
+
+    Volume is a long, or a double where the market trades fractions.
 
     In the place of tables that failed, the new ones begin empty and take over their writers.
     """
     writers = (
         (before.price_writer, before.risk_writer, before.status_writer) if before else (None,) * 3
     )
-    prices, price_writer = engine.blink_table("prices", PRICE_SCHEMA, writers[0])
+    price_schema = {**PRICE_SCHEMA, "Volume": "long" if has_whole_volumes else "double"}
+    prices, price_writer = engine.blink_table("prices", price_schema, writers[0])
     risk, risk_writer = engine.blink_table("risk", RISK_SCHEMA, writers[1])
     status, status_writer = engine.blink_table("feed_status", STATUS_SCHEMA, writers[2])
 

@@ -24,6 +24,7 @@ from server.market_data import BASE_PRICES, FeedPlayer, book_for
 from server.options import Options
 from server.replay import Replay
 from server.simulator import Simulator
+from server.time_zone import machine_zone
 
 
 def make_feed(options: Options) -> MarketFeed:
@@ -33,7 +34,7 @@ def make_feed(options: Options) -> MarketFeed:
         FeedFileError: a file of the replay is refused.
     """
     if options.replay:
-        return Replay(options.replay, speed=options.speed)
+        return Replay(options.replay, speed=options.speed, allow_negative=options.allow_negative)
     return Simulator(
         BASE_PRICES,
         tick_interval=1 / options.rate,
@@ -61,14 +62,24 @@ class TradingServer:
         book = book_for(self.feed)
         self.key = access.choose_key(options.psk)
         heap_mb = checked_heap(options.heap_mb, options.raw_rows)
-        start_jvm_server(options.host, options.port, self.key, heap_mb, view_only=options.view_only)
+        self.time_zone = options.time_zone or machine_zone()
+        start_jvm_server(
+            options.host,
+            options.port,
+            self.key,
+            heap_mb,
+            view_only=options.view_only,
+            time_zone=self.time_zone,
+        )
         # Deephaven can be imported only now that the JVM is up.
         from server.dashboard import make_dashboard
         from server.engine import Engine
         from server.tables import make_market_tables
 
         self._engine = Engine()
-        self.tables = make_market_tables(self._engine, options.raw_rows)
+        self.tables = make_market_tables(
+            self._engine, options.raw_rows, has_whole_volumes=self._has_whole_volumes
+        )
         self.dashboard = make_dashboard(self.tables)
         self.on_replaced: Callable[[], object] = lambda: None
         self._replace_after, self._replace_pause = 0.0, 1.0
@@ -123,6 +134,7 @@ class TradingServer:
             f"  Dashboard  {self.dashboard_url}",
             f"  Web IDE    {self.ide_url}",
             f"  Tables     {' '.join(self.tables.published)}",
+            f"  Times      {self.time_zone} (--time-zone ZONE shows another)",
             f"  Key        {self.key_file} (clients of this user find it by themselves)",
         ]
         if options.view_only:
@@ -163,13 +175,22 @@ class TradingServer:
 
         before = self.published
         with self._engine.context:
-            self.tables = make_market_tables(self._engine, self.options.raw_rows, self.tables)
+            self.tables = make_market_tables(
+                self._engine,
+                self.options.raw_rows,
+                self.tables,
+                has_whole_volumes=self._has_whole_volumes,
+            )
             self.dashboard = make_dashboard(self.tables)
         if self.options.view_only:
             view_only.publish(self.published)
         replace_variables({name: (old, self.published[name]) for name, old in before.items()})
         self._heartbeat.tables_failed(failed)
         self.on_replaced()
+
+    @property
+    def _has_whole_volumes(self) -> bool:
+        return not isinstance(self.feed, Replay) or self.feed.has_whole_volumes
 
     def _guard_variables(self) -> None:
         if self.options.view_only:
