@@ -10,8 +10,10 @@ from typing import Any, Protocol
 from bridge.columns import Columns
 from bridge.engine import (
     Stream,
+    await_cycle,
     await_new_cycle,
     batch_table,
+    holds_up_engine,
     input_column,
     keep_rows,
     replace_variables,
@@ -197,6 +199,10 @@ def row_function(
     if hasattr(table, "columns") and hasattr(table, "j_table"):
         columns, convert = table_kinds(table), to_engine
         _check_columns(owner, schema, columns)
+        if not holds_up_engine():
+            # A DynamicTableWriter that is written to in the very cycle in which it was made breaks
+            # an assertion of the engine, which ends the process.
+            await_cycle()
         write_row = one_at_a_time(writer)
     makers = [
         (names.index(name), convert(KINDS[schema[name]])) if name in schema else None

@@ -13,7 +13,7 @@ from typing import Any
 import jpy
 from deephaven import DynamicTableWriter, dtypes, new_table
 from deephaven.column import double_col, long_col, string_col
-from deephaven.execution_context import get_exec_ctx
+from deephaven.execution_context import ExecutionContext, get_exec_ctx
 from deephaven.stream.table_publisher import table_publisher
 from deephaven.table import Table
 
@@ -27,10 +27,15 @@ class Engine:
     def __init__(self, min_interval: float = 0.010) -> None:
         graph = jpy.get_type("io.deephaven.engine.updategraph.impl.PeriodicUpdateGraph")
         self._update_graph = graph.getInstance("DEFAULT")
-        # In which other threads can make tables.
-        self.context = get_exec_ctx()
+        self._context = get_exec_ctx()
         self.loop = PublishLoop(self._update_graph.requestRefresh, min_interval)
         guard_table_writers(self._update_graph)
+
+    @property
+    def context(self) -> ExecutionContext:
+        """The context in which another thread can make tables."""
+        # One each time: it keeps what it opened, and two threads would close each other's.
+        return ExecutionContext(self._context.j_exec_ctx)
 
     def blink_table(
         self, name: str, schema: Mapping[str, str], publisher: Publisher | None = None

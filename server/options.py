@@ -56,7 +56,8 @@ _VOLATILITY = _number(float, "a number, 0 or more", lambda v: 0 <= v < math.inf)
 _SPEED = _number(float, "a number above 0, or inf,", lambda v: v > 0)
 
 
-def _zone(text: str) -> str:
+def zone(text: str) -> str:
+    """Read the name of a time zone."""
     try:
         return checked_zone(text)
     except ValueError as error:
@@ -91,7 +92,7 @@ def parse_options(arguments: Sequence[str]) -> Options:
     screens = parser.add_argument_group("screens")
     screens.add_argument(
         "--time-zone",
-        type=_zone,
+        type=zone,
         metavar="ZONE",
         help="in which tables show times, such as Europe/Berlin (default: this machine's, "
         f"{machine_zone()})",

@@ -106,6 +106,11 @@ class TradingServer:
         return {**self.tables.published, "dashboard": self.dashboard}
 
     @property
+    def context(self) -> Any:
+        """Deephaven's context, in which any thread can make tables: `with server.context:`."""
+        return self._engine.context
+
+    @property
     def base_url(self) -> str:
         """Where a browser on this machine finds the server."""
         by_name = self.options.host in ("127.0.0.1", "0.0.0.0", "::", "localhost")
