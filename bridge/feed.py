@@ -151,9 +151,12 @@ class Feed:
         try:
             self.live.show(columns, places, ids)
         except Exception as error:
-            # It is made anew from the store, with these rows.
             logger.exception("%d present states of %s are not shown", len(ids), self.cls.__name__)
-            self._live_error = f"{type(error).__name__}: {error}"
+            self.miss_live(error)
+
+    def miss_live(self, error: BaseException) -> None:
+        """The table of present states lacks rows: it is made anew from the store."""
+        self._live_error = f"{type(error).__name__}: {error}"
 
     def _write(self, columns: Columns, rows: int) -> None:
         if not rows:

@@ -12,7 +12,7 @@ from typing import Literal
 from bridge.engine import await_cycle, request_refresh
 from bridge.errors import BridgeClosed, BridgeError
 from bridge.feed import Feed
-from bridge.mending import LOOK_SECONDS, Mender
+from bridge.mending import Mender
 from bridge.present import PresentStates, by_feed
 from bridge.session import Session, own_number
 from bridge.status import State
@@ -261,8 +261,7 @@ class Follower:
     def _wait(self, session: Session) -> None:
         pause = self._pace.pause()
         change = self._present.seconds_to_change()
-        pause = min(pause, LOOK_SECONDS, LOOK_SECONDS if change is None else change)
-        if session.wait(self._waiter, pause):
+        if session.wait(self._waiter, pause if change is None else min(pause, change)):
             self._pace.found()
         since = time.monotonic() - self._shown_at
         if since < MIN_INTERVAL_SECONDS:

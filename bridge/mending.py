@@ -21,7 +21,7 @@ from store.position import Position
 
 logger = logging.getLogger(__name__)
 
-# How often the engine is asked; an idle bridge wakes up for it.
+# How often the engine is asked.
 LOOK_SECONDS = 0.5
 # A table that fails again is made anew less and less often.
 PAUSE_SECONDS, PAUSE_SECONDS_MAX = 1.0, 60.0
@@ -115,6 +115,7 @@ class Mender:
         self._replaced = replaced
         self.raw = {feed: RawRows(feed) for feed in feeds}
         self._lost_all = {feed: feed.target.lost_all for feed in feeds}
+        self._half_filled: set[Feed] = set()
         self._pauses = {(feed, name): _Pause() for feed in feeds for name in ("raw", "live")}
         self._next_look = 0.0
 
@@ -131,8 +132,13 @@ class Mender:
             if feed.target.has_failed() and self._may("raw", feed):
                 feed.renew_raw()
             if self._lost_all[feed] != feed.target.lost_all:
-                self._lost_all[feed] = feed.target.lost_all
+                if feed in self._half_filled:
+                    # The store could not be reached in the middle of it.
+                    feed.renew_raw()
+                self._half_filled.add(feed)
                 self._raw(session, feed, until)
+                self._half_filled.discard(feed)
+                self._lost_all[feed] = feed.target.lost_all
                 found = True
         return found
 
@@ -150,7 +156,11 @@ class Mender:
 
     def _live(self, session: Session, feed: Feed) -> None:
         feed.renew_live()
-        self._present.load_again(session.conn, feed)
+        try:
+            self._present.load_again(session.conn, feed)
+        except BaseException as error:
+            feed.miss_live(error)
+            raise
         self._replaced(feed)
 
     def _raw(self, session: Session, feed: Feed, until: Position) -> None:

@@ -18,7 +18,7 @@ from pydeephaven import DHError
 from pydeephaven.table import Table
 from rich.text import Text
 
-if not __package__:
+if __name__ == "__main__":
     # Started as a script: Python put this folder first, where our modules hide the package.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.text import Text
 
-if not __package__:
+if __name__ == "__main__":
     # Started as a script: Python put this folder first, where our modules hide the package.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 

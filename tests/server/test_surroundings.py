@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from datetime import datetime
@@ -17,7 +18,7 @@ from client.base_client import DeephavenClient
 from server.address import bare_host, host_and_port
 from server.options import parse_options
 from server.time_zone import checked_zone, machine_zone, zone_arguments
-from tests.processes import ROOT, Process, free_port
+from tests.processes import ROOT, START_SECONDS, Process, free_port
 
 # What a shell, a link, a property of Java or a pattern would take for something else.
 ODD_NAME = "a 'b\" $HOME `id` #1 %20 & {x} ü"
@@ -42,7 +43,9 @@ def test_a_server_in_a_folder_of_any_name_in_turkish_on_ipv6(
         },
     )
     try:
-        process.wait_for_output("Key ")
+        process.wait_for_output("Key ", 2 * START_SECONDS)
+        log = state_home / ODD_NAME / "deephaven-trading-platform" / f"server-{port}.log"
+        assert "Exception" not in log.read_text(encoding="utf-8")
         key = (state_home / ODD_NAME / "deephaven-trading-platform" / f"psk-{port}").read_text()
         assert (
             f"Dashboard  http://[::1]:{port}/iframe/widget/?name=dashboard&psk=" in process.output
@@ -60,8 +63,7 @@ def test_a_server_in_a_folder_of_any_name_in_turkish_on_ipv6(
         assert process.end(seconds=60) == 0
     finally:
         if process.child.poll() is None:
-            process.child.kill()
-            process.child.wait()
+            process.end(signal.SIGKILL)
 
 
 @pytest.mark.parametrize(
