@@ -23,7 +23,6 @@ OF_ALL_MARKETS = [
     *("BTCUSDT_240628", "AAPL240119C00190000", "NSE|EQ|INFY", "O:SPY251219C00650000", "BAC+A"),
 ]
 OF_NONE = [
-    "",
     "aapl",
     "AAPL ",
     "A`B",
