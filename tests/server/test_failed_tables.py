@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
@@ -17,42 +19,46 @@ if TYPE_CHECKING:
     from server.trading_server import TradingServer
 
 
-def fail_prices(server: TradingServer) -> None:
-    """Let the engine end the prices, as it does at an error in a formula."""
-    publisher = server.tables.price_writer._sink.__closure__  # type: ignore[attr-defined]
-    targets = [cell.cell_contents for cell in publisher if hasattr(cell.cell_contents, "add")]
-    targets[0].publish_failure(RuntimeError("ended by a test"))
-    wait_until(lambda: "prices_live" in server.tables.failed(), 20, "the failure")
+# At the prompt of a server: the engine ends the prices, as it does at an error in a formula.
+FAIL_PRICES = """
+old = prices_live
+for cell in server.tables.price_writer._sink.__closure__:
+    if hasattr(cell.cell_contents, "publish_failure"):
+        cell.cell_contents.publish_failure(RuntimeError("ended by a test"))
+
+import time
+while prices_live is old: time.sleep(0.05)
+
+print("replaced:", prices_live is server.tables.prices_live, server.tables.failed(), flush=True)
+"""
 
 
-def test_tables_that_fail_are_made_anew_and_go_on(trading_server: TradingServer) -> None:
-    server = trading_server
-    variables = vars(sys.modules["__main__"])
-    old = server.tables.prices_live
-    variables["prices_live_of_a_test"] = old
-    replaced = threading.Event()
-    server.on_replaced = replaced.set
-    try:
-        with DeephavenClient(port=server.options.port) as client:
-            live = client.follow("prices_live_of_a_test")
-            live.wait_for(bool, 30)
-            fail_prices(server)
-            assert replaced.wait(30)
-            assert server.tables.failed() == []
-            assert variables["prices_live_of_a_test"] is server.tables.prices_live is not old
-            # The market goes on in the new tables, and who followed the old one follows them.
-            wait_until(lambda: server.tables.prices_live.size == 8, 30, "all symbols")
-            seen = live.updates
-            wait_until(lambda: live.connected and live.updates > seen + 2, 30, "ticks")
-            status = client.follow("feed_status")
-            [row] = status.wait_for(
-                lambda rows: bool(rows) and "prices_live" in (rows[0]["LastError"] or ""), 30
-            )
-            assert row["Errors"] >= 1
-            status.wait_for(lambda rows: rows[0]["State"] == "LIVE", 30)
-    finally:
-        server.on_replaced = lambda: None
-        del variables["prices_live_of_a_test"]
+def test_tables_that_fail_are_made_anew_and_go_on(state_home: object) -> None:
+    port = free_port()
+    process = Process(
+        *(sys.executable, "-i", "server/app.py", "--port", str(port), "--heap-mb", "512"),
+        stdin=subprocess.PIPE,
+    )
+    assert process.child.stdin is not None
+    process.wait_for_output("Ready after")
+    with DeephavenClient(port=port, deadline_s=30.0) as client:
+        prices, totals = client.follow("prices_live"), client.follow("portfolio_summary")
+        prices.wait_for(lambda rows: len(rows) == 8, 60)
+        totals.wait_for(bool, 60)
+        process.child.stdin.write(FAIL_PRICES)
+        process.child.stdin.flush()
+        process.wait_for_output("replaced: True []", 60)
+        # The market goes on in the new tables, and who followed an old one follows the new.
+        for table in (prices, totals):
+            seen = table.updates
+            wait_until(lambda t=table, n=seen: t.connected and t.updates > n + 3, 60, "ticks")  # type: ignore[misc]
+        prices.wait_for(lambda rows: len(rows) == 8, 60)
+        status = client.follow("feed_status")
+        [row] = status.wait_for(lambda rows: bool(rows) and rows[0]["State"] == "LIVE", 60)
+        assert "prices_live" in row["LastError"]
+        assert row["Errors"] >= 1
+    assert process.end(signal.SIGTERM, 30) == 0
+    process.child.stdin.close()
 
 
 def test_a_time_beyond_the_engines_instants_is_refused(trading_server: TradingServer) -> None:
