@@ -31,7 +31,7 @@ check: ## Lint, format, types, import contracts and structure only
 	$(PYTHON_BIN) -m ruff check .
 	$(PYTHON_BIN) -m ruff format --check .
 	$(PYTHON_BIN) -m mypy
-	.venv/bin/lint-imports
+	$(PYTHON_BIN) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
 	$(PYTHON_BIN) scripts/check_structure.py
 
 format: ## Format the code

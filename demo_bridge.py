@@ -19,6 +19,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from demos.orders import Desk, Trader, open_desk
 from demos.risk import RISK_SCHEMA, RiskBook
 from server.errors import ServerError
 from server.market_data import book_for
-from server.options import Options
+from server.options import Options, zone
 from server.trading_server import TradingServer, Wish, leave_after, wait_for_wish
 from store.client import StoreClient
 from store.errors import StoreError
@@ -65,6 +66,7 @@ class Demo:
                 seed=options.seed,
                 replay=tuple(options.replay),
                 speed=options.speed,
+                time_zone=options.time_zone,
             )
         )
         self._running.callback(self.trading.stop)
@@ -88,7 +90,11 @@ class Demo:
         self.bridge.start(from_="beginning")
         self.risk_writer = TableWriter(RISK_SCHEMA, name="risk_calcs", rows=RISK_ROWS)
         self._running.callback(self.risk_writer.close)
-        self.tables = self._make_tables()
+        self._making = threading.Lock()
+        self._make_tables()
+        # What was made of a table that failed in the engine has failed with it.
+        self.bridge.on_replaced = lambda _cls: self._make_tables()
+        self.risk_writer.on_replaced = self.trading.on_replaced = self._make_tables
 
         engine = DBOSEngine(self.store.dbos_url(), name="demo")
         desk = open_desk(self.client, engine)
@@ -102,7 +108,11 @@ class Demo:
         self._running.callback(trader.stop)
         trader.start()
 
-    def _make_tables(self) -> dict[str, Any]:
+    def _make_tables(self) -> None:
+        with self._making, self.trading.context:
+            self.tables = self._tables()
+
+    def _tables(self) -> dict[str, Any]:
         from demos.dashboard import make_dashboard, make_portfolio, make_risk_totals
 
         prices = self.trading.tables.prices_live
@@ -187,6 +197,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "--replay", type=Path, nargs="+", default=(), metavar="FILE", help="play real prices"
     )
     parser.add_argument("--speed", type=float, default=1.0, help="of the replay, times real time")
+    parser.add_argument("--time-zone", type=zone, metavar="ZONE", help="in which tables show times")
     options = parser.parse_args(arguments)
     if options.orders_per_second <= 0:
         parser.error(f"--orders-per-second must be above 0, not {options.orders_per_second:g}")

@@ -69,7 +69,7 @@ def plain_stamped(text: str) -> PlainStamped:
     return PlainStamped(**data)
 
 
-SYMBOL = re.compile(r"^[A-Z0-9./]+$")
+SYMBOL = re.compile(r"^[A-Z0-9./=^:&|_+*$@#!-]+$")
 
 
 def checked_by_hand(quote: Plain) -> list[str]:
@@ -77,7 +77,7 @@ def checked_by_hand(quote: Plain) -> list[str]:
     problems = []
     if (
         not isinstance(quote.symbol, str)
-        or len(quote.symbol) > 12
+        or len(quote.symbol) > 40
         or not SYMBOL.fullmatch(quote.symbol)
     ):
         problems.append("symbol")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,6 +15,7 @@ from typing import Any
 
 from bridge.errors import RegistrationError
 from bridge.kinds import KINDS, Kind
+from bridge.limits import instant_nanos
 from store.base import Storable
 from store.class_schema import GovernedField, governed
 from store.codec import codec_of, defaults_of, has_decimal, json_text
@@ -52,7 +54,6 @@ UNFIT = (
 )
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_LONGS = range(-(2**63) + 1, 2**63)
 
 
 class Columns(dict[str, list[Any]]):
@@ -277,8 +278,9 @@ class EventReader:
                 for value in values
             ]
         except UNFIT:
-            found = [2**63]
-        if max((n for n in found if n is not None), key=abs, default=0) in _LONGS:
+            return [self._instant(name, value) for value in values]
+        there, held = [n for n in found if n is not None], instant_nanos()
+        if not there or (min(there) in held and max(there) in held):
             return found
         return [self._instant(name, value) for value in values]
 
@@ -301,5 +303,6 @@ def _fits_as_it_is(kind: Kind, values: list[Any]) -> bool:
 _PLAIN: dict[str, tuple[type, Any, Any]] = {
     "string": (str, None, None),
     "long": (int, -(2**63) + 1, 2**63 - 1),
-    "double": (float, -sys.float_info.max, sys.float_info.max),
+    # The least double is the engine's null.
+    "double": (float, -math.nextafter(sys.float_info.max, 0.0), sys.float_info.max),
 }

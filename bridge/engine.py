@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import logging
 import math
+import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +18,7 @@ import numpy as np
 
 from bridge.errors import BridgeClosed, EngineNotRunning, RegistrationError
 from bridge.kinds import KINDS, Kind
+from bridge.limits import engine_runs
 
 logger = logging.getLogger(__name__)
 
@@ -27,14 +30,7 @@ _LONGEST_SECONDS = 1e9
 
 def require_engine() -> None:
     """Raise EngineNotRunning unless Deephaven runs in this process."""
-    try:
-        # Before the JVM is up, its library is not found.
-        import jpy
-
-        runs = jpy.has_jvm()
-    except ImportError:
-        runs = False
-    if not runs:
+    if not engine_runs():
         raise EngineNotRunning(
             "Deephaven does not run in this process; start its server first, as server/app.py "
             "and deephaven_server.Server(…).start() do"
@@ -112,7 +108,7 @@ def to_engine(kind: Kind) -> Callable[[Any], Any]:
     """The function that makes the engine's object of what travels, for `write_row`."""
     import jpy
 
-    if kind.formula is None:
+    if kind.formula is None and kind.name != "Instant":
         return bool if kind.name == "bool" else lambda value: value
     name, factory = {
         "Instant": ("io.deephaven.time.DateTimeUtils", "epochNanosToInstant"),
@@ -134,6 +130,24 @@ def to_python(kind: Kind) -> Callable[[Any], Any]:
     return kind.python or (lambda value: value)
 
 
+def replace_variables(old: Any, new: Any) -> list[str]:
+    """Let the variables of the main module that hold a table hold another one; their names.
+
+    These are what clients and screens open by name.
+    """
+    from deephaven.table import Table
+
+    variables = vars(sys.modules["__main__"])
+    names = [
+        name
+        for name, value in list(variables.items())
+        if value is old or (isinstance(value, Table) and value.j_table == old.j_table)
+    ]
+    for name in names:
+        variables[name] = new
+    return names
+
+
 class Stream:
     """A ticking table of what was just written, and the way for batches into it.
 
@@ -144,12 +158,14 @@ class Stream:
     def __init__(self, name: str, schema: Mapping[str, str], max_pending_rows: int) -> None:
         require_engine()
         from deephaven import DHError
+        from deephaven.execution_context import get_exec_ctx
         from deephaven.stream.table_publisher import table_publisher
 
         self.name = name
+        # In which another thread can make more tables of it.
+        self.context = get_exec_ctx()
         self._kinds = [KINDS[kind] for kind in schema.values()]
-        # Named by what travels and a number: the engine compiles a formula once for its text.
-        self._carriers = [f"{kind.travels}{n}" for n, kind in enumerate(self._kinds)]
+        self._carriers = _carrier_names(self._kinds)
         self._max_pending_rows = max_pending_rows
         self._taken = threading.Condition()
         # On their way to the engine, and there but not in the table yet.
@@ -184,10 +200,7 @@ class Stream:
         `made` keeps columns for another stream that gets some of the same. BridgeClosed once the
         engine does not take rows any more.
         """
-        from deephaven import new_table
-
         made = {} if made is None else made
-
         rows = len(columns[0])
         with self._taken:
             while self._pending_rows and self._pending_rows + rows > self._max_pending_rows:
@@ -204,7 +217,7 @@ class Stream:
                 if key not in made:
                     made[key] = input_column(carrier, kind, values)
                 parts.append(made[key])
-            self._publisher.add(new_table(parts))
+            self._publisher.add(batch_table(self._carriers, self._kinds, parts, rows))
             handed_over = rows
         finally:
             with self._taken:
@@ -216,6 +229,12 @@ class Stream:
         """Wait until the engine has taken all rows; False if time ran out."""
         with self._taken:
             return self._taken.wait_for(lambda: not self._pending_rows, timeout)
+
+    def has_failed(self, *tables: Any) -> bool:
+        """Did it fail in the engine, or one of the tables that were made of it?"""
+        return not self._publisher.is_alive or any(
+            table.j_table.isFailed() for table in (self.table, *tables)
+        )
 
     @property
     def _pending_rows(self) -> int:
@@ -233,24 +252,57 @@ class Stream:
             self._taken.notify_all()
 
 
+def _carrier_names(kinds: Sequence[Kind]) -> list[str]:
+    """A name for each column as it travels: its kind and a number among those of the kind.
+
+    The engine compiles a formula once for its text, which is then the same in most tables.
+    """
+    seen: Counter[str] = Counter()
+    names = []
+    for kind in kinds:
+        names.append(f"{kind.name}{seen[kind.name]}")
+        seen[kind.name] += 1
+    return names
+
+
+def batch_table(
+    names: Sequence[str], kinds: Sequence[Kind], parts: Sequence[Any], rows: int
+) -> Any:
+    """A table of what travels, of columns that `input_column` made."""
+    import jpy
+    from deephaven import new_table
+    from deephaven.table import Table
+
+    table = new_table(list(parts))
+    instants = [name for name, kind in zip(names, kinds, strict=True) if kind.name == "Instant"]
+    if not instants:
+        return table
+    as_instant = jpy.get_type("io.deephaven.engine.table.impl.sources.LongAsInstantColumnSource")
+    sources = jpy.get_type("java.util.LinkedHashMap")(table.j_table.getColumnSourceMap())
+    for name in instants:
+        sources.put(name, as_instant(sources.get(name)))
+    return Table(jpy.get_type("io.deephaven.engine.util.TableTools").newTable(rows, sources))
+
+
 def input_column(name: str, kind: Kind, values: Sequence[Any]) -> Any:
-    """A column of what travels, for `new_table`."""
+    """A column of what travels, for `batch_table`."""
     import jpy
     from deephaven.column import InputColumn
 
-    dtype = dtype_of(kind.travels)
-    if kind.travels == "string":
+    carrier = "long" if kind.travels == "Instant" else kind.travels
+    dtype = dtype_of(carrier)
+    if carrier == "string":
         return InputColumn(name, dtype, input_data=values)
     null = kind.null
     if None in values:
         values = [null if value is None else value for value in values]
     travels = np.array(values, kind.dtype)
-    if kind.travels == "bool":
+    if carrier == "bool":
         return InputColumn(name, dtype, input_data=travels)
     column = InputColumn(name, dtype)
     # What InputColumn does of itself looks at each number once more.
     column.j_column = jpy.get_type("io.deephaven.qst.column.Column").ofUnsafe(
-        name, jpy.array(kind.travels, travels)
+        name, jpy.array(carrier, travels)
     )
     return column
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from bridge.columns import Columns, EventReader, Misfits, field_columns, schema_of
@@ -42,6 +43,12 @@ class Feed:
         self._reader = EventReader(cls, fields, self.misfits, test)
         self.target: Target = target_for(writer, cls.__name__, schema, rows, max_pending_rows)
         self.live = LiveTable(cls.__name__, schema, max_pending_rows) if live else None
+        self.kept_rows = rows
+        self.replaced = 0
+        self._live_error = ""
+        self._begin_count()
+
+    def _begin_count(self) -> None:
         self._rows = self._lost = self._filtered = self._deleted = 0
 
     def take(
@@ -67,7 +74,7 @@ class Feed:
         if self.live is not None and any(holding):
             row_of = {n: row for row, n in enumerate(places)}
             present = [n for n, holds in enumerate(holding) if holds]
-            self.live.show(
+            self._show_live(
                 columns,
                 [None if events[n].event_type == "DELETED" else row_of.get(n) for n in present],
                 [events[n].entity_id for n in present],
@@ -79,9 +86,40 @@ class Feed:
             parsed = self._reader.parse(events)
             columns = self._reader.columns(events, parsed)
             places = [n if match else None for n, match in enumerate(self._reader.matches(parsed))]
-            self.live.show(
+            self._show_live(
                 columns, [*places, *[None] * len(gone)], [*(e.entity_id for e in events), *gone]
             )
+
+    def has_failed_live(self) -> bool:
+        """Did the table of present states fail in the engine, or miss rows?"""
+        return self.live is not None and (bool(self._live_error) or self.live.has_failed())
+
+    def renew_live(self) -> None:
+        """Begin again with an empty table of present states."""
+        assert self.live is not None
+        self.live.renew()
+        self._live_error = ""
+        self.replaced += 1
+
+    def renew_raw(self) -> None:
+        """Begin again with an empty raw table, where that is the bridge's own."""
+        before = self.target.lost_all
+        self.target.renew()
+        self.replaced += self.target.lost_all - before
+
+    @contextmanager
+    def repeating(self) -> Iterator[None]:
+        """Take events that were taken before: what was counted of them is counted anew.
+
+        Values that did not fit were counted and logged then.
+        """
+        misfits = dict(self.misfits.counts)
+        self._begin_count()
+        try:
+            yield
+        finally:
+            self.misfits.counts.clear()
+            self.misfits.counts.update(misfits)
 
     def await_shown(self, timeout: float) -> bool:
         """Wait until the engine has all; False if time ran out."""
@@ -97,8 +135,28 @@ class Feed:
             filtered=self._filtered,
             lost_rows=self._lost,
             misfits=dict(self.misfits.counts),
-            last_error=self.target.last_error,
+            last_error=self._live_error or self.target.last_error,
+            failed=self.failed(),
+            replaced=self.replaced,
         )
+
+    def failed(self) -> tuple[str, ...]:
+        """Which of its tables have failed in the engine, "raw" and "live"."""
+        return (*["raw"] * self.target.has_failed(), *["live"] * self.has_failed_live())
+
+    def _show_live(
+        self, columns: Columns, places: Sequence[int | None], ids: Sequence[str]
+    ) -> None:
+        assert self.live is not None
+        try:
+            self.live.show(columns, places, ids)
+        except Exception as error:
+            logger.exception("%d present states of %s are not shown", len(ids), self.cls.__name__)
+            self.miss_live(error)
+
+    def miss_live(self, error: BaseException) -> None:
+        """The table of present states lacks rows: it is made anew from the store."""
+        self._live_error = f"{type(error).__name__}: {error}"
 
     def _write(self, columns: Columns, rows: int) -> None:
         if not rows:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 from bridge.engine import await_cycle, request_refresh
 from bridge.errors import BridgeClosed, BridgeError
 from bridge.feed import Feed
+from bridge.mending import Mender
 from bridge.present import PresentStates, by_feed
 from bridge.session import Session, own_number
 from bridge.status import State
@@ -43,7 +44,8 @@ class Follower:
     """One bridge's way through the log.
 
     `subscriber_id` names its checkpoint, None for none. `may_share` tells it to go on without
-    where another bridge holds that.
+    where another bridge holds that. `replaced` is called with a feed whose table has failed in the
+    engine and is another one from now on.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Follower:
         feeds: Mapping[type[Storable], Feed],
         subscriber_id: str | None,
         may_share: bool,
+        replaced: Callable[[Feed], None],
     ) -> None:
         self._login = login
         self._feeds = {name: f for f in feeds.values() for name in f.cls.type_names()}
@@ -60,6 +63,7 @@ class Follower:
         self._subscriber_id = subscriber_id
         self._may_share = may_share
         self._present = PresentStates(self._feeds)
+        self._mender = Mender(self._all, self._present, self._read, replaced)
         self._session = Session(login, self._classes)
         # The session that held the place last.
         self._held_by: int | None = None
@@ -151,6 +155,8 @@ class Follower:
             self.position = from_
         else:
             self.position = START if from_ == "beginning" or stored is None else stored
+        for raw in self._mender.raw.values():
+            raw.begin(None if from_ == "present" else self.position, seam=self._raw_after_seam)
         self._refresh()
 
     def _hold(self, session: Session, begin: Position | None) -> Position | None:
@@ -228,7 +234,8 @@ class Follower:
                 self._pace.found()
             self.position = page.end
             following = None if ahead is None else ahead.result()
-            if self._present.keep_up(session.conn, look_now=asked != self._served):
+            changed = self._present.keep_up(session.conn, look_now=asked != self._served)
+            if self._mender.look(session, self.position) or changed:
                 self._refresh()
             if page.is_last:
                 self._caught_up(asked)
@@ -262,12 +269,14 @@ class Follower:
 
     def _show(self, events: Sequence[ChangeEvent]) -> None:
         for feed, its_events in by_feed(self._feeds, events).items():
-            raw, holding = [], []
+            raw, holding, shown = [], [], self._mender.raw[feed]
             for event in its_events:
                 loaded = self._present.was_loaded(event)
-                raw.append(not (loaded and self._raw_after_seam))
+                raw.append(not ((loaded and self._raw_after_seam) or shown.has(event)))
                 holding.append(feed.live is not None and not loaded and self._present.holds(event))
             feed.take(its_events, raw, holding)
+            # The page before this one ended where its first event follows.
+            shown.took(self.position, sum(raw))
         self._refresh()
 
     def _refresh(self) -> None:

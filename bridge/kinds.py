@@ -16,19 +16,25 @@ from uuid import UUID
 
 import numpy as np
 
+from bridge.limits import instant_nanos
 from store.times import parse_time
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
-_LONG_MAX = 2**63 - 1
+# As many as PostgreSQL's numeric has; a power of ten in scientific notation may ask for more.
+_MOST_DIGITS = 131_072 + 16_383
+_DOUBLE_NULL = -float(np.finfo(np.float64).max)
+_FLOAT_NULL = -float(np.finfo(np.float32).max)
 
 
 class Kind(NamedTuple):
     """A kind of column; `name` is Deephaven's word for it.
 
     `fit` takes a value and gives what travels, as `travels` names it; it raises TypeError,
-    ValueError or ArithmeticError for what the kind cannot hold. `formula` makes the value of what
-    travelled inside the engine, None where that is the value. `python` does so in Python.
+    ValueError or ArithmeticError for what the kind cannot hold. An Instant travels as nanoseconds
+    since the epoch, which the engine shows as an Instant without a formula. `formula` makes the
+    value of what travelled inside the engine, None where that is the value; the engine compiles
+    Java for it. `python` does so in Python.
     """
 
     name: str
@@ -70,6 +76,8 @@ def _whole(bits: int) -> Callable[[Any], int]:
             value = _plain(value)
             if isinstance(value, (bool, np.bool_)):
                 raise _refuse(value, "whole number")
+            if isinstance(value, Decimal):
+                _check_digits(value)
             if isinstance(value, (float, Decimal, np.floating)) and int(value) != value:
                 raise ValueError(f"{value} is no whole number")
             if not isinstance(value, (int, float, Decimal, np.integer, np.floating)):
@@ -99,13 +107,19 @@ def _finite(value: Any) -> float:
     number: float = value if value.__class__ is float else _double(value)
     if math.isinf(number):
         raise ValueError(f"{value!r:.40} is beyond the largest double")
+    if number == _DOUBLE_NULL:
+        raise ValueError(f"{number} is the engine's null")
     return number
 
 
 def _single(value: Any) -> float:
     number = _double(value)
-    if abs(number) > float(np.finfo(np.float32).max) and not math.isinf(number):
+    if math.isinf(number):
+        return number
+    if abs(number) > -_FLOAT_NULL:
         raise ValueError(f"{number} is beyond the largest float")
+    if float(np.float32(number)) == _FLOAT_NULL:
+        raise ValueError(f"{number} is the engine's null of a float")
     return number
 
 
@@ -133,8 +147,8 @@ def _nanos(value: Any) -> int:
         nanos = int(value)
     else:
         raise _refuse(value, "datetime")
-    if not -_LONG_MAX <= nanos <= _LONG_MAX:
-        raise ValueError(f"{value} is outside of the years 1677 to 2262")
+    if nanos not in instant_nanos():
+        raise ValueError(f"{value} is outside of the years 1677 to 2262 that an Instant holds")
     return nanos
 
 
@@ -172,21 +186,34 @@ def _character(value: Any) -> int:
     return ord(value)
 
 
-def _exact(value: Any) -> str:
+def _check_digits(number: Decimal) -> None:
+    """Refuse a number whose digits, written out, would fill the memory."""
+    exponent = number.as_tuple().exponent
+    if isinstance(exponent, int) and len(number.as_tuple().digits) + abs(exponent) > _MOST_DIGITS:
+        raise ValueError(f"{number} has more than {_MOST_DIGITS:,} digits")
+
+
+def _number(value: Any) -> Decimal:
     value = _plain(value)
     if isinstance(value, bool) or not isinstance(value, (int, float, Decimal, str)):
         raise _refuse(value, "number")
     number = Decimal(str(value))
     if not number.is_finite():
         raise ValueError(f"{value} is no finite number")
-    return format(number, "f")
+    _check_digits(number)
+    return number
+
+
+def _exact(value: Any) -> str:
+    return format(_number(value), "f")
 
 
 def _exact_whole(value: Any) -> str:
-    text = _exact(value)
-    if Decimal(text) != int(Decimal(text)):
+    number = _number(value)
+    whole = number.to_integral_value()
+    if whole != number:
         raise ValueError(f"{value} is no whole number")
-    return str(int(Decimal(text)))
+    return format(whole, "f")
 
 
 _NULL_LONG = -(2**63)
@@ -200,10 +227,10 @@ KINDS: dict[str, Kind] = {
         Kind("short", "short", np.int16, -(2**15), _whole(16)),
         Kind("int", "int", np.int32, -(2**31), _whole(32)),
         Kind("long", "long", np.int64, _NULL_LONG, _whole(64)),
-        Kind("float", "float", np.float32, -float(np.finfo(np.float32).max), _single),
-        Kind("double", "double", np.float64, -float(np.finfo(np.float64).max), _finite),
+        Kind("float", "float", np.float32, _FLOAT_NULL, _single),
+        Kind("double", "double", np.float64, _DOUBLE_NULL, _finite),
         Kind("char", "int", np.int32, -(2**31), _character, f"{_IF}(char){{0}}", chr),
-        Kind("Instant", "long", np.int64, _NULL_LONG, _nanos, "epochNanosToInstant({0})", _instant),
+        Kind("Instant", "Instant", np.int64, _NULL_LONG, _nanos, None, _instant),
         Kind(
             "LocalDate",
             *("long", np.int64, _NULL_LONG, _day),

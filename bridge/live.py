@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from bridge.columns import Columns
-from bridge.engine import Stream, newest_by
+from bridge.engine import Stream, newest_by, replace_variables
 from store.events import ChangeEvent
 
 # The mark of a row whose entity is gone. It can be no field of a class: fields are Python names.
@@ -24,9 +24,27 @@ class LiveTable:
 
     def __init__(self, name: str, schema: Mapping[str, str], max_pending_rows: int) -> None:
         self._names = list(schema)
-        self._stream = Stream(f"{name} live", {**schema, _GONE: "bool"}, max_pending_rows)
+        self._max_pending_rows = max_pending_rows
+        self._schema = {**schema, _GONE: "bool"}
+        self._stream = Stream(f"{name} live", self._schema, max_pending_rows)
+        self.table = self._shown()
+
+    def _shown(self) -> Any:
         newest = newest_by(self._stream.table, ["EntityId"])
-        self.table = newest.where(f"!{_GONE}").view(self._names)
+        # A formula such as `!Gone` would be compiled, which takes the first one seconds.
+        return newest.where(f"{_GONE} = false").view(self._names)
+
+    def has_failed(self) -> bool:
+        """Did it fail in the engine?"""
+        return self._stream.has_failed(self.table)
+
+    def renew(self) -> None:
+        """Put an empty table in its place."""
+        old = self.table
+        with self._stream.context:
+            self._stream = Stream(self._stream.name, self._schema, self._max_pending_rows)
+            self.table = self._shown()
+        replace_variables(old, self.table)
 
     def show(self, columns: Columns, places: Sequence[int | None], ids: Sequence[str]) -> None:
         """Show for each id the row of `columns` at its place; where that is None, no row."""

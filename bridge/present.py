@@ -26,6 +26,7 @@ class PresentStates:
         # Up to here, and in what is named, everything was loaded: see `Snapshot`.
         self._seam: Position | None = None
         self._beyond: set[tuple[str, int]] = set()
+        self._loaded: tuple[Position, frozenset[tuple[str, int]]] | None = None
         self.has_shown = False
 
     def load(self, conn: Any, *, raw: bool) -> Position:
@@ -34,6 +35,7 @@ class PresentStates:
         self._grants = Grants(conn)
         with Snapshot(conn, list(self._feeds)) as snapshot:
             self._seam, self._beyond = snapshot.seam, snapshot.beyond
+            self._loaded = snapshot.seam, frozenset(snapshot.beyond)
             self._timeline.set_clock(snapshot.database_seconds)
             for page in snapshot.pages():
                 self._learn(page)
@@ -58,6 +60,28 @@ class PresentStates:
             # Nothing that follows can have been.
             self._seam = None
         return False
+
+    def was_in_load(self, event: ChangeEvent) -> bool:
+        """Was an event in what was loaded at the start? It may be asked again and again."""
+        assert self._loaded is not None
+        assert event.position is not None
+        seam, beyond = self._loaded
+        return event.position < seam or (event.entity_id, event.version) in beyond
+
+    def load_again(self, conn: Any, feed: Feed) -> None:
+        """Show all present states of one class in a live table that is empty."""
+        names = list(feed.cls.type_names())
+        with Snapshot(conn, names) as snapshot:
+            found = {segment.event.entity_id for page in snapshot.pages() for segment in page}
+        ids = sorted(found)
+        for first in range(0, len(ids), ENTITIES_AT_ONCE):
+            asked = ids[first : first + ENTITIES_AT_ONCE]
+            entities = read_entities(conn, names, asked)
+            self._timeline.set_clock(entities.database_seconds)
+            # Events of these versions are still to come from the log: they are passed over then.
+            self._timeline.was_read(asked, entities.newest)
+            self._learn(entities.segments)
+            feed.show_present(_holding(entities.segments), [])
 
     def holds(self, event: ChangeEvent) -> bool:
         """Is an event that comes new the present state of its entity, from now on and for ever?"""

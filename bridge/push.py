@@ -52,7 +52,10 @@ class Push:
         self._lock = threading.Lock()
         self._effects: dict[str, list[Any]] = {}
         self._last: dict[str, tuple[Any, ...]] = {}
+        # By group and key: with them, a table that was made anew begins as the graph is.
+        self._last_of_groups: dict[tuple[str, str | None], tuple[Any, ...]] = {}
         self._is_stopped = False
+        rows.restore = self._newest
 
     @property
     def table(self) -> Any:
@@ -154,7 +157,13 @@ class Push:
     def _group(self, name: str, value: Any) -> None:
         pairs = value.items() if isinstance(value, dict) else [(None, value)]
         for key, each in pairs:
-            self._rows.write(name, None if key is None else str(key), each)
+            row = (name, None if key is None else str(key), each)
+            self._last_of_groups[row[:2]] = row
+            self._rows.write(*row)
+
+    def _newest(self) -> list[tuple[Any, ...]]:
+        """The newest row of each node, and of each key of each group."""
+        return [*self._last.copy().values(), *self._last_of_groups.copy().values()]
 
 
 def push(
@@ -255,14 +264,29 @@ class _Rows:
         self._names = list(kinds)
         self._fits = [KINDS[kind].fit for kind in kinds.values()]
         self._own = TableWriter(kinds, name=name, rows=rows, keys=keys) if writer is None else None
+        if self._own is not None:
+            self._own.on_replaced = self._restore
         self._writer: RowWriter = writer or self._own  # type: ignore[assignment]
-        self.table = getattr(self._writer, "table", None)
         self._write = row_function(self._writer, name, kinds)
+        self.restore: Callable[[], list[tuple[Any, ...]]] = list
+
+    @property
+    def table(self) -> Any:
+        """The table that the writer has now, if any."""
+        return getattr(self._writer, "table", None)
 
     def write(self, *values: Any) -> None:
         """Write one row; a value that does not fit is null."""
+        self._write(self._travelling(values))
+
+    def _travelling(self, values: Iterable[Any]) -> list[Any]:
         row = [*values, datetime.now(timezone.utc)]
-        self._write([self._fit(n, value) for n, value in enumerate(row)])
+        return [self._fit(n, value) for n, value in enumerate(row)]
+
+    def _restore(self) -> None:
+        """Fill a table of its own that was made anew with what holds now."""
+        assert self._own is not None
+        self._own.write_again([self._travelling(row) for row in self.restore()])
 
     def _fit(self, number: int, value: Any) -> Any:
         try:

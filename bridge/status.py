@@ -15,6 +15,8 @@ class State(str, Enum):
     # Showing what is there already.
     LOADING = "loading"
     LIVE = "live"
+    # It follows, but a table has failed in the engine; one of the bridge's own is made anew.
+    DEGRADED = "degraded"
     # PostgreSQL cannot be reached; it goes on by itself.
     RECONNECTING = "reconnecting"
     FAILED = "failed"
@@ -28,6 +30,8 @@ class TableStatus:
     `filtered` events did not pass the filter. `lost_rows` were refused by a writer, with
     `last_error`. `misfits` counts, by column, values that it could not hold and that are null;
     those under `data` and `filter` are events that could not be read or tested as a whole.
+    `failed` names the tables, "raw" or "live", that have failed in the engine and are not made anew
+    yet; `replaced` counts those that were.
     """
 
     rows: int = 0
@@ -36,6 +40,8 @@ class TableStatus:
     lost_rows: int = 0
     misfits: dict[str, int] = field(default_factory=dict)
     last_error: str = ""
+    failed: tuple[str, ...] = ()
+    replaced: int = 0
 
 
 @dataclass(frozen=True)

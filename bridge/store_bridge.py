@@ -9,9 +9,10 @@ orders_raw, orders_live = bridge.table(Order), bridge.live(Order)
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any
 
@@ -24,6 +25,8 @@ from reactive.expr import Expr
 from store.base import Storable
 from store.position import Position
 from store.subscription_session import Login
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_ID = "deephaven_bridge"
 MAX_PENDING_ROWS = 100_000
@@ -59,6 +62,7 @@ class StoreBridge:
         self._login = Login(user, password, host, port, dbname, sslmode, sslrootcert)
         self._subscriber_id = subscriber_id
         self._max_pending_rows = max_pending_rows
+        self.on_replaced: Callable[[type[Storable]], object] = lambda _cls: None
         self._feeds: dict[type[Storable], Feed] = {}
         self._follower: Follower | None = None
         self._lock = threading.Lock()
@@ -141,6 +145,7 @@ class StoreBridge:
                 self._feeds,
                 self._subscriber_id,
                 may_share=self._subscriber_id == DEFAULT_ID,
+                replaced=self._replaced,
             )
             # Known before it has loaded: status() tells how it is.
             self._follower = follower
@@ -190,8 +195,13 @@ class StoreBridge:
             state = State.STOPPED if self._is_stopped else State.NEW
             return BridgeStatus(state, None, 0, 0.0, 0, None, 0, False, "", tables)
         measured = follower.lag_measured_at
+        state, error = follower.state, follower.error
+        failed = [f"{name} of {cls}" for cls, table in tables.items() for name in table.failed]
+        if failed and state is State.LIVE:
+            state = State.DEGRADED
+            error = f"failed in the engine, whose log has the cause: {', '.join(failed)}"
         return BridgeStatus(
-            state=follower.state,
+            state=state,
             position=follower.position,
             lag_events=follower.lag.events,
             lag_seconds=follower.lag.seconds,
@@ -199,7 +209,7 @@ class StoreBridge:
             lag_age_seconds=None if measured is None else time.monotonic() - measured,
             reconnects=follower.reconnects,
             checkpoint=follower.holds_checkpoint,
-            error=follower.error,
+            error=error,
             tables=tables,
         )
 
@@ -222,6 +232,13 @@ class StoreBridge:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+
+    def _replaced(self, feed: Feed) -> None:
+        try:
+            self.on_replaced(feed.cls)
+        except Exception:
+            # It must not end the bridge.
+            logger.exception("on_replaced of %s raised", feed.cls.__name__)
 
     def _feed(self, cls: type[Storable]) -> Feed:
         found = self._feeds.get(cls)

@@ -10,9 +10,13 @@ from typing import Any, Protocol
 from bridge.columns import Columns
 from bridge.engine import (
     Stream,
+    await_cycle,
     await_new_cycle,
+    batch_table,
+    holds_up_engine,
     input_column,
     keep_rows,
+    replace_variables,
     table_kinds,
     to_engine,
     to_python,
@@ -37,7 +41,10 @@ class RowWriter(Protocol):
 class Target(Protocol):
     """Takes the rows of one class; `table` is where they show, None if only the writer knows."""
 
-    table: Any
+    @property
+    def table(self) -> Any:
+        """Where the rows show."""
+
     last_error: str
 
     def write(self, columns: Columns) -> int:
@@ -46,18 +53,45 @@ class Target(Protocol):
     def await_shown(self, timeout: float) -> bool:
         """Wait until everything taken is in the table; False if time ran out."""
 
+    def has_failed(self) -> bool:
+        """Did the table fail in the engine?"""
+
+    @property
+    def lost_all(self) -> int:
+        """How often its rows were lost with a table that failed; they are to be written again."""
+
+    def renew(self) -> None:
+        """Put an empty table in the place of one that failed, if it is the bridge's own."""
+
 
 class OwnTable:
     """A table of the bridge's own, with all rows or the newest ones."""
 
     last_error = ""
+    lost_all = 0
 
     def __init__(
         self, name: str, schema: Mapping[str, str], rows: int | None, max_pending_rows: int
     ) -> None:
+        self._schema = dict(schema)
         self._names = list(schema)
+        self._rows = rows
+        self._max_pending_rows = max_pending_rows
         self._stream = Stream(name, schema, max_pending_rows)
         self.table = keep_rows(self._stream.table, rows)
+
+    def has_failed(self) -> bool:
+        """Ask the engine."""
+        return self._stream.has_failed(self.table)
+
+    def renew(self) -> None:
+        """Begin again with an empty table."""
+        old = self.table
+        with self._stream.context:
+            self._stream = Stream(self._stream.name, self._schema, self._max_pending_rows)
+            self.table = keep_rows(self._stream.table, self._rows)
+        self.lost_all += 1
+        replace_variables(old, self.table)
 
     def write(self, columns: Columns) -> int:
         """Add the batch."""
@@ -78,7 +112,23 @@ class SharedWriter:
         self._writer = writer
         self._names = list(writer.columns)
         _check_columns(owner, schema, writer.columns)
-        self.table = writer.table
+
+    @property
+    def table(self) -> Any:
+        """The table that the writer has now."""
+        return self._writer.table
+
+    def has_failed(self) -> bool:
+        """Ask the writer."""
+        return self._writer.has_failed()
+
+    @property
+    def lost_all(self) -> int:
+        """How often the writer began again."""
+        return self._writer.stats.replaced
+
+    def renew(self) -> None:
+        """Nothing to do: the writer does it."""
 
     def write(self, columns: Columns) -> int:
         """Queue the batch."""
@@ -96,12 +146,20 @@ class RowTarget:
     """Anything with `write_row`; see `row_function`."""
 
     last_error = ""
+    lost_all = 0
 
     def __init__(self, writer: RowWriter, owner: str, schema: Mapping[str, str]) -> None:
         self._owner = owner
         self._names = list(schema)
         self.table = getattr(writer, "table", None)
         self._write = row_function(writer, owner, schema)
+
+    def has_failed(self) -> bool:
+        """Ask the engine, where the writer has a table of its."""
+        return _failed(self.table)
+
+    def renew(self) -> None:
+        """Nothing that could be done: the table is its user's."""
 
     def write(self, columns: Columns) -> int:
         """Write row by row; one that the writer refuses is logged and lost."""
@@ -141,6 +199,10 @@ def row_function(
     if hasattr(table, "columns") and hasattr(table, "j_table"):
         columns, convert = table_kinds(table), to_engine
         _check_columns(owner, schema, columns)
+        if not holds_up_engine():
+            # A DynamicTableWriter that is written to in the very cycle in which it was made breaks
+            # an assertion of the engine, which ends the process.
+            await_cycle()
         write_row = one_at_a_time(writer)
     makers = [
         (names.index(name), convert(KINDS[schema[name]])) if name in schema else None
@@ -162,6 +224,7 @@ class PublisherTarget:
     """A table publisher, with the table that it feeds where that was given along."""
 
     last_error = ""
+    lost_all = 0
 
     def __init__(
         self,
@@ -188,22 +251,30 @@ class PublisherTarget:
                 f"make that with infer_dh_schema({owner})"
             )
 
+    def has_failed(self) -> bool:
+        """Ask the engine."""
+        return not getattr(self._publisher, "is_alive", True) or _failed(self.table)
+
+    def renew(self) -> None:
+        """Nothing that could be done: the table is its user's."""
+
     def write(self, columns: Columns) -> int:
         """Publish the batch as one table; BridgeClosed where the publisher would drop it unsaid."""
-        from deephaven import new_table
-
         if not getattr(self._publisher, "is_alive", True):
             raise BridgeClosed("the publisher takes no more rows: its table failed")
-        carried = new_table(
-            [input_column(name, KINDS[kind], columns[name]) for name, kind in self._schema.items()]
-        )
+        names, kinds = list(self._schema), [KINDS[kind] for kind in self._schema.values()]
+        parts = [
+            input_column(name, kind, columns[name]) for name, kind in zip(names, kinds, strict=True)
+        ]
+        rows = len(columns["EntityId"])
+        carried = batch_table(names, kinds, parts, rows)
         view = [
-            f"{name}={(KINDS[kind].formula or '{0}').format(name)}"
-            for name, kind in self._schema.items()
+            f"{name}={(kind.formula or '{0}').format(name)}"
+            for name, kind in zip(names, kinds, strict=True)
         ]
         with self._context:
             self._publisher.add(carried.view(view))
-        self._pending_rows += len(columns["EntityId"])
+        self._pending_rows += rows
         if self._pending_rows >= self._max_pending_rows:
             # Its engine side has no bound of its own: let it catch up.
             self.await_shown(CYCLE_SECONDS)
@@ -240,6 +311,12 @@ def target_for(
         f"{owner}: writer={writer!r:.60} has no write_row; give a TableWriter, a "
         "DynamicTableWriter, anything else with write_row, or what table_publisher returns"
     )
+
+
+def _failed(table: Any) -> bool:
+    """Did a table of a user fail in the engine? False for what is none of the engine's."""
+    is_failed = getattr(getattr(table, "j_table", None), "isFailed", None)
+    return bool(is_failed and is_failed())
 
 
 _guard = threading.Lock()

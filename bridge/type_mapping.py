@@ -52,7 +52,8 @@ def _getter(cls: Any, name: str) -> Callable[[Storable], Any]:
             f"{cls.__name__} has no column {name!r}; it has {', '.join([*OWN_COLUMNS, *fields])}"
         )
     misfits = Misfits(cls.__name__)
-    make = kind.python or (lambda value: value) if kind.formula is None else None
+    is_plain = kind.formula is None and kind.name != "Instant"
+    make = kind.python or (lambda value: value) if is_plain else None
 
     def get(obj: Storable) -> Any:
         value = getattr(obj, attribute)

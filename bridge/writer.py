@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -20,6 +20,7 @@ from bridge.engine import (
     keep_rows,
     kind_of,
     newest_by,
+    replace_variables,
     request_refresh,
 )
 from bridge.errors import BridgeClosed, RegistrationError, RowError
@@ -28,6 +29,10 @@ from bridge.kinds import KINDS
 logger = logging.getLogger(__name__)
 
 MAX_PENDING_ROWS = 100_000
+# How often the engine is asked whether the tables are well; one that fails again and again is made
+# anew less and less often.
+LOOK_SECONDS = 0.5
+RENEWAL_SECONDS_MAX = 60.0
 # Between two batches: a lone row goes at once, a stream of them in batches.
 MIN_INTERVAL_SECONDS = 0.010
 _PYTHON_KINDS = {
@@ -43,11 +48,16 @@ _PYTHON_KINDS = {
 
 @dataclass(slots=True)
 class WriterStats:
-    """Rows handed to the engine and lost on the way, and the cause of the newest loss."""
+    """Rows handed to the engine and lost on the way, and the cause of the newest loss.
+
+    `replaced` counts how often the table failed in the engine and was made anew, without the rows
+    that it had.
+    """
 
     rows: int = 0
     lost_rows: int = 0
     last_error: str = ""
+    replaced: int = 0
 
 
 class TableWriter:
@@ -58,6 +68,10 @@ class TableWriter:
     `rows`; `keys` prepares `live`. Rows appear in the order of the calls. While `max_pending_rows`
     wait for the engine, callers wait too, unless it waits for them: a listener of its own, or who
     holds its lock. A value that its column cannot hold is a null, counted in `misfits`.
+
+    A table that fails in the engine is made anew and begins empty: `table` and `live` give the new
+    ones, variables of the main module that held the old ones hold them, `stats.replaced` counts,
+    and `on_replaced` is called on the writer's thread.
     """
 
     def __init__(
@@ -80,6 +94,9 @@ class TableWriter:
         self.table = keep_rows(self._stream.table, rows)
         self._live: dict[tuple[str, ...], Any] = {}
         self._has_rows = False
+        self.on_replaced: Callable[[], object] = lambda: None
+        self._next_renewal = 0.0
+        self._renewal_pause = LOOK_SECONDS
         self.misfits = Misfits(name)
         self.stats = WriterStats()
         self._changed = threading.Condition()
@@ -112,9 +129,15 @@ class TableWriter:
                         f"live{keys!r} comes too late: the table keeps {self._rows} rows, and some "
                         f"were written already; give keys={list(keys)} where the writer is made"
                     )
-                source = self.table if self._rows is None else self._stream.table
-                self._live[keys] = newest_by(source, keys)
+                self._live[keys] = self._newest_by(keys)
             return self._live[keys]
+
+    def has_failed(self) -> bool:
+        """Did the table, or one of those of `live`, fail in the engine?"""
+        return self._stream.has_failed(self.table, *self._live.values())
+
+    def _newest_by(self, keys: tuple[str, ...]) -> Any:
+        return newest_by(self.table if self._rows is None else self._stream.table, keys)
 
     def write_row(self, *values: Any) -> None:
         """Write one row; None is null.
@@ -183,12 +206,55 @@ class TableWriter:
             self.misfits.add(self._names[number], error)
             return None
 
+    def _renew(self) -> None:
+        """Put empty tables in the place of those that failed."""
+        now = time.monotonic()
+        if now < self._next_renewal:
+            return
+        if now > self._next_renewal + RENEWAL_SECONDS_MAX:
+            self._renewal_pause = LOOK_SECONDS
+        self._next_renewal = now + self._renewal_pause
+        self._renewal_pause = min(2 * self._renewal_pause, RENEWAL_SECONDS_MAX)
+        name = self._stream.name
+        logger.error("the table of %s has failed in the engine, whose log has the cause", name)
+        with self._changed, self._stream.context:
+            old = {(): self.table, **self._live}
+            self._stream = Stream(name, self.columns, self._max_pending_rows)
+            self.table = keep_rows(self._stream.table, self._rows)
+            self._live = {keys: self._newest_by(keys) for keys in self._live}
+            self.stats.replaced += 1
+            self.stats.last_error = "the table failed in the engine and was made anew, empty"
+        for keys, table in {(): self.table, **self._live}.items():
+            replace_variables(old[keys], table)
+        self.on_replaced()
+
+    def write_again(self, rows: Sequence[Sequence[Any]]) -> None:
+        """Put rows of values that travel before those that wait; for `on_replaced`."""
+        with self._changed:
+            self._pending[:0] = rows
+
+    def _look(self) -> None:
+        """Make anew what has failed; its thread must live on, whatever happens."""
+        try:
+            if self.has_failed():
+                self._renew()
+        except Exception as error:
+            logger.exception("the table of %s could not be made anew", self._stream.name)
+            self.stats.last_error = f"{type(error).__name__}: {error}"
+
     def _run(self) -> None:
+        looked = time.monotonic()
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._pending or self._closed)
-                if not self._pending:
+                self._changed.wait_for(lambda: self._pending or self._closed, LOOK_SECONDS)
+                if self._closed and not self._pending:
                     return
+            if time.monotonic() > looked + LOOK_SECONDS:
+                self._look()
+                looked = time.monotonic()
+            with self._changed:
+                if not self._pending:
+                    continue
                 rows, self._pending = self._pending, []
                 self._flushing = True
                 self._changed.notify_all()

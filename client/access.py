@@ -7,8 +7,9 @@ the server's code; a test compares the two.
 from __future__ import annotations
 
 import os
-import socket
 from pathlib import Path
+
+from client.address import is_this_machine
 
 KEY_VARIABLE = "DEEPHAVEN_PSK"
 
@@ -34,10 +35,3 @@ def find_key(host: str, port: int) -> tuple[str, str] | None:
         return path.read_text(encoding="ascii").strip(), str(path)
     except OSError:
         return None
-
-
-def is_this_machine(host: str) -> bool:
-    """Tell whether a host's name or address is one of this machine's own."""
-    if host == "localhost" or host.startswith("127.") or host == "::1":
-        return True
-    return host.lower() in {socket.gethostname().lower(), socket.getfqdn().lower()}

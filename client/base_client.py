@@ -15,7 +15,8 @@ from deephaven_core.proto import ticket_pb2
 from pydeephaven import DHError
 from pydeephaven.table import Table
 
-from client.access import KEY_VARIABLE, find_key, is_this_machine, key_file
+from client.access import KEY_VARIABLE, find_key, key_file
+from client.address import bare_host, is_this_machine, link_host
 from client.deadline import DeadlineSession, end_session, within
 from client.errors import (
     AccessDenied,
@@ -43,7 +44,7 @@ class DeephavenClient:
     several threads.
 
     Args:
-        host: where the server runs.
+        host: where the server runs: a name or an address, IPv6 with brackets or without.
         port: the server's port.
         psk: the pre-shared key; by default $DEEPHAVEN_PSK, or the file that a server of this
             user on this machine left.
@@ -247,10 +248,12 @@ class DeephavenClient:
             ) from error
 
     def _connect(self) -> DeadlineSession:
-        where = f"{self.host}:{self.port}"
+        where = f"{link_host(self.host)}:{self.port}"
         try:
             # pydeephaven would retry for long where nothing listens.
-            socket.create_connection((self.host, self.port), timeout=self.deadline_s).close()
+            socket.create_connection(
+                (bare_host(self.host), self.port), timeout=self.deadline_s
+            ).close()
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or error
             raise ServerUnreachable(
@@ -263,7 +266,8 @@ class DeephavenClient:
                 f"connecting to {where}",
                 lambda: DeadlineSession(
                     deadline_s=self.deadline_s,
-                    host=self.host,
+                    # It joins host and port with a colon.
+                    host=link_host(self.host),
                     port=self.port,
                     auth_type=_PSK,
                     auth_token=key,

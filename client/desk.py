@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from functools import partial
 from typing import Any
 
@@ -22,6 +23,12 @@ from rich.text import Text
 from client.base_client import DeephavenClient
 from client.errors import ClientError, ViewOnly
 from client.live_table import LiveTable, Row
+
+# Format specifications of our own, for `View.formats`: prices with two decimals and as many more as
+# they have, the same with a sign, and quantities with the decimals that they have.
+PRICE, SIGNED_PRICE, QUANTITY = "price", "+price", "quantity"
+# More digits than this are noise of the calculation.
+SIGNIFICANT_DIGITS = 8
 
 REDRAWS_A_SECOND = 4
 FIRST_ROWS_SECONDS = 30.0
@@ -246,7 +253,29 @@ def _text_table(view: View, rows: list[Row]) -> TextTable:
 def _cell(value: Any, form: str) -> Text:
     if value is None:
         return Text("")
-    shown = format(value, form)
+    shown = formatted(value, form)
     if form.startswith("+") and value:
         return Text(shown, style="green" if value > 0 else "red")
     return Text(shown)
+
+
+def formatted(value: Any, form: str) -> str:
+    """Return a value as text; times are shown in the time zone of this machine."""
+    if form in (PRICE, SIGNED_PRICE):
+        return ("+" if form is SIGNED_PRICE and value >= 0 else "") + _with_digits(value, 2)
+    if form == QUANTITY:
+        return _with_digits(value, 0)
+    if isinstance(value, datetime) and form:
+        value = datetime.fromtimestamp(value.timestamp(), timezone.utc).astimezone()
+    return format(value, form)
+
+
+def _with_digits(value: float, least: int) -> str:
+    """Return a number with the decimals that it has, and at least so many."""
+    if not math.isfinite(value):
+        return str(value)
+    exponent = math.floor(math.log10(abs(value))) if value else 0
+    decimals = max(least, SIGNIFICANT_DIGITS - 1 - exponent)
+    whole, _, fraction = f"{value:,.{decimals}f}".partition(".")
+    fraction = fraction.rstrip("0").ljust(least, "0")
+    return f"{whole}.{fraction}" if fraction else whole

@@ -14,10 +14,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
+from pydeephaven import DHError
 from pydeephaven.table import Table
 from rich.text import Text
 
-if not __package__:
+if __name__ == "__main__":
     # Started as a script: Python put this folder first, where our modules hide the package.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
@@ -55,7 +56,7 @@ def views(snapshot_seconds: float) -> list[View]:
             "Profit and loss over time",
             lambda client: _history(client, snapshot_seconds),
             {
-                "SnapshotTime": "%H:%M:%S",
+                "SnapshotTime": "%H:%M:%S %Z",
                 "TotalMV": ",.0f",
                 "TotalPnL": "+,.0f",
                 "TotalDelta": ",.0f",
@@ -78,10 +79,13 @@ def _position_sizing(client: DeephavenClient) -> Table:
 
 
 def _history(client: DeephavenClient, seconds: float) -> Table:
-    """Return the server's history of P&L, going on with the one that is there."""
+    """Return the server's history of P&L, going on with the one that is there and well."""
     try:
-        return client.open_table(HISTORY)
-    except TableNotFound:
+        found = client.open_table(HISTORY)
+        # Of one that failed in the server's engine, nothing can be made.
+        found.tail(1).close()
+        return found
+    except (TableNotFound, DHError):
         trigger = client.session.time_table(f"PT{seconds}S").view("SnapshotTime = Timestamp")
         return client.open_table("portfolio_summary").snapshot_when(trigger, history=True)
 

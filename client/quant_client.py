@@ -6,12 +6,13 @@ Run it with `python3 client/quant_client.py`, or from inside `client/`.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
 from pydeephaven.table import Table
 
-if not __package__:
+if __name__ == "__main__":
     # Started as a script: Python put this folder first, where our modules hide the package.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
@@ -19,14 +20,17 @@ from client import desk
 from client.base_client import DeephavenClient
 from client.desk import View
 
+# As the server and the store's catalog have them (server/symbols.py); a test compares them.
+SYMBOL_PATTERN = r"^[A-Z0-9./=^:&|_+*$@#!-]+$"
+SYMBOL_LENGTH = 40
 DEFAULT_WATCHLIST = "AAPL,MSFT,NVDA,TSLA"
 PRICE_FORMATS = {
     "Symbol": "",
-    "Price": ",.2f",
-    "Bid": ",.2f",
-    "Ask": ",.2f",
-    "Volume": ",d",
-    "Change": "+,.2f",
+    "Price": desk.PRICE,
+    "Bid": desk.PRICE,
+    "Ask": desk.PRICE,
+    "Volume": desk.QUANTITY,
+    "Change": desk.SIGNED_PRICE,
     "ChangePct": "+.2f",
 }
 
@@ -62,10 +66,10 @@ def views(watchlist: list[str]) -> list[View]:
             ),
             {
                 "Symbol": "",
-                "Bid": ",.2f",
-                "Ask": ",.2f",
-                "Mid": ",.3f",
-                "Spread": ",.3f",
+                "Bid": desk.PRICE,
+                "Ask": desk.PRICE,
+                "Mid": desk.PRICE,
+                "Spread": desk.PRICE,
                 "SpreadBps": ".2f",
             },
         ),
@@ -91,7 +95,7 @@ def _prices(client: DeephavenClient) -> Table:
 def symbols(text: str) -> list[str]:
     """Read a comma-separated list of ticker symbols."""
     found = [part.strip().upper() for part in text.split(",") if part.strip()]
-    bad = [s for s in found if not all(c.isalnum() or c in "./-^" for c in s)]
+    bad = [s for s in found if len(s) > SYMBOL_LENGTH or not re.fullmatch(SYMBOL_PATTERN, s)]
     if bad or not found:
         raise argparse.ArgumentTypeError(f"ticker symbols like AAPL,MSFT are wanted, not {text!r}")
     return found

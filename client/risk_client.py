@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.text import Text
 
-if not __package__:
+if __name__ == "__main__":
     # Started as a script: Python put this folder first, where our modules hide the package.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
@@ -123,7 +123,7 @@ class AlertLog:
         if view.name != "risk_alerts":
             return
         over = {row["Symbol"]: row["Reason"] for row in rows}
-        now = datetime.now().strftime("%H:%M:%S")
+        now = datetime.now().astimezone().strftime("%H:%M:%S %Z")
         for symbol, reason in over.items():
             if self._over.get(symbol) != reason:
                 self._lines.append(Text(f"{now} ALERT {symbol}: {reason}", style="bold red"))

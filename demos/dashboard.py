@@ -12,6 +12,8 @@ import deephaven.plot.express as dx
 from deephaven import agg, ui
 from deephaven.table import Table
 
+from server.dashboard import PRICE_DIGITS
+
 UP, DOWN = "#35b779", "#f2545b"
 STATE_COLORS = {"PENDING": "#e5c07b", "FILLED": "#61afef", "SETTLED": UP, "CANCELLED": "#8c8c8c"}
 
@@ -110,7 +112,7 @@ def _orders(orders_live: Table) -> Any:
     return ui.table(
         newest,
         format_=[
-            ui.TableFormat(cols="Price", value="$#,##0.00"),
+            ui.TableFormat(cols="Price", value=f"${PRICE_DIGITS}"),
             *(
                 ui.TableFormat(cols="State", color=color, if_=f"State == `{state}`")
                 for state, color in STATE_COLORS.items()
@@ -130,7 +132,7 @@ def _portfolio(portfolio: Table) -> Any:
         portfolio,
         format_=[
             ui.TableFormat(cols=["Cost", "MarketValue", "Quantity"], value="#,##0"),
-            ui.TableFormat(cols="Price", value="$#,##0.00"),
+            ui.TableFormat(cols="Price", value=f"${PRICE_DIGITS}"),
             *_signed("PnL"),
         ],
     )
@@ -141,7 +143,7 @@ def _risk(risk_live: Table) -> Any:
         risk_live,
         format_=[
             ui.TableFormat(cols=["MarketValue", "RiskScore", "Quantity"], value="#,##0"),
-            ui.TableFormat(cols="Price", value="$#,##0.00"),
+            ui.TableFormat(cols="Price", value=f"${PRICE_DIGITS}"),
             *_signed("PnL"),
         ],
     )

@@ -14,9 +14,12 @@ import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
-if not __package__:
-    # Started as a script: Python put this folder first, where our modules hide the package.
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+if __name__ == "__main__":
+    # Started as a script: Python put this folder first, where our modules hide the package. At the
+    # prompt they are still found by their bare names, after everything else.
+    _here = Path(__file__).resolve().parent
+    sys.path[0] = str(_here.parent)
+    sys.path.append(str(_here))
 
 from server.errors import ServerError
 from server.options import parse_options

@@ -11,6 +11,8 @@ from deephaven import ui
 from server.tables import MarketTables
 
 UP, DOWN = "#35b779", "#f2545b"
+# Two decimals, and as many more as a price has: 228.13, 1.08345, 0.00001234.
+PRICE_DIGITS = "#,##0.00##########"
 STALE_IS_GREY = ui.TableFormat(color="#8c8c8c", if_="Stale")
 
 
@@ -75,9 +77,9 @@ def _prices(tables: MarketTables) -> Any:
     return ui.table(
         tables.prices_live,
         format_=[
-            ui.TableFormat(cols=["Price", "Bid", "Ask"], value="$#,##0.00"),
-            ui.TableFormat(cols="Volume", value="#,##0"),
-            ui.TableFormat(cols="Change", value="+#,##0.00;-#,##0.00"),
+            ui.TableFormat(cols=["Price", "Bid", "Ask"], value=f"${PRICE_DIGITS}"),
+            ui.TableFormat(cols="Volume", value="#,##0.########"),
+            ui.TableFormat(cols="Change", value=f"+{PRICE_DIGITS};-{PRICE_DIGITS}"),
             ui.TableFormat(cols="ChangePct", value="+0.00'%';-0.00'%'"),
             ui.TableFormat(cols=["Price", "Change", "ChangePct"], color=UP, if_=moved[0]),
             ui.TableFormat(cols=["Price", "Change", "ChangePct"], color=DOWN, if_=moved[1]),

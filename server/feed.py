@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 LongArray = npt.NDArray[np.int64]
+# The engine's null of a double: for what has no value.
+NULL_DOUBLE = -float(np.finfo(np.float64).max)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,7 +25,7 @@ class TickBatch:
         price: last traded price, in dollars.
         bid: best bid, in dollars.
         ask: best ask, in dollars.
-        volume: shares traded since the session opened.
+        volume: shares traded since the session opened; in fractions where the market has them.
         reference: the session's reference price (the previous close), in dollars.
         timestamp_ns: market time, in nanoseconds since the epoch, UTC.
     """
@@ -33,7 +35,7 @@ class TickBatch:
     price: FloatArray
     bid: FloatArray
     ask: FloatArray
-    volume: LongArray
+    volume: LongArray | FloatArray
     reference: FloatArray
     timestamp_ns: LongArray
 
@@ -44,10 +46,13 @@ class TickBatch:
         """Return the columns of the price tables, in their order.
 
         Symbol, Price, Bid, Ask, Volume, Change (dollars against the reference price),
-        ChangePct (the same in percent of it), Timestamp (nanoseconds since the epoch).
+        ChangePct (the same in percent of its absolute value, null where it is 0), Timestamp
+        (nanoseconds since the epoch).
         """
         change = self.price - self.reference
-        change_pct = 100.0 * change / self.reference
+        base = np.abs(self.reference)
+        change_pct = np.full(len(self), NULL_DOUBLE)
+        np.divide(100.0 * change, base, out=change_pct, where=base != 0)
         return (
             self.symbol,
             self.price,

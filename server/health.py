@@ -40,6 +40,8 @@ class Heartbeat:
         self._publishers = publishers
         self._each_beat = each_beat
         self._errors_seen = 0
+        self._failures = 0
+        self._last_failure = ""
         self._changed = threading.Event()
         self._stopped = False
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
@@ -52,6 +54,13 @@ class Heartbeat:
     def changed(self, _status: FeedStatus | None = None) -> None:
         """Beat at once: something is new."""
         self._changed.set()
+
+    def tables_failed(self, names: Sequence[str]) -> None:
+        """Tables failed in the engine and were made anew; called at a beat."""
+        self._failures += 1
+        self._last_failure = f"{', '.join(names)} failed in the engine and began anew, empty"
+        logger.error("%s; the engine's log has the cause", self._last_failure)
+        self.changed()
 
     def stop(self, timeout: float = 5.0) -> None:
         """Beat a last time and stop."""
@@ -76,7 +85,7 @@ class Heartbeat:
 
     def _beat(self) -> None:
         status = self._status()
-        lost = sum(p.errors for p in self._publishers)
+        lost = sum(p.errors for p in self._publishers) + self._failures
         state = status.state
         if lost > self._errors_seen and state == "LIVE":
             state = "FAILING"
@@ -87,6 +96,6 @@ class Heartbeat:
             state,
             status.ticks,
             status.errors + lost,
-            "; ".join(filter(None, (status.last_error, *causes))),
+            "; ".join(filter(None, (status.last_error, *causes, self._last_failure))),
             time.time_ns(),
         )

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from server.access import own_directory, state_directory
+from server.address import host_and_port
 from server.errors import StartupError
 from server.jdk import JdkNotFound, find_jdk
+from server.time_zone import machine_zone, zone_arguments
 
 _HERE = Path(__file__).parent
 SMALLEST_HEAP_MB = 256
@@ -29,8 +31,23 @@ CYCLE_MS = 1_000
 SEND_INTERVAL_MS = 10
 
 
+# The engine reads and writes its own formats with the language of the JVM: in Turkish, "Iıİi" are
+# other letters, and it does not start.
+_ENGLISH = [
+    f"-Duser.{what}{use}={value}"
+    for what, value in (("language", "en"), ("country", "US"), ("variant", ""), ("script", ""))
+    for use in ("", ".format", ".display")
+]
+
+
 def start_jvm_server(
-    host: str, port: int, key: str, heap_mb: int, *, view_only: bool = False
+    host: str,
+    port: int,
+    key: str,
+    heap_mb: int,
+    *,
+    view_only: bool = False,
+    time_zone: str | None = None,
 ) -> Any:
     """Start the embedded Deephaven server and return it; one a process.
 
@@ -40,6 +57,7 @@ def start_jvm_server(
         key: the pre-shared key.
         heap_mb: size of the heap, as `checked_heap` gives it.
         view_only: no console, and the tables of `server.view_only` as application fields.
+        time_zone: in which screens show times, by default that of this machine.
 
     Raises:
         StartupError: port busy, no or wrong JDK.
@@ -57,8 +75,10 @@ def start_jvm_server(
         f"-Dauthentication.psk={key}",
         f"-DPeriodicUpdateGraph.targetCycleDurationMillis={CYCLE_MS}",
         f"-Dbarrage.minUpdateInterval={SEND_INTERVAL_MS}",
-        f"-Dlogback.configurationFile={_HERE / 'logback.xml'}",
+        f"-Dlogback.configurationFile={_HERE / _log_settings(log)}",
         f"-Dserver.log={log}",
+        *_ENGLISH,
+        *zone_arguments(time_zone or machine_zone()),
     ]
     if view_only:
         arguments.append("-Ddeephaven.console.disable=true")
@@ -75,6 +95,11 @@ def start_jvm_server(
             reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
             raise StartupError(f"Deephaven did not start: {reason}; its log is {log}") from error
     return server
+
+
+def _log_settings(log: Path) -> str:
+    # The names of older logs are a pattern, in which a percent sign cannot be escaped.
+    return "logback_unrolled.xml" if "%" in str(log) else "logback.xml"
 
 
 def memory_mb() -> int:
@@ -132,7 +157,7 @@ def _check_port(host: str, port: int) -> None:
             errno.EACCES: "choose a port above 1023 with --port",
         }.get(error.errno or 0, "give an address of this machine with --host")
         raise StartupError(
-            f"cannot listen on {host}:{port}: {error.strerror or error}; {advice}"
+            f"cannot listen on {host_and_port(host, port)}: {error.strerror or error}; {advice}"
         ) from None
 
 

@@ -8,6 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from server.address import bare_host
+from server.time_zone import checked_zone, machine_zone
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -24,6 +27,8 @@ class Options:
     volatility: float = 0.35
     replay: tuple[Path, ...] = ()
     speed: float = 1.0
+    allow_negative: bool = False
+    time_zone: str | None = None
 
 
 def _number(
@@ -51,6 +56,14 @@ _VOLATILITY = _number(float, "a number, 0 or more", lambda v: 0 <= v < math.inf)
 _SPEED = _number(float, "a number above 0, or inf,", lambda v: v > 0)
 
 
+def zone(text: str) -> str:
+    """Read the name of a time zone."""
+    try:
+        return checked_zone(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def parse_options(arguments: Sequence[str]) -> Options:
     """Read the command line; a wrong one ends the process with status 2 and says why."""
     defaults = Options()
@@ -61,6 +74,7 @@ def parse_options(arguments: Sequence[str]) -> Options:
     access = parser.add_argument_group("access")
     access.add_argument(
         "--host",
+        type=bare_host,
         default=defaults.host,
         help="address to listen on; 0.0.0.0 opens it to other hosts (default: %(default)s)",
     )
@@ -74,6 +88,14 @@ def parse_options(arguments: Sequence[str]) -> Options:
         "--view-only",
         action="store_true",
         help="no console: clients see the tables and can neither run code nor replace them",
+    )
+    screens = parser.add_argument_group("screens")
+    screens.add_argument(
+        "--time-zone",
+        type=zone,
+        metavar="ZONE",
+        help="in which tables show times, such as Europe/Berlin (default: this machine's, "
+        f"{machine_zone()})",
     )
     engine = parser.add_argument_group("engine")
     engine.add_argument(
@@ -118,6 +140,11 @@ def parse_options(arguments: Sequence[str]) -> Options:
         type=_SPEED,
         default=defaults.speed,
         help="times faster than recorded; 'inf' plays without waiting (default: %(default)s)",
+    )
+    replay.add_argument(
+        "--allow-negative",
+        action="store_true",
+        help="take prices of 0 and below from the files, as spreads and some futures have them",
     )
     given = parser.parse_args(arguments)
     given.replay = tuple(given.replay)

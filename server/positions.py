@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from server.feed import TickBatch
-from server.risk_engine import DEFAULT_MONEYNESS, option_greeks
+from server.feed import NULL_DOUBLE, TickBatch
+from server.risk_engine import DEFAULT_MONEYNESS, Greeks, option_greeks
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +53,17 @@ class Book:
         """
         rows = np.fromiter((self._row[s] for s in batch.symbol), dtype=np.intp, count=len(batch))
         quantity = self._quantity[rows]
-        delta, gamma, theta, vega = option_greeks(batch.price, DEFAULT_MONEYNESS * batch.reference)
+        # The model knows no negative prices: the Greeks of such positions are null.
+        known = (batch.price >= 0) & (batch.reference > 0)
+        greeks = [np.full(len(batch), NULL_DOUBLE) for _ in Greeks._fields]
+        of_one = option_greeks(batch.price[known], DEFAULT_MONEYNESS * batch.reference[known])
+        for column, values in zip(greeks, of_one, strict=True):
+            column[known] = quantity[known] * values
         return (
             batch.symbol,
             quantity,
             quantity * batch.price,
             quantity * (batch.price - self._entry[rows]),
-            quantity * delta,
-            quantity * gamma,
-            quantity * theta,
-            quantity * vega,
+            *greeks,
             batch.timestamp_ns,
         )

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from server.errors import PublishingStopped, RowError
+from server.feed import NULL_DOUBLE
 
 logger = logging.getLogger(__name__)
 
@@ -25,16 +26,21 @@ _DTYPES: dict[str, tuple[Any, tuple[type, ...]]] = {
     "string": (object, (str,)),
     "double": (np.float64, (float, int, np.floating, np.integer)),
     "long": (np.int64, (int, np.integer)),
+    "instant": (np.int64, (int, np.integer)),
 }
 # The engine's own nulls (QueryConstants): NULL_DOUBLE and NULL_LONG.
 _NULLS: dict[str, Any] = {
     "string": None,
-    "double": -float(np.finfo(np.float64).max),
+    "double": NULL_DOUBLE,
     "long": np.iinfo(np.int64).min,
+    "instant": np.iinfo(np.int64).min,
 }
 
 
 _LONG_MAX = int(np.iinfo(np.int64).max)
+# The engine's Instants: whole seconds that 64 bits of nanoseconds can tell. A time in the second
+# after that becomes an Instant, and then all tables that read it fail.
+_INSTANT_MAX = _LONG_MAX // 10**9 * 10**9 - 1
 
 
 @dataclass(slots=True)
@@ -121,20 +127,31 @@ class Publisher:
             self._pending_rows += len(arrays[0])
             self._loop.changed.notify_all()
 
+    def redirect(self, sink: Sink) -> None:
+        """Hand all rows that wait, and those to come, to another sink."""
+        self._sink = sink
+
     def _array(self, name: str, kind: str, dtype: Any, column: npt.ArrayLike) -> npt.NDArray[Any]:
         # numpy's own string arrays drop trailing NUL characters; arrays of objects do not.
         given = np.asarray(column, dtype=object if kind == "string" else None)
         if given.ndim != 1:
             raise RowError(f"column {name} must be one-dimensional, not of shape {given.shape}")
-        fits = {"string": "O", "double": "fiu", "long": "iu"}[kind]
+        fits = {"string": "O", "double": "fiu", "long": "iu", "instant": "iu"}[kind]
         if given.dtype.kind not in fits:
             raise RowError(f"column {name} holds {kind} values, not an array of {given.dtype}")
         if kind == "string" and not all(
             v is None or (isinstance(v, str) and _fits(kind, v)) for v in given
         ):
             raise RowError(f"column {name} holds string values, and one of them is not a string")
-        if given.dtype.kind == "u" and kind == "long" and (given > _LONG_MAX).any():
-            raise RowError(f"column {name} holds long values, not {given.max()}")
+        if given.dtype.kind == "u" and kind in ("long", "instant") and (given > _LONG_MAX).any():
+            raise RowError(f"column {name} holds {kind} values, not {given.max()}")
+        if kind == "instant":
+            beyond = (given > _INSTANT_MAX) | ((given < -_INSTANT_MAX) & (given != _NULLS[kind]))
+            if beyond.any():
+                raise RowError(
+                    f"column {name} holds nanoseconds since the epoch of the years 1678 to 2261, "
+                    f"not {given[beyond][0]}"
+                )
         # A copy: the caller may go on to use its array while the batch waits.
         return np.array(given, dtype=dtype)
 
@@ -191,8 +208,9 @@ def _fits(kind: str, value: Any) -> bool:
         return True
     if isinstance(value, bool):
         return False
-    if kind == "long":
-        return bool(-_LONG_MAX <= value <= _LONG_MAX)
+    if kind in ("long", "instant"):
+        most = _LONG_MAX if kind == "long" else _INSTANT_MAX
+        return bool(-most <= value <= most)
     try:
         float(value)
     except OverflowError:
@@ -221,7 +239,10 @@ class PublishLoop:
     def publisher(
         self, schema: Mapping[str, str], sink: Sink, max_pending_rows: int = 100_000
     ) -> Publisher:
-        """Return a publisher of rows with the columns of a schema (name → string, double, long).
+        """Return a publisher of rows with the columns of a schema.
+
+        The schema names for each column what it holds: string, double, long, or instant, which is
+        given as nanoseconds since the epoch.
 
         The sink takes a tuple of arrays, one a column, on the loop's thread.
         """

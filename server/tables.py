@@ -67,12 +67,31 @@ class MarketTables:
         names = [n for n in self.__slots__ if not n.endswith("_writer")]
         return {name: getattr(self, name) for name in names}
 
+    def failed(self) -> list[str]:
+        """Names of the tables that have failed in the engine, which never come back."""
+        return [name for name, table in self.published.items() if table.j_table.isFailed()]
 
-def make_market_tables(engine: Engine, raw_rows: int) -> MarketTables:
-    """Make all tables; the raw ones keep the newest `raw_rows` rows."""
-    prices, price_writer = engine.blink_table("prices", PRICE_SCHEMA)
-    risk, risk_writer = engine.blink_table("risk", RISK_SCHEMA)
-    status, status_writer = engine.blink_table("feed_status", STATUS_SCHEMA)
+
+def make_market_tables(
+    engine: Engine,
+    raw_rows: int,
+    before: MarketTables | None = None,
+    *,
+    has_whole_volumes: bool = True,
+) -> MarketTables:
+    """Make all tables; the raw ones keep the newest `raw_rows` rows.
+
+    Volume is a long, or a double where the market trades fractions.
+
+    In the place of tables that failed, the new ones begin empty and take over their writers.
+    """
+    writers = (
+        (before.price_writer, before.risk_writer, before.status_writer) if before else (None,) * 3
+    )
+    price_schema = {**PRICE_SCHEMA, "Volume": "long" if has_whole_volumes else "double"}
+    prices, price_writer = engine.blink_table("prices", price_schema, writers[0])
+    risk, risk_writer = engine.blink_table("risk", RISK_SCHEMA, writers[1])
+    status, status_writer = engine.blink_table("feed_status", STATUS_SCHEMA, writers[2])
 
     feed_status = _feed_status(status)
     # One row that changes only when the answer does, so that tables joined to it don't tick.

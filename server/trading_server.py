@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 from urllib.parse import quote
 
 from server import access, view_only
+from server.address import host_and_port
 from server.feed import MarketFeed
 from server.health import Heartbeat
 from server.jvm import checked_heap, start_jvm_server
@@ -23,6 +24,7 @@ from server.market_data import BASE_PRICES, FeedPlayer, book_for
 from server.options import Options
 from server.replay import Replay
 from server.simulator import Simulator
+from server.time_zone import machine_zone
 
 
 def make_feed(options: Options) -> MarketFeed:
@@ -32,7 +34,7 @@ def make_feed(options: Options) -> MarketFeed:
         FeedFileError: a file of the replay is refused.
     """
     if options.replay:
-        return Replay(options.replay, speed=options.speed)
+        return Replay(options.replay, speed=options.speed, allow_negative=options.allow_negative)
     return Simulator(
         BASE_PRICES,
         tick_interval=1 / options.rate,
@@ -43,6 +45,9 @@ def make_feed(options: Options) -> MarketFeed:
 
 class TradingServer:
     """The platform's server in this process; there can be one.
+
+    Tables that fail in the engine are made anew, empty, within a second or two; `on_replaced` is
+    called then, on the heartbeat's thread, and `feed_status` tells it.
 
     Raises:
         StartupError: it cannot start; the message is one line for the terminal.
@@ -57,21 +62,33 @@ class TradingServer:
         book = book_for(self.feed)
         self.key = access.choose_key(options.psk)
         heap_mb = checked_heap(options.heap_mb, options.raw_rows)
-        start_jvm_server(options.host, options.port, self.key, heap_mb, view_only=options.view_only)
+        self.time_zone = options.time_zone or machine_zone()
+        start_jvm_server(
+            options.host,
+            options.port,
+            self.key,
+            heap_mb,
+            view_only=options.view_only,
+            time_zone=self.time_zone,
+        )
         # Deephaven can be imported only now that the JVM is up.
         from server.dashboard import make_dashboard
         from server.engine import Engine
         from server.tables import make_market_tables
 
         self._engine = Engine()
-        self.tables = make_market_tables(self._engine, options.raw_rows)
+        self.tables = make_market_tables(
+            self._engine, options.raw_rows, has_whole_volumes=self._has_whole_volumes
+        )
         self.dashboard = make_dashboard(self.tables)
+        self.on_replaced: Callable[[], object] = lambda: None
+        self._replace_after, self._replace_pause = 0.0, 1.0
         self.player = FeedPlayer(self.feed, book, self.tables.price_writer, self.tables.risk_writer)
         self._heartbeat = Heartbeat(
             self.tables.status_writer,
             status=self.player.health,
             publishers=(self.tables.price_writer.stats, self.tables.risk_writer.stats),
-            each_beat=self._guard_variables,
+            each_beat=self._each_beat,
         )
         self.player.on_status = self._heartbeat.changed
         if options.view_only:
@@ -89,11 +106,16 @@ class TradingServer:
         return {**self.tables.published, "dashboard": self.dashboard}
 
     @property
+    def context(self) -> Any:
+        """Deephaven's context, in which any thread can make tables: `with server.context:`."""
+        return self._engine.context
+
+    @property
     def base_url(self) -> str:
         """Where a browser on this machine finds the server."""
-        everywhere = self.options.host in ("127.0.0.1", "0.0.0.0", "::", "::1", "localhost")
-        host = "localhost" if everywhere else self.options.host
-        return f"http://{host}:{self.options.port}"
+        by_name = self.options.host in ("127.0.0.1", "0.0.0.0", "::", "localhost")
+        host = "localhost" if by_name else self.options.host
+        return f"http://{host_and_port(host, self.options.port)}"
 
     @property
     def ide_url(self) -> str:
@@ -117,6 +139,7 @@ class TradingServer:
             f"  Dashboard  {self.dashboard_url}",
             f"  Web IDE    {self.ide_url}",
             f"  Tables     {' '.join(self.tables.published)}",
+            f"  Times      {self.time_zone} (--time-zone ZONE shows another)",
             f"  Key        {self.key_file} (clients of this user find it by themselves)",
         ]
         if options.view_only:
@@ -139,6 +162,40 @@ class TradingServer:
             self._heartbeat.stop()
             self._engine.close()
             access.forget_key(self.options.port, self.key)
+
+    def _each_beat(self) -> None:
+        failed = self.tables.failed()
+        if failed and time.monotonic() >= self._replace_after:
+            # What fails again and again is made anew less and less often.
+            self._replace_pause = min(2 * self._replace_pause, 60.0)
+            self._replace_after = time.monotonic() + self._replace_pause
+            self._replace_tables(failed)
+        self._guard_variables()
+
+    def _replace_tables(self, failed: list[str]) -> None:
+        """Make all tables anew; variables and fields of their names show the new ones."""
+        from server.dashboard import make_dashboard
+        from server.engine import replace_variables
+        from server.tables import make_market_tables
+
+        before = self.published
+        with self._engine.context:
+            self.tables = make_market_tables(
+                self._engine,
+                self.options.raw_rows,
+                self.tables,
+                has_whole_volumes=self._has_whole_volumes,
+            )
+            self.dashboard = make_dashboard(self.tables)
+        if self.options.view_only:
+            view_only.publish(self.published)
+        replace_variables({name: (old, self.published[name]) for name, old in before.items()})
+        self._heartbeat.tables_failed(failed)
+        self.on_replaced()
+
+    @property
+    def _has_whole_volumes(self) -> bool:
+        return not isinstance(self.feed, Replay) or self.feed.has_whole_volumes
 
     def _guard_variables(self) -> None:
         if self.options.view_only:

@@ -21,10 +21,11 @@ def _define_instruments(registry: ColumnRegistry) -> None:
         category="trading",
         description="Ticker symbol of the traded instrument on its main market",
         synonyms=["ticker", "instrument", "security", "stock", "underlying", "ric"],
-        sample_values=["AAPL", "GOOGL", "BRK.B", "EUR/USD"],
+        sample_values=["AAPL", "BRK.B", "EUR/USD", "BTC-USD", "^GSPC", "ES=F"],
         semantic_type="identifier",
-        max_length=12,
-        pattern=r"^[A-Z0-9./]+$",
+        # The market server and its clients have the same rule; a test compares them.
+        max_length=40,
+        pattern=r"^[A-Z0-9./=^:&|_+*$@#!-]+$",
         tags=["key"],
     )
     registry.define(

@@ -88,10 +88,11 @@ def test_the_prompt_has_the_tables_as_variables(folder: Path) -> None:
     names = sorted(TABLES)
     process.child.stdin.write(
         f"print('tables:', [type(t).__name__ for t in ({', '.join(names)})])\n"
-        "import server.tables; print('still a package')\n"
+        "from market_data import SYMBOLS; from risk_engine import calculate_greeks\n"
+        "import server.tables; print('still a package', len(SYMBOLS))\n"
     )
     process.child.stdin.flush()
-    process.wait_for_output("still a package", 10)
+    process.wait_for_output("still a package 8", 30)
     assert f"tables: {['Table'] * len(names)}" in process.output
     assert process.end(signal.SIGTERM, 10) == 0
     process.child.stdin.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import math
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.errors import FeedFileError
-from server.feed import TickBatch
+from server.feed import NULL_DOUBLE, TickBatch
+from server.market_data import book_for
 from server.replay import Replay
 
 REAL_PRICES = Path(bokeh_sampledata.__file__).parent / "_data" / "stocks.csv.gz"
@@ -218,3 +220,73 @@ def test_a_missing_file_and_one_that_is_no_parquet_are_refused(tmp_path: Path) -
 def test_a_speed_that_cannot_be_played_is_refused(speed: float) -> None:
     with pytest.raises(ValueError, match="speed must be above 0"):
         Replay([REAL_PRICES], speed=speed)
+
+
+def test_volumes_stay_whole_numbers_unless_the_file_has_others(tmp_path: Path) -> None:
+    def volumes(*traded: object) -> list[object]:
+        path = tmp_path / "v.csv"
+        lines = [f"2026-02-20T10:00:{n:02}Z,A,1,{v}" for n, v in enumerate(traded)]
+        path.write_text("\n".join(["timestamp,symbol,price,volume", *lines]))
+        return [row["volume"] for row in rows(Replay([path]))]
+
+    assert volumes(3, 4) == [3, 7]
+    assert all(type(volume) is int for volume in volumes(3, 4))
+    assert volumes(0.4, 0.35) == [0.4, 0.75]
+    # Beyond 64 bits they do not wrap to negative ones.
+    assert volumes("9e18", "9e18") == [9e18, 1.8e19]
+
+
+@pytest.mark.parametrize("name", ["AAPL.CSV", "AAPL.csv.gz", "aapl.Csv", "AAPL.PARQUET"])
+def test_endings_in_capitals_belong_to_no_symbol(tmp_path: Path, name: str) -> None:
+    frame = pd.DataFrame({"Date": ["2026-02-20"], "Close": [1.5]})
+    path = tmp_path / name
+    if "parquet" in name.lower():
+        frame.to_parquet(path)
+    else:
+        frame.to_csv(path, index=False)
+    assert Replay([path]).symbols == ("AAPL",)
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "p.csv"
+    path.write_text("timestamp,symbol,price,price,note,note\n2026-02-20,A,1.5,99,x,y\n")
+    with pytest.raises(FeedFileError, match="2 columns are called 'price'; keep one"):
+        Replay([path])
+    path.write_text("timestamp,symbol,price,note,note\n2026-02-20,A,1.5,x,y\n")
+    assert Replay([path]).opening_prices == {"A": 1.5}
+
+
+@pytest.mark.parametrize("ending", ["", ".gz"])
+def test_lines_are_counted_as_an_editor_does(tmp_path: Path, ending: str) -> None:
+    text = 'timestamp,symbol,price,note\n2026-02-20,A,1.5,"two\nlines"\n2026-02-21,A,-1.5,x\n'
+    path = tmp_path / f"n.csv{ending}"
+    path.write_bytes(gzip.compress(text.encode()) if ending else text.encode())
+    with pytest.raises(FeedFileError, match=r":4: price -1\.5 is not above 0") as caught:
+        Replay([path])
+    assert caught.value.line == 4
+
+
+def test_blank_lines_at_the_end_are_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "e.csv"
+    path.write_text("\ufeffDate,Close\n2026-02-20,1\n2026-02-21,2\n\n\n", encoding="utf-8")
+    assert [row["price"] for row in rows(Replay([path]))] == [1.0, 2.0]
+
+
+def test_negative_prices_are_taken_where_that_is_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "CL=F.csv"
+    path.write_text("Date,Close\n2020-04-17,18.27\n2020-04-20,-37.63\n2020-04-21,0\n2020-04-22,9\n")
+    with pytest.raises(FeedFileError, match=r"not above 0 \(--allow-negative"):
+        Replay([path])
+    feed = Replay([path], allow_negative=True)
+    played = rows(feed)
+    assert [row["price"] for row in played] == [18.27, -37.63, 0.0, 9.0]
+    assert all(float(r["bid"]) <= float(r["price"]) <= float(r["ask"]) for r in played)  # type: ignore[arg-type]
+    book = book_for(feed)
+    changes, risks = [], []
+    for batch in feed.batches():
+        changes += batch.price_columns()[6].tolist()
+        risks += list(zip(*(column.tolist() for column in book.risk_columns(batch)), strict=True))
+    assert changes == [0.0, pytest.approx(-305.966, rel=1e-3), pytest.approx(100.0), NULL_DOUBLE]
+    assert [risk[2] for risk in risks] == pytest.approx([1827.0, -3763.0, 0.0, 900.0])
+    # Options on them have no Black-Scholes value: null, not a failed batch.
+    assert [risk[4] == NULL_DOUBLE for risk in risks] == [False, True, True, True]

@@ -1,0 +1,16 @@
+"""Stands for the package where Python looks for modules in this very folder.
+
+Who works inside of `client/` imports its modules by their bare names, and these import `client.…`,
+which Python then finds here and not as the folder that it is in.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+if __name__ == "client":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    del sys.modules[__name__]
+    importlib.import_module(__name__)

@@ -1,0 +1,150 @@
+"""Tables of the server that fail in the engine, and writers that are made in the wrong moment."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from client.base_client import DeephavenClient
+from server.errors import RowError
+from tests.processes import ROOT, Process, free_port, held_by_another_thread, wait_until
+
+if TYPE_CHECKING:
+    from server.trading_server import TradingServer
+
+
+# At the prompt of a server: the engine ends the prices, as it does at an error in a formula.
+FAIL_PRICES = """
+old = prices_live
+for cell in server.tables.price_writer._sink.__closure__:
+    if hasattr(cell.cell_contents, "publish_failure"):
+        cell.cell_contents.publish_failure(RuntimeError("ended by a test"))
+
+import time
+while prices_live is old: time.sleep(0.05)
+
+print("replaced:", prices_live is server.tables.prices_live, server.tables.failed(), flush=True)
+"""
+
+
+def test_tables_that_fail_are_made_anew_and_go_on(state_home: object) -> None:
+    port = free_port()
+    process = Process(
+        *(sys.executable, "-i", "server/app.py", "--port", str(port), "--heap-mb", "512"),
+        stdin=subprocess.PIPE,
+    )
+    assert process.child.stdin is not None
+    process.wait_for_output("Ready after")
+    with DeephavenClient(port=port, deadline_s=30.0) as client:
+        prices, totals = client.follow("prices_live"), client.follow("portfolio_summary")
+        prices.wait_for(lambda rows: len(rows) == 8, 60)
+        totals.wait_for(bool, 60)
+        process.child.stdin.write(FAIL_PRICES)
+        process.child.stdin.flush()
+        process.wait_for_output("replaced: True []", 60)
+        # The market goes on in the new tables, and who followed an old one follows the new.
+        for table in (prices, totals):
+            seen = table.updates
+            wait_until(lambda t=table, n=seen: t.connected and t.updates > n + 3, 60, "ticks")  # type: ignore[misc]
+        prices.wait_for(lambda rows: len(rows) == 8, 60)
+        status = client.follow("feed_status")
+        [row] = status.wait_for(lambda rows: bool(rows) and rows[0]["State"] == "LIVE", 60)
+        assert "prices_live" in row["LastError"]
+        assert row["Errors"] >= 1
+    assert process.end(signal.SIGTERM, 30) == 0
+    process.child.stdin.close()
+
+
+def test_a_time_beyond_the_engines_instants_is_refused(trading_server: TradingServer) -> None:
+    from deephaven import agg
+
+    from server.engine import Engine
+
+    engine = Engine()
+    table, publisher = engine.blink_table("edges", {"K": "string", "T": "instant"})
+    newest = table.last_by("K").sort("T").update("Text = `` + T")
+    count = table.agg_by([agg.count_("N"), agg.max_("T")])
+    last = 9_223_372_035_999_999_999
+    for good in (last, -last, None):
+        publisher.write_row(str(good), good)
+    publisher.write_columns(["a", "b"], np.array([last, -(2**63)]))
+    for bad in (last + 1, -last - 1, 2**63 - 1):
+        with pytest.raises(RowError, match="instant"):
+            publisher.write_row("bad", bad)
+        with pytest.raises(RowError, match="1678 to 2261"):
+            publisher.write_columns(["good", "bad"], np.array([0, bad]))
+    assert engine.loop.flush()
+    wait_until(lambda: newest.size == 5, 30, "the rows")
+    assert not newest.j_table.isFailed()
+    assert not count.j_table.isFailed()
+    engine.close()
+
+
+def test_a_table_writer_is_not_made_in_the_middle_of_a_cycle(
+    trading_server: TradingServer,
+) -> None:
+    from deephaven import DynamicTableWriter, dtypes
+    from deephaven.execution_context import get_exec_ctx
+
+    graph = get_exec_ctx().update_graph.j_update_graph
+    context = get_exec_ctx()
+    made: list[Any] = []
+
+    def make() -> None:
+        with context:
+            made.append(DynamicTableWriter({"N": dtypes.int64}))
+
+    thread = threading.Thread(target=make, daemon=True)
+    # As a cycle holds it.
+    with held_by_another_thread(graph.exclusiveLock().lock, graph.exclusiveLock().unlock):
+        thread.start()
+        thread.join(0.3)
+        assert not made
+    thread.join(30)
+    [writer] = made
+    writer.write_row(5)
+    graph.requestRefresh()
+    wait_until(lambda: writer.table.size == 1, 30, "the row")
+
+
+MANY_WRITERS = """
+import sys, threading, time
+sys.path[0] = {root!r}
+from server.jvm import start_jvm_server
+start_jvm_server("127.0.0.1", {port}, "only-for-this-test", 1024)
+from deephaven import DynamicTableWriter, dtypes
+from server.engine import Engine
+engine = Engine()
+graph = engine._update_graph
+end = time.monotonic() + {seconds}
+def refresh():
+    while time.monotonic() < end:
+        graph.requestRefresh()
+threading.Thread(target=refresh, daemon=True).start()
+kept, made = [], 0
+while time.monotonic() < end:
+    kept = kept[-50:] + [DynamicTableWriter({{"N": dtypes.int64}})]
+    kept[-1].write_row(made)
+    made += 1
+print("made", made, flush=True)
+import os
+os._exit(0)
+"""
+
+
+@pytest.mark.long
+def test_writers_that_are_made_and_written_to_all_the_time_do_not_end_the_server(
+    state_home: object,
+) -> None:
+    """Without the guard, one in some 40,000 ended the process."""
+    program = MANY_WRITERS.format(root=str(ROOT), port=free_port(), seconds=90)
+    process = Process(sys.executable, "-c", program)
+    assert process.wait(300) == 0, process.output
+    made = int(process.output.split("made ")[-1])
+    assert made > 1_000
