@@ -24,6 +24,11 @@ def key_file(port: int) -> Path:
     return state_directory() / f"psk-{port}"
 
 
+def authority(host: str, port: int) -> str:
+    """Return host and port as links and messages join them: an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def choose_key(given: str | None) -> str:
     """Return the key that was given by option or environment, or a new random one.
 

@@ -25,7 +25,6 @@ class Heartbeat:
         writer: takes the rows.
         status: tells how the feed is doing.
         publishers: counters of the publishers whose losses are to be shown.
-        each_beat: called at each beat; for checks that belong to no other thread.
     """
 
     def __init__(
@@ -33,12 +32,10 @@ class Heartbeat:
         writer: RowWriter,
         status: Callable[[], FeedStatus],
         publishers: Sequence[PublisherStats],
-        each_beat: Callable[[], object] = lambda: None,
     ) -> None:
         self._writer = writer
         self._status = status
         self._publishers = publishers
-        self._each_beat = each_beat
         self._errors_seen = 0
         self._changed = threading.Event()
         self._stopped = False
@@ -68,7 +65,6 @@ class Heartbeat:
             is_last = self._stopped
             try:
                 self._beat()
-                self._each_beat()
             except PublishingStopped:
                 return
             except Exception:

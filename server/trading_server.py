@@ -23,6 +23,7 @@ from server.market_data import BASE_PRICES, FeedPlayer, book_for
 from server.options import Options
 from server.replay import Replay
 from server.simulator import Simulator
+from server.tls import checked_identity
 
 
 def make_feed(options: Options) -> MarketFeed:
@@ -57,7 +58,15 @@ class TradingServer:
         book = book_for(self.feed)
         self.key = access.choose_key(options.psk)
         heap_mb = checked_heap(options.heap_mb, options.raw_rows)
-        start_jvm_server(options.host, options.port, self.key, heap_mb, view_only=options.view_only)
+        start_jvm_server(
+            options.host,
+            options.port,
+            self.key,
+            heap_mb,
+            only_views=options.view_only,
+            allowed_hosts=options.allow_host,
+            tls=checked_identity(options.tls_cert, options.tls_key),
+        )
         # Deephaven can be imported only now that the JVM is up.
         from server.dashboard import make_dashboard
         from server.engine import Engine
@@ -71,7 +80,6 @@ class TradingServer:
             self.tables.status_writer,
             status=self.player.health,
             publishers=(self.tables.price_writer.stats, self.tables.risk_writer.stats),
-            each_beat=self._guard_variables,
         )
         self.player.on_status = self._heartbeat.changed
         if options.view_only:
@@ -91,9 +99,11 @@ class TradingServer:
     @property
     def base_url(self) -> str:
         """Where a browser on this machine finds the server."""
-        everywhere = self.options.host in ("127.0.0.1", "0.0.0.0", "::", "::1", "localhost")
+        # What listens on ::1 alone is not found by a browser that tries 127.0.0.1 first.
+        everywhere = self.options.host in ("127.0.0.1", "0.0.0.0", "::", "localhost")
         host = "localhost" if everywhere else self.options.host
-        return f"http://{host}:{self.options.port}"
+        scheme = "https" if self.options.tls_cert else "http"
+        return f"{scheme}://{access.authority(host, self.options.port)}"
 
     @property
     def ide_url(self) -> str:
@@ -120,13 +130,18 @@ class TradingServer:
             f"  Key        {self.key_file} (clients of this user find it by themselves)",
         ]
         if options.view_only:
-            lines.append("  View only: the console is off, the tables cannot be replaced.")
+            lines.append("  View only: clients see these tables, run no code and replace nothing.")
         if options.host not in ("127.0.0.1", "::1", "localhost"):
             lines.append(
                 f"  Open to other hosts on {options.host}: whoever has the key can "
-                f"{'read everything' if options.view_only else 'run code as you'}, "
-                "and the key travels unencrypted."
+                f"{'read everything' if options.view_only else 'run code as you'}"
+                + ("." if options.tls_cert else ", and")
             )
+            if not options.tls_cert:
+                lines.append(
+                    "  whoever can listen to the network reads the key and every row: use "
+                    "--tls-cert and --tls-key, or a proxy with TLS in front."
+                )
         return "\n".join(lines)
 
     def stop(self) -> None:
@@ -139,10 +154,6 @@ class TradingServer:
             self._heartbeat.stop()
             self._engine.close()
             access.forget_key(self.options.port, self.key)
-
-    def _guard_variables(self) -> None:
-        if self.options.view_only:
-            view_only.restore(vars(sys.modules["__main__"]), self.published)
 
 
 class Wish:
