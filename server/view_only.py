@@ -35,5 +35,5 @@ def publish(objects: Mapping[str, Any]) -> None:
         raise RuntimeError("this is for servers that run view-only; start one with --view-only")
     for name, value in objects.items():
         _fields[name] = value
-        # A table's own object; a dashboard is Python's.
-        _names.put(name, getattr(value, "j_table", value))
+        # The Java object that the field holds, also where the value is one of Python's.
+        _names.put(name, _fields.j_app_state.getField(name).value())

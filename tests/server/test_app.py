@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from client.base_client import DeephavenClient
-from client.errors import AccessDenied, ViewOnly
+from client.errors import AccessDenied
 from tests.processes import (
     ROOT,
     Process,
@@ -95,32 +95,6 @@ def test_the_prompt_has_the_tables_as_variables(folder: Path) -> None:
     assert f"tables: {['Table'] * len(names)}" in process.output
     assert process.end(signal.SIGTERM, 10) == 0
     process.child.stdin.close()
-
-
-def test_view_only_lets_clients_look_and_nothing_else() -> None:
-    with (
-        server_process("--view-only") as (process, port),
-        DeephavenClient(port=port) as client,
-        DeephavenClient(port=port) as attacker,
-    ):
-        assert set(client.list_tables()) >= TABLES
-        live = client.follow("prices_live")
-        live.wait_for(lambda rows: len(rows) == 8, 20)
-        fake = attacker.session.empty_table(3)
-        with pytest.raises(ViewOnly):
-            attacker.run_script("print(1)")
-        with pytest.raises(ViewOnly):
-            attacker.bind_table("prices_live", fake)
-        # Past our own client: pydeephaven reports success for a table bound without a console.
-        attacker.session.bind_table("prices_live", fake)
-        assert client.open_table("prices_live").to_arrow().num_rows == 8
-        # Opened as a variable of the process, the table is back within a beat.
-        wait_until(
-            lambda: client.session.open_table("prices_live").to_arrow().num_rows == 8,
-            10,
-            "the server's own table as a variable",
-        )
-        process.wait_for_output("a client replaced prices_live", 10)
 
 
 def test_real_prices_are_replayed_and_their_end_makes_the_market_stale(tmp_path: Path) -> None:

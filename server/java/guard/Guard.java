@@ -53,7 +53,27 @@ public final class Guard {
             throw new IllegalStateException("the engine's web server has no handler");
         }
         jetty.setHandler(new OwnHostsHandler(engine, Set.of(ownHosts), Set.of(otherHosts)));
+        requireMethods(embedded, KeyInterceptor.TO_LOG_IN);
+        requireMethods(embedded, Set.of(KeyInterceptor.NEW_SESSION));
         addInterceptor(grpcServer(embedded), new KeyInterceptor());
+    }
+
+    /** A list with a name that is not the engine's does not do what it says. */
+    private static void requireMethods(Object embedded, Set<String> names) throws Exception {
+        List<String> served = List.of(methods(embedded));
+        for (String name : names) {
+            if (!served.contains(name)) {
+                throw new IllegalStateException("the engine has no method " + name);
+            }
+        }
+    }
+
+    /** List every method that the engine serves, as Service/Method. */
+    public static String[] methods(Object embedded) throws Exception {
+        return grpcServer(embedded).getServices().stream()
+                .flatMap(service -> service.getMethods().stream())
+                .map(method -> method.getMethodDescriptor().getFullMethodName())
+                .toArray(String[]::new);
     }
 
     /**
@@ -70,6 +90,7 @@ public final class Guard {
         wrapProvider(factory, published);
 
         io.grpc.Server grpc = grpcServer(embedded);
+        requireMethods(embedded, ViewOnlyInterceptor.ALLOWED);
         addInterceptor(grpc, new ViewOnlyInterceptor(published));
         restrictOperations(grpc);
         new HeapWatch(sessions).start();

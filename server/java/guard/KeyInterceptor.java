@@ -14,12 +14,12 @@ final class KeyInterceptor implements ServerInterceptor {
     private static final String DEEPHAVEN = "io.deephaven.proto.backplane.grpc.";
 
     /** Hands a session to anybody. */
-    private static final String NEW_SESSION = DEEPHAVEN + "SessionService/NewSession";
+    static final String NEW_SESSION = DEEPHAVEN + "SessionService/NewSession";
 
-    private static final Set<String> TO_LOG_IN = Set.of(
+    static final Set<String> TO_LOG_IN = Set.of(
             // Both take the key and refuse what is not the key.
             "arrow.flight.protocol.FlightService/Handshake",
-            DEEPHAVEN + "BrowserFlightService/OpenHandshake",
+            "io.deephaven.flightjs.protocol.BrowserFlightService/OpenHandshake",
             // Tells which kinds of login there are, which a login page needs.
             DEEPHAVEN + "ConfigService/GetAuthenticationConstants");
 

@@ -26,6 +26,7 @@ final class Requests {
             MESSAGES + "ContainsCondition.search_string",
             MESSAGES + "SearchCondition.search_string",
             MESSAGES + "AggSpec.AggSpecNonUniqueSentinel.string_value",
+            MESSAGES + "ApplyPreviewColumnsRequest.unpreviewed_types",
             MESSAGES + "TimeTableRequest.period_string");
 
     private static final Set<String> METHODS = Set.of(

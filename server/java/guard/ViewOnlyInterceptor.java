@@ -19,19 +19,20 @@ import java.util.stream.Collectors;
 final class ViewOnlyInterceptor implements ServerInterceptor {
     private static final String DEEPHAVEN = "io.deephaven.proto.backplane.grpc.";
     private static final String FLIGHT = "arrow.flight.protocol.FlightService/";
+    private static final String BROWSER_FLIGHT = "io.deephaven.flightjs.protocol.BrowserFlightService/";
     private static final String CONSOLE = "io.deephaven.proto.backplane.script.grpc.ConsoleService/";
 
     /** Which operations on tables are allowed is up to Operations. */
     private static final String TABLES = DEEPHAVEN + "TableService/";
 
-    private static final Set<String> ALLOWED = Set.of(
+    static final Set<String> ALLOWED = Set.of(
             FLIGHT + "Handshake",
             FLIGHT + "DoGet",
             FLIGHT + "DoExchange",
-            DEEPHAVEN + "BrowserFlightService/OpenHandshake",
-            DEEPHAVEN + "BrowserFlightService/NextHandshake",
-            DEEPHAVEN + "BrowserFlightService/OpenDoExchange",
-            DEEPHAVEN + "BrowserFlightService/NextDoExchange",
+            BROWSER_FLIGHT + "OpenHandshake",
+            BROWSER_FLIGHT + "NextHandshake",
+            BROWSER_FLIGHT + "OpenDoExchange",
+            BROWSER_FLIGHT + "NextDoExchange",
             DEEPHAVEN + "ConfigService/GetAuthenticationConstants",
             DEEPHAVEN + "ConfigService/GetConfigurationConstants",
             DEEPHAVEN + "ApplicationService/ListFields",
