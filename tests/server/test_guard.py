@@ -13,6 +13,9 @@ import os
 import socket
 import struct
 import threading
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -183,7 +186,7 @@ def test_a_foreign_host_is_refused_on_every_path(trading_server: TradingServer, 
     status, _ = post(port, PUBLIC, Host=named)
     assert status in (400, 403)
     for protocol in ("grpc-websockets", "grpc-websockets-multiplex"):
-        assert websocket(port, PUBLIC, protocol, host=named)[1] in (400, 403)
+        assert refused_upgrade(port, protocol, host=named) in (400, 403)
     # What a page may add to its requests does not help.
     forwarded = {"X-Forwarded-Host": f"localhost:{port}", "Forwarded": f"host=localhost:{port}"}
     assert get(port, "/ide/", Host=named, **forwarded)[0] in (400, 403)
@@ -232,7 +235,7 @@ def test_a_page_of_another_origin_is_refused(trading_server: TradingServer, orig
     assert status == 403
     assert b"may not use this server" in body
     for protocol in ("grpc-websockets", "grpc-websockets-multiplex"):
-        assert websocket(port, PUBLIC, protocol, origin=page)[1] == 403
+        assert refused_upgrade(port, protocol, origin=page) == 403
     answer = request(
         port,
         "OPTIONS",
@@ -241,7 +244,7 @@ def test_a_page_of_another_origin_is_refused(trading_server: TradingServer, orig
         **{"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-grpc-web"},
     )
     assert answer.status == 403
-    assert answer.getheader("Access-Control-Allow-Origin") is None
+    assert answer.headers.get("Access-Control-Allow-Origin") is None
 
 
 CALL = """async ([port, path, message, token]) => new Promise(done => {
@@ -408,30 +411,36 @@ def test_the_names_of_a_server(host: str, names: set[str]) -> None:
 # --- the wire -------------------------------------------------------------------------------------
 
 
-def request(port: int, verb: str, path: str, body: bytes = b"", **headers: str) -> Any:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    connection.putrequest(verb, path, skip_host=True, skip_accept_encoding=True)
-    connection.putheader("Host", headers.pop("Host", f"127.0.0.1:{port}"))
-    for name, value in headers.items():
-        connection.putheader(name, value)
-    connection.putheader("Content-Length", str(len(body)))
-    connection.endheaders(body)
-    return connection.getresponse()
+@dataclass
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def request(port: int, verb: str, path: str, body: bytes = b"", **headers: str) -> Answer:
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
+        connection.putrequest(verb, path, skip_host=True, skip_accept_encoding=True)
+        connection.putheader("Host", headers.pop("Host", f"127.0.0.1:{port}"))
+        for name, value in headers.items():
+            connection.putheader(name, value)
+        connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders(body)
+        answer = connection.getresponse()
+        return Answer(answer.status, answer.headers, answer.read())
 
 
 def get(port: int, path: str, **headers: str) -> tuple[int, bytes]:
     answer = request(port, "GET", path, **headers)
-    return answer.status, answer.read()
+    return answer.status, answer.body
 
 
 def post(port: int, method: str, **headers: str) -> tuple[int, bytes]:
-    """Call a method over gRPC-web with an empty message; streams are not waited for."""
+    """Call a method over gRPC-web with an empty message; its status is in header or body."""
     web = {"Content-Type": "application/grpc-web+proto", "X-Grpc-Web": "1"}
     answer = request(port, "POST", method, b"\0\0\0\0\0", **web, **headers)
-    status = answer.getheader("grpc-status")
-    if status is not None:
-        return answer.status, f"grpc-status: {status}".encode()
-    return answer.status, answer.read()
+    status = answer.headers.get("grpc-status")
+    return answer.status, answer.body if status is None else f"grpc-status: {status}".encode()
 
 
 def grpc_status(body: bytes) -> int:
@@ -439,13 +448,14 @@ def grpc_status(body: bytes) -> int:
 
 
 def websocket(
-    port: int, path: str, protocol: str, *, host: str = "", origin: str = ""
+    port: int, path: str, protocol: str, *, host: str | None = None, origin: str = ""
 ) -> tuple[socket.socket, int]:
     """Ask for an upgrade; the connection and the status."""
     connection = socket.create_connection(("127.0.0.1", port), timeout=60)
+    own = f"127.0.0.1:{port}"
     lines = [
         f"GET {path} HTTP/1.1",
-        f"Host: {host or f'127.0.0.1:{port}'}",
+        f"Host: {own if host is None else host}",
         "Upgrade: websocket",
         "Connection: Upgrade",
         f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}",
@@ -459,6 +469,12 @@ def websocket(
     while b"\r\n\r\n" not in head and (read := connection.recv(1)):
         head += read
     return connection, int(head.split()[1])
+
+
+def refused_upgrade(port: int, protocol: str, *, host: str | None = None, origin: str = "") -> int:
+    connection, status = websocket(port, PUBLIC, protocol, host=host, origin=origin)
+    connection.close()
+    return status
 
 
 def websocket_call(port: int, protocol: str, method: str, authorization: str = "") -> bytes:
