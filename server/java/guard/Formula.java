@@ -66,26 +66,31 @@ final class Formula {
         }
         for (Object each : specifications) {
             String specification = (String) each;
-            checkSize(specification);
+            checkLength(specification);
             Matcher assigned = ASSIGNED.matcher(specification);
             if (assigned.matches()) {
                 columns.put(assigned.group(1), check(assigned.group(2), columns));
             } else {
                 check(specification, columns);
             }
+            count(specification);
         }
     }
 
     /** Check what `where` gets. */
     static void checkFilter(String filter, Map<String, EnumSet<Kind>> columns) {
-        checkSize(filter);
+        checkLength(filter);
         check(filter, columns);
+        count(filter);
     }
 
-    private static void checkSize(String formula) {
+    private static void checkLength(String formula) {
         if (formula.length() > LONGEST) {
             throw Refusal.tooMuch("a formula of " + formula.length() + " characters; " + LONGEST + " are allowed");
         }
+    }
+
+    private static void count(String formula) {
         if (!seen.contains(formula) && seen.size() >= MOST_DIFFERENT) {
             throw Refusal.tooMuch("this view-only server has compiled " + MOST_DIFFERENT + " formulas and takes no new one");
         }
