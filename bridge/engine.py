@@ -33,7 +33,7 @@ def require_engine() -> None:
     if not engine_runs():
         raise EngineNotRunning(
             "Deephaven does not run in this process; start its server first, as server/app.py "
-            "and deephaven_server.Server(…).start() do"
+            "and server.jvm.start_jvm_server do"
         )
 
 

@@ -7,6 +7,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
@@ -48,11 +49,15 @@ class DeephavenClient:
         port: the server's port.
         psk: the pre-shared key; by default $DEEPHAVEN_PSK, or the file that a server of this
             user on this machine left.
+        use_tls: encrypt the connection, as a server that was started with --tls-cert wants it.
+        root_certs: PEM file of the certificates that the server's must stem from, or of its own
+            where nobody signed it (default: those of the system); implies `use_tls`.
         deadline_s: seconds within which the server must answer; a call that has to reconnect
             first may take three times as long.
 
     Raises:
-        ServerUnreachable: nothing answers there.
+        ServerUnreachable: nothing answers there, or not with the encryption that was asked for.
+        OSError: `root_certs` cannot be read.
         AccessDenied: no key was found, or the server refuses it.
     """
 
@@ -62,12 +67,16 @@ class DeephavenClient:
         port: int = 10_000,
         *,
         psk: str | None = None,
+        use_tls: bool = False,
+        root_certs: str | Path | None = None,
         deadline_s: float = 10.0,
     ) -> None:
-        self.host = host
+        self.host = host.strip("[]")
         self.port = port
         self.deadline_s = deadline_s
         self._psk = psk
+        self._root_certs = None if root_certs is None else Path(root_certs).read_bytes()
+        self._use_tls = use_tls or root_certs is not None
         self._lock = threading.RLock()
         self._closed = False
         self._live_tables: weakref.WeakSet[LiveTable] = weakref.WeakSet()
@@ -271,9 +280,21 @@ class DeephavenClient:
                     port=self.port,
                     auth_type=_PSK,
                     auth_token=key,
+                    use_tls=self._use_tls,
+                    tls_root_certs=self._root_certs,
                 ),
                 end_session,
             )
+        except ServerUnreachable as error:
+            spoken = "over TLS" if self._use_tls else "without TLS"
+            hint = (
+                "its certificate is not trusted here, or it has none"
+                if self._use_tls
+                else "it was started with --tls-cert and wants use_tls=True, or root_certs=…"
+            )
+            raise ServerUnreachable(
+                f"the server at {where} does not answer {spoken}; perhaps: {hint}"
+            ) from error
         except AccessDenied as error:
             raise AccessDenied(
                 f"the server at {where} refuses the key ({source}); a server makes a new key at "

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from pydeephaven.table import Table
@@ -144,10 +145,26 @@ def parser(description: str) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=description)
     made.add_argument("--host", default="localhost", help="default: %(default)s")
     made.add_argument("--port", type=port, default=10_000, help="default: %(default)s")
+    made.add_argument("--tls", action="store_true", help="the server was started with --tls-cert")
+    made.add_argument(
+        "--root-certs",
+        type=_readable_file,
+        metavar="FILE",
+        help="PEM file of the certificates to trust, or of the server's own; implies --tls",
+    )
     made.add_argument(
         "--once", action="store_true", help="print the views once and leave, for scripts"
     )
     return made
+
+
+def _readable_file(text: str) -> Path:
+    path = Path(text)
+    try:
+        path.read_bytes()
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{text} cannot be read: {error.strerror}") from error
+    return path
 
 
 def port(text: str) -> int:
@@ -192,7 +209,9 @@ def run(
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
-        with DeephavenClient(options.host, options.port) as client:
+        with DeephavenClient(
+            options.host, options.port, use_tls=options.tls, root_certs=options.root_certs
+        ) as client:
             try:
                 desk = Desk(client, views, on_update)
                 desk.wait_for_rows()

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from server import guard, view_only
 from server.access import own_directory, state_directory
 from server.address import host_and_port
 from server.errors import StartupError
 from server.jdk import JdkNotFound, find_jdk
 from server.time_zone import machine_zone, zone_arguments
+from server.tls import Identity
 
 _HERE = Path(__file__).parent
+PSK_HANDLER = "io.deephaven.authentication.psk.PskAuthenticationHandler"
 SMALLEST_HEAP_MB = 256
 # What the process needs beside the heap: classes, threads, compiled code, Arrow buffers, Python.
 BESIDE_HEAP_MB = 512
@@ -46,32 +50,42 @@ def start_jvm_server(
     key: str,
     heap_mb: int,
     *,
-    view_only: bool = False,
+    only_views: bool = False,
+    allowed_hosts: Sequence[str] = (),
+    tls: Identity | None = None,
     time_zone: str | None = None,
 ) -> Any:
-    """Start the embedded Deephaven server and return it; one a process.
+    """Start the embedded Deephaven server, which answers nobody without the key, and return it.
+
+    There can be one in a process.
 
     Args:
         host: address to bind.
         port: port to bind.
         key: the pre-shared key.
         heap_mb: size of the heap, as `checked_heap` gives it.
-        view_only: no console, and the tables of `server.view_only` as application fields.
+        only_views: clients can look at what `server.view_only` publishes, and nothing else.
+        allowed_hosts: names of a proxy in front, under which clients ask for this server.
+        tls: certificate and key to encrypt with; without them connections are plain.
         time_zone: in which screens show times, by default that of this machine.
 
     Raises:
-        StartupError: port busy, no or wrong JDK.
+        StartupError: port busy, no or wrong JDK, or the checks in front cannot be put in.
     """
     _check_port(host, port)
     try:
-        os.environ["JAVA_HOME"] = str(find_jdk())
+        jdk = find_jdk()
     except JdkNotFound as error:
         raise StartupError(str(error)) from None
+    os.environ["JAVA_HOME"] = str(jdk)
+    classes = guard.compile_guard(jdk)
     log = state_directory() / f"server-{port}.log"
     arguments = [
         f"-Xmx{heap_mb}m",
         # Later JDKs drop options that Deephaven's own list still names.
         "-XX:+IgnoreUnrecognizedVMOptions",
+        # Whatever a configuration file of the user says.
+        f"-DAuthHandlers={PSK_HANDLER}",
         f"-Dauthentication.psk={key}",
         f"-DPeriodicUpdateGraph.targetCycleDurationMillis={CYCLE_MS}",
         f"-Dbarrage.minUpdateInterval={SEND_INTERVAL_MS}",
@@ -80,16 +94,28 @@ def start_jvm_server(
         *_ENGLISH,
         *zone_arguments(time_zone or machine_zone()),
     ]
-    if view_only:
+    if only_views:
         arguments.append("-Ddeephaven.console.disable=true")
         arguments.append(f"-Ddeephaven.application.dir={_HERE / 'application'}")
+    if tls is not None:
+        arguments.extend(tls.jvm_arguments())
     # The JVM and its libraries announce themselves on the terminal; that belongs in the log.
     with _terminal_output_to(log):
         from deephaven_server import Server
 
         try:
-            server = Server(host=host, port=port, jvm_args=arguments)
+            server = Server(
+                host=host,
+                port=port,
+                jvm_args=arguments,
+                extra_classpath=[glob.escape(str(classes))],
+            )
+            guard.install(server, host, allowed_hosts)
+            if only_views:
+                view_only.receive_names(guard.restrict(server))
             server.start()
+        except StartupError:
+            raise
         except Exception as error:
             # Java's errors go on for pages.
             reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)

@@ -20,6 +20,9 @@ class Options:
     port: int = 10_000
     psk: str | None = None
     view_only: bool = False
+    allow_host: tuple[str, ...] = ()
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
     heap_mb: int | None = None
     raw_rows: int = 100_000
     seed: int | None = None
@@ -87,7 +90,23 @@ def parse_options(arguments: Sequence[str]) -> Options:
     access.add_argument(
         "--view-only",
         action="store_true",
-        help="no console: clients see the tables and can neither run code nor replace them",
+        help="clients see the tables and can neither run code nor replace them",
+    )
+    access.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="also answer requests for this name, that of a proxy in front; may be repeated",
+    )
+    access.add_argument(
+        "--tls-cert",
+        type=Path,
+        metavar="FILE",
+        help="encrypt connections: PEM file of the certificate, with its chain",
+    )
+    access.add_argument(
+        "--tls-key", type=Path, metavar="FILE", help="PEM file of the certificate's private key"
     )
     screens = parser.add_argument_group("screens")
     screens.add_argument(
@@ -148,4 +167,5 @@ def parse_options(arguments: Sequence[str]) -> Options:
     )
     given = parser.parse_args(arguments)
     given.replay = tuple(given.replay)
+    given.allow_host = tuple(given.allow_host)
     return Options(**vars(given))

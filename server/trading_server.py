@@ -25,6 +25,7 @@ from server.options import Options
 from server.replay import Replay
 from server.simulator import Simulator
 from server.time_zone import machine_zone
+from server.tls import checked_identity
 
 
 def make_feed(options: Options) -> MarketFeed:
@@ -68,7 +69,9 @@ class TradingServer:
             options.port,
             self.key,
             heap_mb,
-            view_only=options.view_only,
+            only_views=options.view_only,
+            allowed_hosts=options.allow_host,
+            tls=checked_identity(options.tls_cert, options.tls_key),
             time_zone=self.time_zone,
         )
         # Deephaven can be imported only now that the JVM is up.
@@ -113,9 +116,11 @@ class TradingServer:
     @property
     def base_url(self) -> str:
         """Where a browser on this machine finds the server."""
-        by_name = self.options.host in ("127.0.0.1", "0.0.0.0", "::", "localhost")
-        host = "localhost" if by_name else self.options.host
-        return f"http://{host_and_port(host, self.options.port)}"
+        # What listens on ::1 alone is not found by a browser that tries 127.0.0.1 first.
+        everywhere = self.options.host in ("127.0.0.1", "0.0.0.0", "::", "localhost")
+        host = "localhost" if everywhere else self.options.host
+        scheme = "https" if self.options.tls_cert else "http"
+        return f"{scheme}://{host_and_port(host, self.options.port)}"
 
     @property
     def ide_url(self) -> str:
@@ -143,13 +148,18 @@ class TradingServer:
             f"  Key        {self.key_file} (clients of this user find it by themselves)",
         ]
         if options.view_only:
-            lines.append("  View only: the console is off, the tables cannot be replaced.")
+            lines.append("  View only: clients see these tables, run no code and replace nothing.")
         if options.host not in ("127.0.0.1", "::1", "localhost"):
             lines.append(
                 f"  Open to other hosts on {options.host}: whoever has the key can "
-                f"{'read everything' if options.view_only else 'run code as you'}, "
-                "and the key travels unencrypted."
+                f"{'read everything' if options.view_only else 'run code as you'}"
+                + ("." if options.tls_cert else ", and")
             )
+            if not options.tls_cert:
+                lines.append(
+                    "  whoever can listen to the network reads the key and every row: use "
+                    "--tls-cert and --tls-key, or a proxy with TLS in front."
+                )
         return "\n".join(lines)
 
     def stop(self) -> None:
@@ -170,7 +180,6 @@ class TradingServer:
             self._replace_pause = min(2 * self._replace_pause, 60.0)
             self._replace_after = time.monotonic() + self._replace_pause
             self._replace_tables(failed)
-        self._guard_variables()
 
     def _replace_tables(self, failed: list[str]) -> None:
         """Make all tables anew; variables and fields of their names show the new ones."""
@@ -196,10 +205,6 @@ class TradingServer:
     @property
     def _has_whole_volumes(self) -> bool:
         return not isinstance(self.feed, Replay) or self.feed.has_whole_volumes
-
-    def _guard_variables(self) -> None:
-        if self.options.view_only:
-            view_only.restore(vars(sys.modules["__main__"]), self.published)
 
 
 class Wish:

@@ -1,18 +1,16 @@
-"""View-only mode: tables as fields of an application, which clients can read but not replace.
+"""View-only mode: what clients may open, as fields of an application and by its bare name.
 
-Variables of the Python process can be overwritten by any client (`bind_table`), with or
-without a console. Fields of a Deephaven application cannot.
+Fields of a Deephaven application are what its web pages list. The names are those that tickets
+and formulas of clients can mean; the variables of the server's process are not among them.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from typing import Any
 
-logger = logging.getLogger(__name__)
-
 _fields: Any = None
+_names: Any = None
 
 
 def receive(application_state: Any) -> None:
@@ -21,25 +19,21 @@ def receive(application_state: Any) -> None:
     _fields = application_state
 
 
+def receive_names(published: Any) -> None:
+    """Keep what clients may open by name, as `server.guard.restrict` gives it."""
+    global _names  # noqa: PLW0603 - there is one server in a process
+    _names = published
+
+
 def publish(objects: Mapping[str, Any]) -> None:
-    """Publish tables and dashboards as read-only fields.
+    """Let clients open tables and dashboards; another one under a name replaces the first.
 
     Raises:
         RuntimeError: the server was not started in view-only mode.
     """
-    if _fields is None:
-        raise RuntimeError("fields can be published only where the server runs view-only")
+    if _fields is None or _names is None:
+        raise RuntimeError("this is for servers that run view-only; start one with --view-only")
     for name, value in objects.items():
         _fields[name] = value
-
-
-def restore(variables: MutableMapping[str, Any], objects: Mapping[str, Any]) -> list[str]:
-    """Put back variables that a client has overwritten, and return their names.
-
-    For clients that open a table as a variable, by its bare name, and not as a field.
-    """
-    replaced = [name for name, value in objects.items() if variables.get(name) is not value]
-    for name in replaced:
-        variables[name] = objects[name]
-        logger.warning("a client replaced %s; the server's own is back in its place", name)
-    return replaced
+        # The Java object that the field holds, also where the value is one of Python's.
+        _names.put(name, _fields.j_app_state.getField(name).value())

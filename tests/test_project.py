@@ -90,6 +90,8 @@ def test_the_wheel_holds_the_packages_whole(wheel: zipfile.ZipFile) -> None:
     # The shell script starts the server of a checkout.
     assert packed == {n for n in kept if (ROOT / n).is_file() and not n.endswith(".sh")}
     assert "server/application/trading.app" in packed
+    # Compiled where the server runs; without them it does not start.
+    assert "server/java/guard/Guard.java" in packed
     assert not any(n.startswith("tests") for n in packed)
 
 

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import http.client
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import grpc
 import pytest
 
 from client.base_client import DeephavenClient
-from client.errors import AccessDenied, ViewOnly
+from client.errors import AccessDenied, ServerUnreachable
+from server.errors import StartupError
+from server.tls import checked_identity
 from tests.processes import (
     ROOT,
     Process,
@@ -23,6 +30,13 @@ from tests.processes import (
 )
 from tests.server.test_jdk import make_home
 from tests.server.test_replay import REAL_PRICES
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+# Made for tests, for localhost and 127.0.0.1.
+CERTIFICATE = ROOT / "tests" / "store" / "tls" / "certificate.pem"
+PRIVATE_KEY = CERTIFICATE.with_name("key.pem")
 
 pytestmark = pytest.mark.usefixtures("state_home")
 
@@ -68,6 +82,103 @@ def test_a_service_serves_its_tables_locally_and_stops_on_sigterm(state_home: Pa
     assert "Traceback" not in process.output
 
 
+def test_connections_are_encrypted_where_a_certificate_is_given(browser: Browser | None) -> None:
+    tls = ("--tls-cert", str(CERTIFICATE), "--tls-key", str(PRIVATE_KEY))
+    with server_process(*tls) as (process, port):
+        assert f"https://localhost:{port}/?psk=" in process.output
+        with DeephavenClient(port=port, root_certs=CERTIFICATE, deadline_s=60) as client:
+            client.follow("prices_live").wait_for(lambda rows: len(rows) == 8, 60)
+        with pytest.raises(ServerUnreachable, match="not trusted here, or it has none"):
+            DeephavenClient(port=port, use_tls=True, deadline_s=60)
+        with pytest.raises(ServerUnreachable, match="wants use_tls=True"):
+            DeephavenClient(port=port, deadline_s=60)
+        script = client_script(
+            "quant_client.py", "--port", str(port), "--once", "--root-certs", str(CERTIFICATE)
+        )
+        assert script.wait(180) == 0, script.output
+        # The checks stand behind this transport too.
+        trusted = grpc.ssl_channel_credentials(CERTIFICATE.read_bytes())
+        with grpc.secure_channel(f"localhost:{port}", trusted) as channel:
+            call = channel.unary_stream(
+                "/io.deephaven.proto.backplane.grpc.SessionService/NewSession"
+            )
+            with pytest.raises(grpc.RpcError) as refused:
+                list(call(b"", timeout=60))
+        assert refused.value.code() == grpc.StatusCode.UNAUTHENTICATED
+        if browser is not None:
+            context = browser.new_context(ignore_https_errors=True)
+            page = context.new_page()
+            page.set_default_timeout(120_000)
+            url = re.search(r"https://\S+dashboard\S+", process.output)
+            assert url
+            page.goto(url.group())
+            page.get_by_text("Portfolio", exact=True).first.wait_for()
+            page.locator(".iris-grid").first.wait_for()
+            context.close()
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (("certificate", None), "--tls-cert was given without --tls-key; give both, or none"),
+        ((None, "key"), "--tls-key was given without --tls-cert; give both, or none"),
+        (("nowhere", "key"), "the file of --tls-cert cannot be read: "),
+        (("key", "certificate"), "cannot be used for TLS"),
+        (("certificate", "other"), "cannot be used for TLS (KEY_VALUES_MISMATCH)"),
+    ],
+)
+def test_files_that_are_no_identity_are_refused(
+    tmp_path: Path, files: tuple[str | None, str | None], message: str
+) -> None:
+    subprocess.run(
+        ["openssl", "genrsa", "-out", str(tmp_path / "other"), "2048"],
+        check=True,
+        capture_output=True,
+    )
+    paths = {
+        "certificate": CERTIFICATE,
+        "key": PRIVATE_KEY,
+        "other": tmp_path / "other",
+        "nowhere": tmp_path / "nowhere",
+        None: None,
+    }
+    with pytest.raises(StartupError) as refused:
+        checked_identity(paths[files[0]], paths[files[1]])
+    assert message in str(refused.value)
+
+
+def test_a_server_on_ipv6_prints_links_that_work() -> None:
+    with server_process("--host", "::1") as (process, port):
+        assert f"http://[::1]:{port}/?psk=" in process.output
+        assert "Open to other hosts" not in process.output
+        for host in ("::1", "[::1]"):
+            with DeephavenClient(host=host, port=port, deadline_s=60) as client:
+                assert set(client.list_tables()) >= TABLES
+        link = re.search(r"http://\[::1\]\S+", process.output)
+        assert link
+        with urllib.request.urlopen(link.group(), timeout=60) as page:
+            assert page.status == 200
+        assert not listens("127.0.0.1", port)
+
+
+def test_a_server_open_to_other_hosts_says_what_it_means() -> None:
+    with server_process("--host", "0.0.0.0", "--allow-host", "Desk.Example") as (process, port):
+        assert "Open to other hosts on 0.0.0.0: whoever has the key can run code as you" in (
+            process.output
+        )
+        assert "whoever can listen to the network reads the key and every row" in process.output
+        assert "--tls-cert and --tls-key, or a proxy with TLS in front" in process.output
+        for named, status in (
+            ("desk.example", 200),
+            (f"127.0.0.1:{port}", 200),
+            ("evil.example", 403),
+        ):
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+            connection.request("GET", "/ide/", headers={"Host": named})
+            assert connection.getresponse().status == status
+            connection.close()
+
+
 def test_ctrl_c_stops_a_service_without_a_traceback() -> None:
     with server_process("--psk", "a-key-of-ours") as (process, _):
         assert "psk=a-key-of-ours" in process.output
@@ -96,32 +207,6 @@ def test_the_prompt_has_the_tables_as_variables(folder: Path) -> None:
     assert f"tables: {['Table'] * len(names)}" in process.output
     assert process.end(signal.SIGTERM, 10) == 0
     process.child.stdin.close()
-
-
-def test_view_only_lets_clients_look_and_nothing_else() -> None:
-    with (
-        server_process("--view-only") as (process, port),
-        DeephavenClient(port=port) as client,
-        DeephavenClient(port=port) as attacker,
-    ):
-        assert set(client.list_tables()) >= TABLES
-        live = client.follow("prices_live")
-        live.wait_for(lambda rows: len(rows) == 8, 20)
-        fake = attacker.session.empty_table(3)
-        with pytest.raises(ViewOnly):
-            attacker.run_script("print(1)")
-        with pytest.raises(ViewOnly):
-            attacker.bind_table("prices_live", fake)
-        # Past our own client: pydeephaven reports success for a table bound without a console.
-        attacker.session.bind_table("prices_live", fake)
-        assert client.open_table("prices_live").to_arrow().num_rows == 8
-        # Opened as a variable of the process, the table is back within a beat.
-        wait_until(
-            lambda: client.session.open_table("prices_live").to_arrow().num_rows == 8,
-            10,
-            "the server's own table as a variable",
-        )
-        process.wait_for_output("a client replaced prices_live", 10)
 
 
 def test_real_prices_are_replayed_and_their_end_makes_the_market_stale(tmp_path: Path) -> None:
