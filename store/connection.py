@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -19,10 +20,12 @@ from store.errors import (
     EntityNotFound,
     EventIdReused,
     FenceTimeout,
+    FutureTimeError,
     InvalidPeriod,
     ReplicaError,
     SchemaError,
     StoreError,
+    TooLarge,
     TransactionConflict,
     Unavailable,
     VersionConflict,
@@ -212,6 +215,15 @@ class Connection:
         # Outside of the lock: blocks wait at the same time, each for as long as it may.
         self._wait(partial(_run, fence), own)
 
+    def settle(self, moment: datetime) -> None:
+        """Wait until all that is recorded up to a time is visible, and nothing more can come.
+
+        FutureTimeError for a time that the store's clock does not reach within two seconds;
+        FenceTimeout as in `wait_for_earlier`.
+        """
+        self.read(_SETTLE, (moment,))
+        self.wait_for_earlier()
+
     def _wait(self, ask: Callable[[str, Sequence[Any]], list[Any]], own: str | None) -> None:
         number = ask("SELECT pg_current_xact_id()::text", ())[0][0]
         end, pause = time.monotonic() + FENCE_SECONDS, 0.001
@@ -263,6 +275,7 @@ def _run(connection: Any, statement: str, values: Sequence[Any]) -> list[tuple[A
         raise translated(error) from error
 
 
+_SETTLE = "SELECT object_store.settle_time(%s)"
 # Is a transaction open that took its number before this one, other than the block's own?
 _EARLIER = """
 SELECT EXISTS (
@@ -276,6 +289,8 @@ _ERRORS: dict[str, type[StoreError]] = {
     "OS004": EventIdReused,
     "OS005": TransactionConflict,
     "OS006": SchemaError,
+    "OS007": FutureTimeError,
+    "OS008": TooLarge,
     "40001": TransactionConflict,
     "40P01": TransactionConflict,
     "25P02": TransactionConflict,

@@ -195,6 +195,14 @@ class FenceTimeout(StoreError):
     """An answer about the past must wait for a transaction that somebody holds open."""
 
 
+class FutureTimeError(StoreError, ValueError):
+    """What will be known at a time that is still to come cannot be told."""
+
+
+class TooLarge(StoreError, ValueError):
+    """Data of more than 16 MiB or 100 levels, or a name of more than 1,000 characters."""
+
+
 class PositionError(StoreError, ValueError):
     """A text is no position in the log, or a position belongs to another cluster's log."""
 

@@ -55,7 +55,7 @@ def list_shared_with(conn: Any, entity_id: str) -> dict[str, list[str]]:
     statement = (
         "SELECT coalesce(array_agg(grantee ORDER BY grantee) FILTER (WHERE can_read), '{}'), "
         "coalesce(array_agg(grantee ORDER BY grantee) FILTER (WHERE can_write), '{}') "
-        "FROM object_store.acl WHERE entity_id = %s::uuid"
+        "FROM object_store.shared_with(%s::uuid)"
     )
     readers, writers = _row(conn, statement, [entity_id])
     return {"readers": readers, "writers": writers}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -21,8 +23,8 @@ from store.class_schema import governed
 from store.column_types import EnumOf, Scalar
 from store.connection import Connection
 from store.errors import FilterError
-from store.index_conditions import field_text, implied
-from store.rows import PRESENT, columns, from_row
+from store.index_conditions import Bound, field_text, implied
+from store.rows import COLUMNS, from_row
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,17 +33,11 @@ if TYPE_CHECKING:
 S = TypeVar("S", bound=Storable)
 Filters = Mapping[str, Any] | Expr | None
 
-# What held at a valid time by what was recorded up to a time; versions rise with tx_time.
-_AS_OF = """
-SELECT * FROM (
-    SELECT DISTINCT ON (e.entity_id) e.* FROM object_store.event e
-    WHERE e.tx_time <= coalesce(%s, 'infinity'::timestamptz)
-        AND e.valid_from <= coalesce(%s, statement_timestamp())
-        AND e.valid_to > coalesce(%s, statement_timestamp())
-        AND e.type_name = ANY(%s)
-    ORDER BY e.entity_id, e.version DESC) newest
-WHERE newest.event_type <> 'DELETED'
+_PAGE = f"""
+SELECT {COLUMNS}, keys FROM object_store.present(
+    %s::text[], %s, %s, %s::jsonb, %s, %s::text[], %s::text[], %s::uuid, %s)
 """
+_COUNT = "SELECT object_store.count_present(%s::text[], %s, %s, %s::jsonb, %s, %s::text[])"
 
 
 @dataclass(frozen=True)
@@ -109,74 +105,56 @@ class Query(Generic[S]):
             raise FilterError(f"limit={limit!r} is no whole number")
         if limit is not None and limit < 1:
             raise FilterError(f"limit={limit} gives no page; at least 1, or None for all")
-        statement, values = self.statement(limit, cursor)
-        rows = self._fetch(connection, statement, values)
+        rows = self._fetch(connection, _PAGE, self._asked(limit, cursor))
         found = rows if limit is None else rows[:limit]
-        size = len(self._keys())
-        items = [from_row(self.cls, row[:-size]) for row in found]
-        following = self._cursor(found[-1][-size:]) if len(found) < len(rows) else None
+        items = [from_row(self.cls, row[:-1]) for row in found]
+        following = None
+        if len(found) < len(rows):
+            following = self._cursor([*found[-1][-1], found[-1][0]])
         return QueryResult(items, following, self.cls)
-
-    def statement(self, limit: int | None, cursor: str | None) -> tuple[str, list[Any]]:
-        """What PostgreSQL is asked for a page, and its values; at the end of a row its place."""
-        keys = self._keys()
-        condition, values = self._condition()
-        if cursor is not None:
-            after, seen = _after(keys, self._open(cursor, len(keys)))
-            condition, values = f"{condition} AND {after}", values + seen
-        # One more tells whether another page follows.
-        some = "" if limit is None else f" LIMIT {limit + 1}"
-        computed = ", ".join(f"{key.text} AS k{n}" for n, key in enumerate(keys))
-        in_arm = ", ".join(f"{key.text} {key.direction}" for key in keys)
-        order = ", ".join(f"d.k{n} {key.direction}" for n, key in enumerate(keys))
-        shown = ", ".join(f"d.k{n}::text" for n in range(len(keys)))
-        arms, all_values = [], []
-        for source, more in self._sources():
-            arm = f"SELECT d.*, {computed} FROM ({source}) d WHERE {condition}"
-            arms.append(f"({arm} ORDER BY {in_arm}{some})")
-            all_values += more + values
-        found_by = " UNION ALL ".join(arms)
-        statement = f"SELECT {columns('d')}, {shown} FROM ({found_by}) d ORDER BY {order}{some}"
-        return statement, all_values
 
     def count(self, connection: Connection) -> int:
         """How many entities the query finds."""
-        condition, values = self._condition()
-        counts, all_values = [], []
-        for source, more in self._sources():
-            counts.append(f"(SELECT count(*) FROM ({source}) d WHERE {condition})")
-            all_values += more + values
-        return int(self._fetch(connection, f"SELECT {' + '.join(counts)}", all_values)[0][0])
+        what = _Condition()
+        bounds = self._restrict(what)
+        return int(self._fetch(connection, _COUNT, [*self._source(bounds), *what.asked()])[0][0])
+
+    def _asked(self, limit: int | None, cursor: str | None) -> list[Any]:
+        """What `object_store.present` takes for a page."""
+        what, keys = _Condition(), self._keys()
+        bounds = self._restrict(what)
+        after = None
+        if cursor is not None:
+            *seen, last = self._open(cursor, len(keys) + 1)
+            if keys:
+                what.add(*_after([*keys, _ID], [*seen, last]))
+            else:
+                after = last
+        order = [text for key in keys for text in (key.text.replace("%%", "%"), key.direction)]
+        # One more tells whether another page follows.
+        one_more = None if limit is None else limit + 1
+        return [*self._source(bounds), *what.asked(), order, after, one_more]
 
     def _fetch(self, connection: Connection, statement: str, values: list[Any]) -> list[Any]:
         if self.tx_time is not None:
-            connection.wait_for_earlier()
+            connection.settle(self.tx_time)
         return connection.read(statement, values)
 
-    def _sources(self) -> list[tuple[str, list[Any]]]:
-        """Disjoint parts of what the user may see, shaped like `event`."""
+    def _source(self, bounds: list[Bound]) -> list[Any]:
         names = list(self.cls.type_names())
-        if self.tx_time is None and self.valid_time is None:
-            # An index keeps its order for one name alone.
-            one = len(names) == 1
-            of_type = "s.type_name = %s" if one else "s.type_name = ANY(%s)"
-            return [(f"{part} AND {of_type}", [names[0] if one else names]) for part in PRESENT]
-        return [(_AS_OF, [self.tx_time, self.valid_time, self.valid_time, names])]
+        return [names, self.tx_time, self.valid_time, json.dumps(bounds)]
 
-    def _condition(self) -> tuple[str, list[Any]]:
+    def _restrict(self, what: _Condition) -> list[Bound]:
+        """Add the filter to a condition; return what of it an index can answer."""
         expr = self._filter()
         if expr is None:
-            return "TRUE", []
+            return []
         try:
             typed = expr.typed(self._types())
-            text, values = typed.to_sql_params("d.data", as_type=bool, field_text=field_text)
+            what.add(*typed.to_sql_params("d.data", as_type=bool, field_text=field_text))
         except ExpressionError as error:
             raise FilterError(f"the filter on {self.cls.__name__}: {error}") from error
-        parts = [f"({text})"]
-        for condition, more in implied(expr, self._types()):
-            parts.append(condition)
-            values = values + more
-        return " AND ".join(parts), values
+        return implied(expr, self._types())
 
     def _filter(self) -> Expr | None:
         if self.filters is None or isinstance(self.filters, Expr):
@@ -228,6 +206,7 @@ class Query(Generic[S]):
             )
 
     def _keys(self) -> list[_Key]:
+        """The order but for the id, which comes last."""
         types = self._types()
         keys = []
         for given in self.order_by:
@@ -241,7 +220,7 @@ class Query(Generic[S]):
             keys.append(_Key(f"({text}) IS NULL", "ASC", "boolean"))
             collation = ' COLLATE "C"' if sql_type == "text" else ""
             keys.append(_Key(f"({text}){collation}", direction, sql_type))
-        return [*keys, _Key("d.entity_id", "ASC", "uuid")]
+        return keys
 
     def _digest(self) -> str:
         filters: Any = None
@@ -277,6 +256,35 @@ class _Key:
     text: str
     direction: str
     sql_type: str
+
+
+_ID = _Key("d.entity_id", "ASC", "uuid")
+
+
+class _Condition:
+    """A condition as SQL, and the values in it: `$1` and so on, as texts."""
+
+    def __init__(self) -> None:
+        self._parts: list[str] = []
+        self._values: list[str | None] = []
+
+    def add(self, text: str, values: Sequence[Any]) -> None:
+        """Add what must hold too, with `%s` for its values."""
+        place = itertools.count(len(self._values) + 1)
+        numbered = re.sub(r"%%|%s", lambda m: "%" if m[0] == "%%" else f"${next(place)}", text)
+        self._parts.append(f"({numbered})")
+        self._values += [_value_text(value) for value in values]
+
+    def asked(self) -> list[Any]:
+        """The text, None for no condition, and the values."""
+        return [" AND ".join(self._parts) or None, self._values]
+
+
+def _value_text(value: Any) -> str | None:
+    """A constant as PostgreSQL reads it back."""
+    if value is None or isinstance(value, str):
+        return value
+    return value.isoformat() if isinstance(value, date) else str(value)
 
 
 _SQL_TYPES = {bool: "boolean", int: "numeric", float: "float8", datetime: "timestamptz"} | {

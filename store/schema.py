@@ -31,6 +31,15 @@ __all__ = [
 MIGRATIONS = (
     ("tables.sql", "appending.sql", "batches.sql", "reading.sql", "verifying.sql", "rights.sql"),
     ("delivery.sql",),
+    (
+        "viewers.sql",
+        "writing.sql",
+        "looking.sql",
+        "conditions.sql",
+        "following.sql",
+        "proving.sql",
+        "sharing.sql",
+    ),
 )
 # One first bootstrap at a time in a database; the number means nothing else.
 _LOCK = 7_021_415_119
