@@ -67,7 +67,7 @@ CREATE FUNCTION object_store.log_page(
     tx_time timestamptz, owner text, valid_from timestamptz, valid_to timestamptz,
     event_meta text, data text, xid_text text, seq bigint, is_cut boolean)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_generic_plan AS $$
+SET enable_indexscan = on SET enable_seqscan = off SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     e object_store.log_row;
     bytes bigint := 0;
@@ -93,7 +93,8 @@ END $$;
 -- Before the first event that was recorded at a time or later: its position, or none.
 CREATE FUNCTION object_store.position_at(p_moment timestamptz, p_stop xid8)
 RETURNS TABLE (xid_text text, seq bigint)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_indexscan = on SET enable_seqscan = off AS $$
 BEGIN
     RETURN QUERY
     SELECT l.xid::text, l.seq FROM (
@@ -115,7 +116,8 @@ END $$;
 CREATE FUNCTION object_store.lag(
     p_xid xid8, p_seq bigint, p_full text[], p_short text[], p_limit bigint
 ) RETURNS TABLE (events bigint, seconds float8, fenced bigint)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_indexscan = on SET enable_seqscan = off AS $$
 DECLARE
     edge xid8 := object_store.fence();
 BEGIN
@@ -129,7 +131,8 @@ END $$;
 -- What is there beyond the fence: it comes again when the log is followed from the fence on.
 CREATE FUNCTION object_store.beyond_fence(p_type_names text[])
 RETURNS TABLE (entity_id uuid, version integer)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_indexscan = on SET enable_seqscan = off AS $$
 DECLARE
     edge xid8 := object_store.fence();
 BEGIN
@@ -141,7 +144,8 @@ END $$;
 -- Stretches of the present timeline of entities, or of all of their types, now and later.
 CREATE FUNCTION object_store.segments(p_type_names text[], p_entity_ids uuid[])
 RETURNS SETOF object_store.seg
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_indexscan = on SET enable_seqscan = off AS $$
 DECLARE
     moment timestamptz := object_store.store_time();
 BEGIN
@@ -160,7 +164,8 @@ END $$;
 -- as they are fetched.
 CREATE FUNCTION object_store.open_segments(p_cursor refcursor, p_type_names text[])
 RETURNS refcursor
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_indexscan = on SET enable_seqscan = off AS $$
 DECLARE
     moment timestamptz := object_store.store_time();
 BEGIN
@@ -179,19 +184,28 @@ END $$;
 -- The newest versions of those entities that the user may see.
 CREATE FUNCTION object_store.newest_versions(p_type_names text[], p_entity_ids uuid[])
 RETURNS TABLE (entity_id uuid, version integer)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_indexscan = on SET enable_seqscan = off AS $$
+DECLARE
+    v_owner text COLLATE "C";
 BEGIN
-    RETURN QUERY
-    SELECT h.entity_id, h.version FROM unnest(p_entity_ids) given CROSS JOIN LATERAL (
-        SELECT * FROM object_store.head h
-        WHERE h.owner = object_store.owner_of(given) AND h.entity_id = given OFFSET 0) h
-    WHERE h.type_name = ANY(p_type_names);
+    FOREACH entity_id IN ARRAY p_entity_ids LOOP
+        v_owner := object_store.owner_of(entity_id);
+        CONTINUE WHEN v_owner IS NULL;
+        SELECT h.version INTO version FROM object_store.head h
+        WHERE h.owner = v_owner AND h.entity_id = newest_versions.entity_id
+            AND h.type_name = ANY(p_type_names);
+        IF FOUND THEN
+            RETURN NEXT;
+        END IF;
+    END LOOP;
 END $$;
 
 -- Take a subscription, unless a session that is alive holds it: then `taken` is false. It runs
 -- with the rights of its caller, who sees the sessions of their own role and no others.
 CREATE FUNCTION object_store.own_checkpoint(p_id text) RETURNS object_store.checkpoint
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_indexscan = on SET enable_seqscan = off AS $$
 DECLARE
     c object_store.checkpoint;
 BEGIN
@@ -227,7 +241,8 @@ CREATE FUNCTION object_store.checkpoints(p_limit bigint)
 RETURNS TABLE (
     subscriber_id text, epoch text, xid_text text, seq bigint, moved_at timestamptz,
     holder_pid integer, holder_start timestamptz, parked bigint, username text, unread bigint)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_indexscan = on SET enable_seqscan = off AS $$
 BEGIN
     RETURN QUERY
     SELECT c.subscriber_id, c.epoch, c.xid::text, c.seq, c.moved_at, c.holder_pid, c.holder_start,
@@ -244,7 +259,8 @@ CREATE FUNCTION object_store.parked_events(p_id text)
 RETURNS TABLE (
     subscriber_id text, entity_id uuid, version integer, error text, attempts integer,
     parked_at timestamptz, xid_text text, seq bigint, epoch text, username text)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_indexscan = on SET enable_seqscan = off AS $$
 BEGIN
     RETURN QUERY
     SELECT p.subscriber_id, p.entity_id, p.version, p.error, p.attempts, p.parked_at, p.xid::text,
@@ -261,7 +277,8 @@ CREATE FUNCTION object_store.newest_snapshot(
     p_tx_time timestamptz
 ) RETURNS TABLE (
     epoch text, xid_text text, seq bigint, events bigint, tx_time timestamptz, state text)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_indexscan = on SET enable_seqscan = off AS $$
 BEGIN
     RETURN QUERY
     SELECT s.epoch, s.xid::text, s.seq, s.events, s.tx_time, s.state
@@ -273,7 +290,8 @@ END $$;
 
 -- Promises of workflows that are not kept yet, as far as the user may start them.
 CREATE FUNCTION object_store.pending_promises() RETURNS SETOF object_store.intent
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_indexscan = on SET enable_seqscan = off AS $$
 BEGIN
     RETURN QUERY
     SELECT i.* FROM object_store.intent i
@@ -285,7 +303,8 @@ END $$;
 -- Is somebody starting what a version promised? No row if nothing is left to start.
 CREATE FUNCTION object_store.is_starting(p_entity_id uuid, p_version integer)
 RETURNS SETOF boolean
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_indexscan = on SET enable_seqscan = off AS $$
 BEGIN
     RETURN QUERY
     SELECT i.claimed_pid <> 0 FROM object_store.intent i
@@ -296,7 +315,8 @@ END $$;
 -- Promise a workflow for a change of state that this very transaction wrote.
 CREATE FUNCTION object_store.promise(p_entity_id uuid, p_version integer, p_workflow text)
 RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_indexscan = on SET enable_seqscan = off AS $$
 DECLARE
     e object_store.event;
 BEGIN

@@ -31,7 +31,7 @@ RETURNS TABLE (
     tx_time timestamptz, valid_from timestamptz, valid_to timestamptz, state text, data text,
     newest integer)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_generic_plan
+SET enable_indexscan = on SET enable_seqscan = off SET plan_cache_mode = force_generic_plan
 -- Its statement never finds more than one row.
 ROWS 1 AS $$
 DECLARE
@@ -127,7 +127,8 @@ END $$;
 -- Wait until a time is the past by the store's clock, two seconds at most; from then on nothing is
 -- recorded up to it, whatever the server's clock does.
 CREATE FUNCTION object_store.settle_time(p_tx timestamptz) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_indexscan = on SET enable_seqscan = off AS $$
 DECLARE
     ahead interval := p_tx - object_store.store_time();
     wanted bigint;
@@ -154,7 +155,7 @@ CREATE FUNCTION object_store.value_at(
     tx_time timestamptz, valid_from timestamptz, valid_to timestamptz, state text, data text,
     newest integer)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_generic_plan ROWS 1 AS $$
+SET enable_indexscan = on SET enable_seqscan = off SET plan_cache_mode = force_generic_plan ROWS 1 AS $$
 DECLARE
     found_version integer := object_store.version_at(
         p_entity_id, coalesce(p_tx, 'infinity'), coalesce(p_valid, object_store.store_time()));
@@ -175,7 +176,7 @@ RETURNS TABLE (
     tx_time timestamptz, valid_from timestamptz, valid_to timestamptz, state text, data text,
     newest integer, event_meta jsonb, type_name text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_generic_plan AS $$
+SET enable_indexscan = on SET enable_seqscan = off SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     v_owner text COLLATE "C" := object_store.owner_of(p_entity_id);
 BEGIN
@@ -196,7 +197,7 @@ END $$;
 -- What the user's own write under an id answered.
 CREATE FUNCTION object_store.written_as(p_event_id uuid) RETURNS SETOF object_store.receipt
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-SET plan_cache_mode = force_generic_plan ROWS 1 AS $$
+SET enable_indexscan = on SET enable_seqscan = off SET plan_cache_mode = force_generic_plan ROWS 1 AS $$
 BEGIN
     RETURN QUERY
     SELECT e.entity_id, e.version, e.event_type, e.owner, e.updated_by, e.tx_time, e.valid_from,
@@ -206,7 +207,8 @@ END $$;
 
 -- The type names of the entities that the user may see, deleted ones too.
 CREATE FUNCTION object_store.type_names() RETURNS SETOF text
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_indexscan = on SET enable_seqscan = off AS $$
 BEGIN
     RETURN QUERY
     SELECT h.type_name FROM object_store.head h WHERE h.owner = session_user

@@ -6,14 +6,17 @@ provision_user(admin_conn, "alice", "a-good-password")
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from typing import Any
 
+import psycopg2
 from psycopg2 import sql
 
 from store.administration import DISPATCHERS, OWNER, USERS, is_superuser, repeated, transaction
 from store.columns import REGISTRY
-from store.errors import SchemaError
+from store.errors import AccessError, SchemaError
 from store.registry import ColumnRegistry
 from store.users import allow_dispatch, change_password, disable_user, provision_user
 
@@ -82,8 +85,7 @@ def index_field(admin_conn: Any, name: str, registry: ColumnRegistry = REGISTRY)
     """Let queries find a column's values by an index; every write keeps it up to date.
 
     Texts, dates and moments, and whole and floating numbers; filters by equality and by ranges use
-    it, also for users who see only some of the rows. On a server without a superuser PostgreSQL
-    reads all rows that a user may see first. RegistryError for a name that is no column.
+    it. Others read and write meanwhile. RegistryError for a name that is no column.
     """
     python = registry.resolve(name)[0].python_type
     is_number = python in (int, float)
@@ -92,18 +94,56 @@ def index_field(admin_conn: Any, name: str, registry: ColumnRegistry = REGISTRY)
         if is_number
         else sql.SQL('(object_store.json_text(data, {}) COLLATE "C")')
     ).format(sql.Literal(name))
-    with transaction(admin_conn) as cursor:
+    index = sql.Identifier(f"seg_by_field_{name}"[:63])
+    with _as_owner(admin_conn) as cursor:
         # The order that is leakproof is there where a superuser made it.
         cursor.execute("SELECT FROM pg_opclass WHERE opcname = 'json_order'")
-        order = "object_store.json_order" if is_number and cursor.rowcount else ""
-        cursor.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(OWNER)))
+        order = sql.SQL("object_store.json_order" if is_number and cursor.rowcount else "")
+        # What a build that was broken off left, nobody reads.
+        cursor.execute(_BROKEN, [f"seg_by_field_{name}"[:63]])
+        if cursor.rowcount:
+            cursor.execute(sql.SQL("DROP INDEX CONCURRENTLY object_store.{}").format(index))
+        # Led by who may see the row: see decision 0090.
         cursor.execute(
-            sql.SQL("CREATE INDEX IF NOT EXISTS {} ON object_store.seg ({} {}, entity_id)").format(
-                sql.Identifier(f"seg_by_field_{name}"[:63]), value, sql.SQL(order)
-            )
+            sql.SQL(
+                "CREATE INDEX CONCURRENTLY IF NOT EXISTS {} "
+                "ON object_store.seg (viewer, {} {}, entity_id)"
+            ).format(index, value, order)
         )
-        # Without statistics of the field the planner does not know what the index is worth.
+        # Statistics of values would tell of hidden rows by the plans that follow from them.
+        cursor.execute(
+            sql.SQL("ALTER INDEX object_store.{} ALTER COLUMN 2 SET STATISTICS 0").format(index)
+        )
         cursor.execute("ANALYZE object_store.seg")
+
+
+_BROKEN = """
+SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+WHERE c.relnamespace = 'object_store'::regnamespace AND c.relname = %s AND NOT i.indisvalid
+    AND NOT EXISTS (
+        SELECT FROM pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid)
+"""
+
+
+@contextmanager
+def _as_owner(connection: Any) -> Iterator[Any]:
+    """Statements each of its own, as the owner role."""
+    if not connection.autocommit and connection.info.transaction_status:
+        raise SchemaError("the connection is inside a transaction; commit or roll it back first")
+    before, connection.autocommit = connection.autocommit, True
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(OWNER)))
+            try:
+                yield cursor
+            finally:
+                if not connection.closed:
+                    cursor.execute("RESET ROLE")
+    except psycopg2.errors.InsufficientPrivilege as error:
+        raise AccessError(f"this needs an administrator's connection: {error}") from error
+    finally:
+        if not connection.closed:
+            connection.autocommit = before
 
 
 def _keep_others_out(cursor: Any) -> bool:

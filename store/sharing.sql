@@ -35,7 +35,8 @@ END $$;
 -- Give or take a right on an entity of one's own; did anything change?
 CREATE FUNCTION object_store.share(p_entity_id uuid, p_user text, p_read boolean, p_write boolean)
 RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_indexscan = on SET enable_seqscan = off AS $$
 DECLARE
     h object_store.head;
     before object_store.acl;
@@ -92,7 +93,8 @@ END $$;
 -- Who may read and write an entity, as far as the user may know: all of one's own entities.
 CREATE FUNCTION object_store.shared_with(p_entity_id uuid)
 RETURNS TABLE (grantee text, can_read boolean, can_write boolean)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_indexscan = on SET enable_seqscan = off AS $$
 BEGIN
     IF object_store.owner_of(p_entity_id) = session_user THEN
         RETURN QUERY SELECT a.grantee, a.can_read, a.can_write FROM object_store.acl a
@@ -106,7 +108,8 @@ END $$;
 -- The entities that others share with the user.
 CREATE FUNCTION object_store.shared_entities()
 RETURNS TABLE (entity_id uuid, owner text, can_write boolean)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_indexscan = on SET enable_seqscan = off AS $$
 BEGIN
     RETURN QUERY SELECT a.entity_id, a.owner, a.can_write FROM object_store.acl a
     WHERE a.grantee = session_user;
@@ -115,7 +118,8 @@ END $$;
 -- Want nothing of a user's, or an entity not; what is shared already is given back. How many
 -- entities were. They cannot be shared again until they are accepted.
 CREATE FUNCTION object_store.refuse_sharing(p_owner text, p_entity_id uuid) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_indexscan = on SET enable_seqscan = off AS $$
 DECLARE
     h object_store.head;
     v_owner text COLLATE "C" := p_owner;
@@ -152,7 +156,8 @@ END $$;
 
 -- Let a user share again, everything or one entity; was it refused?
 CREATE FUNCTION object_store.accept_sharing(p_owner text, p_entity_id uuid) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_indexscan = on SET enable_seqscan = off AS $$
 BEGIN
     DELETE FROM object_store.refusal r
     WHERE r.grantee = session_user AND CASE WHEN p_entity_id IS NULL
@@ -162,7 +167,8 @@ END $$;
 
 -- What the user refuses: owners, and single entities of theirs.
 CREATE FUNCTION object_store.refused() RETURNS TABLE (owner text, entity_id uuid)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_indexscan = on SET enable_seqscan = off AS $$
 BEGIN
     RETURN QUERY SELECT r.owner, r.entity_id FROM object_store.refusal r
     WHERE r.grantee = session_user AND r.owner <> session_user ORDER BY 1, 2 NULLS FIRST;

@@ -117,6 +117,16 @@ ALTER TABLE object_store.head ADD PRIMARY KEY (owner, entity_id);
 ALTER TABLE object_store.seg ADD PRIMARY KEY (viewer, entity_id, valid_to);
 CREATE INDEX seg_by_type ON object_store.seg (viewer, type_name, entity_id);
 
+-- Who wants nothing shared by a user, or not this entity.
+CREATE TABLE object_store.refusal (
+    grantee     text COLLATE "C" NOT NULL,
+    owner       text COLLATE "C" NOT NULL,
+    -- Null for all of the owner's.
+    entity_id   uuid,
+    refused_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    UNIQUE NULLS NOT DISTINCT (grantee, owner, entity_id)
+);
+
 -- Statistics of values would show in plans: of hidden rows, too. A name tells how many rows there
 -- are to be seen, and nothing else does.
 DO $$
@@ -138,16 +148,6 @@ BEGIN
     END LOOP;
 END $$;
 DROP TABLE object_store.field_index;
-
--- Who wants nothing shared by a user, or not this entity.
-CREATE TABLE object_store.refusal (
-    grantee     text COLLATE "C" NOT NULL,
-    owner       text COLLATE "C" NOT NULL,
-    -- Null for all of the owner's.
-    entity_id   uuid,
-    refused_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
-    UNIQUE NULLS NOT DISTINCT (grantee, owner, entity_id)
-);
 
 -- Who has no right needs no policy, which would cost each statement. They stay enabled: a right
 -- that is given by mistake shows nothing.
