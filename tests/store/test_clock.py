@@ -88,7 +88,10 @@ def test_reading_now_is_reading_at_the_stores_time(
 def test_a_time_to_come_is_refused_or_waited_for(desk: Desk, alice: StoreClient) -> None:
     entity_id = alice.write(Trade("AAPL", 1, 1.0, "BUY"))
     add = Projection("count", 0, lambda state, _: state + 1, types=[Trade])
-    for moment in (here(desk) + timedelta(minutes=1), datetime.max.replace(tzinfo=here(desk).tzinfo)):
+    for moment in (
+        here(desk) + timedelta(minutes=1),
+        datetime.max.replace(tzinfo=here(desk).tzinfo),
+    ):
         for ask in (
             lambda at: alice.as_of(Trade, entity_id, tx_time=at),
             lambda at: alice.query(Trade, tx_time=at),

@@ -86,7 +86,17 @@ PIECES = [
     *("SELECT", "select", "FROM", "UNION", "WHERE", "LIMIT", "FOR", "UPDATE", "CASE", "WHEN"),
     *("THEN", "ELSE", "END", "AND", "OR", "NOT", "TRUE", "NULL", "IN", "IS", "AS", "OFFSET"),
     *("object_store.json_text(d.data, 'symbol')", "1", "1.5e300", "0", "text", "numeric", "jsonb"),
-    *("COALESCE(", "LENGTH(", "query_to_xml(", "TO_CHAR(", '"C"', '"d"', "U&'a'", "B'1'", "COLLATE"),
+    *(
+        "COALESCE(",
+        "LENGTH(",
+        "query_to_xml(",
+        "TO_CHAR(",
+        '"C"',
+        '"d"',
+        "U&'a'",
+        "B'1'",
+        "COLLATE",
+    ),
     *("FROM object_store.event", "(SELECT 1)", "(SELECT d.data FROM d)", "EXTRACT(DAY FROM"),
     *("1 = 1) END OR (TRUE", "TRUE) OR (TRUE", "TRUE END OR TRUE OR CASE WHEN TRUE THEN TRUE"),
 ]
@@ -180,4 +190,4 @@ def test_filters_of_many_values_and_long_ones(alice: StoreClient) -> None:
     for n in range(2, 40):
         either = either | (Field("symbol") == f"S{n}")
     assert alice.count(Trade, either) == 39
-    assert alice.count(Trade, {"symbol": "it's 100% \\ \"quoted\""}) == 0
+    assert alice.count(Trade, {"symbol": 'it\'s 100% \\ "quoted"'}) == 0

@@ -109,16 +109,26 @@ def calls(hidden: dict[str, Any]) -> Iterator[tuple[str, str, list[Any], list[An
     for after in (hidden["ids"][0], hidden["ids"][-1]):
         yield ("after", page, [*base[:7], after, 5], [*base[:7], other, 5])
     types = (["store.models.Order"], ["store.models.None"])
-    yield ("type", page, *([[t], *base[1:]] if isinstance(t, str) else [t, *base[1:]] for t in types))
+    yield (
+        "type",
+        page,
+        *([[t], *base[1:]] if isinstance(t, str) else [t, *base[1:]] for t in types),
+    )
     for statement, more in (
         ("SELECT * FROM object_store.value_now(%s::uuid, %s)", [names]),
         ("SELECT * FROM object_store.value_at(%s::uuid, %s, now(), now())", [names]),
-        ("SELECT * FROM object_store.value_at(%s::uuid, %s, %s, NULL)", [names, hidden["recorded"]]),
+        (
+            "SELECT * FROM object_store.value_at(%s::uuid, %s, %s, NULL)",
+            [names, hidden["recorded"]],
+        ),
         ("SELECT * FROM object_store.versions(%s::uuid, NULL)", []),
         ("SELECT * FROM object_store.shared_with(%s::uuid)", []),
         ("SELECT * FROM object_store.verify(ARRAY[%s]::uuid[])", []),
         ("SELECT * FROM object_store.segments('{store.models.Trade}', ARRAY[%s]::uuid[])", []),
-        ("SELECT * FROM object_store.newest_versions('{store.models.Trade}', ARRAY[%s]::uuid[])", []),
+        (
+            "SELECT * FROM object_store.newest_versions('{store.models.Trade}', ARRAY[%s]::uuid[])",
+            [],
+        ),
         ("SELECT * FROM object_store.is_starting(%s::uuid, 1)", []),
         ("SELECT * FROM object_store.written_as(%s::uuid)", []),
     ):
@@ -153,9 +163,9 @@ def seen(login: Any, statement: str, values: list[Any]) -> tuple[Any, ...]:
     for _ in range(2):
         analyzed = run(login, f"EXPLAIN ({OPTIONS}) {statement}", values)
     run(login, "BEGIN")
-    before = Counter({row[0:1] + (n,): row[n] for row in run(login, COUNTERS) for n in range(1, 5)})
+    before = Counter({(row[0], n): row[n] for row in run(login, COUNTERS) for n in range(1, 5)})
     rows = run(login, statement, values)
-    after = Counter({row[0:1] + (n,): row[n] for row in run(login, COUNTERS) for n in range(1, 5)})
+    after = Counter({(row[0], n): row[n] for row in run(login, COUNTERS) for n in range(1, 5)})
     run(login, "ROLLBACK")
     after.subtract(before)
     return rows, plain, analyzed, {key: number for key, number in after.items() if number}
@@ -222,11 +232,8 @@ def test_no_table_can_be_looked_at(desk: Desk, hidden: dict[str, Any]) -> None:
         "SELECT 1 WHERE EXISTS (SELECT FROM {})",
     ]
     for table, way in itertools.product([*TABLES, "refusal", "era", "clock", "event_seq"], ways):
-        if way.startswith("EXPLAIN") or "COPY" not in way:
-            with pytest.raises(psycopg2.Error) as caught:
-                run(login, way.format(f"object_store.{table}"))
-                if way.startswith("PREPARE"):
-                    run(login, "EXECUTE p")
+        with pytest.raises(psycopg2.Error) as caught:
+            run(login, way.format(f"object_store.{table}"))
         assert caught.value.pgcode in ("42501", "0A000"), (table, way)
 
 
@@ -243,7 +250,10 @@ def test_catalogs_and_statistics_tell_no_value(desk: Desk, hidden: dict[str, Any
     # Nor does the planner print what it knows: see the settings of the functions.
     run(login, "SET debug_print_plan = on")
     run(login, "SET client_min_messages = log")
-    run(login, "SELECT object_store.count_present('{store.models.Trade}', NULL, NULL, '[]', NULL, '{}')")
+    run(
+        login,
+        "SELECT object_store.count_present('{store.models.Trade}', NULL, NULL, '[]', NULL, '{}')",
+    )
     assert "31337" not in str(login.notices)
     assert "SECRET" not in str(login.notices)
 

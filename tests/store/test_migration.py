@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -30,17 +29,19 @@ OLD_BREAKS = (
 
 
 @pytest.fixture
-def former(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+def former(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Desk:
     """A database with the schema of version 2."""
     admin = desk.admin()
     run(admin, "DROP SCHEMA object_store CASCADE")
     with monkeypatch.context() as patch:
         patch.setattr(store.schema, "MIGRATIONS", MIGRATIONS[:FORMER])
         bootstrap_schema(admin)
-    yield desk
+    return desk
 
 
-def wrote(login: Any, kind: str, entity_id: str, expected: int | None, quantity: int, **at: Any) -> None:
+def wrote(
+    login: Any, kind: str, entity_id: str, expected: int | None, quantity: int, **at: Any
+) -> None:
     data = Trade("CAFÉ", quantity, quantity / 4, "BUY").to_json()
     run(login, APPEND, [kind, entity_id, expected, data, at.get("since"), at.get("until")])
 
@@ -78,13 +79,20 @@ def test_data_of_the_former_schema_come_forward(former: Desk) -> None:
     moments = [now - hour * n - timedelta(seconds=1) for n in range(-9, 10)]
     before = {i: run(alice, now_there, [i]) for i in ids}
     past = {(i, m): run(alice, past_there, [i, m])[0][0] for i in ids for m in moments}
-    log = run(admin, "SELECT entity_id, version, hash, data, xid, seq FROM object_store.event ORDER BY seq")
+    log = run(
+        admin,
+        "SELECT entity_id, version, hash, data, xid, seq FROM object_store.event ORDER BY seq",
+    )
 
     bootstrap_schema(admin)
 
-    assert run(
-        admin, "SELECT entity_id, version, hash, data, xid, seq FROM object_store.event ORDER BY seq"
-    ) == log
+    assert (
+        run(
+            admin,
+            "SELECT entity_id, version, hash, data, xid, seq FROM object_store.event ORDER BY seq",
+        )
+        == log
+    )
     assert verify(admin).breaks == ()
     assert verify(admin).events == 231
     assert {i: run(alice, now_there, [i]) for i in ids} == before
@@ -118,13 +126,16 @@ def test_data_of_the_former_schema_come_forward(former: Desk) -> None:
     assert share_read(client.conn, ids[20], "bob")
     assert verify(admin).breaks == other.verify().breaks == ()
     # A forged old event is found as before.
-    run(admin, "UPDATE object_store.event SET data = '{}' WHERE entity_id = %s AND version = 1", [ids[3]])
-    assert [(b.entity_id, b.version) for b in verify(admin).breaks][0] == (ids[3], 1)
+    run(
+        admin,
+        "UPDATE object_store.event SET data = '{}' WHERE entity_id = %s AND version = 1",
+        [ids[3]],
+    )
+    first = verify(admin).breaks[0]
+    assert (first.entity_id, first.version) == (ids[3], 1)
 
 
-def test_writing_after_another_who_uses_another_encoding(
-    desk: Desk, alice: StoreClient
-) -> None:
+def test_writing_after_another_who_uses_another_encoding(desk: Desk, alice: StoreClient) -> None:
     """The hash is of the characters, not of how a session writes them."""
     login = desk.login("alice")
     [(entity_id,)] = run(login, "SELECT gen_random_uuid()::text")

@@ -142,7 +142,7 @@ def test_many_unasked_grants_do_not_lengthen_what_is_looked_at(
     own = bob.write(Trade("OWN", 1, 1.0, "BUY"))
     ids = alice.write_many([Trade("SPAM", n, 1.0, "SELL") for n in range(2_000)])
     admin = desk.admin()
-    from store.schema import index_field  # noqa: PLC0415
+    from store.schema import index_field
 
     index_field(admin, "symbol")
     looked = []

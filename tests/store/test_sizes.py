@@ -16,7 +16,10 @@ from store.position import START
 from tests.store.desk import Desk
 from tests.store.test_attacks import run
 
-APPEND = "SELECT version FROM object_store.append('CREATED', gen_random_uuid(), NULL, %s, %s, %s, NULL, NULL, %s, NULL)"
+APPEND = (
+    "SELECT version FROM object_store.append("
+    "'CREATED', gen_random_uuid(), NULL, %s, %s, %s, NULL, NULL, %s, NULL)"
+)
 MANY = (
     "SELECT version FROM object_store.append_new(ARRAY[gen_random_uuid()], ARRAY[%s], "
     "ARRAY[%s]::jsonb[], ARRAY[%s], NULL, NULL)"
