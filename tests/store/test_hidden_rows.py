@@ -204,7 +204,10 @@ def test_the_questions_have_answers_for_who_may_see(
 def test_errors_say_nothing_of_hidden_rows(desk: Desk, hidden: dict[str, Any]) -> None:
     """A condition that fails on a hidden row alone does not fail."""
     login = desk.login("mallory")
-    page = "SELECT count(*) FROM object_store.present(%s, NULL, NULL, '[]', %s, '{}', '{}', NULL, NULL)"
+    page = (
+        "SELECT count(*) FROM object_store.present("
+        "%s, NULL, NULL, '[]', %s, '{}', '{}', NULL, NULL)"
+    )
     text = "(object_store.json_text(d.data, 'symbol'))"
     leak = f"CASE WHEN {text} = 'SECRET3' THEN {text}::numeric > 0 ELSE TRUE END"
     for settings in SETTINGS[:-1]:
