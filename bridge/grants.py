@@ -14,9 +14,9 @@ LOOK_SECONDS = 0.5
 # Of the time, looking takes no more than one part in this many.
 _SPARING = 20
 
-_MINE = 'object_store.acl WHERE grantee = current_user::text COLLATE "C"'
+_MINE = "object_store.shared_entities()"
 _SUM = "count(*), coalesce(bit_xor(uuid_hash_extended(entity_id, 7)), 0)"
-_NOW = "extract(epoch FROM clock_timestamp())::float8"
+_NOW = "extract(epoch FROM object_store.store_time())::float8"
 _DIGEST = f"SELECT {_NOW}, {_SUM} FROM {_MINE}"
 # One statement, so that the digest is that of the very entities.
 _ALL = f"SELECT {_SUM}, coalesce(array_agg(entity_id::text), '{{}}') FROM {_MINE}"

@@ -13,29 +13,21 @@ from store.sqlstates import translated
 
 PAGE_ROWS = 5_000
 
-_SEGMENTS = """
+_OPEN = "SELECT object_store.open_segments('segments', %s)"
+_OF_ENTITIES = """
 SELECT s.entity_id::text, s.version, s.event_type, s.type_name, s.updated_by, s.state, s.tx_time,
     s.owner, s.event_from, CASE WHEN isfinite(s.event_to) THEN s.event_to END, s.data::text,
-    s.valid_from <= statement_timestamp(),
-    extract(epoch FROM CASE WHEN s.valid_from > statement_timestamp() THEN s.valid_from
+    s.valid_from <= now.moment,
+    extract(epoch FROM CASE WHEN s.valid_from > now.moment THEN s.valid_from
         WHEN isfinite(s.valid_to) THEN s.valid_to END)::float8
-FROM object_store.seg s
-WHERE s.type_name = ANY(%s) AND s.valid_to > statement_timestamp()
+FROM object_store.segments(%s, %s::uuid[]) s,
+    (SELECT object_store.store_time() AS moment OFFSET 0) now
 """
-_OF_ENTITIES = f"{_SEGMENTS} AND s.entity_id = ANY(%s::uuid[])"
 # What is there beyond the fence: it is read again when the log is followed from the fence on.
-_BEYOND = """
-SELECT entity_id::text, version FROM object_store.event
-WHERE xid >= (SELECT object_store.fence()) AND type_name = ANY(%s)
-"""
-_SEAM = """
-SELECT object_store.epoch(), object_store.fence()::text,
-    extract(epoch FROM clock_timestamp())::float8
-"""
-_NEWEST = """
-SELECT entity_id::text, version FROM object_store.head
-WHERE type_name = ANY(%s) AND entity_id = ANY(%s::uuid[])
-"""
+_BEYOND = "SELECT entity_id::text, version FROM object_store.beyond_fence(%s)"
+_NOW = "extract(epoch FROM object_store.store_time())::float8"
+_SEAM = f"SELECT object_store.epoch(), object_store.fence()::text, {_NOW}"
+_NEWEST = "SELECT entity_id::text, version FROM object_store.newest_versions(%s, %s::uuid[])"
 
 
 class Segment(NamedTuple):
@@ -74,7 +66,7 @@ class Snapshot:
 
     def pages(self, rows: int = PAGE_ROWS) -> Iterator[list[Segment]]:
         """What holds now and later, as this role may see it."""
-        self._run(f"DECLARE segments NO SCROLL CURSOR FOR {_SEGMENTS}", (self._names,))
+        self._run(_OPEN, (self._names,))
         while page := self._run(f"FETCH {rows} FROM segments"):
             yield [_segment(row) for row in page]
 
@@ -100,7 +92,7 @@ def read_entities(conn: Any, type_names: Sequence[str], entity_ids: Sequence[str
         asked = (list(type_names), list(entity_ids))
         newest = dict(run(conn, _NEWEST, asked))
         rows = run(conn, _OF_ENTITIES, asked)
-        [[seconds]] = run(conn, "SELECT extract(epoch FROM statement_timestamp())::float8")
+        [[seconds]] = run(conn, f"SELECT {_NOW}")
     finally:
         if not conn.closed:
             run(conn, "ROLLBACK")

@@ -20,7 +20,7 @@ from store.connection import Connection
 from store.errors import AlreadyStored, InvalidPeriod, NotStored, StoreError
 from store.events import Bus, ChangeEvent
 from store.idempotency import take
-from store.rows import FOR_EVER, RECORDED, Receipt, mark
+from store.rows import FOR_EVER, Receipt, mark
 
 _APPEND = """
 SELECT * FROM object_store.append(
@@ -34,10 +34,7 @@ _APPEND_MANY = """
 SELECT * FROM object_store.append_many(
     %s, %s::uuid[], %s::int[], %s::text[], %s::jsonb[], %s::text[], %s, %s, %s::uuid[], %s)
 """
-_FIND = f"""
-SELECT {", ".join(RECORDED)}, true FROM object_store.event
-WHERE event_id = %s::uuid AND updated_by = current_user::text COLLATE "C"
-"""
+_FIND = "SELECT * FROM object_store.written_as(%s::uuid)"
 # Where many databases and programs put the end of time.
 _LAST_DAY = datetime(9999, 12, 31)
 _log = logging.getLogger(__name__)

@@ -22,24 +22,18 @@ SELECT object_store.move_checkpoint(%s, %s, %s::xid8, %s, %s::uuid, %s, %s, %s)
 _RELEASE = "SELECT object_store.release_checkpoint(%s, %s)"
 _FORGET = "SELECT object_store.forget_checkpoint(%s)"
 _UNPARK = "SELECT object_store.unpark(%s, %s::uuid, %s)"
+# Who holds it is looked up as the caller, who sees the sessions of their own role.
 _ALL = f"""
-SELECT c.subscriber_id, c.epoch, c.xid::text, c.seq, c.moved_at,
+SELECT c.subscriber_id, c.epoch, c.xid_text, c.seq, c.moved_at,
     (SELECT a.pid FROM pg_stat_activity a
      WHERE a.pid = c.holder_pid AND a.backend_start = c.holder_start),
-    (SELECT count(*) FROM object_store.parked_event p
-     WHERE p.username = c.username AND p.subscriber_id = c.subscriber_id), c.username,
-    (SELECT count(*) FROM (
-        SELECT FROM object_store.event e WHERE (e.xid, e.seq) > (c.xid, c.seq)
-        LIMIT {LAG_EVENTS_MAX}) unread)
-FROM object_store.checkpoint c ORDER BY c.username, c.subscriber_id
+    c.parked, c.username, c.unread
+FROM object_store.checkpoints({LAG_EVENTS_MAX}) c
 """
 _PARKED = """
-SELECT subscriber_id, entity_id::text, version, error, attempts, parked_at,
-    xid::text AS xid_text, seq,
-    object_store.epoch(), username
-FROM object_store.parked_event
-WHERE %s::text IS NULL OR subscriber_id = %s
-ORDER BY username, subscriber_id, parked_event.xid, seq
+SELECT subscriber_id, entity_id::text, version, error, attempts, parked_at, xid_text, seq, epoch,
+    username
+FROM object_store.parked_events(%s)
 """
 
 
@@ -165,7 +159,7 @@ def parked_events(conn: Any, subscriber_id: str | None = None) -> list[ParkedEve
     """
     found = []
     for name, entity_id, version, error, attempts, at, xid, seq, epoch, user in rows_of(
-        conn, _PARKED, (subscriber_id, subscriber_id)
+        conn, _PARKED, (subscriber_id,)
     ):
         position = Position(epoch, int(xid), seq)
         found.append(ParkedEvent(name, entity_id, version, error, attempts, at, position, user))

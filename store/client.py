@@ -24,7 +24,7 @@ from store.errors import StoreError, VersionConflict
 from store.events import Bus
 from store.querying import Filters, Query, QueryResult
 from store.reading import History, Reader
-from store.rows import PRESENT, Receipt
+from store.rows import Receipt
 from store.transitions import TransitionCounts, Transitions
 from store.unreadable import OnUnreadable
 from store.verification import Verification, verify
@@ -324,11 +324,5 @@ class StoreClient:
         return Query(cls, filters, order, tx_time, valid_time)
 
 
-_COUNT_ALL = "SELECT " + " + ".join(f"(SELECT count(*) FROM ({part}) d)" for part in PRESENT)
-_TYPES = """
-SELECT type_name FROM object_store.head WHERE owner = current_user::text COLLATE "C"
-UNION
-SELECT h.type_name FROM object_store.acl a JOIN object_store.head h ON h.entity_id = a.entity_id
-WHERE a.grantee = current_user::text COLLATE "C"
-ORDER BY 1
-"""
+_COUNT_ALL = "SELECT object_store.count_present(NULL, NULL, NULL, '[]', NULL, NULL)"
+_TYPES = "SELECT * FROM object_store.type_names()"

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -245,6 +246,15 @@ class Connection:
         # Outside of the lock: blocks wait at the same time, each for as long as it may.
         self._wait(partial(_run, fence), own)
 
+    def settle(self, moment: datetime) -> None:
+        """Wait until all that is recorded up to a time is visible, and nothing more can come.
+
+        FutureTimeError for a time that the store's clock does not reach within two seconds;
+        FenceTimeout as in `wait_for_earlier`.
+        """
+        self.read(_SETTLE, (moment,))
+        self.wait_for_earlier()
+
     def _wait(self, ask: Callable[[str, Sequence[Any]], list[Any]], own: str | None) -> None:
         number = ask("SELECT pg_current_xact_id()::text", ())[0][0]
         end, pause = time.monotonic() + FENCE_SECONDS, 0.001
@@ -302,6 +312,7 @@ SELECT rolsuper OR rolbypassrls OR EXISTS (
     WHERE o.rolname = 'object_store_owner' AND pg_has_role(r.oid, o.oid, 'USAGE'))
 FROM pg_catalog.pg_roles r WHERE r.rolname = session_user
 """
+_SETTLE = "SELECT object_store.settle_time(%s)"
 # Is a transaction open that took its number before this one, other than the block's own?
 _EARLIER = """
 SELECT EXISTS (

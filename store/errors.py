@@ -97,6 +97,10 @@ class Unavailable(StoreError, ConnectionError):
     Asked again later, it may work.
     """
 
+    # For workflow engines: nothing is wrong with what was asked, so a step that meets it is
+    # repeated, and no step is undone.
+    is_transient = True
+
 
 class TooLarge(StoreError, ValueError):
     """A value, or what is asked for, is larger than the database takes; repeating does not help."""
@@ -104,10 +108,6 @@ class TooLarge(StoreError, ValueError):
 
 class ValueRefused(StoreError, ValueError):
     """The database takes no such value, whatever its size; repeating does not help."""
-
-    # For workflow engines: nothing is wrong with what was asked, so a step that meets it is
-    # repeated, and no step is undone.
-    is_transient = True
 
 
 class ReplicaError(StoreError):
@@ -218,6 +218,10 @@ class FenceTimeout(StoreError, TimeoutError):
     """An answer about the past must wait for a transaction that somebody holds open."""
 
     is_transient = True  # as above
+
+
+class FutureTimeError(StoreError, ValueError):
+    """What will be known at a time that is still to come cannot be told."""
 
 
 class PositionError(StoreError, ValueError):

@@ -1,18 +1,17 @@
 """What a filter implies that an index of `store.schema.index_field` can answer.
 
-Such a condition is asked beside the filter itself, which has the last word. It reads the field
-through a leakproof function and operator, so PostgreSQL may ask it before it asks who may see
-the row.
+Such a bound of a single field is asked beside the filter itself, which has the last word. The
+database asks it of an index, and so before anything else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from reactive.expr import Between, BinOp, Coalesce, Const, Expr, Field
+from reactive.expr import Between, BinOp, Coalesce, Const, Expr, Field, In, IsNull
 from store.column_types import NUMBERS
 from store.times import instant_text
 
@@ -27,26 +26,12 @@ _SQL_TYPES: dict[Any, str] = {
 }
 _MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "=="}
 
+Bound = dict[str, Any]
 
-def implied(expr: Expr, types: dict[str, Any]) -> Iterator[tuple[str, list[Any]]]:
-    """Conditions on single fields that hold wherever the filter does, with their values."""
-    for operand, op, value in _bounds(expr):
-        name, python = operand.name, types.get(operand.name)
-        found: Iterable[tuple[str, list[Any]]] = ()
-        missing = f"{field_text(name)} IS NULL"
-        if python in NUMBERS and isinstance(value, NUMBERS):
-            found = _number(name, op, value)
-            missing = f"{_value(name)} IS NULL"
-        elif python is datetime and isinstance(value, datetime):
-            # With and without the `Z` of a zone it is the same moment.
-            found = _text(name, op, instant_text(value).rstrip("Z"), "Z")
-        elif python is date and isinstance(value, date) and not isinstance(value, datetime):
-            found = _text(name, op, value.isoformat(), "")
-        elif python is str and isinstance(value, str) and operand.has_default and op == "==":
-            # Of a bare field the filter itself is what the index answers.
-            found = [(f"{field_text(name)} = %s", [value])]
-        for condition, values in found:
-            yield (f"({condition} OR {missing})" if operand.has_default else condition), values
+
+def implied(expr: Expr, types: dict[str, Any]) -> list[Bound]:
+    """Bounds of single fields that hold wherever the filter does, as the database takes them."""
+    return [bound for found in _compared(expr) for bound in _bounds_of(*found, types)]
 
 
 def field_text(name: str) -> str:
@@ -79,11 +64,13 @@ class _Operand(NamedTuple):
     has_default: bool
 
 
-def _bounds(expr: Expr) -> Iterator[tuple[_Operand, str, Any]]:
+def _compared(expr: Expr) -> Iterator[tuple[_Operand, str, Any]]:
     """The fields that a filter compares with a constant, where it cannot hold without it."""
     if isinstance(expr, BinOp) and expr.op == "&":
-        yield from _bounds(expr.left)
-        yield from _bounds(expr.right)
+        yield from _compared(expr.left)
+        yield from _compared(expr.right)
+    elif isinstance(expr, BinOp) and expr.op == "|":
+        yield from _one_of(expr)
     elif isinstance(expr, BinOp) and expr.op in _MIRRORED:
         left, right = _operand(expr.left), _operand(expr.right)
         if left is not None and isinstance(expr.right, Const):
@@ -95,6 +82,12 @@ def _bounds(expr: Expr) -> Iterator[tuple[_Operand, str, Any]]:
         for op, bound in ((">=", expr.low), ("<=", expr.high)):
             if operand is not None and isinstance(bound, Const):
                 yield operand, op, bound.value
+    elif isinstance(expr, In) and isinstance(expr.operand, Field):
+        values = [each.value for each in expr.values if isinstance(each, Const)]
+        if values and len(values) == len(expr.values):
+            yield _Operand(expr.operand.name, False), "in", values
+    elif isinstance(expr, IsNull) and isinstance(expr.operand, Field):
+        yield _Operand(expr.operand.name, False), "null", None
 
 
 def _operand(expr: Expr) -> _Operand | None:
@@ -107,24 +100,45 @@ def _operand(expr: Expr) -> _Operand | None:
     return None
 
 
-def _number(name: str, op: str, value: float | Decimal) -> Iterator[tuple[str, list[Any]]]:
-    # Doubles of the filter round; a bound that includes its end loses none of them.
-    sign = {"<": "<=", ">": ">=", "==": "="}.get(op, op)
-    yield (
-        f"{_value(name)} OPERATOR(object_store.{sign}) to_jsonb(%s::numeric)",
-        [str(value)],
-    )
+def _one_of(expr: BinOp) -> Iterator[tuple[_Operand, str, Any]]:
+    """Equal to this or to that is one of both."""
+    sides = [list(_compared(side)) for side in (expr.left, expr.right)]
+    if any(len(side) != 1 or side[0][1] not in ("==", "in") for side in sides):
+        return
+    (operand, *left), (other, *right) = sides[0][0], sides[1][0]
+    if operand == other:
+        values = [v for op, value in (left, right) for v in (value if op == "in" else [value])]
+        yield operand, "in", values
 
 
-def _text(name: str, op: str, text: str, end: str) -> Iterator[tuple[str, list[Any]]]:
+def _bounds_of(operand: _Operand, op: str, value: Any, types: dict[str, Any]) -> Iterator[Bound]:
+    for bound in _typed_bounds(operand.name, op, value, types.get(operand.name)):
+        yield {**bound, "or_null": True} if operand.has_default else bound
+
+
+def _typed_bounds(name: str, op: str, value: Any, python: Any) -> Iterator[Bound]:
+    if op == "null":
+        yield {"field": name, "op": "null"}
+    elif op == "in":
+        # Of numbers the filter compares doubles, which round.
+        if python is str and all(isinstance(each, str) for each in value):
+            yield {"field": name, "op": "in", "texts": value}
+    elif python in NUMBERS and isinstance(value, NUMBERS):
+        yield {"field": name, "op": "=" if op == "==" else op, "number": str(value)}
+    elif python is datetime and isinstance(value, datetime):
+        # With and without the `Z` of a zone it is the same moment.
+        yield from _range(name, op, instant_text(value).rstrip("Z"), "Z")
+    elif python is date and isinstance(value, date) and not isinstance(value, datetime):
+        yield from _range(name, op, value.isoformat(), "")
+    elif python is str and isinstance(value, str):
+        yield {"field": name, "op": "=" if op == "==" else op, "text": value}
+
+
+def _range(name: str, op: str, text: str, end: str) -> Iterator[Bound]:
     if op in (">", ">=", "=="):
-        yield f"{field_text(name)} >= %s", [text]
+        yield {"field": name, "op": ">=", "text": text}
     if op in ("<", "<=", "=="):
-        yield f"{field_text(name)} <= %s", [text + end]
-
-
-def _value(name: str) -> str:
-    return f"object_store.json_value(d.data, {_literal(name)})"
+        yield {"field": name, "op": "<=", "text": text + end}
 
 
 def _literal(name: str) -> str:

@@ -20,6 +20,8 @@ from store.position import START, Position
 from store.statements import rows_of
 
 PAGE_EVENTS = 1_000
+# A page ends with the event that reaches it, so that large data fill no memory.
+PAGE_BYTES = 8_000_000
 # How far one statement looks where a role sees few events or none: it must end in good time.
 SPAN_XIDS = 1_000_000
 LAG_EVENTS_MAX = 100_000
@@ -27,32 +29,12 @@ LAG_EVENTS_MAX = 100_000
 # Everything below this number has ended: what it wrote is there, or never will be.
 _FENCE = "SELECT object_store.fence()::text"
 _EPOCH = "SELECT object_store.epoch()"
-# Not named xid, which ORDER BY would take for the text.
-_COLUMNS = """
-    entity_id, version, event_type, type_name, updated_by, state, tx_time, owner, valid_from,
-    CASE WHEN isfinite(valid_to) THEN valid_to END, event_meta::text, data::text,
-    xid::text AS xid_text, seq
-"""
-_TYPES = """
-    AND (type_name = ANY(%s::text[]) OR split_part(type_name, '.', -1) = ANY(%s::text[]))
-"""
 _PAGE = """
-SELECT {columns} FROM object_store.event
-WHERE (xid, seq) > (%s::xid8, %s) AND xid < %s::xid8 {until} {types}
-ORDER BY xid, seq LIMIT %s
+SELECT * FROM object_store.log_page(
+    %s::xid8, %s, %s::xid8, %s, %s::text[], %s::text[], %s, %s)
 """
-_FIRST_SINCE = """
-SELECT xid::text AS xid_text, seq FROM object_store.event
-WHERE tx_time >= %s AND xid < %s::xid8 ORDER BY xid, seq LIMIT 1
-"""
-# What is committed and not yet read; beyond the fence it cannot be read yet.
-_LAG = """
-SELECT count(*), extract(epoch FROM clock_timestamp() - min(tx_time))::float,
-    count(*) FILTER (WHERE xid >= (SELECT object_store.fence()))
-FROM (
-    SELECT xid, tx_time FROM object_store.event WHERE (xid, seq) > (%s::xid8, %s) {types}
-    ORDER BY xid, seq LIMIT %s) unread
-"""
+_FIRST_SINCE = "SELECT * FROM object_store.position_at(%s, %s::xid8)"
+_LAG = "SELECT * FROM object_store.lag(%s::xid8, %s, %s::text[], %s::text[], %s)"
 
 
 class Page(NamedTuple):
@@ -96,17 +78,9 @@ class TypeFilter:
                     f"{each!r:.80} names no type; a Storable class, 'Order' or 'desk.orders.Order' "
                     "is expected"
                 )
-        self._values = [full, short] if full else []
-
-    @property
-    def sql(self) -> str:
-        """The condition, an empty text where all types pass."""
-        return _TYPES if self._values else ""
-
-    @property
-    def values(self) -> list[list[str]]:
-        """The values that the condition asks for."""
-        return self._values
+        # Full names, and short ones; None for all types.
+        self.full = full or None
+        self.short = short if full else None
 
 
 class EventLog:
@@ -128,10 +102,7 @@ class EventLog:
     ) -> None:
         self._conn = conn
         self._types = TypeFilter(types)
-        self._until = [] if aware("until", until) is None else [until]
-        recorded = "AND tx_time <= %s" if self._until else ""
-        self._page = _PAGE.format(columns=_COLUMNS, until=recorded, types=self._types.sql)
-        self._lag = _LAG.format(types=self._types.sql)
+        self._until = aware("until", until)
         self.epoch: str = self._rows(_EPOCH, ())[0][0]
 
     def end(self) -> Position:
@@ -148,10 +119,13 @@ class EventLog:
         xid, seq = found[0]
         return Position(self.epoch, int(xid), seq - 1)
 
-    def page(self, after: Position = START, limit: int = PAGE_EVENTS) -> Page:
-        """The next events after a position, as many as asked for at most.
+    def page(
+        self, after: Position = START, limit: int = PAGE_EVENTS, max_bytes: int = PAGE_BYTES
+    ) -> Page:
+        """The next events after a position: at most `limit`, and one at least if there is one.
 
-        PositionError for a position of another cluster.
+        A page also ends with the event by which its JSON has `max_bytes`. PositionError for a
+        position of another cluster.
         """
         self.check(after)
         # A statement of its own: most looks find that it has not moved, and need no other.
@@ -159,11 +133,12 @@ class EventLog:
         if after.xid >= fence:
             return Page([], after, True)
         stop = min(fence, after.xid + SPAN_XIDS)
-        place = (str(after.xid), after.seq, str(stop))
-        rows = self._rows(self._page, (*place, *self._until, *self._types.values, limit))
+        place = (str(after.xid), after.seq, str(stop), self._until)
+        types = (self._types.full, self._types.short)
+        rows = self._rows(_PAGE, (*place, *types, limit, max_bytes))
         epoch = self.epoch
         events = [_event(row, epoch) for row in rows]
-        if len(events) == limit:
+        if events and (len(events) == limit or rows[-1][14]):
             return Page(events, Position(epoch, int(rows[-1][12]), rows[-1][13]), False)
         return Page(events, Position(epoch, stop, 0), stop == fence)
 
@@ -179,8 +154,9 @@ class EventLog:
     def lag(self, after: Position) -> Lag:
         """What was committed after a position: how many events, and how old is the oldest."""
         self.check(after)
-        values = (str(after.xid), after.seq, *self._types.values, LAG_EVENTS_MAX)
-        events, seconds, fenced = self._rows(self._lag, values)[0]
+        types = (self._types.full, self._types.short)
+        values = (str(after.xid), after.seq, *types, LAG_EVENTS_MAX)
+        events, seconds, fenced = self._rows(_LAG, values)[0]
         return Lag(events, max(seconds or 0.0, 0.0), fenced)
 
     def check(self, position: Position) -> None:

@@ -29,13 +29,10 @@ _LONGEST_AFTER_REFUSAL = 3_600.0
 
 _PENDING = """
 SELECT entity_id::text, version, workflow, type_name, created_by, tx_time, attempts
-FROM object_store.intent WHERE started_at IS NULL ORDER BY tx_time, entity_id, version
+FROM object_store.pending_promises()
 """
 _ERRORS = "SELECT entity_id::text, version, error FROM object_store.failed_start"
-_IS_STARTING = """
-SELECT claimed_pid <> 0 FROM object_store.intent
-WHERE entity_id = %s::uuid AND version = %s AND started_at IS NULL
-"""
+_IS_STARTING = "SELECT * FROM object_store.is_starting(%s::uuid, %s)"
 _PROMISE = "SELECT object_store.promise(%s::uuid, %s, %s)"
 _NOW = "SELECT clock_timestamp()"
 _CLAIM_ONE = "SELECT * FROM object_store.claim_promise(%s::uuid, %s)"

@@ -1,20 +1,25 @@
 """Sharing single entities with other users; only their owner can.
 
 A right counts from the next statement on, for the entity's whole history. No event is rewritten.
+Sharing needs no consent; who does not want it refuses what a user shares, or a single entity.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
-import psycopg2
+from typing import Any, NamedTuple
 
 from store.errors import EntityNotFound
 from store.reading import is_entity_id
-from store.sqlstates import translated
+from store.statements import rows_of
 
 __all__ = [
+    "Refusal",
+    "accept",
+    "accept_from",
+    "list_refused",
     "list_shared_with",
+    "refuse",
+    "refuse_from",
     "share_read",
     "share_write",
     "unshare",
@@ -55,24 +60,63 @@ def list_shared_with(conn: Any, entity_id: str) -> dict[str, list[str]]:
     statement = (
         "SELECT coalesce(array_agg(grantee ORDER BY grantee) FILTER (WHERE can_read), '{}'), "
         "coalesce(array_agg(grantee ORDER BY grantee) FILTER (WHERE can_write), '{}') "
-        "FROM object_store.acl WHERE entity_id = %s::uuid"
+        "FROM object_store.shared_with(%s::uuid)"
     )
     readers, writers = _row(conn, statement, [entity_id])
     return {"readers": readers, "writers": writers}
 
 
+class Refusal(NamedTuple):
+    """What a user refuses: everything that another one shares, or one entity of theirs."""
+
+    owner: str
+    entity_id: str | None
+
+
+def refuse(conn: Any, entity_id: str) -> None:
+    """Give an entity back that was shared with this user; it cannot be shared again.
+
+    Until `accept`. EntityNotFound where nothing is shared.
+    """
+    _require_id(entity_id)
+    _row(conn, "SELECT object_store.refuse_sharing(NULL, %s::uuid)", [entity_id])
+
+
+def refuse_from(conn: Any, owner: str) -> int:
+    """Take nothing that a user shares, and give back what they did; return how many entities.
+
+    They get an AccessError when they share, until `accept_from`.
+    """
+    return int(_row(conn, "SELECT object_store.refuse_sharing(%s, NULL)", [owner])[0])
+
+
+def accept(conn: Any, entity_id: str) -> bool:
+    """Let an entity be shared again; was it refused? Its owner shares it anew."""
+    _require_id(entity_id)
+    return bool(_row(conn, "SELECT object_store.accept_sharing(NULL, %s::uuid)", [entity_id])[0])
+
+
+def accept_from(conn: Any, owner: str) -> bool:
+    """Let a user share again; was that refused? Entities refused one by one stay refused."""
+    return bool(_row(conn, "SELECT object_store.accept_sharing(%s, NULL)", [owner])[0])
+
+
+def list_refused(conn: Any) -> list[Refusal]:
+    """What this user refuses, by owner."""
+    rows = rows_of(conn, "SELECT owner, entity_id::text FROM object_store.refused()")
+    return [Refusal(*row) for row in rows]
+
+
 def _share(conn: Any, entity_id: str, user: str, read: bool | None, write: bool | None) -> bool:
-    if not is_entity_id(entity_id):
-        raise EntityNotFound(f"{entity_id!r:.60} is no entity's id")
+    _require_id(entity_id)
     statement = "SELECT object_store.share(%s::uuid, %s, %s, %s)"
     return bool(_row(conn, statement, [entity_id, user, read, write])[0])
 
 
+def _require_id(entity_id: str) -> None:
+    if not is_entity_id(entity_id):
+        raise EntityNotFound(f"{entity_id!r:.60} is no entity's id")
+
+
 def _row(conn: Any, statement: str, values: list[Any]) -> tuple[Any, ...]:
-    try:
-        with conn.cursor() as cursor:
-            cursor.execute(statement, values)
-            row: tuple[Any, ...] = cursor.fetchone()
-            return row
-    except psycopg2.Error as error:
-        raise translated(error) from error
+    return rows_of(conn, statement, values)[0]

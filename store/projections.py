@@ -44,12 +44,7 @@ KEPT_STATES = 20
 SNAPSHOT_EVENTS = 10_000
 SET_ASIDE_SHOWN_MAX = 100
 
-_NEWEST = """
-SELECT epoch, xid::text AS xid_text, seq, events, tx_time, state FROM object_store.snapshot
-WHERE username = current_user AND projection = %s AND revision = %s AND epoch = %s
-    AND (xid, seq) <= (%s::xid8, %s) AND tx_time <= %s
-ORDER BY snapshot.xid DESC, seq DESC LIMIT 1
-"""
+_NEWEST = "SELECT * FROM object_store.newest_snapshot(%s, %s, %s, %s::xid8, %s, %s)"
 _SAVE = "SELECT object_store.save_snapshot(%s, %s, %s, %s::xid8, %s, %s, %s, %s, %s)"
 _DROP = "SELECT object_store.drop_snapshots(%s)"
 _LAST_XID, _LAST_SEQ = 2**64 - 1, 2**63 - 1
@@ -112,7 +107,7 @@ def state_of(
     """
     until = at if isinstance(at, datetime) else None
     if until is not None:
-        client._connection.wait_for_earlier()
+        client._connection.settle(until)
     last = at if isinstance(at, Position) else None
     log = EventLog(client.conn, types=projection.types, until=until)
     if last is not None:

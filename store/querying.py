@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import json
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -22,9 +24,9 @@ from store.base import Storable
 from store.class_schema import governed
 from store.connection import Connection
 from store.errors import FilterError, ValueRefused
-from store.index_conditions import careful_text, field_text, implied
+from store.index_conditions import Bound, careful_text, field_text, implied
 from store.places import ID, FieldText, Key, Place, after, in_order, place_of
-from store.rows import PRESENT, columns, readable, unreadable_row
+from store.rows import COLUMNS, readable, unreadable_row
 from store.unreadable import OnUnreadable, Unreadable, report
 from store.upcasting import VERSION_KEY
 
@@ -39,17 +41,11 @@ LOOKED_AT_TOLD = 10_000
 _LOG = logging.getLogger(__name__)
 Filters = Mapping[str, Any] | Expr | None
 
-# What held at a valid time by what was recorded up to a time; versions rise with tx_time.
-_AS_OF = """
-SELECT * FROM (
-    SELECT DISTINCT ON (e.entity_id) e.* FROM object_store.event e
-    WHERE e.tx_time <= coalesce(%s, 'infinity'::timestamptz)
-        AND e.valid_from <= coalesce(%s, statement_timestamp())
-        AND e.valid_to > coalesce(%s, statement_timestamp())
-        AND e.type_name = ANY(%s)
-    ORDER BY e.entity_id, e.version DESC) newest
-WHERE newest.event_type <> 'DELETED'
+_PAGE = f"""
+SELECT {COLUMNS}, keys FROM object_store.present(
+    %s::text[], %s, %s, %s::jsonb, %s, %s::text[], %s::text[], %s::uuid, %s)
 """
+_COUNT = "SELECT object_store.count_present(%s::text[], %s, %s, %s::jsonb, %s, %s::text[])"
 
 
 @dataclass(frozen=True)
@@ -151,12 +147,6 @@ class Query(Generic[S]):
         items = [each.value for each in page if not isinstance(each.value, Unreadable)]
         return QueryResult(items, following, self.cls, tuple(lost))
 
-    def statement(self, limit: int | None, cursor: str | None) -> tuple[str, list[Any]]:
-        """What PostgreSQL is asked for a page, and its values; at the end of a row its place."""
-        keys = self._keys()
-        seen = None if cursor is None else self._open(cursor, len(keys))
-        return self._select(self._sure(), keys, limit, seen, field_text)
-
     def _rows(
         self,
         connection: Connection,
@@ -168,40 +158,21 @@ class Query(Generic[S]):
         """Rows that a condition over stored JSON holds for, each with its place, in order."""
 
         def statement(text: FieldText) -> tuple[str, list[Any]]:
-            # The same keys, as this text reads their fields.
-            read = [key.read(text) for key in keys]
-            return self._select(expr, read, limit, seen, text)
+            what, bounds = self._condition(expr, text)
+            # The same keys, as this text reads their fields; the id comes last by itself.
+            *read, own_id = [key.read(text) for key in keys]
+            last = None
+            if seen is not None and read:
+                what.add(*after([*read, own_id], seen))
+            elif seen is not None:
+                last = seen[-1]
+            order = [part for key in read for part in (key.text.replace("%%", "%"), key.direction)]
+            # One more tells whether another page follows.
+            one_more = None if limit is None else limit + 1
+            return _PAGE, [*self._source(bounds), *what.asked(), order, last, one_more]
 
-        size = len(keys)
         found = self._careful(connection, statement)
-        return [(row[:-size], list(row[-size:])) for row in found]
-
-    def _select(
-        self,
-        expr: Expr | None,
-        keys: list[Key],
-        limit: int | None,
-        seen: Place | None,
-        text: FieldText,
-    ) -> tuple[str, list[Any]]:
-        condition, values = self._condition(expr, text)
-        if seen is not None:
-            later, more = after(keys, seen)
-            condition, values = f"{condition} AND {later}", values + more
-        # One more tells whether another page follows.
-        some = "" if limit is None else f" LIMIT {limit + 1}"
-        computed = ", ".join(f"{key.text} AS k{n}" for n, key in enumerate(keys))
-        in_arm = ", ".join(f"{key.text} {key.direction}" for key in keys)
-        order = ", ".join(f"d.k{n} {key.direction}" for n, key in enumerate(keys))
-        shown = ", ".join(f"d.k{n}::text" for n in range(len(keys)))
-        arms, all_values = [], []
-        for source, of_source in self._sources():
-            arm = f"SELECT d.*, {computed} FROM ({source}) d WHERE {condition}"
-            arms.append(f"({arm} ORDER BY {in_arm}{some})")
-            all_values += of_source + values
-        found_by = " UNION ALL ".join(arms)
-        statement = f"SELECT {columns('d')}, {shown} FROM ({found_by}) d ORDER BY {order}{some}"
-        return statement, all_values
+        return [(row[:-1], [*row[-1], str(row[0])]) for row in found]
 
     def count(self, connection: Connection) -> int:
         """How many entities the query finds."""
@@ -216,12 +187,8 @@ class Query(Generic[S]):
 
     def _count(self, connection: Connection) -> int:
         def statement(text: FieldText) -> tuple[str, list[Any]]:
-            condition, values = self._condition(self._sure(), text)
-            counts, all_values = [], []
-            for source, more in self._sources():
-                counts.append(f"(SELECT count(*) FROM ({source}) d WHERE {condition})")
-                all_values += more + values
-            return f"SELECT {' + '.join(counts)}", all_values
+            what, bounds = self._condition(self._sure(), text)
+            return _COUNT, [*self._source(bounds), *what.asked()]
 
         return int(self._careful(connection, statement)[0][0])
 
@@ -302,18 +269,12 @@ class Query(Generic[S]):
 
     def _fetch(self, connection: Connection, statement: str, values: list[Any]) -> list[Any]:
         if self.tx_time is not None:
-            connection.wait_for_earlier()
+            connection.settle(self.tx_time)
         return connection.read(statement, values)
 
-    def _sources(self) -> list[tuple[str, list[Any]]]:
-        """Disjoint parts of what the user may see, shaped like `event`."""
+    def _source(self, bounds: list[Bound]) -> list[Any]:
         names = list(self.cls.type_names())
-        if self.tx_time is None and self.valid_time is None:
-            # An index keeps its order for one name alone.
-            one = len(names) == 1
-            of_type = "s.type_name = %s" if one else "s.type_name = ANY(%s)"
-            return [(f"{part} AND {of_type}", [names[0] if one else names]) for part in PRESENT]
-        return [(_AS_OF, [self.tx_time, self.valid_time, self.valid_time, names])]
+        return [names, self.tx_time, self.valid_time, json.dumps(bounds)]
 
     @property
     def _meaning(self) -> AsRead:
@@ -340,20 +301,18 @@ class Query(Generic[S]):
         names |= set() if self._given is None else set(self._given.fields())
         return self._meaning.unsure(names) if names else None
 
-    def _condition(self, expr: Expr | None, text: FieldText) -> tuple[str, list[Any]]:
+    def _condition(self, expr: Expr | None, text: FieldText) -> tuple[_Condition, list[Bound]]:
+        """A filter as SQL, and what of it an index can answer."""
+        what = _Condition()
         if expr is None:
-            return "TRUE", []
+            return what, []
         types = {**self._meaning.types, VERSION_KEY: int}
         try:
             typed = expr.typed(types)
-            condition, values = typed.to_sql_params("d.data", as_type=bool, field_text=text)
+            what.add(*typed.to_sql_params("d.data", as_type=bool, field_text=text))
         except ExpressionError as error:
             raise self._unfit(error) from error
-        parts = [f"({condition})"]
-        for bound, more in implied(expr, types):
-            parts.append(bound)
-            values = values + more
-        return " AND ".join(parts), values
+        return what, implied(expr, types)
 
     def _unfit(self, error: ExpressionError) -> FilterError:
         return FilterError(f"the filter on {self.cls.__name__}: {error}")
@@ -442,6 +401,32 @@ class Placed(NamedTuple, Generic[S]):
 
     place: list[str | None]
     value: S | Unreadable
+
+
+class _Condition:
+    """A condition as SQL, and the values in it: `$1` and so on, as texts."""
+
+    def __init__(self) -> None:
+        self._parts: list[str] = []
+        self._values: list[str | None] = []
+
+    def add(self, text: str, values: Sequence[Any]) -> None:
+        """Add what must hold too, with `%s` for its values."""
+        place = itertools.count(len(self._values) + 1)
+        numbered = re.sub(r"%%|%s", lambda m: "%" if m[0] == "%%" else f"${next(place)}", text)
+        self._parts.append(f"({numbered})")
+        self._values += [_value_text(value) for value in values]
+
+    def asked(self) -> list[Any]:
+        """The text, None for no condition, and the values."""
+        return [" AND ".join(self._parts) or None, self._values]
+
+
+def _value_text(value: Any) -> str | None:
+    """A constant as PostgreSQL reads it back."""
+    if value is None or isinstance(value, str):
+        return value
+    return value.isoformat() if isinstance(value, date) else str(value)
 
 
 class _Found(Generic[S]):

@@ -13,28 +13,19 @@ from store.base import Storable
 from store.connection import Connection
 from store.errors import SerializationError
 from store.events import parsed_object
-from store.rows import columns, readable
+from store.rows import COLUMNS, readable
 from store.unreadable import OnUnreadable, Unreadable, report
 
 _LOG = logging.getLogger(__name__)
 S = TypeVar("S", bound=Storable)
 
 _READ = "SELECT * FROM object_store.value_now(%s::uuid, %s)"
-# The version is looked up once, before the event: as a join it would be asked for each row.
-_AS_OF = f"""
-SELECT {columns("e")} FROM object_store.event e
-WHERE e.entity_id = %s::uuid AND e.type_name = ANY(%s) AND e.event_type <> 'DELETED'
-    AND e.version = (SELECT object_store.version_at(
-        %s::uuid, coalesce(%s, 'infinity'::timestamptz), coalesce(%s, statement_timestamp())))
-"""
-_HISTORY = f"""
-SELECT {columns("e")} FROM object_store.event e
-WHERE e.entity_id = %s::uuid AND e.type_name = ANY(%s) ORDER BY e.version
-"""
+_AS_OF = "SELECT * FROM object_store.value_at(%s::uuid, %s, %s, %s)"
+_HISTORY = f"SELECT {COLUMNS} FROM object_store.versions(%s::uuid, %s)"
 _AUDIT = """
 SELECT version, event_type, owner, updated_by, state, event_meta::text, tx_time, valid_from,
     CASE WHEN isfinite(valid_to) THEN valid_to END AS valid_to, type_name
-FROM object_store.event WHERE entity_id = %s::uuid ORDER BY version
+FROM object_store.versions(%s::uuid, NULL)
 """
 _AUDIT_KEYS = (
     "version",
@@ -82,8 +73,8 @@ class Reader:
         if tx_time is None and valid_time is None:
             return self.read(cls, entity_id)
         if tx_time is not None:
-            self._connection.wait_for_earlier()
-        return self._one(cls, entity_id, _AS_OF, [entity_id, tx_time, valid_time])
+            self._connection.settle(tx_time)
+        return self._one(cls, entity_id, _AS_OF, [tx_time, valid_time])
 
     def history(self, cls: type[S], entity_id: str, on_unreadable: OnUnreadable) -> History[S]:
         """Every version, tombstones too."""

@@ -34,28 +34,8 @@ class Receipt(NamedTuple):
 RECORDED = Receipt._fields[:-1]
 
 
-def columns(alias: str) -> str:
-    """The columns that `from_row` reads, of a table or subquery shaped like `event`."""
-    receipt = ", ".join(f"{alias}.{name}" for name in RECORDED)
-    newest = f"SELECT h.version FROM object_store.head h WHERE h.entity_id = {alias}.entity_id"
-    return f"{receipt}, {alias}.data::text, ({newest})"
-
-
-_PRESENT = """
-SELECT s.entity_id, s.version, s.event_type, s.owner, s.updated_by, s.tx_time,
-    s.event_from AS valid_from, s.event_to AS valid_to, s.state, s.type_name, s.data
-FROM {} WHERE {} AND s.valid_to > statement_timestamp() AND s.valid_from <= statement_timestamp()
-"""
-_ME = 'current_user::text COLLATE "C"'
-# The values that hold now, each with the period of its whole event: a user's own, and those shared
-# with them. Apart, each is found by an index; the policy alone would look at everybody's.
-PRESENT = (
-    _PRESENT.format("object_store.seg s", f"s.owner = {_ME}"),
-    _PRESENT.format(
-        "object_store.acl a JOIN object_store.seg s ON s.entity_id = a.entity_id",
-        f"a.grantee = {_ME} AND s.owner <> {_ME}",
-    ),
-)
+# What `from_row` reads, in the order of its row.
+COLUMNS = ", ".join((*RECORDED, "data", "newest"))
 
 
 def from_row(cls: type[S], row: tuple[Any, ...]) -> S:

@@ -42,6 +42,15 @@ __all__ = [
 MIGRATIONS = (
     ("tables.sql", "appending.sql", "batches.sql", "reading.sql", "verifying.sql", "rights.sql"),
     ("delivery.sql",),
+    (
+        "viewers.sql",
+        "writing.sql",
+        "looking.sql",
+        "conditions.sql",
+        "following.sql",
+        "proving.sql",
+        "sharing.sql",
+    ),
     ("outbox.sql",),
 )
 # One first bootstrap at a time in a database; the number means nothing else.
@@ -91,9 +100,8 @@ def index_field(admin_conn: Any, name: str, registry: ColumnRegistry = REGISTRY)
     Everybody may go on reading and writing meanwhile; Unavailable where somebody holds a
     transaction open for too long.
     Texts, numbers, dates and moments, truth values, ids and Enums; filters by equality and by
-    ranges use it, also for users who see only some of the rows. On a server without a superuser
-    PostgreSQL reads all rows that a user may see first. RegistryError for a name that is no column,
-    and for one of lists, dicts or dataclasses.
+    ranges use it. RegistryError for a name that is no column, and for one of lists, dicts or
+    dataclasses.
     """
     kind = registry.resolve(name)[0].type
     if not isinstance(kind, (Scalar, EnumOf)):
@@ -108,16 +116,23 @@ def index_field(admin_conn: Any, name: str, registry: ColumnRegistry = REGISTRY)
         # The order that is leakproof is there where a superuser made it.
         cursor.execute("SELECT FROM pg_opclass WHERE opcname = 'json_order'")
         order = "object_store.json_order" if is_number and cursor.rowcount else ""
+    name_of_index = f"seg_by_field_{name}"[:63]
     build_index(
         admin_conn,
-        f"seg_by_field_{name}"[:63],
-        sql.SQL("ON object_store.seg ({} {}, entity_id)").format(value, sql.SQL(order)),
+        name_of_index,
+        # Led by who may see the row: see decision 0090.
+        sql.SQL("ON object_store.seg (viewer, {} {}, entity_id)").format(value, sql.SQL(order)),
         schema="object_store",
         owner=OWNER,
     )
     with transaction(admin_conn) as cursor:
         cursor.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(OWNER)))
-        # Without statistics of the field the planner does not know what the index is worth.
+        # Statistics of values would tell of hidden rows by the plans that follow from them.
+        cursor.execute(
+            sql.SQL("ALTER INDEX object_store.{} ALTER COLUMN 2 SET STATISTICS 0").format(
+                sql.Identifier(name_of_index)
+            )
+        )
         cursor.execute("ANALYZE object_store.seg")
 
 

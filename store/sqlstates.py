@@ -12,6 +12,7 @@ from store.errors import (
     AlreadyStored,
     EntityNotFound,
     EventIdReused,
+    FutureTimeError,
     InvalidPeriod,
     ReplicaError,
     SchemaError,
@@ -50,6 +51,7 @@ _MEANINGS: dict[str, _Meaning] = {
     "OS004": _Meaning(EventIdReused),
     "OS005": _REPEAT_BLOCK,
     "OS006": _Meaning(SchemaError),
+    "OS007": _Meaning(FutureTimeError),
     "OS008": _Meaning(TooLarge),
     # The connection, or the session, is gone.
     "08": _LOST,

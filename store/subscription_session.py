@@ -31,9 +31,6 @@ Types = Iterable[str | type[Storable]]
 SAVE_SECONDS = 1.0
 # Both ends notice within half a minute that the other one is gone without a word.
 _KEEPALIVE = {"idle": 10, "interval": 5, "count": 3}
-# Pages follow the log's index. Where PostgreSQL has no statistics yet, it would rather sort all
-# that is left, again for each page.
-_PLANS = " -c enable_sort=off -c enable_bitmapscan=off"
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,7 @@ class Login:
                 {
                     **asdict(self),
                     "application_name": "object_store subscriber",
-                    "options": "-c TimeZone=UTC" + _PLANS + options,
+                    "options": "-c TimeZone=UTC" + options,
                     **{f"keepalives_{key}": n for key, n in _KEEPALIVE.items()},
                 }
             )

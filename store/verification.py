@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,12 +13,11 @@ from store.sqlstates import translated
 Progress = Callable[[int, int], object]
 # Entities that one statement checks.
 SLICE = 5_000
-FIRST_ID, LAST_ID = (str(uuid.UUID(int=number)) for number in (0, (1 << 128) - 1))
 
 
 @dataclass(frozen=True)
 class Break:
-    """The first event of an entity that does not fit, and why."""
+    """An event that does not fit, and why; version 0 where it is about no single one."""
 
     entity_id: str
     version: int
@@ -44,8 +42,9 @@ class Verification:
 def verify(conn: Any, on_progress: Progress | None = None) -> Verification:
     """Compute all hashes again, of the events that the connection's user may see.
 
-    An administrator's connection checks everything. Shown is the first break of each entity.
-    `on_progress(done, all)` is told how many entities are checked. Others may write meanwhile.
+    An administrator's connection checks everything. All breaks of an entity are named, those of
+    the log itself before those of what is read. `on_progress(done, all)` is told how many entities
+    are checked. Others may write meanwhile.
     """
     try:
         with conn.cursor() as cursor:
@@ -55,43 +54,23 @@ def verify(conn: Any, on_progress: Progress | None = None) -> Verification:
 
 
 def _verify(cursor: Any, on_progress: Progress) -> Verification:
-    cursor.execute("SELECT count(*) FROM object_store.head")
-    (total,) = cursor.fetchone()
-    done = events = 0
-    first: dict[str, Break] = {}
-    start: str | None = FIRST_ID
-    while start is not None:
-        cursor.execute(_END_OF_SLICE, [start, SLICE])
-        following = cursor.fetchone()
-        end = LAST_ID if following is None else _before(following[0])
+    cursor.execute("SELECT object_store.visible_entities()::text")
+    entity_ids = [row[0] for row in cursor.fetchall()]
+    done = entities = events = 0
+    found: dict[Break, None] = {}
+    for start in range(0, len(entity_ids), SLICE):
+        part = entity_ids[start : start + SLICE]
         # One statement a slice: what is written meanwhile is seen by all of it or none.
-        cursor.execute(_CHECK, {"from": start, "to": end})
-        entities, more, found = cursor.fetchone()
-        done, events = done + entities, events + more
-        for entity_id, version, problem in found or ():
-            first.setdefault(entity_id, Break(entity_id, version, problem))
-        on_progress(done, max(total, done))
-        start = None if following is None else following[0]
-    return Verification(done, events, tuple(first.values()))
-
-
-def _before(entity_id: str) -> str:
-    return str(uuid.UUID(int=uuid.UUID(entity_id).int - 1))
+        cursor.execute("SELECT * FROM object_store.verify(%s::uuid[])", [part])
+        more_entities, more_events, problems = cursor.fetchone()
+        entities, events = entities + more_entities, events + more_events
+        found |= {Break(*problem): None for problem in problems or ()}
+        done += len(part)
+        on_progress(done, len(entity_ids))
+    cursor.execute("SELECT entity_id::text, version, problem FROM object_store.orphans()")
+    found |= {Break(*problem): None for problem in cursor.fetchall()}
+    return Verification(entities, events, tuple(found))
 
 
 def _nobody(_done: int, _all: int) -> None:
     pass
-
-
-_END_OF_SLICE = """
-SELECT entity_id FROM object_store.head WHERE entity_id >= %s::uuid
-ORDER BY entity_id OFFSET %s LIMIT 1
-"""
-_CHECK = """
-SELECT
-    (SELECT count(*) FROM object_store.head WHERE entity_id BETWEEN %(from)s AND %(to)s),
-    (SELECT count(*) FROM object_store.event WHERE entity_id BETWEEN %(from)s AND %(to)s),
-    (SELECT jsonb_agg(jsonb_build_array(entity_id, version, problem) ORDER BY place)
-        FROM object_store.breaks(%(from)s, %(to)s)
-            WITH ORDINALITY b (entity_id, version, problem, place))
-"""

@@ -25,7 +25,7 @@ def add(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Check everything; name the first break of each entity."""
+    """Check everything; name what does not fit."""
     with administrator(options) as connection, progress("entities") as show:
         found = verify(connection, show)
     say(f"{found.events} events of {found.entities} entities were checked.")
@@ -36,5 +36,5 @@ def run(options: argparse.Namespace) -> int:
         say(str(each))
     more = len(found.breaks) - SHOWN
     if more > 0:
-        say(f"and {more} entities more")
+        say(f"and {more} breaks more")
     return 1

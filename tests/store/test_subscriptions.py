@@ -529,9 +529,8 @@ def test_nobody_reads_or_moves_the_checkpoint_of_another(
         before, parked = subscribers(alice.conn), parked_events(alice.conn)
         with rogue.cursor() as cursor:
             for table in ("checkpoint", "parked_event"):
-                cursor.execute(f"SELECT * FROM object_store.{table}")
-                assert cursor.fetchall() == []
                 for statement in (
+                    "SELECT * FROM object_store.{}",
                     "UPDATE object_store.{} SET seq = 0",
                     "DELETE FROM object_store.{}",
                 ):
@@ -546,6 +545,7 @@ def test_nobody_reads_or_moves_the_checkpoint_of_another(
             ):
                 cursor.execute(f"SELECT object_store.{call}")
                 assert cursor.fetchone() == (False,)
+            assert subscribers(rogue) == parked_events(rogue) == []
             # Their own one of that name takes nothing away.
             cursor.execute("SELECT taken FROM object_store.claim_checkpoint('mine', 'e', '1', 0)")
             assert cursor.fetchone() == (True,)
