@@ -14,9 +14,6 @@ from packaging.requirements import Requirement
 
 from tests.processes import ROOT
 
-# Building a wheel may take as long as one test usually may.
-pytestmark = pytest.mark.timeout(600)
-
 EXTRAS = ("server", "client", "store", "dev")
 
 

@@ -23,3 +23,6 @@ __all__ = [
     "computed",
     "effect",
 ]
+
+# Pickles name the module of a class. They say this one, so that files can move freely.
+Explanation.__module__ = __name__

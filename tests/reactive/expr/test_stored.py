@@ -112,6 +112,13 @@ def test_a_pickled_tracked_object_names_no_module_of_ours_but_its_own() -> None:
         assert b"reactive.graph" not in base64.b64decode(text)
 
 
+def test_pickled_explanations_name_the_public_path() -> None:
+    for text in pickles(OTHERS["explanation"]):
+        data = base64.b64decode(text)
+        assert b"reactive.graph" in data
+        assert b"reactive.graph." not in data
+
+
 def test_expressions_are_all_kinds_of_nodes() -> None:
     from reactive.expr.nodes import NODES
 

@@ -63,7 +63,7 @@ def life(graph: ReactiveGraph, number: int) -> None:
 
 
 # Minutes on a busy machine.
-@pytest.mark.timeout(800)
+@pytest.mark.timeout(1800)
 def test_100_000_objects_leave_nothing_behind() -> None:
     graph = ReactiveGraph()
     graph.group_computed("total", [], "mv", sum)
