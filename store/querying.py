@@ -132,12 +132,12 @@ class Query(Generic[S]):
         keys = self._keys()
         seen = None if cursor is None else self._open(cursor, len(keys))
         # Those that only the client can judge come first: what is rewritten meanwhile is in both.
-        unsure = self._unsure()
+        unsure = self._unsure
         looked_at = _Found[S]()
         if unsure is not None:
             looked_at = self._look_at(connection, unsure, limit, seen)
         try:
-            rows = self._rows(connection, self._sure(), keys, limit, seen)
+            rows = self._rows(connection, self._sure, keys, limit, seen)
         except ValueRefused:
             # Not even with care: a result of arithmetic is too large, for instance.
             rows = []
@@ -155,7 +155,7 @@ class Query(Generic[S]):
         """What PostgreSQL is asked for a page, and its values; at the end of a row its place."""
         keys = self._keys()
         seen = None if cursor is None else self._open(cursor, len(keys))
-        return self._select(self._sure(), keys, limit, seen, field_text)
+        return self._select(self._sure, keys, limit, seen, field_text)
 
     def _rows(
         self,
@@ -169,7 +169,7 @@ class Query(Generic[S]):
 
         def statement(text: FieldText) -> tuple[str, list[Any]]:
             # The same keys, as this text reads their fields.
-            read = [key.read(text) for key in keys]
+            read = keys if text is field_text else [key.read(text) for key in keys]
             return self._select(expr, read, limit, seen, text)
 
         size = len(keys)
@@ -205,7 +205,7 @@ class Query(Generic[S]):
 
     def count(self, connection: Connection) -> int:
         """How many entities the query finds."""
-        unsure = self._unsure()
+        unsure = self._unsure
         try:
             if unsure is None:
                 return self._count(connection)
@@ -216,7 +216,7 @@ class Query(Generic[S]):
 
     def _count(self, connection: Connection) -> int:
         def statement(text: FieldText) -> tuple[str, list[Any]]:
-            condition, values = self._condition(self._sure(), text)
+            condition, values = self._condition(self._sure, text)
             counts, all_values = [], []
             for source, more in self._sources():
                 counts.append(f"(SELECT count(*) FROM ({source}) d WHERE {condition})")
@@ -323,9 +323,10 @@ class Query(Generic[S]):
     def _given(self) -> Expr | None:
         return self._filter()
 
+    @cached_property
     def _sure(self) -> Expr | None:
         """The filter over stored JSON, without the rows that PostgreSQL cannot judge."""
-        unsure = self._unsure()
+        unsure = self._unsure
         if self._given is None:
             return None if unsure is None else ~unsure
         try:
@@ -334,6 +335,7 @@ class Query(Generic[S]):
             raise self._unfit(error) from error
         return meant if unsure is None else meant & ~unsure
 
+    @cached_property
     def _unsure(self) -> Expr | None:
         """Which rows only the client can judge or place."""
         names = {name.removeprefix("-") for name in self.order_by}
