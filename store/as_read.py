@@ -7,7 +7,10 @@ depend on one are named by a condition, and looked at by the client.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import operator
+from collections.abc import Callable, Iterable
+from datetime import date
+from decimal import Decimal
 from enum import Enum
 from functools import cached_property, reduce
 from typing import Any
@@ -20,7 +23,15 @@ from store.codec import defaults_of
 from store.column_types import EnumOf, Scalar
 from store.upcasting import VERSION_KEY, upcasters_of
 
-_COMPARED = {"<", "<=", ">", ">=", "=="}
+_COMPARED: dict[str, Callable[[Any, Any], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+}
+# Below it, whole numbers and doubles are the same numbers.
+_EXACT = 2**53
 _KEPT = "_store_as_read"
 
 
@@ -91,12 +102,17 @@ class AsRead:
         """Is it a comparison of a field with a constant that the field's default does not pass?"""
         if not (isinstance(expr, BinOp) and expr.op in _COMPARED):
             return False
-        sides = (expr.left, expr.right)
-        if {type(side) for side in sides} != {Field, Const}:
+        left, right = expr.left, expr.right
+        field = left if isinstance(left, Field) else right
+        if not isinstance(field, Field) or not isinstance(right if field is left else left, Const):
             return False
-        name = next(side.name for side in sides if isinstance(side, Field))
-        constant = self._constant(name)
-        return constant is not None and self.value(expr).typed(self.types).eval({}) is not True
+        default = self._constant(field.name)
+        if default is None:
+            return False
+        one, other = (default if side is field else side for side in (left, right))
+        if isinstance(one, Const) and isinstance(other, Const) and _compare_alike(one, other):
+            return not _COMPARED[expr.op](one.value, other.value)
+        return self.value(expr).typed(self.types).eval({}) is not True
 
     def _constant(self, name: str) -> Const | None:
         """What a missing field reads as, where JSON can say nothing else."""
@@ -126,6 +142,14 @@ def as_read(cls: type[Storable]) -> AsRead:
         kept = AsRead(cls)
         setattr(cls, _KEPT, kept)
     return kept
+
+
+def _compare_alike(one: Const, other: Const) -> bool:
+    """Does Python compare two constants as expressions do, so that none need be evaluated?"""
+    kinds = {type(one.value), type(other.value)}
+    if kinds <= {int, float}:
+        return all(abs(each.value) < _EXACT for each in (one, other))
+    return len(kinds) == 1 and kinds <= {str, date, Decimal}
 
 
 def _plain(value: Any) -> Any:

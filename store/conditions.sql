@@ -55,7 +55,8 @@ END $$;
 
 -- What an index can find for a filter, as conditions on single fields that raise no error for any
 -- row: `[{"field": …, "op": …, "number": …}]`, or with "text" instead of "number", with "texts" for
--- one of several, or the op "null" for a missing one. An empty text where there is no such index.
+-- one of several, or the op "null" for a missing one. With "or_missing" a missing one will do, too.
+-- An empty text where there is no such index.
 CREATE FUNCTION object_store.bounds(p_bounds jsonb) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -82,17 +83,16 @@ BEGIN
                 ARRAY(SELECT * FROM jsonb_array_elements_text(bound -> 'texts')));
         ELSIF bound ? 'number' THEN
             -- Doubles of the filter round; a bound that includes its end loses none of them.
-            condition := format(
-                'object_store.json_value(d.data, %L) OPERATOR(object_store.%s) %L::jsonb',
-                bound ->> 'field', replace(op, '=', '') || '=',
-                to_jsonb((bound ->> 'number')::numeric));
+            field := format('object_store.json_value(d.data, %L)', bound ->> 'field');
+            condition := format('%s OPERATOR(object_store.%s) %L::jsonb',
+                field, replace(op, '=', '') || '=', to_jsonb((bound ->> 'number')::numeric));
         ELSE
             condition := format('%s %s %L', field, op, bound ->> 'text');
         END IF;
-        -- A field that is missing may stand for its default, which passes.
-        result := result || CASE WHEN bound ? 'or_null'
-            THEN format(' AND (%s OR %s IS NULL)', condition, field)
-            ELSE ' AND ' || condition END;
+        IF bound ? 'or_missing' THEN
+            condition := format('(%s OR %s IS NULL)', condition, field);
+        END IF;
+        result := result || ' AND ' || condition;
     END LOOP;
     RETURN result;
 END $$;

@@ -31,7 +31,11 @@ Bound = dict[str, Any]
 
 def implied(expr: Expr, types: dict[str, Any]) -> list[Bound]:
     """Bounds of single fields that hold wherever the filter does, as the database takes them."""
-    return [bound for found in _compared(expr) for bound in _bounds_of(*found, types)]
+    return [
+        {**bound, "or_missing": True} if operand.has_default else bound
+        for operand, op, value in _compared(expr)
+        for bound in _bounds_of(operand.name, op, value, types)
+    ]
 
 
 def field_text(name: str) -> str:
@@ -82,10 +86,11 @@ def _compared(expr: Expr) -> Iterator[tuple[_Operand, str, Any]]:
         for op, bound in ((">=", expr.low), ("<=", expr.high)):
             if operand is not None and isinstance(bound, Const):
                 yield operand, op, bound.value
-    elif isinstance(expr, In) and isinstance(expr.operand, Field):
+    elif isinstance(expr, In):
+        operand = _operand(expr.operand)
         values = [each.value for each in expr.values if isinstance(each, Const)]
-        if values and len(values) == len(expr.values):
-            yield _Operand(expr.operand.name, False), "in", values
+        if operand is not None and values and len(values) == len(expr.values):
+            yield operand, "in", values
     elif isinstance(expr, IsNull) and isinstance(expr.operand, Field):
         yield _Operand(expr.operand.name, False), "null", None
 
@@ -106,17 +111,14 @@ def _one_of(expr: BinOp) -> Iterator[tuple[_Operand, str, Any]]:
     if any(len(side) != 1 or side[0][1] not in ("==", "in") for side in sides):
         return
     (operand, *left), (other, *right) = sides[0][0], sides[1][0]
-    if operand == other:
+    if operand.name == other.name:
         values = [v for op, value in (left, right) for v in (value if op == "in" else [value])]
-        yield operand, "in", values
+        has_default = operand.has_default or other.has_default
+        yield _Operand(operand.name, has_default), "in", values
 
 
-def _bounds_of(operand: _Operand, op: str, value: Any, types: dict[str, Any]) -> Iterator[Bound]:
-    for bound in _typed_bounds(operand.name, op, value, types.get(operand.name)):
-        yield {**bound, "or_null": True} if operand.has_default else bound
-
-
-def _typed_bounds(name: str, op: str, value: Any, python: Any) -> Iterator[Bound]:
+def _bounds_of(name: str, op: str, value: Any, types: dict[str, Any]) -> Iterator[Bound]:
+    python = types.get(name)
     if op == "null":
         yield {"field": name, "op": "null"}
     elif op == "in":

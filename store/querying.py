@@ -128,12 +128,12 @@ class Query(Generic[S]):
         keys = self._keys()
         seen = None if cursor is None else self._open(cursor, len(keys))
         # Those that only the client can judge come first: what is rewritten meanwhile is in both.
-        unsure = self._unsure()
+        unsure = self._unsure
         looked_at = _Found[S]()
         if unsure is not None:
             looked_at = self._look_at(connection, unsure, limit, seen)
         try:
-            rows = self._rows(connection, self._sure(), keys, limit, seen)
+            rows = self._rows(connection, self._sure, keys, limit, seen)
         except ValueRefused:
             # Not even with care: a result of arithmetic is too large, for instance.
             rows = []
@@ -157,26 +157,45 @@ class Query(Generic[S]):
     ) -> list[tuple[tuple[Any, ...], list[str | None]]]:
         """Rows that a condition over stored JSON holds for, each with its place, in order."""
 
-        def statement(text: FieldText) -> tuple[str, list[Any]]:
-            what, bounds = self._condition(expr, text)
-            # The same keys, as this text reads their fields; the id comes last by itself.
-            *read, own_id = [key.read(text) for key in keys]
-            last = None
-            if seen is not None and read:
-                what.add(*after([*read, own_id], seen))
-            elif seen is not None:
-                last = seen[-1]
-            order = [part for key in read for part in (key.text.replace("%%", "%"), key.direction)]
-            # One more tells whether another page follows.
-            one_more = None if limit is None else limit + 1
-            return _PAGE, [*self._source(bounds), *what.asked(), order, last, one_more]
+        def asked(text: FieldText) -> list[Any]:
+            return self._page_values(expr, keys, limit, seen, text)
 
-        found = self._careful(connection, statement)
-        return [(row[:-1], [*row[-1], str(row[0])]) for row in found]
+        found = self._careful(connection, _PAGE, asked)
+        return [(row[:-1], [*row[-1], row[0]]) for row in found]
+
+    def _asked(self, limit: int | None, cursor: str | None) -> list[Any]:
+        """What `object_store.present` takes for a page of what PostgreSQL can judge."""
+        keys = self._keys()
+        seen = None if cursor is None else self._open(cursor, len(keys))
+        return self._page_values(self._sure, keys, limit, seen, field_text)
+
+    def _page_values(
+        self,
+        expr: Expr | None,
+        keys: list[Key],
+        limit: int | None,
+        seen: Place | None,
+        text: FieldText,
+    ) -> list[Any]:
+        """What `object_store.present` takes for a page; the last of the keys is the id."""
+        what = _Condition()
+        bounds = self._restrict(what, expr, text)
+        if text is not field_text:
+            keys = [key.read(text) for key in keys]
+        last = None
+        if seen is not None:
+            if len(keys) > 1:
+                what.add(*after(keys, seen))
+            else:
+                last = seen[-1]
+        order = [part for key in keys[:-1] for part in (key.text.replace("%%", "%"), key.direction)]
+        # One more tells whether another page follows.
+        one_more = None if limit is None else limit + 1
+        return [*self._source(bounds), *what.asked(), order, last, one_more]
 
     def count(self, connection: Connection) -> int:
         """How many entities the query finds."""
-        unsure = self._unsure()
+        unsure = self._unsure
         try:
             if unsure is None:
                 return self._count(connection)
@@ -186,11 +205,12 @@ class Query(Generic[S]):
             return len(self._look_at(connection, None, None, None).placed)
 
     def _count(self, connection: Connection) -> int:
-        def statement(text: FieldText) -> tuple[str, list[Any]]:
-            what, bounds = self._condition(self._sure(), text)
-            return _COUNT, [*self._source(bounds), *what.asked()]
+        def asked(text: FieldText) -> list[Any]:
+            what = _Condition()
+            bounds = self._restrict(what, self._sure, text)
+            return [*self._source(bounds), *what.asked()]
 
-        return int(self._careful(connection, statement)[0][0])
+        return int(self._careful(connection, _COUNT, asked)[0][0])
 
     def stored(self, connection: Connection, expr: Expr | None) -> Iterator[tuple[Any, ...]]:
         """The rows that a condition over stored JSON holds for, page by page, by their ids."""
@@ -254,18 +274,18 @@ class Query(Generic[S]):
         return sorted(found, key=lambda each: order(each.place))
 
     def _careful(
-        self, connection: Connection, statement: Callable[[FieldText], tuple[str, list[Any]]]
+        self, connection: Connection, statement: str, asked: Callable[[FieldText], list[Any]]
     ) -> list[Any]:
         """The rows of a statement; read with care where somebody's data stop the plain one."""
         try:
             if self._given is None and not self.order_by:
-                return self._fetch(connection, *statement(field_text))
+                return self._fetch(connection, statement, asked(field_text))
             with connection.savepoint():
-                return self._fetch(connection, *statement(field_text))
+                return self._fetch(connection, statement, asked(field_text))
         except ValueRefused:
             text = careful_text(self._meaning.types)
             with connection.savepoint():
-                return self._fetch(connection, *statement(text))
+                return self._fetch(connection, statement, asked(text))
 
     def _fetch(self, connection: Connection, statement: str, values: list[Any]) -> list[Any]:
         if self.tx_time is not None:
@@ -284,9 +304,10 @@ class Query(Generic[S]):
     def _given(self) -> Expr | None:
         return self._filter()
 
+    @cached_property
     def _sure(self) -> Expr | None:
         """The filter over stored JSON, without the rows that PostgreSQL cannot judge."""
-        unsure = self._unsure()
+        unsure = self._unsure
         if self._given is None:
             return None if unsure is None else ~unsure
         try:
@@ -295,24 +316,24 @@ class Query(Generic[S]):
             raise self._unfit(error) from error
         return meant if unsure is None else meant & ~unsure
 
+    @cached_property
     def _unsure(self) -> Expr | None:
         """Which rows only the client can judge or place."""
         names = {name.removeprefix("-") for name in self.order_by}
         names |= set() if self._given is None else set(self._given.fields())
         return self._meaning.unsure(names) if names else None
 
-    def _condition(self, expr: Expr | None, text: FieldText) -> tuple[_Condition, list[Bound]]:
-        """A filter as SQL, and what of it an index can answer."""
-        what = _Condition()
+    def _restrict(self, what: _Condition, expr: Expr | None, text: FieldText) -> list[Bound]:
+        """Add the filter to a condition; return what of it an index can answer."""
         if expr is None:
-            return what, []
+            return []
         types = {**self._meaning.types, VERSION_KEY: int}
         try:
             typed = expr.typed(types)
             what.add(*typed.to_sql_params("d.data", as_type=bool, field_text=text))
         except ExpressionError as error:
             raise self._unfit(error) from error
-        return what, implied(expr, types)
+        return implied(expr, types)
 
     def _unfit(self, error: ExpressionError) -> FilterError:
         return FilterError(f"the filter on {self.cls.__name__}: {error}")
@@ -403,6 +424,18 @@ class Placed(NamedTuple, Generic[S]):
     value: S | Unreadable
 
 
+class _Found(Generic[S]):
+    """What was found by looking at rows one by one."""
+
+    def __init__(self) -> None:
+        self.placed: list[Placed[S]] = []
+        self.unreadable: list[Unreadable] = []
+
+    def first(self, size: int | None, order: Any) -> None:
+        """Keep the first ones, in order."""
+        self.placed = sorted(self.placed, key=lambda each: order(each.place))[:size]
+
+
 class _Condition:
     """A condition as SQL, and the values in it: `$1` and so on, as texts."""
 
@@ -427,15 +460,3 @@ def _value_text(value: Any) -> str | None:
     if value is None or isinstance(value, str):
         return value
     return value.isoformat() if isinstance(value, date) else str(value)
-
-
-class _Found(Generic[S]):
-    """What was found by looking at rows one by one."""
-
-    def __init__(self) -> None:
-        self.placed: list[Placed[S]] = []
-        self.unreadable: list[Unreadable] = []
-
-    def first(self, size: int | None, order: Any) -> None:
-        """Keep the first ones, in order."""
-        self.placed = sorted(self.placed, key=lambda each: order(each.place))[:size]
