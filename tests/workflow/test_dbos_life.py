@@ -96,7 +96,7 @@ def test_who_begins_to_wait_while_the_engine_stops_is_interrupted(
     assert not receiving[0].is_alive()
 
 
-def test_who_takes_over_keeps_its_own_lock_meanwhile(database_url: str) -> None:
+def test_who_takes_over_is_seen_to_live_meanwhile(database_url: str) -> None:
     """Taking over waits for the server where that is away, but others must not wait so long."""
     with DBOSEngine(database_url, "dead") as engine:
         engine.workflow(flows.receives, 1)
@@ -109,11 +109,10 @@ def test_who_takes_over_keeps_its_own_lock_meanwhile(database_url: str) -> None:
     liveness = Liveness(database_url, "dead", "alive", take_over, 0)
     with psycopg.connect(database_url, autocommit=True) as onlooker:
 
-        def holders() -> set[int]:
-            """Who has the lock; there is no other one in this database."""
+        def sessions() -> set[int]:
+            """Those that say that it lives."""
             rows = onlooker.execute(
-                "SELECT pid FROM pg_locks JOIN pg_database d ON d.oid = database "
-                "WHERE locktype = 'advisory' AND granted AND datname = current_database()"
+                "SELECT pid FROM pg_stat_activity WHERE application_name = 'alive'"
             ).fetchall()
             return {row[0] for row in rows}
 
@@ -121,17 +120,15 @@ def test_who_takes_over_keeps_its_own_lock_meanwhile(database_url: str) -> None:
         liveness.watch()
         try:
             assert asked.wait(SECONDS)
-            [before] = holders()
+            [before] = sessions()
             onlooker.execute("SELECT pg_terminate_backend(%s)", [before])
-            wait_until(lambda: holders() - {before}, SECONDS, "its lock, taken again")
+            wait_until(lambda: sessions() - {before}, SECONDS, "its session, opened again")
         finally:
             go_on.set()
             liveness.stop()
 
 
-def test_a_child_of_a_dead_process_does_not_hold_its_lock(
-    database_url: str, tmp_path: Path
-) -> None:
+def test_a_child_of_a_dead_process_does_not_pass_for_it(database_url: str, tmp_path: Path) -> None:
     path = script(
         tmp_path,
         """
@@ -164,14 +161,16 @@ def test_a_child_of_a_dead_process_does_not_hold_its_lock(
 
 
 def test_two_resume_a_workflow_once(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    resumed: list[str] = []
-    real = DBOS.resume_workflow
-
-    def noted(workflow_id: str) -> object:
-        resumed.append(workflow_id)
-        return real(workflow_id)
-
+    executed: list[str] = []
     with DBOSEngine(database_url, "two") as engine:
+        backend = engine._backend
+        assert backend is not None
+        execute = backend.execute
+
+        def noted(workflow_id: str, *rest: Any) -> bytes:
+            executed.append(workflow_id)
+            return execute(workflow_id, *rest)
+
         handle = engine.workflow(flows.receives, 1)
         engine.cancel(handle.workflow_id)
         look = engine._info
@@ -182,10 +181,12 @@ def test_two_resume_a_workflow_once(database_url: str, monkeypatch: pytest.Monke
             engine.resume(workflow_id)
             return found
 
-        monkeypatch.setattr(DBOS, "resume_workflow", noted)
+        monkeypatch.setattr(backend, "execute", noted)
         monkeypatch.setattr(engine, "_info", resumed_by_another)
         engine.resume(handle.workflow_id)
-        assert resumed == [handle.workflow_id]
+        engine.send(handle.workflow_id, "go", "on")
+        assert handle.get_result(SECONDS) == ["on"]
+        assert executed == [handle.workflow_id]
 
 
 def test_what_was_resumed_is_not_forgotten(
