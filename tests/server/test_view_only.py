@@ -126,7 +126,6 @@ def test_the_ways_to_look_at_a_table(client: DeephavenClient) -> None:
         "`\\u0060 + System.exit(1) + \\u0060`",
         "this",
         "Symbol_",
-        "i",
         "1; System.exit(1)",
         "(" * 200 + "1" + ")" * 200,
         "1" + " + 1" * 500,
