@@ -6,6 +6,7 @@ import java.net.URI;
 import java.nio.charset.StandardCharsets;
 import java.util.Locale;
 import java.util.Set;
+import java.util.stream.Collectors;
 import org.eclipse.jetty.http.HttpHeader;
 import org.eclipse.jetty.http.HttpStatus;
 import org.eclipse.jetty.http.HttpURI;
@@ -27,8 +28,8 @@ final class OwnHostsHandler extends Handler.Wrapper {
 
     OwnHostsHandler(Handler engine, Set<String> ownHosts, Set<String> otherHosts) {
         super(engine);
-        this.ownHosts = ownHosts;
-        this.otherHosts = otherHosts;
+        this.ownHosts = ownHosts.stream().map(OwnHostsHandler::plain).collect(Collectors.toSet());
+        this.otherHosts = otherHosts.stream().map(OwnHostsHandler::plain).collect(Collectors.toSet());
     }
 
     @Override
@@ -104,11 +105,13 @@ final class OwnHostsHandler extends Handler.Wrapper {
         String name = host.toLowerCase(Locale.ROOT);
         if (name.startsWith("[") && name.endsWith("]")) {
             name = name.substring(1, name.length() - 1);
+        }
+        if (name.indexOf(':') >= 0) {
             try {
-                // A literal address, so nothing is looked up: the long form of ::1 is ::1.
+                // A literal address, so nothing is looked up: ::1 has several ways to be written.
                 name = java.net.InetAddress.getByName(name).getHostAddress();
             } catch (java.net.UnknownHostException error) {
-                return "";
+                return name;
             }
         }
         return name.endsWith(".") ? name.substring(0, name.length() - 1) : name;
