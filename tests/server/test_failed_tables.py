@@ -13,21 +13,29 @@ import pytest
 
 from client.base_client import DeephavenClient
 from server.errors import RowError
-from tests.processes import ROOT, Process, free_port, held_by_another_thread, wait_until
+from tests.processes import (
+    ROOT,
+    START_SECONDS,
+    Process,
+    free_port,
+    held_by_another_thread,
+    wait_until,
+)
 
 if TYPE_CHECKING:
     from server.trading_server import TradingServer
 
 
-# At the prompt of a server: the engine ends the prices, as it does at an error in a formula.
+# At the prompt of a server: the engine ends the prices, as it does at an error in a formula. The old
+# table is kept in a list, where it stays: variables get the new one.
 FAIL_PRICES = """
-old = prices_live
+old = [prices_live]
 for cell in server.tables.price_writer._sink.__closure__:
     if hasattr(cell.cell_contents, "publish_failure"):
         cell.cell_contents.publish_failure(RuntimeError("ended by a test"))
 
 import time
-while prices_live is old: time.sleep(0.05)
+while prices_live is old[0]: time.sleep(0.05)
 
 print("replaced:", prices_live is server.tables.prices_live, server.tables.failed(), flush=True)
 """
@@ -47,7 +55,7 @@ def test_tables_that_fail_are_made_anew_and_go_on(state_home: object) -> None:
         totals.wait_for(bool, 60)
         process.child.stdin.write(FAIL_PRICES)
         process.child.stdin.flush()
-        process.wait_for_output("replaced: True []", 60)
+        process.wait_for_output("replaced: True []", START_SECONDS)
         # The market goes on in the new tables, and who followed an old one follows the new.
         for table in (prices, totals):
             seen = table.updates
