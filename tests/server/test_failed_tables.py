@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from server.trading_server import TradingServer
 
 
-# At the prompt of a server: the engine ends the prices, as it does at an error in a formula. The old
-# table is kept in a list, where it stays: variables get the new one.
+# At the prompt of a server: the engine ends the prices, as it does at an error in a formula. The
+# old table is kept in a list: variables that hold it get the new one.
 FAIL_PRICES = """
 old = [prices_live]
 for cell in server.tables.price_writer._sink.__closure__:
@@ -47,6 +47,17 @@ def test_tables_that_fail_are_made_anew_and_go_on(state_home: object) -> None:
         *(sys.executable, "-i", "server/app.py", "--port", str(port), "--heap-mb", "512"),
         stdin=subprocess.PIPE,
     )
+    try:
+        follow_through_a_failure(process, port)
+        assert process.end(signal.SIGTERM, 30) == 0
+    finally:
+        if process.child.poll() is None:
+            process.end(signal.SIGKILL)
+        if process.child.stdin is not None:
+            process.child.stdin.close()
+
+
+def follow_through_a_failure(process: Process, port: int) -> None:
     assert process.child.stdin is not None
     process.wait_for_output("Ready after")
     with DeephavenClient(port=port, deadline_s=30.0) as client:
@@ -65,8 +76,6 @@ def test_tables_that_fail_are_made_anew_and_go_on(state_home: object) -> None:
         [row] = status.wait_for(lambda rows: bool(rows) and rows[0]["State"] == "LIVE", 60)
         assert "prices_live" in row["LastError"]
         assert row["Errors"] >= 1
-    assert process.end(signal.SIGTERM, 30) == 0
-    process.child.stdin.close()
 
 
 def test_a_time_beyond_the_engines_instants_is_refused(trading_server: TradingServer) -> None:
