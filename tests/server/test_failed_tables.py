@@ -13,21 +13,29 @@ import pytest
 
 from client.base_client import DeephavenClient
 from server.errors import RowError
-from tests.processes import ROOT, Process, free_port, held_by_another_thread, wait_until
+from tests.processes import (
+    ROOT,
+    START_SECONDS,
+    Process,
+    free_port,
+    held_by_another_thread,
+    wait_until,
+)
 
 if TYPE_CHECKING:
     from server.trading_server import TradingServer
 
 
-# At the prompt of a server: the engine ends the prices, as it does at an error in a formula.
+# At the prompt of a server: the engine ends the prices, as it does at an error in a formula. The
+# old table is kept in a list: variables that hold it get the new one.
 FAIL_PRICES = """
-old = prices_live
+old = [prices_live]
 for cell in server.tables.price_writer._sink.__closure__:
     if hasattr(cell.cell_contents, "publish_failure"):
         cell.cell_contents.publish_failure(RuntimeError("ended by a test"))
 
 import time
-while prices_live is old: time.sleep(0.05)
+while prices_live is old[0]: time.sleep(0.05)
 
 print("replaced:", prices_live is server.tables.prices_live, server.tables.failed(), flush=True)
 """
@@ -39,6 +47,17 @@ def test_tables_that_fail_are_made_anew_and_go_on(state_home: object) -> None:
         *(sys.executable, "-i", "server/app.py", "--port", str(port), "--heap-mb", "512"),
         stdin=subprocess.PIPE,
     )
+    try:
+        follow_through_a_failure(process, port)
+        assert process.end(signal.SIGTERM, 30) == 0
+    finally:
+        if process.child.poll() is None:
+            process.end(signal.SIGKILL)
+        if process.child.stdin is not None:
+            process.child.stdin.close()
+
+
+def follow_through_a_failure(process: Process, port: int) -> None:
     assert process.child.stdin is not None
     process.wait_for_output("Ready after")
     with DeephavenClient(port=port, deadline_s=30.0) as client:
@@ -47,7 +66,7 @@ def test_tables_that_fail_are_made_anew_and_go_on(state_home: object) -> None:
         totals.wait_for(bool, 60)
         process.child.stdin.write(FAIL_PRICES)
         process.child.stdin.flush()
-        process.wait_for_output("replaced: True []", 60)
+        process.wait_for_output("replaced: True []", START_SECONDS)
         # The market goes on in the new tables, and who followed an old one follows the new.
         for table in (prices, totals):
             seen = table.updates
@@ -57,8 +76,6 @@ def test_tables_that_fail_are_made_anew_and_go_on(state_home: object) -> None:
         [row] = status.wait_for(lambda rows: bool(rows) and rows[0]["State"] == "LIVE", 60)
         assert "prices_live" in row["LastError"]
         assert row["Errors"] >= 1
-    assert process.end(signal.SIGTERM, 30) == 0
-    process.child.stdin.close()
 
 
 def test_a_time_beyond_the_engines_instants_is_refused(trading_server: TradingServer) -> None:
