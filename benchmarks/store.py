@@ -107,7 +107,7 @@ def main() -> None:
     folder = tempfile.mkdtemp(prefix="store-benchmark-")
     with ObjectStoreServer(Path(folder) / "data") as server:
         admin = server.admin_conn()
-        for user in ("alice", "bob", "plain"):
+        for user in ("alice", "bob", "carol", "plain"):
             provision_user(admin, user, user)
         index_field(admin, "symbol")
         index_field(admin, "quantity")
@@ -165,8 +165,34 @@ def measure(info: dict[str, Any], admin: Any, ours: StoreClient, plain: Plain) -
             at = {moment: history[len(history) // 2]["tx_time"]}
             works.append(lambda o=obj, at=at: ours.as_of(Trade, o._store_entity_id, **at))
         compare(f"as_of, {what}: 10,000 versions against 10", *works, 50)
+    unasked(ours, StoreClient("carol", "carol", **info))
     sizes(admin, StoreClient("bob", "bob", **info))
     queries(admin, ours, StoreClient("bob", "bob", **info))
+
+
+def unasked(giver: StoreClient, receiver: StoreClient) -> None:
+    """A user's own query after 20,000 grants that nobody asked for, against before."""
+    receiver.write_many([trade(n) for n in range(20)])
+    own = trade()
+    own.symbol = "OWN"
+    entity_id = receiver.write(own)
+
+    def measured() -> tuple[float, float]:
+        by_symbol = best(lambda: receiver.query(Trade, {"symbol": "OWN"}), 20)
+        return by_symbol, best(lambda: receiver.read(Trade, entity_id), 100)
+
+    before = measured()
+    with giver.conn.cursor() as cursor:
+        for start in range(0, 20_000, 1_000):
+            ids = giver.write_many([trade(n) for n in range(start, start + 1_000)])
+            cursor.execute(
+                "SELECT count(object_store.share(id, 'carol', true, NULL)) "
+                "FROM unnest(%s::uuid[]) id",
+                [ids],
+            )
+    for what, after, earlier in zip(("query", "read"), measured(), before, strict=True):
+        show(f"{what} of one's own, 20,000 unasked grants, before", after, earlier)
+    receiver.close()
 
 
 def long_histories(ours: StoreClient, lengths: tuple[int, ...]) -> list[Trade]:

@@ -145,12 +145,11 @@ def idle(info: dict[str, Any]) -> None:
     listener.start()
     pipe.recv()
     time.sleep(1)
-    [backend] = [
-        psutil.Process(int(row[0]))
-        for row in rows(
-            info, "SELECT pid FROM pg_stat_activity WHERE application_name LIKE '%sub%'"
-        )
-    ]
+    conn = psycopg2.connect(**LOGIN, **info)
+    with conn, conn.cursor() as cursor:
+        cursor.execute("SELECT pid FROM pg_stat_activity WHERE application_name LIKE '%sub%'")
+        [backend] = [psutil.Process(int(pid)) for (pid,) in cursor.fetchall()]
+    conn.close()
 
     def used() -> float:
         pipe.send("cpu")

@@ -102,7 +102,9 @@ CREATE FUNCTION object_store.selection(
     p_type_names text[], p_tx timestamptz, p_valid timestamptz, p_bounds jsonb, p_where text,
     p_values text[], p_after uuid
 ) RETURNS text
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+-- What is tried out is asked of the index.
+SET enable_seqscan = off AS $$
 DECLARE
     moment timestamptz := coalesce(p_valid, object_store.store_time());
     holds text := format('valid_from <= %L AND valid_to > %1$L', moment);
@@ -152,6 +154,12 @@ BEGIN
             session_user, object_store.checked(p_where, p_values)) END);
 END $$;
 
+-- Has `selection` found that an index of a field leads to few rows? Then it is to be used.
+CREATE FUNCTION object_store.is_rare(p_source text) RETURNS boolean
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT starts_with(p_source, '(SELECT * FROM object_store.seg')
+$$;
+
 -- A page of the values of a type that pass a condition, now or as of two times. `p_order` are
 -- values to order by, each followed by ASC or DESC; entities that are alike in them follow each
 -- other by their id. Without an order, `p_after` is the id after which the page begins.
@@ -174,8 +182,13 @@ SET debug_print_plan = off SET debug_print_parse = off SET debug_print_rewritten
 DECLARE
     keys text[] := '{}';
     orders text[] := '{}';
+    source text := object_store.selection(
+        p_type_names, p_tx, p_valid, p_bounds, p_where, p_values, p_after);
     i integer;
 BEGIN
+    IF object_store.is_rare(source) THEN
+        PERFORM set_config('enable_seqscan', 'off', true);
+    END IF;
     FOR i IN 1 .. coalesce(cardinality(p_order), 0) / 2 LOOP
         IF p_order[2 * i] NOT IN ('ASC', 'DESC') THEN
             RAISE EXCEPTION 'no direction of an order: %', p_order[2 * i] USING ERRCODE = '42601';
@@ -191,7 +204,7 @@ BEGIN
          FROM generate_series(1, cardinality(keys)) n),
         (SELECT string_agg(format(', %s AS k%s', key, n), '' ORDER BY n)
          FROM unnest(keys) WITH ORDINALITY u (key, n)),
-        object_store.selection(p_type_names, p_tx, p_valid, p_bounds, p_where, p_values, p_after),
+        source,
         (SELECT string_agg(o || ', ', '' ORDER BY n) FROM unnest(orders) WITH ORDINALITY u (o, n)),
         CASE WHEN p_limit IS NOT NULL THEN format(' LIMIT %s', p_limit) END);
 END $$;
@@ -211,9 +224,13 @@ SET enable_memoize = on SET random_page_cost = 4 SET seq_page_cost = 1 SET cpu_t
 SET cpu_index_tuple_cost = 0.005 SET cpu_operator_cost = 0.0025 SET effective_cache_size = '4GB'
 SET debug_print_plan = off SET debug_print_parse = off SET debug_print_rewritten = off AS $$
 DECLARE
+    source text := object_store.selection(
+        p_type_names, p_tx, p_valid, p_bounds, p_where, p_values, NULL);
     result bigint;
 BEGIN
-    EXECUTE 'SELECT count(*) FROM ' || object_store.selection(
-        p_type_names, p_tx, p_valid, p_bounds, p_where, p_values, NULL) INTO result;
+    IF object_store.is_rare(source) THEN
+        PERFORM set_config('enable_seqscan', 'off', true);
+    END IF;
+    EXECUTE 'SELECT count(*) FROM ' || source INTO result;
     RETURN result;
 END $$;

@@ -267,6 +267,7 @@ DECLARE
     v_request bytea;
     v_hash bytea;
     first object_store.receipt;
+    who text[];
 BEGIN
     IF p_kind IS NULL OR p_kind NOT IN ('CREATED', 'UPDATED', 'DELETED', 'STATE_CHANGE') THEN
         RAISE EXCEPTION 'no kind of event: %', p_kind USING ERRCODE = '22023';
@@ -339,9 +340,10 @@ BEGIN
                 me, p_entity_id, p_type_name, 1, v_xid, now, v_hash, false, NULL);
             INSERT INTO object_store.past VALUES (p_entity_id, since, until, 1, now);
         END IF;
-    ELSIF NOT h.is_shared AND p_kind <> 'DELETED' AND until = 'infinity'
+    ELSIF p_kind <> 'DELETED' AND until = 'infinity'
         AND since >= h.plain_from AND since <= now THEN
         -- The usual case: it takes the place of the only value that there is.
+        who := object_store.viewers(h);
         WITH new_event AS (
             INSERT INTO object_store.event VALUES (
                 p_entity_id, v_version, v_xid, v_seq, kind, p_type_name, v_owner, me, now, since,
@@ -354,11 +356,14 @@ BEGIN
             UPDATE object_store.seg SET valid_from = since, version = v_version, event_type = kind,
                 type_name = p_type_name, updated_by = me, tx_time = now, state = p_state,
                 data = content, event_from = since, newest = v_version
-            WHERE seg.viewer = v_owner AND seg.entity_id = p_entity_id
+            WHERE seg.viewer = ANY(who) AND seg.entity_id = p_entity_id
                 AND seg.valid_to = 'infinity'
         )
         INSERT INTO object_store.past
         SELECT p_entity_id, h.plain_from, since, h.version, h.tx_time WHERE h.plain_from < since;
+        IF h.is_shared THEN
+            UPDATE object_store.acl SET xid = v_xid WHERE acl.entity_id = p_entity_id;
+        END IF;
     ELSE
         DECLARE e object_store.event;
         BEGIN
