@@ -41,9 +41,10 @@ ALLOWANCES: dict[str, Limits] = {
     "reactive": replace(
         LIMITS, in_circles=14, families=frozenset({"reactive.expr.operators.Expr"})
     ),
-    "store": replace(LIMITS, in_circles=9, folder=62),
-    "workflow": replace(LIMITS, bases=6, folder=26),
-    "bridge": replace(LIMITS, folder=21),
+    "store": replace(LIMITS, in_circles=8, folder=82),
+    "workflow": replace(LIMITS, bases=6, folder=29),
+    "bridge": replace(LIMITS, folder=23),
+    "server": replace(LIMITS, folder=25),
 }
 
 

@@ -17,9 +17,9 @@ from store.index_conditions import field_text
 from store.models import Trade
 from store.querying import _Condition
 from store.schema import index_field
+from tests.reactive.expr.test_agreement import agree, in_python, is_lazy
 from tests.reactive.postgres import to_json_value
 from tests.reactive.strategies import expressions, rows
-from tests.reactive.expr.test_agreement import agree, in_python, is_lazy
 from tests.store.desk import Desk
 from tests.store.test_attacks import run
 
