@@ -53,7 +53,14 @@ class OrderError(TradingError):
 
 
 class InvalidOrderRequest(OrderError, ValueError):
-    """A request that can be no order, whatever the market and the limits."""
+    """A request that can be no order, whatever the market and the limits.
+
+    `code` says which kind of fault: MALFORMED, NOT_A_NUMBER, PRICE_INCREMENT or SIZE_INCREMENT.
+    """
+
+    def __init__(self, problem: str, code: str = "MALFORMED") -> None:
+        self.code = code
+        super().__init__(problem)
 
 
 class InvalidOrderEvent(OrderError, ValueError):
