@@ -11,6 +11,7 @@ was charged before.
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Protocol
 
 from trading.errors import SettingsError
@@ -89,6 +90,7 @@ class PerShare:
     ) -> None:
         self.rate = _rate(rate, "rate")
         self.minimum = _rate(minimum, "minimum")
+        self._known: dict[tuple[int, int], tuple[int, int, int]] = {}
         self.maximum_share = (
             None if maximum_share is None else _rate(maximum_share, "maximum_share")
         )
@@ -104,12 +106,23 @@ class PerShare:
     ) -> int:
         """Return the order's commission by now, less what was charged before."""
         old_size, old_value, charged = before
-        unit = 10**money_decimals
-        total = _part(self.rate, (old_size + size) * unit, 10**spec.size_decimals)
-        total = max(total, _part(self.minimum, unit))
+        above, below, minimum = self._in_units(money_decimals, spec.size_decimals)
+        total = div_half_even(above * (old_size + size), below)
+        total = max(total, minimum)
         if self.maximum_share is not None:
             total = min(total, _part(self.maximum_share, old_value + value))
         return total - charged
+
+    def _in_units(self, money_decimals: int, size_decimals: int) -> tuple[int, int, int]:
+        """The rate per unit of size as a fraction of money, and the minimum in money."""
+        key = money_decimals, size_decimals
+        found = self._known.get(key)
+        if found is None:
+            unit = 10**money_decimals
+            rate = Fraction(self.rate[0] * unit, self.rate[1] * 10**size_decimals)
+            found = rate.numerator, rate.denominator, _part(self.minimum, unit)
+            self._known[key] = found
+        return found
 
 
 class PerContract(PerShare):

@@ -47,17 +47,15 @@ class FillModel:
         if path not in PATHS:
             raise SettingsError(f"unknown path {path!r}; there are: {' '.join(PATHS)}")
         self.name = name
+        # Whether ticks fill orders (otherwise bars do), and whether some fill when they arrive.
+        self.by_ticks = name == "tick"
+        self.at_once = name in ("tick", "this_close")
         self.path = path
         self.touch = _share(touch, "touch")
         self.queue = to_decimal(queue, "queue")
         if self.queue < 0:
             raise SettingsError(f"queue: expected a size of 0 or more, seen {queue}")
         self.volume_share = None if volume_share is None else _share(volume_share, "volume_share")
-
-    @property
-    def by_ticks(self) -> bool:
-        """Whether ticks fill orders; otherwise bars do."""
-        return self.name == "tick"
 
     def touched(self, seed: int, order_id: str, count: int) -> bool:
         """Whether a resting order fills on its `count`-th touch: a matter of the seed alone."""

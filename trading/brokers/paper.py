@@ -138,11 +138,13 @@ class PaperBroker:
             raise SettingsError(f"latency: expected nanoseconds of 0 or more, seen {latency}")
         self.latency = latency
         self.seed = seed
+        self._exact = not (self.slippage.ticks or self.slippage.bps[0])
         self.state = PaperState()
         self._by_id: dict[str, Resting] = {}
         self._levels: dict[str, Levels] = {}
         self.reports: list[object] = []
         self._sink: Sink = self.reports.append
+        self._keeps = True
         self._market = Market(10)
         # What is left of a bar's or tick's volume; None is as much as anybody wants.
         self._budget: int | None = None
@@ -151,9 +153,13 @@ class PaperBroker:
         self.moved: set[str] = set()
 
     def connect(self, market: Market, sink: Sink) -> None:
-        """Take prices and instruments from a market, and send reports to a function."""
+        """Take prices and instruments from a market, and send reports to a function.
+
+        Who hears every report has no need to ask for executions: none are kept then.
+        """
         self._market = market
         self._sink = sink
+        self._keeps = False
 
     # --- the broker's protocol --------------------------------------------------------------------
 
@@ -230,7 +236,7 @@ class PaperBroker:
         }
 
     def executions_since(self, sequence: int) -> Sequence[tuple[int, OrderFilled]]:
-        """Return the executions after a sequence number; the last thousand are kept."""
+        """Return the executions after a sequence number; a broker used alone keeps a thousand."""
         return [each for each in self.state.executions if each[0] > sequence]
 
     def set_position(self, account: str, symbol: str, size: int) -> None:
@@ -291,17 +297,14 @@ class PaperBroker:
         self._sink(OrderAccepted(state.now, resting.account, resting.order_id))
         if self._by_id.get(resting.order_id) is not resting:
             return  # whoever heard of it has cancelled it
-        listed = state.resting.get(symbol)
-        if not waits and self.model.name in ("tick", "this_close"):
+        if not waits and self.model.at_once:
             self._take(resting)
             if resting.filled == resting.qty or resting.order_id not in self._by_id:
                 return
             if resting.tif in ("IOC", "FOK"):
                 self._finish(resting)
                 return
-        if listed is None:
-            listed = state.resting.setdefault(symbol, [])
-        listed.append(resting)
+        state.resting.setdefault(symbol, []).append(resting)
         self._touch(symbol)
 
     def _reference(self, symbol: str, side: int) -> int | None:
@@ -326,9 +329,9 @@ class PaperBroker:
         price = self._reference(resting.symbol, resting.side)
         if price is None:
             return
-        if resting.waits_for_stop:
+        if resting.stop is not None and resting.waits_for_stop:
             last = self._market.last.get(resting.symbol)
-            if last is None or resting.stop is None or (last - resting.stop) * resting.side < 0:
+            if last is None or (last - resting.stop) * resting.side < 0:
                 return
             self._trigger(resting)
         if self._fits(resting, price) and (
@@ -340,6 +343,8 @@ class PaperBroker:
     def _worse(self, resting: Resting, price: int) -> int:
         """The price with slippage, never beyond the order's limit."""
         side = resting.side
+        if self._exact:
+            return price
         worse = self.slippage.worsen(price, side, self._market.specs[resting.symbol])
         limit = resting.limit
         return limit if limit is not None and (worse - limit) * side > 0 else worse
@@ -465,10 +470,11 @@ class PaperBroker:
             symbol,
             resting.strategy,
         )
-        state.sequence += 1
-        state.executions.append((state.sequence, report))
-        if len(state.executions) > 2 * _EXECUTIONS_KEPT:
-            del state.executions[:_EXECUTIONS_KEPT]
+        if self._keeps:
+            state.sequence += 1
+            state.executions.append((state.sequence, report))
+            if len(state.executions) > 2 * _EXECUTIONS_KEPT:
+                del state.executions[:_EXECUTIONS_KEPT]
         self._sink(report)
 
     # --- ticks ------------------------------------------------------------------------------------
@@ -727,4 +733,4 @@ class PaperBroker:
 
 
 def _plain(settings: dict[str, object]) -> list[list[str]]:
-    return [[name, str(value)] for name, value in sorted(settings.items())]
+    return [[name, str(value)] for name, value in sorted(settings.items()) if name[0] != "_"]

@@ -6,6 +6,7 @@ process. A whole number beyond 64 bits is carried as its decimal text.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 import msgspec
@@ -14,7 +15,7 @@ from trading.errors import JournalError
 from trading.journal.inputs import Input
 from trading.journal.outputs import Output
 
-__all__ = ["decode_input", "decode_output", "encode", "encode_into", "pack", "unpack"]
+__all__ = ["decode_input", "decode_output", "encode", "encode_all", "pack", "unpack"]
 
 T = TypeVar("T")
 
@@ -30,12 +31,14 @@ def encode(value: Input | Output) -> bytes:
     return pack(value)
 
 
-def encode_into(value: object, buffer: bytearray) -> None:
-    """Append the canonical bytes of a value to a buffer."""
-    try:
-        _ENCODER.encode_into(value, buffer, -1)
-    except OverflowError:
-        buffer += _ENCODER.encode(_wide(value))
+def encode_all(values: Sequence[object], buffer: bytearray) -> None:
+    """Append the canonical bytes of each value to a buffer."""
+    encode_into = _ENCODER.encode_into
+    for value in values:
+        try:
+            encode_into(value, buffer, -1)
+        except OverflowError:
+            buffer += _ENCODER.encode(_wide(value))
 
 
 def decode_input(data: bytes) -> Input:
@@ -84,8 +87,7 @@ def _wide(value: object) -> object:
         if config.array_like:
             return fields if config.tag is None else [config.tag, *fields]
         named: dict[object, object] = {} if config.tag is None else {config.tag_field: config.tag}
-        for name, field in zip(value.__struct_fields__, fields, strict=True):
-            named[name] = field
+        named.update(zip(value.__struct_fields__, fields, strict=True))
         return named
     if isinstance(value, dict):
         wide: dict[object, object] = {}

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from trading.journal.codec import encode_into
+from trading.journal.codec import encode_all
 from trading.journal.digest import BLOCK, DigestState, chain, final
 from trading.journal.outputs import BarClosed, Output
 
@@ -67,14 +67,15 @@ class Recorder:
         self.outputs = []
         self.emit = self.outputs.append
         if self._hashes:
-            tail = self._tail
-            for output in outputs:
-                encode_into(output, tail)
-                self._in_tail += 1
-                if self._in_tail == BLOCK:
-                    self._chain = chain(self._chain, tail)
-                    tail = self._tail = bytearray()
-                    self._in_tail = 0
+            left = outputs
+            while len(left) >= (room := BLOCK - self._in_tail):
+                encode_all(left[:room], self._tail)
+                self._chain = chain(self._chain, self._tail)
+                self._tail.clear()
+                self._in_tail = 0
+                left = left[room:]
+            encode_all(left, self._tail)
+            self._in_tail += len(left)
             self._count += len(outputs)
         return outputs
 

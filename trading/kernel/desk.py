@@ -117,9 +117,10 @@ class Desk:
             self.writer.event(order, "DENIED")
             self.order_moved(order)
             return
-        if not order.reduce_only:
-            self.writer.recount(order)
         self._send(order)
+        # What filled at once never was open.
+        if order.status not in TERMINAL and not order.reduce_only:
+            self.writer.recount(order)
 
     def _send(self, order: Order) -> None:
         tif = order.tif

@@ -299,6 +299,8 @@ class StrategyHost:
         self.stopped: dict[str, str] = {}
         self.started = False
         self.version = 0
+        # Whether there is nobody to tell anything.
+        self.idle = not strategies
         self._queue: deque[tuple[HostedStrategy, str, tuple[object, ...]]] = deque()
         self._draining = False
 
@@ -310,11 +312,6 @@ class StrategyHost:
             and (not each.symbols or symbol in each.symbols)
             for each in self.strategies.values()
         )
-
-    @property
-    def idle(self) -> bool:
-        """Whether there is nobody to tell anything."""
-        return not self.strategies
 
     def start(self) -> None:
         """Tell every strategy that the run begins."""

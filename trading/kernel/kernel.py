@@ -29,7 +29,7 @@ from trading.kernel.hosting import AcceptAll, Context, HostedStrategy, Picker, S
 from trading.kernel.market_data import MarketData
 from trading.kernel.settings import Settings
 from trading.kernel.snapshot import Snapshot, read_snapshot, write_snapshot
-from trading.kernel.timers import Timers
+from trading.kernel.timers import NEVER, Timers
 from trading.orders.order import Order
 from trading.positions.lots import Position
 from trading.risk.account import ACTIVE, HALTED, TRADING_STATES, Account, Market
@@ -138,14 +138,15 @@ class Kernel:
         time = event.time  # type: ignore[union-attr]
         if kind is given.Tick or kind is given.Bar:
             self._known(event.symbol)  # type: ignore[union-attr]
-        self._begin_day(time)
+        if not self._day_set:
+            self._begin_day(time)
         recorder = self._recorder
         if self._due() <= time:
             self._advance(time)
         recorder.begin(time)
         if self._paper is not None:
             self._paper.state.now = recorder.now
-        if not self._host.started and not self._host.idle:
+        if not self._host.started:
             self._host.start()
         handler(event)
         self._desk.settle()
@@ -159,8 +160,9 @@ class Kernel:
             self._known(symbol)
         if not len(ticks):
             return []
-        self._begin_day(int(ticks.times[0]))
-        if not self._host.started and not self._host.idle:
+        if not self._day_set:
+            self._begin_day(int(ticks.times[0]))
+        if not self._host.started:
             self._host.start()
             self._desk.settle()
         self._data.ticks(ticks)
@@ -177,8 +179,13 @@ class Kernel:
     # --- time -------------------------------------------------------------------------------------
 
     def _due(self) -> int:
-        timers, bars, picker = self._timers.due, self._data.due, self._picker.due
-        return min(timers, bars, picker)
+        heap, fold = self._timers.heap, self._fold
+        due = heap[0][0] if heap else NEVER
+        if fold is not None:
+            bars = fold.due
+            due = min(due, bars)
+        picker = self._picker.due
+        return picker if picker < due else due
 
     def _advance(self, to: int) -> None:
         """Let everything happen that is due by a time: bars first, then timers as they were set."""
@@ -218,9 +225,8 @@ class Kernel:
             self._next_day()
 
     def _begin_day(self, time: int) -> None:
-        if not self._day_set:
-            self._day_set = True
-            self._timers.set(next_day(time, self.settings.day_offset), "day")
+        self._day_set = True
+        self._timers.set(next_day(time, self.settings.day_offset), "day")
 
     def _next_day(self) -> None:
         for account in self._accounts.values():

@@ -146,14 +146,15 @@ class OrderWriter:
     def event(self, order: Order, name: str, detail: str = "") -> None:
         """Lead an order along an edge and say so; InvalidOrderEvent where there is none."""
         before = order.status
-        previous = (
-            _PENDING_UPDATE
-            if before is _PENDING_CANCEL and order.update_pending
-            else (order.previous)
-        )
-        status = next_status(before, name, previous=previous, order_id=order.order_id)
-        if status in PENDING and before not in PENDING:
-            order.previous = before
+        if before in PENDING:
+            # The cancel of an order whose replace is open gives the pending replace back.
+            both = before is _PENDING_CANCEL and order.update_pending
+            previous = _PENDING_UPDATE if both else order.previous
+            status = next_status(before, name, previous=previous, order_id=order.order_id)
+        else:
+            status = next_status(before, name, order_id=order.order_id)
+            if status in PENDING:
+                order.previous = before
         order.status = status
         recorder = self._recorder
         order.updated = recorder.now

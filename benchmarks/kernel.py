@@ -1,0 +1,251 @@
+"""How fast the trading kernel is; every figure with a rival in the same run.
+
+    python benchmarks/kernel.py [--orders 50000] [--ticks 2000000] [--memory 10000000]
+
+The rival of the order path is a bare loop that keeps positions, cash and P&L in plain variables, with
+neither order objects nor rules, records or a digest: what could be computed at best. The rival of
+ticks is numpy folding the same ticks into the same bars, without orders or time. Compare ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+# Run as a script, it finds the packages beside its folder.
+sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+import msgspec  # noqa: E402
+
+from trading.brokers import PaperBroker, PerShare  # noqa: E402
+from trading.journal.inputs import (  # noqa: E402
+    DefineInstrument,
+    OpenAccount,
+    OrderTerms,
+    SetLimits,
+    Submit,
+    Tick,
+)
+from trading.kernel import Kernel, Settings, TickColumns  # noqa: E402
+from trading.risk import Limits  # noqa: E402
+from trading.specification import specify  # noqa: E402
+from trading.times import MINUTE, SECOND  # noqa: E402
+
+ROUNDS = 3
+START = 1_700_000_000 * SECOND
+SYMBOLS = tuple(f"S{i:02d}" for i in range(20))
+
+
+def best(run: Callable[[], int], rounds: int = ROUNDS) -> float:
+    """Return things per second, the best of several rounds."""
+    rates = []
+    for _ in range(rounds):
+        gc.collect()
+        begun = time.process_time()
+        count = run()
+        rates.append(count / (time.process_time() - begun))
+    return max(rates)
+
+
+def kernel(*, limits: Limits | None = None, digest: bool = True, bars: bool = True) -> Kernel:
+    made = Kernel(
+        Settings(digest=digest, bar_interval=MINUTE if bars else 0),
+        broker=PaperBroker("tick", PerShare("0.005", "1.00")),
+    )
+    for symbol in SYMBOLS:
+        made.step(DefineInstrument(START, specify(symbol)))
+    made.step(OpenAccount(START, "ACC", "USD", (("USD", 10**18),), "trader"))
+    for symbol in SYMBOLS:
+        made.step(Tick(START, symbol, 10_000, 100))
+    if limits is not None:
+        text = msgspec.json.encode(limits).decode()
+        made.step(SetLimits(START, "l", "ann", "bob", "ACC", "L1", text, 0))
+    return made
+
+
+LIMITS = Limits(
+    max_order_notional=10_000_000,
+    price_collar="0.1",
+    max_position=100_000,
+    max_symbol_notional=50_000_000,
+    max_gross_exposure=500_000_000,
+    max_net_exposure=500_000_000,
+    max_daily_loss=50_000_000,
+    max_orders=1_000_000,
+)
+
+
+# --- orders ---------------------------------------------------------------------------------------
+
+
+def orders_through(made: Kernel, count: int) -> int:
+    """Market orders that go long and short in turns: every other one flips the position."""
+    step, terms = made.step, {}
+    for side in (1, -1):
+        terms[side] = tuple(
+            OrderTerms("ACC", "trend", s, side, 100, "MARKET", None, None, "GTC") for s in SYMBOLS
+        )
+    at = made.now
+    for number in range(count):
+        at += 1_000
+        side = 1 if number // 20 % 2 == 0 else -1
+        step(Submit(at, "", "bench", "ORDER", (terms[side][number % 20],)))
+    return count
+
+
+def bare_loop(count: int) -> int:
+    """Positions, cash and P&L of the same orders in plain variables."""
+    position, cost, realized, cash = dict.fromkeys(SYMBOLS, 0), dict.fromkeys(SYMBOLS, 0), 0, 0
+    for number in range(count):
+        symbol = SYMBOLS[number % 20]
+        quantity = 100 if number // 20 % 2 == 0 else -100
+        held = position[symbol]
+        if held * quantity < 0:
+            realized += quantity * (cost[symbol] // held - 10_000)
+            cost[symbol] = 0
+        else:
+            cost[symbol] += quantity * 10_000
+        position[symbol] = held + quantity
+        cash -= quantity * 10_000
+    return count + 0 * (realized + cash)
+
+
+# --- ticks ----------------------------------------------------------------------------------------
+
+
+def ticks(count: int, per_second: int, seed: int = 1) -> TickColumns:
+    rng = np.random.default_rng(seed)
+    gaps = rng.integers(1, 2 * SECOND // per_second, count)
+    return TickColumns(
+        SYMBOLS,
+        START + SECOND + np.cumsum(gaps),
+        rng.integers(0, len(SYMBOLS), count),
+        10_000 + np.cumsum(rng.integers(-1, 2, count)) // 50,
+        rng.integers(1, 500, count),
+    )
+
+
+def feed(made: Kernel, columns: TickColumns, size: int = 65_536) -> int:
+    for start in range(0, len(columns), size):
+        made.step(columns.slice(start, min(start + size, len(columns))))
+    return len(columns)
+
+
+def numpy_bars(columns: TickColumns) -> int:
+    """The same bars by one sort of the whole table."""
+    keys = (columns.times // MINUTE) * 20 + columns.codes
+    order = np.argsort(keys, kind="stable")
+    keys, prices, sizes = keys[order], columns.prices[order], columns.sizes[order]
+    starts = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
+    np.maximum.reduceat(prices, starts)
+    np.minimum.reduceat(prices, starts)
+    np.add.reduceat(sizes, starts)
+    np.add.reduceat(sizes * prices, starts)
+    return len(columns)
+
+
+def feed_with_orders(columns: TickColumns, every: int) -> tuple[float, int]:
+    """Ticks with limit orders that are placed near the market and fill as it moves."""
+    made = kernel()
+    rng = np.random.default_rng(7)
+    begun, fills, at = time.process_time(), 0, 0
+    while at < len(columns):
+        part = columns.slice(at, min(at + every, len(columns)))
+        made.step(part)
+        at += every
+        code = int(rng.integers(0, 20))
+        last = made.market.last[SYMBOLS[code]]
+        side = 1 if rng.integers(0, 2) else -1
+        terms = OrderTerms(
+            "ACC", "mm", SYMBOLS[code], side, 100, "LIMIT", last - side * 2, None, "GTC"
+        )
+        made.step(Submit(made.now, "", "bench", "ORDER", (terms,)))
+    fills = sum(len(p.lots) or 1 for p in made.positions.values())
+    return len(columns) / (time.process_time() - begun), fills
+
+
+# --- snapshots and memory -------------------------------------------------------------------------
+
+
+def snapshot_times(lots: int) -> tuple[float, float, int]:
+    made = kernel()
+    terms = [OrderTerms("ACC", "a", s, 1, 100, "MARKET", None, None, "GTC") for s in SYMBOLS]
+    for number in range(lots):
+        made.step(Submit(made.now + 1, "", "b", "ORDER", (terms[number % 20],)))
+    writes, reads = [], []
+    data = made.snapshot()
+    for _ in range(9):
+        gc.collect()
+        begun = time.process_time()
+        data = made.snapshot()
+        writes.append(time.process_time() - begun)
+        other = kernel()
+        begun = time.process_time()
+        other.restore(data)
+        reads.append(time.process_time() - begun)
+    return min(writes) * 1e3, min(reads) * 1e3, len(data)
+
+
+def memory(count: int) -> tuple[float, float]:
+    """Return the megabytes of the process after the first tenth of the ticks and at the end."""
+    made, chunk, seen = kernel(), 500_000, []
+    for number in range(0, count, chunk):
+        columns = ticks(chunk, 20_000, seed=number)
+        shifted = TickColumns(
+            SYMBOLS,
+            columns.times + (made.now - START),
+            columns.codes,
+            columns.prices,
+            columns.sizes,
+        )
+        feed(made, shifted)
+        seen.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    return seen[max(len(seen) // 10, 1)], seen[-1]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--orders", type=int, default=50_000)
+    parser.add_argument("--ticks", type=int, default=2_000_000)
+    parser.add_argument("--memory", type=int, default=10_000_000)
+    options = parser.parse_args()
+    orders: int = options.orders
+
+    bare = best(lambda: bare_loop(orders * 10))
+    plain = best(lambda: orders_through(kernel(), orders))
+    limited = best(lambda: orders_through(kernel(limits=LIMITS), orders))
+    silent = best(lambda: orders_through(kernel(digest=False), orders))
+    print("a market order: request, risk, states, paper fill, lots, P&L, digest (orders/s)")
+    print(f"  bare loop, neither orders nor records    {bare:12,.0f}")
+    print(f"  kernel, the market's rules               {plain:12,.0f}   {bare / plain:6.1f} x slower")
+    print(f"  kernel, eight limits of its own          {limited:12,.0f}   {bare / limited:6.1f} x slower")
+    print(f"  kernel without a digest                  {silent:12,.0f}")
+
+    columns = ticks(options.ticks, 20_000)
+    flat = best(lambda: numpy_bars(columns))
+    bars = best(lambda: feed(kernel(), columns))
+    sparse = ticks(options.ticks // 4, 500)
+    thin = best(lambda: feed(kernel(), sparse))
+    print(f"ticks of {len(SYMBOLS)} symbols into one-minute bars (ticks/s)")
+    print(f"  numpy, all bars by one sort              {flat:12,.0f}")
+    print(f"  kernel, 20,000 ticks a second            {bars:12,.0f}   {flat / bars:6.1f} x slower")
+    print(f"  kernel, 500 ticks a second               {thin:12,.0f}")
+    for every in (300, 60):
+        rate, lots = max(feed_with_orders(columns, every) for _ in range(ROUNDS))
+        print(f"  with a limit order every {every:3d} ticks       {rate:12,.0f}   ({lots} lots left)")
+
+    wrote, read, size = snapshot_times(10_000)
+    print(f"snapshot of 10,000 open lots: {wrote:.1f} ms out, {read:.1f} ms in, {size:,} bytes")
+    early, late = memory(options.memory)
+    print(f"memory over {options.memory:,} ticks: {early:.0f} MB, at the end {late:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()
