@@ -145,6 +145,7 @@ class PaperBroker:
         self.reports: list[object] = []
         self._sink: Sink = self.reports.append
         self._keeps = True
+        self._submitted: set[str] = set()
         self._market = Market(10)
         # What is left of a bar's or tick's volume; None is as much as anybody wants.
         self._budget: int | None = None
@@ -169,6 +170,10 @@ class PaperBroker:
         """Take an order; the times are those of the auction that AT_OPEN and AT_CLOSE wait for."""
         if order.order_id in self._by_id:
             return
+        if self._keeps:
+            if order.order_id in self._submitted:
+                return
+            self._submitted.add(order.order_id)
         resting = Resting(
             order.order_id,
             order.account,

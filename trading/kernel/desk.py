@@ -113,9 +113,13 @@ class Desk:
         if order.not_before is not None and order.not_before > now:
             self._timers.set(order.not_before, "launch", order.order_id)
             return
-        if not self.gate.decide(order, emergency):
-            self.writer.event(order, "DENIED")
+        refused = self.gate.decide(order, emergency)
+        if refused is not None:
+            self.writer.event(order, "DENIED", refused.code)
             self.order_moved(order)
+            if refused.code == "DAILY_LOSS":
+                # The mark timer would see it too, but a breach that is seen halts at once.
+                self.gate.halt(self._accounts[order.account], f"daily loss: {refused.message}")
             return
         self._send(order)
         # What filled at once never was open.

@@ -74,12 +74,13 @@ class Gate:
 
     # --- decisions --------------------------------------------------------------------------------
 
-    def decide(self, order: Order, emergency: bool = False) -> bool:
-        """Judge an order and say so; a breach of the daily loss halts its account."""
+    def decide(self, order: Order, emergency: bool = False) -> Refused | None:
+        """Judge an order and say so; returns the refusal, or None where it may go."""
         account = self._accounts.get(order.account)
         if account is None:
-            self.refuse(order, Refused("UNKNOWN_ACCOUNT", "accounts", order.account, "an open one"))
-            return False
+            refused = Refused("UNKNOWN_ACCOUNT", "accounts", order.account, "an open one")
+            self.refuse(order, refused)
+            return refused
         recorder = self._recorder
         if emergency:
             recorder.emit(
@@ -93,21 +94,19 @@ class Gate:
                     allowed="a person closes positions",
                 )
             )
-            return True
+            return None
         bounds = self.bounds(account)
         if bounds is None:
             refused = Refused(
                 "MISSING_LIMITS", "limits that hold now", "none", "set limits for this time"
             )
             self.refuse(order, refused)
-            return False
+            return refused
         asked = order.qty
         verdict = judge(order, account, self._market, bounds, recorder.now)
         if isinstance(verdict, Refused):
             self.refuse(order, verdict, bounds.limits_id)
-            if verdict.code == "DAILY_LOSS":
-                self.halt(account, f"daily loss: {verdict.message}")
-            return False
+            return verdict
         record_sent(verdict)
         recorder.emit(
             RiskDecision(
@@ -126,7 +125,7 @@ class Gate:
             recorder.emit(
                 OrderChanged(recorder.now, order.order_id, order.qty, order.limit, order.stop)
             )
-        return True
+        return None
 
     def would_refuse(self, order: Order) -> Refused | None:
         """Judge an order that is not sent: the new terms of one that works."""
