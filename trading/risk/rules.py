@@ -355,13 +355,25 @@ def _totals(
 ) -> tuple[int, int, int] | Refused:
     """Return gross, longest net and shortest net value, with this order and all open ones."""
     gross = longest = shortest = 0
-    own = q.order.symbol
+    own, market, base = q.order.symbol, q.market, q.account.base
+    last, factors, specs = market.last, market.factors, market.specs
     for symbol, exposure in exposures.items():
         if symbols is not None and symbol not in symbols:
             continue
+        net, buys, sells = exposure.net, exposure.open_buy + exposure.reserved, exposure.open_sell
+        if symbol != own:
+            if not (net or buys or sells):
+                continue
+            price = last.get(symbol)
+            if price is not None and specs[symbol].currency == base:
+                # By far the most; the general way is below.
+                each = abs(price) * factors[symbol]
+                up, down = (net + buys) * each, (net - sells) * each
+                longest += up
+                shortest += down
+                gross += max(up, -up, down, -down)
+                continue
         extra = q.order.side * q.order.qty if symbol == own else 0
-        if not extra and exposure.nothing:
-            continue
         worst = _worst(q, exposure, symbol, extra)
         if isinstance(worst, Refused):
             return worst
