@@ -168,15 +168,17 @@ class MarketMaker:
 
     def __init__(self, interval: int) -> None:
         self.interval = interval
-        self.rng = np.random.default_rng(7)
+        rng = np.random.default_rng(7)
+        self.drawn = iter(rng.integers(0, 40, 1_000_000).tolist())
 
     def on_start(self, ctx: Context) -> None:
         ctx.set_timer(ctx.now + self.interval, "quote")
 
     def on_timer(self, ctx: Context, label: str) -> None:
         ctx.set_timer(ctx.now + self.interval, label)
-        symbol = SYMBOLS[int(self.rng.integers(0, 20))]
-        last, side = ctx.last(symbol), 1 if self.rng.integers(0, 2) else -1
+        drawn = next(self.drawn)
+        symbol, side = SYMBOLS[drawn // 2], 1 if drawn % 2 else -1
+        last = ctx.last(symbol)
         assert last is not None
         ctx.submit_terms(
             OrderTerms("ACC", "mm", symbol, side, 100, "LIMIT", last - side * 2, None, "GTC")

@@ -15,6 +15,7 @@ import msgspec
 
 from trading.brokers.commissions import Commission, NoCommission
 from trading.brokers.fill_models import FillModel, Slippage, bar_path
+from trading.brokers.levels import EVERY_TICK, NEVER, LevelBook, Levels
 from trading.brokers.protocol import Sink
 from trading.errors import SettingsError
 from trading.journal.reports import (
@@ -28,20 +29,14 @@ from trading.journal.reports import (
     OrderReplaceRejected,
     OrderTriggered,
 )
-from trading.numbers import INT64_MAX, Number, to_units
+from trading.numbers import Number, to_units
 from trading.orders.order import Order
 from trading.risk.account import Market
 
-__all__ = ["EVERY_TICK", "NEVER", "BarPrices", "Levels", "PaperBroker", "Resting"]
+__all__ = ["BarPrices", "PaperBroker", "PaperState", "Resting"]
 
 BarPrices = tuple[int, int, int, int]
 """Open, high, low and close in price units."""
-
-Levels = tuple[int, int, int, int]
-"""A tick matters where price <= the first or >= the second, ask <= the third or bid >= the last."""
-
-NEVER: Levels = (-INT64_MAX, INT64_MAX, -INT64_MAX, INT64_MAX)
-EVERY_TICK: Levels = (INT64_MAX, -INT64_MAX, INT64_MAX, -INT64_MAX)
 
 _EXECUTIONS_KEPT = 1_000
 
@@ -108,7 +103,8 @@ class PaperState(msgspec.Struct, array_like=True, gc=False):
     """All that a simulated broker remembers."""
 
     now: int = 0
-    resting: dict[str, list[Resting]] = {}
+    # By symbol and order id, in the order of arrival.
+    resting: dict[str, dict[str, Resting]] = {}
     flights: list[_Flight] = []
     net: dict[str, dict[str, int]] = {}
     bars: dict[str, int] = {}
@@ -141,7 +137,7 @@ class PaperBroker:
         self._exact = not (self.slippage.ticks or self.slippage.bps[0])
         self.state = PaperState()
         self._by_id: dict[str, Resting] = {}
-        self._levels: dict[str, Levels] = {}
+        self.levels = LevelBook()
         self.reports: list[object] = []
         self._sink: Sink = self.reports.append
         self._keeps = True
@@ -150,8 +146,6 @@ class PaperBroker:
         # What is left of a bar's or tick's volume; None is as much as anybody wants.
         self._budget: int | None = None
         self.wakes: list[int] = []
-        # Symbols whose levels have changed since somebody looked.
-        self.moved: set[str] = set()
 
     def connect(self, market: Market, sink: Sink) -> None:
         """Take prices and instruments from a market, and send reports to a function.
@@ -269,7 +263,7 @@ class PaperBroker:
         for resting in list(self._by_id.values()):
             if resting.opens_at is not None and resting.opens_at <= now and self.model.by_ticks:
                 resting.opens_at = None
-                self._touch(resting.symbol)
+                self._touch(resting)
             closes = resting.closes_at
             if closes is not None and closes <= now and self.model.by_ticks:
                 price = self._market.last.get(resting.symbol)
@@ -309,8 +303,8 @@ class PaperBroker:
             if resting.tif in ("IOC", "FOK"):
                 self._finish(resting)
                 return
-        state.resting.setdefault(symbol, []).append(resting)
-        self._touch(symbol)
+        state.resting.setdefault(symbol, {})[resting.order_id] = resting
+        self._touch(resting)
 
     def _reference(self, symbol: str, side: int) -> int | None:
         """The price that an order of this side meets now: the opposite quote, or the last trade."""
@@ -395,9 +389,10 @@ class PaperBroker:
         resting.qty = max(qty, resting.filled)
         resting.limit, resting.stop = limit, stop
         resting.touches = 0
-        self._touch(resting.symbol)
         if resting.qty == resting.filled:
             self._remove(resting)
+        else:
+            self._touch(resting)
         self._sink(OrderReplaced(now, resting.account, order_id, resting.qty, limit, stop))
         if resting.order_id in self._by_id and self.model.by_ticks and resting.opens_at is None:
             self._take(resting)
@@ -415,12 +410,8 @@ class PaperBroker:
     def _remove(self, resting: Resting) -> None:
         del self._by_id[resting.order_id]
         listed = self.state.resting.get(resting.symbol)
-        if listed:
-            for at, each in enumerate(listed):
-                if each is resting:
-                    del listed[at]
-                    break
-            self._touch(resting.symbol)
+        if listed is not None and listed.pop(resting.order_id, None) is not None:
+            self.levels.drop(resting.order_id)
 
     def _fill(self, resting: Resting, price: int, executed: int, *, maker: bool) -> None:
         """Execute what the volume and the position allow, at one price."""
@@ -491,7 +482,10 @@ class PaperBroker:
         if not listed or not self.model.by_ticks:
             return
         self._budget = self.model.available(size)
-        for resting in list(listed):
+        for resting in list(listed.values()):
+            limit = resting.limit
+            if limit is not None and resting.stop is None and (limit - price) * resting.side < 0:
+                continue  # by far the most: the market is on the other side of the limit
             waits = resting.opens_at is not None or resting.closes_at is not None
             if resting.order_id in self._by_id and not waits:
                 self._meet(resting, price, size, now)
@@ -505,7 +499,7 @@ class PaperBroker:
             if resting.stop is None or (price - resting.stop) * side < 0:
                 return
             self._trigger(resting)
-            self._touch(resting.symbol)
+            self._touch(resting)
             if self._fits(resting, price):
                 self._fill(resting, self._worse(resting, price), now, maker=False)
             return
@@ -537,7 +531,7 @@ class PaperBroker:
         listed = self.state.resting.get(symbol)
         if not listed or not self.model.by_ticks:
             return
-        for resting in list(listed):
+        for resting in list(listed.values()):
             if resting.order_id not in self._by_id or resting.waits_for_stop:
                 continue
             if resting.opens_at is not None or resting.closes_at is not None:
@@ -549,41 +543,37 @@ class PaperBroker:
             elif (resting.limit - quote) * resting.side >= 0:
                 self._fill(resting, resting.limit, now, maker=True)
 
-    def _touch(self, symbol: str) -> None:
-        self._levels.pop(symbol, None)
-        self.moved.add(symbol)
+    def _touch(self, resting: Resting) -> None:
+        """Note at which ticks a resting order has to be looked at."""
+        listed = self.state.resting.get(resting.symbol)
+        if self.model.by_ticks and listed is not None and resting.order_id in listed:
+            self.levels.set(resting.order_id, resting.symbol, self._levels_of(resting))
 
-    def levels(self, symbol: str) -> Levels:
-        """Return the prices from which on a tick of a symbol matters to an order here."""
-        found = self._levels.get(symbol)
-        if found is None:
-            found = self._levels[symbol] = self._find_levels(symbol)
-        return found
-
-    def _find_levels(self, symbol: str) -> Levels:
-        if not self.model.by_ticks:
+    def _levels_of(self, resting: Resting) -> Levels:
+        if resting.opens_at is not None or resting.closes_at is not None:
             return NEVER
+        at_limit = resting.rests_at_limit
+        price = resting.limit if at_limit else resting.stop
+        market = resting.triggered and not at_limit
+        if price is None or market or resting.kind == "TRAILING_STOP" or resting.tif == "AT_OPEN":
+            return EVERY_TICK
         low, high, low_ask, high_bid = NEVER
-        # A touch matters where it may fill, and where it moves the queue.
+        if not at_limit:
+            return (
+                (low, price, low_ask, high_bid)
+                if resting.side > 0
+                else (
+                    price,
+                    high,
+                    low_ask,
+                    high_bid,
+                )
+            )
+        # A touch matters where it may fill or moves the queue.
         touch = 0 if self.model.touch[0] else 1
-        for each in self.state.resting.get(symbol, ()):
-            if each.opens_at is not None or each.closes_at is not None:
-                continue
-            price = each.limit if each.rests_at_limit else each.stop
-            if each.kind == "TRAILING_STOP" or price is None or each.tif == "AT_OPEN":
-                return EVERY_TICK
-            if each.triggered and each.kind == "STOP":
-                return EVERY_TICK
-            if each.rests_at_limit:
-                if each.side > 0:
-                    low, low_ask = max(low, price - touch), max(low_ask, price)
-                else:
-                    high, high_bid = min(high, price + touch), min(high_bid, price)
-            elif each.side > 0:
-                high = min(high, price)
-            else:
-                low = max(low, price)
-        return low, high, low_ask, high_bid
+        if resting.side > 0:
+            return price - touch, high, price, high_bid
+        return low, price + touch, low_ask, price
 
     # --- bars -------------------------------------------------------------------------------------
 
@@ -609,10 +599,12 @@ class PaperBroker:
 
     def _eligible(self, symbol: str, number: int) -> list[Resting]:
         """Orders that may meet this bar: those that were there before it, or any if intrabar."""
-        listed = self.state.resting.get(symbol, ())
+        listed = self.state.resting.get(symbol)
+        if not listed:
+            return []
         if self.model.name == "intrabar":
-            return list(listed)
-        return [each for each in listed if each.since < number]
+            return list(listed.values())
+        return [each for each in listed.values() if each.since < number]
 
     def _at_open(self, symbol: str, number: int, price: int, start: int, end: int) -> None:
         at_open = self.model.name in ("next_open", "intrabar")
@@ -716,8 +708,14 @@ class PaperBroker:
     def restore(self, state: PaperState) -> None:
         """Take over what another broker of the same settings remembered."""
         self.state = state
-        self._by_id = {r.order_id: r for listed in state.resting.values() for r in listed}
-        self._levels.clear()
+        self._by_id = {
+            order_id: resting
+            for listed in state.resting.values()
+            for order_id, resting in listed.items()
+        }
+        self.levels.clear()
+        for resting in self._by_id.values():
+            self._touch(resting)
 
     def settings(self) -> list[object]:
         """Return what must be the same where a snapshot is taken up again."""

@@ -178,9 +178,7 @@ class Desk:
         self._picker.order_moved(order, self._recorder.now)
         if not self._host.idle:
             self._host.fill(order, report)
-        account = self._accounts[order.account]
-        if account.limits.held:
-            self.gate.mark(account)
+        if not self.mark_set and self._accounts[order.account].limits.held:
             self.watch()
 
     def watch(self) -> None:
@@ -257,7 +255,7 @@ class Desk:
         if order is None:
             return "UNKNOWN_ORDER"
         code = self.writer.cancel(order, reason)
-        self.emulator.changed(order.symbol)
+        self.emulator.changed(order)
         return code
 
     def replace(self, command: Replace) -> tuple[str, str]:
@@ -282,7 +280,7 @@ class Desk:
         if refused is not None:
             return refused.code, refused.message
         code = self.writer.replace(order, qty, limit, stop)
-        self.emulator.changed(order.symbol)
+        self.emulator.changed(order)
         return code, ""
 
     def _judge_replace(
@@ -356,7 +354,7 @@ class Desk:
             return
         if order.status is _EMULATED or (not order.acknowledged and order.status not in _SENT):
             self.writer.event(order, "EXPIRED")
-            self.emulator.changed(order.symbol)
+            self.emulator.changed(order)
             self.order_moved(order)
         elif self._paper is not None:
             self._paper.expire(order_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from trading.brokers.paper import EVERY_TICK, NEVER, Levels
+from trading.brokers.levels import EVERY_TICK, NEVER, LevelBook, Levels
 from trading.orders.order import Order
 from trading.orders.status import OrderStatus
 from trading.orders.writer import OrderWriter
@@ -28,15 +28,13 @@ class Emulator:
         self._market = market
         self._submit = submit
         self.held: dict[str, list[str]] = {}
-        self._levels: dict[str, Levels] = {}
-        # Symbols whose levels have changed since somebody looked.
-        self.moved: set[str] = set()
+        self.levels = LevelBook()
 
     def hold(self, order: Order) -> None:
         """Hold an order until its trigger; one that is reached already is released at once."""
         self._writer.event(order, "EMULATED")
         self.held.setdefault(order.symbol, []).append(order.order_id)
-        self._touch(order.symbol)
+        self.changed(order)
         last = self._market.last.get(order.symbol)
         if last is not None:
             self._meet(order, last)
@@ -77,39 +75,30 @@ class Emulator:
         held.remove(order_id)
         if not held:
             del self.held[symbol]
-        self._touch(symbol)
+        self.levels.drop(order_id)
 
-    def _touch(self, symbol: str) -> None:
-        self._levels.pop(symbol, None)
-        self.moved.add(symbol)
-
-    def changed(self, symbol: str) -> None:
-        """Hear that an order's terms were changed from outside."""
-        self._touch(symbol)
-
-    def levels(self, symbol: str) -> Levels:
-        """Return the prices from which on a trade of a symbol matters to an order here."""
-        if symbol not in self.held:
-            return NEVER
-        found = self._levels.get(symbol)
-        if found is None:
-            found = self._levels[symbol] = self._find_levels(symbol)
-        return found
-
-    def _find_levels(self, symbol: str) -> Levels:
+    def changed(self, order: Order) -> None:
+        """Hear that an order is held, has other terms, or has ended."""
+        if order.status is not _EMULATED:
+            if order.order_id in self.held.get(order.symbol, ()):
+                self._drop(order.symbol, order.order_id)
+            return
         low, high, low_ask, high_bid = NEVER
-        for order_id in self.held[symbol]:
-            order = self._writer.orders.get(order_id)
-            if order is None or order.stop is None or order.kind == "TRAILING_STOP":
-                return EVERY_TICK
+        levels: Levels = EVERY_TICK
+        if order.stop is not None and order.kind != "TRAILING_STOP":
             if order.side > 0:
-                high = min(high, order.stop)
+                levels = low, order.stop, low_ask, high_bid
             else:
-                low = max(low, order.stop)
-        return low, high, low_ask, high_bid
+                levels = order.stop, high, low_ask, high_bid
+        self.levels.set(order.order_id, order.symbol, levels)
 
     def restore(self, held: dict[str, list[str]]) -> None:
         """Go on from a snapshot."""
         self.held.clear()
         self.held.update(held)
-        self._levels.clear()
+        self.levels.clear()
+        for order_ids in held.values():
+            for order_id in order_ids:
+                order = self._writer.orders.get(order_id)
+                if order is not None:
+                    self.changed(order)

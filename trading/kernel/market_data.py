@@ -11,8 +11,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from trading.brokers.paper import EVERY_TICK, Levels, PaperBroker
-from trading.brokers.paper import NEVER as NO_LEVELS
+from trading.brokers.levels import EVERY_TICK, Levels
+from trading.brokers.levels import NEVER as NO_LEVELS
+from trading.brokers.paper import PaperBroker
 from trading.journal.inputs import Bar, Tick
 from trading.journal.outputs import BarClosed, TickLate
 from trading.journal.recorder import Recorder
@@ -216,11 +217,11 @@ class MarketData:
         """Return the prices from which on a tick of a symbol matters to anybody."""
         if not self._host.idle and self._host.wants_tick(symbol):
             return EVERY_TICK
-        emulated = self._desk.emulator.levels(symbol)
+        emulated = self._desk.emulator.levels.levels(symbol)
         if self._paper is None:
             return emulated
-        resting = self._paper.levels(symbol)
-        if emulated is NO_LEVELS:
+        resting = self._paper.levels.levels(symbol)
+        if emulated == NO_LEVELS:
             return resting
         return (
             max(resting[0], emulated[0]),
@@ -231,11 +232,14 @@ class MarketData:
 
     def take_moved(self) -> set[str]:
         """Return the symbols whose levels may have changed since the last call."""
-        moved = set(self._desk.emulator.moved)
-        self._desk.emulator.moved.clear()
+        books = [self._desk.emulator.levels]
         if self._paper is not None:
-            moved |= self._paper.moved
-            self._paper.moved.clear()
+            books.append(self._paper.levels)
+        moved: set[str] = set()
+        for book in books:
+            if book.moved:
+                moved |= book.moved
+                book.moved.clear()
         return moved
 
     @property

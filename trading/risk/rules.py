@@ -371,7 +371,8 @@ def _totals(
                 up, down = (net + buys) * each, (net - sells) * each
                 longest += up
                 shortest += down
-                gross += max(up, -up, down, -down)
+                # Up is never below down.
+                gross += up if up > -down else -down
                 continue
         extra = q.order.side * q.order.qty if symbol == own else 0
         worst = _worst(q, exposure, symbol, extra)
