@@ -37,7 +37,7 @@ class HostedStrategy(Protocol):
     wants_ticks: bool
 
     def on_start(self, ctx: Context) -> None:
-        """Hear of the first input."""
+        """Hear that prices or the time begin, before the first of them is handled."""
         ...
 
     def on_bar(self, ctx: Context, bar: Bar) -> None:

@@ -37,6 +37,8 @@ from trading.risk.limits import HeldLimits, Limits
 
 __all__ = ["Kernel", "step"]
 
+# Strategies begin with the first of these: instruments and accounts are there by then.
+_PRICES_AND_TIME = frozenset({given.Tick, given.Bar, given.Clock})
 _LIMITS: msgspec.json.Decoder[Limits] = msgspec.json.Decoder(Limits)
 
 
@@ -146,7 +148,7 @@ class Kernel:
         recorder.begin(time)
         if self._paper is not None:
             self._paper.state.now = recorder.now
-        if not self._host.started:
+        if kind in _PRICES_AND_TIME and not self._host.started:
             self._host.start()
         handler(event)
         self._desk.settle()
