@@ -20,6 +20,17 @@ class Exposure(msgspec.Struct, array_like=True, gc=False):
     open_buy: int = 0
     open_sell: int = 0
     reserved: int = 0
+    # The last price that was looked at, and what one unit is worth at it in money; None where that
+    # money is not the account's.
+    price: int | None = None
+    each: int | None = None
+
+    def worth(self, symbol: str, price: int, market: Market, base: str) -> int | None:
+        """Return what one unit is worth in the account's money; None in another currency."""
+        self.price = price
+        same = market.specs[symbol].currency == base
+        self.each = price * market.factors[symbol] if same else None
+        return self.each
 
     @property
     def longest(self) -> int:
@@ -131,7 +142,7 @@ class Account(msgspec.Struct, array_like=True, gc=False):
 
     def equity(self, market: Market) -> int | None:
         """Return cash and market value in the account's currency; None where a price is missing."""
-        base, last, factors = self.base, market.last, market.factors
+        base, last = self.base, market.last
         total = 0
         for currency, cash in self.cash.items():
             money: int | None = cash if currency == base else market.convert(cash, currency, base)
@@ -144,14 +155,18 @@ class Account(msgspec.Struct, array_like=True, gc=False):
                 price = last.get(symbol)
                 if price is None:
                     return None
-                value = net * price * factors[symbol]
-                currency = market.specs[symbol].currency
-                if currency != base:
-                    money = market.convert(value, currency, base)
-                    if money is None:
-                        return None
-                    value = money
-                total += value
+                if price == exposure.price:
+                    each = exposure.each
+                else:
+                    each = exposure.worth(symbol, price, market, base)
+                if each is not None:
+                    total += net * each
+                    continue
+                value = net * price * market.factors[symbol]
+                money = market.convert(value, market.specs[symbol].currency, base)
+                if money is None:
+                    return None
+                total += money
         return total
 
     def mark(self, market: Market) -> int | None:

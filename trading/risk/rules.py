@@ -85,6 +85,16 @@ class Bounds(msgspec.Struct, gc=False):
     steps: tuple[tuple[Ratio, Ratio], ...]
     clusters: tuple[tuple[str, frozenset[str], int], ...]
     needs_equity: bool
+    # Limits of size in the units of instruments with so many decimals.
+    sizes: dict[tuple[str, int], int] = {}
+
+    def size(self, name: str, decimals: int) -> int:
+        """Return a limit of size in units, rounded down."""
+        found = self.sizes.get((name, decimals))
+        if found is None:
+            found = floor_units(getattr(self.limits, name), decimals)
+            self.sizes[name, decimals] = found
+        return found
 
 
 class Question(msgspec.Struct, gc=False):
@@ -210,7 +220,7 @@ def size_bounds(q: Question) -> Refused | None:
     largest = spec.max_size
     bound = q.bounds.limits.max_order_quantity
     if bound is not None:
-        own = floor_units(bound, spec.size_decimals)
+        own = q.bounds.size("max_order_quantity", spec.size_decimals)
         largest = own if largest is None else min(own, largest)
     if largest is not None and not qty <= largest:
         most = str(spec.size(largest))
@@ -305,7 +315,7 @@ def position_limit(q: Question) -> Refused | None:
     exposure, order = q.exposure, q.order
     after = exposure.longest + order.qty if order.side > 0 else exposure.shortest - order.qty
     bound = q.bounds.limits.max_position
-    most = floor_units(bound, q.spec.size_decimals)
+    most = q.bounds.size("max_position", q.spec.size_decimals)
     if not abs(after) <= most:
         spare = most - (exposure.longest if order.side > 0 else -exposure.shortest)
         return Refused(
@@ -356,7 +366,7 @@ def _totals(
     """Return gross, longest net and shortest net value, with this order and all open ones."""
     gross = longest = shortest = 0
     own, market, base = q.order.symbol, q.market, q.account.base
-    last, factors, specs = market.last, market.factors, market.specs
+    last = market.last
     for symbol, exposure in exposures.items():
         if symbols is not None and symbol not in symbols:
             continue
@@ -365,9 +375,14 @@ def _totals(
             if not (net or buys or sells):
                 continue
             price = last.get(symbol)
-            if price is not None and specs[symbol].currency == base:
+            worth = None
+            if price == exposure.price:
+                worth = exposure.each
+            elif price is not None:
+                worth = exposure.worth(symbol, price, market, base)
+            if worth is not None:
                 # By far the most; the general way is below.
-                each = abs(price) * factors[symbol]
+                each = worth if worth >= 0 else -worth
                 up, down = (net + buys) * each, (net - sells) * each
                 longest += up
                 shortest += down
