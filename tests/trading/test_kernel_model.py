@@ -18,7 +18,6 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
 from tests.trading.naive_book import NaiveBook, NaiveFill
@@ -316,10 +315,8 @@ class AgainstFractions(RuleBasedStateMachine):
                 assert order.update_pending
 
 
-def test_the_kernel_is_the_model() -> None:
-    run_state_machine_as_test(
-        AgainstFractions, settings=settings(deadline=None, stateful_step_count=40, max_examples=60)
-    )
+AgainstFractions.TestCase.settings = settings(stateful_step_count=40)
+TestKernelIsTheModel = AgainstFractions.TestCase
 
 
 def reachable() -> dict[OrderStatus, list[str]]:

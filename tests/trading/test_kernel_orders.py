@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -22,7 +24,7 @@ from tests.trading.runs import (
     trade,
 )
 from trading.brokers import PaperBroker
-from trading.errors import InvariantError, JournalError, SettingsError
+from trading.errors import InvalidOrderRequest, InvariantError, JournalError, SettingsError
 from trading.journal.inputs import (
     Bar,
     Cancel,
@@ -66,11 +68,11 @@ from trading.journal.reports import (
     OrderTriggered,
 )
 from trading.kernel import Context, Kernel, TickColumns
-from trading.orders import OrderStatus
-from trading.orders.build import open_order
+from trading.orders import OrderRequest, OrderStatus
+from trading.orders.build import open_order, terms_or_fault
 from trading.risk import Market
 from trading.specification import specify
-from trading.times import SECOND
+from trading.times import SECOND, moment, nanoseconds
 
 
 def statuses(outputs: list[Any]) -> list[str]:
@@ -588,3 +590,51 @@ def test_a_paper_broker_alone_keeps_its_executions() -> None:
     [(sequence, report)] = broker.executions_since(0)
     assert (sequence, report.order_id, broker.positions()) == (1, "o1", {("ACC", "AAPL"): 10})
     assert broker.executions_since(1) == []
+
+
+def test_an_order_shows_decimals(desk: Desk) -> None:
+    one = desk.working(terms("SELL", 10, "STOP_LIMIT", stop_price="98.5", limit_price="98"))
+    desk.tell(OrderTriggered, one)
+    desk.fill(one, 3, 9_801)
+    desk.fill(one, 4, 9_803)
+    order = desk.kernel.orders[one]
+    assert (order.side_name, order.quantity, order.filled_quantity) == ("SELL", 10, 7)
+    assert (order.limit_price, order.stop_price) == (Decimal("98"), Decimal("98.5"))
+    assert order.leaves_quantity == 3
+    assert order.average_price == Decimal("98.0214285714")
+    assert order.is_open
+    assert Desk().kernel.orders == {}
+
+
+def test_times_are_nanoseconds_and_need_a_zone() -> None:
+    moment_ = datetime(2026, 3, 1, 12, 0, 0, 123_457, tzinfo=timezone.utc)
+    count = nanoseconds(moment_)
+    assert count == 1_772_366_400_123_457_000
+    assert moment(count) == moment_
+    early = OrderRequest("ACC", "AAPL", "BUY", 1, time_in_force="GTD", expire_at=moment_)
+    assert terms_or_fault(early, AAPL).expire_at == count
+    bare = OrderRequest(
+        *("ACC", "AAPL", "BUY", 1), time_in_force="GTD", expire_at=moment_.replace(tzinfo=None)
+    )
+    assert "time zone" in terms_or_fault(bare, AAPL).fault
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"kind": "MARKET", "limit_price": 5},
+        {"kind": "LIMIT", "limit_price": 5, "post_only": True, "time_in_force": "IOC"},
+        {"kind": "STOP", "stop_price": 5, "time_in_force": "AT_OPEN"},
+        {"kind": "MARKET", "post_only": True},
+        {"kind": "TRAILING_STOP"},
+        {"kind": "TRAILING_STOP", "trail": 1, "trail_bps": 5},
+        {"kind": "LIMIT", "limit_price": 5, "trail": 1},
+        {"kind": "STOP", "stop_price": 5, "expire_at": 7},
+        {"kind": "ICEBERG"},
+    ],
+)
+def test_requests_that_contradict_themselves(bad: dict[str, Any]) -> None:
+    request = OrderRequest("ACC", "AAPL", "BUY", 1, **bad)
+    with pytest.raises(InvalidOrderRequest):
+        request.checked()
+    assert terms_or_fault(request, AAPL).fault_code == "MALFORMED"

@@ -275,7 +275,6 @@ class PaperBroker:
 
     def _arrive(self, resting: Resting) -> None:
         state, symbol = self.state, resting.symbol
-        resting.since = state.bars.get(symbol, 0)
         if resting.post_only and self._marketable(resting):
             self._sink(
                 OrderRejected(
@@ -283,13 +282,9 @@ class PaperBroker:
                 )
             )
             return
-        waits = resting.opens_at is not None or resting.closes_at is not None
-        if resting.tif in ("AT_OPEN", "AT_CLOSE"):
-            waits = True
+        waits = resting.tif in ("AT_OPEN", "AT_CLOSE")
+        if waits:
             self.wakes += [t for t in (resting.opens_at, resting.closes_at) if t is not None]
-        if self.model.queue:
-            spec = self._market.specs[symbol]
-            resting.queue = to_units(self.model.queue, spec.size_decimals, "queue")
         if resting.kind == "TRAILING_STOP":
             self._follow(resting, self._market.last.get(symbol))
         self._by_id[resting.order_id] = resting
@@ -303,6 +298,10 @@ class PaperBroker:
             if resting.tif in ("IOC", "FOK"):
                 self._finish(resting)
                 return
+        resting.since = state.bars.get(symbol, 0)
+        if self.model.queue:
+            spec = self._market.specs[symbol]
+            resting.queue = to_units(self.model.queue, spec.size_decimals, "queue")
         state.resting.setdefault(symbol, {})[resting.order_id] = resting
         self._touch(resting)
 
@@ -417,6 +416,7 @@ class PaperBroker:
         """Execute what the volume and the position allow, at one price."""
         state, account, symbol = self.state, resting.account, resting.symbol
         size = resting.qty - resting.filled
+        spec = self._market.specs[symbol]
         net = state.net.get(account)
         if net is None:
             net = state.net[account] = {}
@@ -431,11 +431,10 @@ class PaperBroker:
                 self._finish(resting)
                 return
             size = min(size, self._budget)
-            size -= size % self._market.specs[symbol].size_increment
+            size -= size % spec.size_increment
             if size <= 0:
                 return
             self._budget -= size
-        spec = self._market.specs[symbol]
         value = size * abs(price) * self._market.factors[symbol]
         fees = self.commission.charge(
             (resting.filled, resting.value, resting.fees),

@@ -13,7 +13,7 @@ from trading.journal.reports import OrderFilled
 from trading.kernel.books import KernelBooks
 from trading.kernel.emulation import Emulator
 from trading.kernel.gate import Gate
-from trading.kernel.hosting import Picker, StrategyHost
+from trading.kernel.hosting import AcceptAll, Picker, StrategyHost
 from trading.kernel.ledger import Ledger
 from trading.kernel.settings import Settings
 from trading.kernel.timers import Timers
@@ -59,6 +59,7 @@ class Desk:
         self._timers = timers
         self._host = host
         self._picker = picker
+        self._picks = type(picker) is not AcceptAll
         self._paper = paper
         self.mark_set = False
         self.ledger = Ledger(
@@ -169,13 +170,15 @@ class Desk:
         """Hear of an event that was no fill."""
         if order.group:
             self.groups.sync(order.group)
-        self._picker.order_moved(order, self._recorder.now)
+        if self._picks:
+            self._picker.order_moved(order, self._recorder.now)
 
     def order_filled(self, order: Order, report: OrderFilled) -> None:
         """Hear of a fill."""
         if order.group:
             self.groups.sync(order.group)
-        self._picker.order_moved(order, self._recorder.now)
+        if self._picks:
+            self._picker.order_moved(order, self._recorder.now)
         if not self._host.idle:
             self._host.fill(order, report)
         if not self.mark_set and self._accounts[order.account].limits.held:

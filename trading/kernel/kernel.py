@@ -39,6 +39,8 @@ __all__ = ["Kernel", "step"]
 
 # Strategies begin with the first of these: instruments and accounts are there by then.
 _PRICES_AND_TIME = frozenset({given.Tick, given.Bar, given.Clock})
+_OF_A_SYMBOL = frozenset({given.Tick, given.Bar})
+_MANY_TICKS = frozenset({given.TickBatch, TickColumns})
 _LIMITS: msgspec.json.Decoder[Limits] = msgspec.json.Decoder(Limits)
 
 
@@ -129,16 +131,16 @@ class Kernel:
     def step(self, event: Input | TickColumns) -> list[Output]:
         """Take in one input, or many ticks as columns, and return what it caused, in order."""
         kind = type(event)
-        if kind is TickColumns or kind is given.TickBatch:
-            return self._step_ticks(event)
         handler = self._handlers.get(kind)
         if handler is None:
+            if kind in _MANY_TICKS:
+                return self._step_ticks(event)
             raise JournalError(
                 f"{kind.__name__} is no input of the kernel; there are: "
                 f"{', '.join(sorted(each.__name__ for each in self._handlers))}"
             )
         time = event.time  # type: ignore[union-attr]
-        if kind is given.Tick or kind is given.Bar:
+        if kind in _OF_A_SYMBOL:
             self._known(event.symbol)  # type: ignore[union-attr]
         if not self._day_set:
             self._begin_day(time)

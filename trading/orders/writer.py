@@ -279,13 +279,14 @@ class OrderWriter:
     def accepted(self, report: OrderAccepted) -> None:
         """The broker works the order: what waited for this is sent now."""
         order = self.orders.get(report.order_id)
-        if order is not None and order.acknowledged:
+        if order is None:
+            self._report(None, report, "ACCEPTED")
+            return
+        if order.acknowledged:
             return  # said before
-        if order is not None and (order.filled or order.status in WORKING):
+        if order.filled or order.status in WORKING:
             pass  # a late acknowledgement of what already fills changes no state
         elif not self._report(order, report, "ACCEPTED"):
-            return
-        if order is None:
             return
         order.acknowledged = True
         order.venue_id = report.venue_id
