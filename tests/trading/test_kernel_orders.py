@@ -270,6 +270,17 @@ def test_a_bust_takes_a_fill_out_of_orders_positions_and_matches(desk: Desk) -> 
     assert desk.kernel.accounts["ACC"].cash["USD"] == 1_000_000 * MONEY
 
 
+def test_the_memory_of_busts_is_bounded() -> None:
+    made = kernel(paper("tick"), bust_memory=10)
+    for _ in range(50):
+        trade(made, "100")
+        send(made, terms("BUY", 1))
+    assert len(made.positions["ACC", "", "AAPL"].bookings) < 10
+    assert len(made._desk.ledger.owners["ACC"]) == len(made.positions["ACC", "", "AAPL"].bookings)
+    made.step(SplitShares(made.now, "AAPL", 2, 1))
+    assert made._desk.ledger.owners["ACC"] == {}
+
+
 def test_a_bust_beyond_the_memory_is_booked_as_its_opposite() -> None:
     made = kernel(None)  # remembers no fills
     out = send(made, terms("BUY", 10))

@@ -440,9 +440,12 @@ class Kernel:
 
     def _split(self, event: given.SplitShares) -> None:
         self._desk.ledger.split(event.symbol, event.new, event.old, event.lieu_price)
-        last = self._market.last.get(event.symbol)
-        if last is not None:
-            self._market.last[event.symbol] = last * event.old // event.new
+        market, symbol = self._market, event.symbol
+        for prices in (market.last, market.correlations.last):
+            if symbol in prices:
+                prices[symbol] = prices[symbol] * event.old // event.new
+        for stale in (market.bid, market.ask, market.atr):
+            stale.pop(symbol, None)
         if self._paper is not None:
             for account in self._accounts.values():
                 self._paper.set_position(account.name, event.symbol, account.position(event.symbol))

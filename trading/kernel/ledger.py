@@ -67,8 +67,9 @@ class Ledger:
             position = self.position(account.name, strategy, symbol)
         keep = self._memory > 0
         if keep:
-            position.forget_before(execution.time - self._memory)
             owners = self.owners.setdefault(account.name, {})
+            for fill_id in position.forget_before(execution.time - self._memory):
+                owners.pop(fill_id, None)
             owners[execution.fill_id] = (strategy, symbol)
         matches = position.book(execution, keep)
         value = execution.quantity * execution.price * position.factor
@@ -141,6 +142,8 @@ class Ledger:
         """Split every position of a symbol; cost unchanged, fractions paid in cash."""
         for position in self._held(symbol):
             account, before = self._accounts[position.account], position.net
+            for booking in position.bookings:
+                self.owners[account.name].pop(booking.execution.fill_id, None)
             lieu = position.split(new, old, lieu_price)
             change = position.net - before
             account.exposure(symbol).net += change

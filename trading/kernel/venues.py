@@ -28,13 +28,16 @@ class PaperVenue:
             self._broker.submit(order)
 
     def _auction(self, order: Order) -> tuple[int | None, int | None]:
-        calendar, now = self._market.specs[order.symbol].calendar, self._recorder.now
-        for opens, closes in self._market.sessions.get(calendar, ()):
-            if order.tif == "AT_CLOSE" and now < closes:
-                return None, closes
-            if order.tif == "AT_OPEN" and now <= opens:
-                return opens, None
-        return None, None
+        market, now = self._market, self._recorder.now
+        calendar = market.specs[order.symbol].calendar
+        session = market.session(calendar, now)
+        if session is None:
+            return None, None
+        if order.tif == "AT_CLOSE":
+            return None, session[1]
+        if session[0] < now:
+            session = market.session(calendar, session[1])
+        return (None if session is None else session[0]), None
 
     def send_cancel(self, order: Order) -> None:
         """Ask for an order's end."""

@@ -266,14 +266,19 @@ class Position(msgspec.Struct, array_like=True, gc=False):
 
     # --- busts and corrections --------------------------------------------------------------------
 
-    def forget_before(self, time: int) -> None:
-        """Drop the memory of fills before a time: a bust of them is booked as a reversal."""
+    def forget_before(self, time: int) -> list[str]:
+        """Drop the memory of fills before a time, and return their ids.
+
+        A bust of one of them is booked as its opposite.
+        """
         bookings = self.bookings
         count = 0
         while count < len(bookings) and bookings[count].execution.time < time:
             count += 1
+        forgotten = [each.execution.fill_id for each in bookings[:count]]
         if count:
             del bookings[:count]
+        return forgotten
 
     def find(self, fill_id: str) -> int | None:
         """Return the place of a fill among those that can be undone, or None."""

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from operator import itemgetter
+
 import msgspec
 
 from trading.risk.correlation import Correlations
 from trading.risk.limits import LimitsHistory
 from trading.specification import InstrumentSpec
+
+_closing = itemgetter(1)
 
 __all__ = ["ACTIVE", "HALTED", "REDUCING", "TRADING_STATES", "Account", "Exposure", "Market"]
 
@@ -83,10 +88,9 @@ class Market(msgspec.Struct, array_like=True, gc=False):
 
     def session(self, calendar: str, now: int) -> tuple[int, int] | None:
         """Return the session of a calendar that is open now, or the next one; None without any."""
-        for opens, closes in self.sessions.get(calendar, ()):
-            if now < closes:
-                return opens, closes
-        return None
+        sessions = self.sessions.get(calendar, [])
+        at = bisect_right(sessions, now, key=_closing)
+        return sessions[at] if at < len(sessions) else None
 
     def is_open(self, spec: InstrumentSpec, now: int) -> bool:
         """Whether the instrument's market is in session."""
