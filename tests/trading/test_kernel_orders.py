@@ -67,7 +67,7 @@ from trading.journal.reports import (
     OrderReplaceRejected,
     OrderTriggered,
 )
-from trading.kernel import Context, Kernel, TickColumns
+from trading.kernel import AcceptAll, Context, Kernel, Settings, TickColumns
 from trading.orders import OrderRequest, OrderStatus
 from trading.orders.build import open_order, terms_or_fault
 from trading.risk import Market
@@ -563,6 +563,66 @@ def test_signals_and_decisions_are_events() -> None:
     assert (signal.action, signal.size_hint, signal.strategy) == ("BUY", 30, "flipper")
     assert (decided.code, decided.signal_id, decided.quantity) == ("OK", signal.signal_id, 30)
     assert decided.order_id == of(out, OrderOpened)[0].order_id
+
+
+class OnePlace(AcceptAll):
+    """One signal at a time: its place is free again after two minutes, or when its order ends."""
+
+    def __init__(self) -> None:
+        self.due = 2**62
+        self.taken = ""
+        self.expired: list[int] = []
+
+    def decide(self, signal: SignalMade, account: Any, now: int) -> tuple[str, int, str]:
+        if self.taken:
+            return "OPEN_LIMIT_EXCEEDED", 0, f"the place is taken by {self.taken}"
+        self.taken, self.due = signal.symbol, now + 120 * SECOND
+        return "OK", signal.size_hint // 2, ""
+
+    def expire(self, now: int) -> None:
+        self.expired.append(now)
+        self.taken, self.due = "", 2**62
+
+    def dump(self) -> bytes:
+        return f"{self.due}|{self.taken}".encode()
+
+    def load(self, data: bytes) -> None:
+        due, _, self.taken = data.decode().partition("|")
+        self.due = int(due)
+
+
+def picking(picker: OnePlace) -> Kernel:
+    made = Kernel(Settings(), broker=paper("this_close"), strategies=[Flipper()], picker=picker)
+    made.step(DefineInstrument(START, AAPL))
+    made.step(OpenAccount(START, "ACC", "USD", (("USD", 10**16),)))
+    return made
+
+
+def test_a_picker_decides_and_its_times_are_kept() -> None:
+    picker = OnePlace()
+    made = picking(picker)
+    out = bar(made, ("100", "101", "99", "100.50"))
+    [first] = of(out, PickerDecision)
+    assert (first.code, first.quantity, of(out, FillBooked)[0].quantity) == ("OK", 15, 15)
+    taken_at = made.now
+    [second] = of(bar(made, ("100", "101", "99", "99.50")), PickerDecision)
+    assert (second.code, second.order_id) == ("OPEN_LIMIT_EXCEEDED", "")
+    other = OnePlace()
+    restored = picking(other)
+    restored.restore(made.snapshot())
+    for each in (made, restored):
+        each.step(Clock(taken_at + 500 * SECOND))
+    assert picker.expired == other.expired == [taken_at + 120 * SECOND]
+    assert made.digest == restored.digest
+
+
+def test_a_picker_that_keeps_what_is_due_is_told() -> None:
+    picker = OnePlace()
+    made = picking(picker)
+    bar(made, ("100", "101", "99", "100.50"))
+    picker.expire = lambda now: None  # type: ignore[method-assign]
+    with pytest.raises(SettingsError, match="expire must end it"):
+        made.step(Clock(made.now + 500 * SECOND))
 
 
 def test_two_strategies_of_one_name_are_refused() -> None:

@@ -208,6 +208,11 @@ class Kernel:
                 self._fire(kind, subject)
             else:
                 self._picker.expire(due)
+                if self._picker.due <= due:
+                    raise SettingsError(
+                        f"the picker has something due at {self._picker.due} and kept it when it "
+                        f"was told to expire at {due}; expire must end it"
+                    )
             self._desk.settle()
 
     def _fire(self, kind: str, subject: str) -> None:
