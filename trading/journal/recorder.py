@@ -68,6 +68,7 @@ class Recorder:
         self.emit = self.outputs.append
         if self._hashes:
             left = outputs
+            # Blocks are full at the same outputs, however many come together.
             while len(left) >= (room := BLOCK - self._in_tail):
                 encode_all(left[:room], self._tail)
                 self._chain = chain(self._chain, self._tail)

@@ -618,6 +618,11 @@ class OrderWriter:
     def evict(self, before: int) -> None:
         """Forget orders that ended at or before a time; their records are in the journal."""
         finished, count = self.finished, 0
+        if finished and finished[-1][0] <= before:
+            for _, order_id in finished:
+                self.orders.pop(order_id, None)
+            finished.clear()
+            return
         while count < len(finished) and finished[count][0] <= before:
             self.orders.pop(finished[count][1], None)
             count += 1

@@ -199,8 +199,16 @@ class Position(msgspec.Struct, array_like=True, gc=False):
     ) -> Match:
         """Close a piece of a lot by a piece of a fill; `done` of the fill was matched before."""
         quantity, original, before = execution.quantity, lot.original, lot.matched
-        opened = fee_share(lot.value, original, before, piece)
-        closed = fee_share(value, quantity, done, piece)
+        if piece == original:
+            opened, open_fees = lot.value, lot.fees
+        else:
+            opened = fee_share(lot.value, original, before, piece)
+            open_fees = fee_share(lot.fees, original, before, piece)
+        if piece == quantity:
+            closed, close_fees = value, fees
+        else:
+            closed = fee_share(value, quantity, done, piece)
+            close_fees = fee_share(fees, quantity, done, piece)
         side = -execution.side
         realized = closed - opened if side > 0 else opened - closed
         lot.matched = before + piece
@@ -215,8 +223,8 @@ class Position(msgspec.Struct, array_like=True, gc=False):
             piece,
             opened,
             closed,
-            fee_share(lot.fees, original, before, piece) if lot.fees else 0,
-            fee_share(fees, quantity, done, piece) if fees else 0,
+            open_fees,
+            close_fees,
             realized,
             lot.opened,
             execution.time,
