@@ -26,8 +26,9 @@ from trading.risk.account import Market
 
 __all__ = ["MarketData"]
 
-# Ticks that are tested against prices at once: a fill that moves a price tests the rest again.
-_WINDOW = 1_024
+# Ticks that are tested against prices at once. A tick that matters tests the rest again, so that
+# the window shrinks where many do, and grows where none does.
+_WINDOW_MIN, _WINDOW_MAX = 32, 4_096
 
 
 class MarketData:
@@ -163,16 +164,19 @@ class MarketData:
 
     def _stretch(self, sight: _Sight, times: Ints, start: int, stop: int, late: list[int]) -> int:
         """Take in ticks that no timer lies between; returns where to go on."""
-        at = start
+        at, due = start, self._due()
         while at < stop:
-            upto = stop if sight.blind else min(stop, at + _WINDOW)
+            upto = stop if sight.blind else min(stop, at + sight.window)
             cut = late[0] if late and late[0] < upto else upto
             hit = sight.first_hit(at, cut)
             if hit is None and cut == upto:
+                sight.window = min(2 * sight.window, _WINDOW_MAX)
                 self._skip(sight, times, at, upto)
                 at = upto
                 continue
             row = cut if hit is None else hit
+            if row - at < sight.window // 4:
+                sight.window = max(sight.window // 2, _WINDOW_MIN)
             if row > at:
                 self._skip(sight, times, at, row)
             is_late = bool(late) and late[0] == row
@@ -180,8 +184,9 @@ class MarketData:
                 del late[0]
             self._row(sight, times, row, is_late)
             at = row + 1
-            if sight.look() or self._due() < NEVER:
-                # Something may be due before the next tick now.
+            sight.look()
+            if self._due() != due:
+                # Something may be due before the end of the stretch now.
                 return at
         return at
 
@@ -192,14 +197,14 @@ class MarketData:
 
     def _row(self, sight: _Sight, times: Ints, row: int, late: bool) -> None:
         """Take in one tick of a batch as if it had come alone; its bar has it already."""
-        ticks, time = sight.ticks, int(times[row])
+        ticks, time = sight.ticks, times.item(row)
         self._recorder.begin(time)
-        price = int(ticks.prices[row])
-        bid = MISSING if ticks.bids is None else int(ticks.bids[row])
-        ask = MISSING if ticks.asks is None else int(ticks.asks[row])
-        event_time = None if ticks.event_times is None else int(ticks.event_times[row])
-        symbol = ticks.symbols[int(ticks.codes[row])]
-        size = int(ticks.sizes[row])
+        price = ticks.prices.item(row)
+        bid = MISSING if ticks.bids is None else ticks.bids.item(row)
+        ask = MISSING if ticks.asks is None else ticks.asks.item(row)
+        event_time = None if ticks.event_times is None else ticks.event_times.item(row)
+        symbol = ticks.symbols[ticks.codes.item(row)]
+        size = ticks.sizes.item(row)
         if late and self._fold is not None and event_time is not None:
             self._late(symbol, event_time, price, size, self._fold.bar_end(event_time))
         tick = Tick(
@@ -268,6 +273,8 @@ class _Sight:
         self._seen: list[Levels] = [NO_LEVELS] * width
         self._version = data.version
         self._listening = 0
+        self._every = 0
+        self.window = 8 * _WINDOW_MIN
         data.take_moved()
         for at in range(width):
             self._set(at, NO_LEVELS)
@@ -289,6 +296,7 @@ class _Sight:
         if levels == before:
             return False
         self._listening += (levels != NO_LEVELS) - (before != NO_LEVELS)
+        self._every += (levels == EVERY_TICK) - (before == EVERY_TICK)
         self._seen[at] = levels
         self._set(at, levels)
         return True
@@ -310,6 +318,8 @@ class _Sight:
         """Return the first row that matters, or None."""
         if not self._listening or stop <= start:
             return None
+        if self._every == len(self._seen):
+            return start
         ticks = self.ticks
         codes, prices = ticks.codes[start:stop], ticks.prices[start:stop]
         hits = (prices <= self._low[codes]) | (prices >= self._high[codes])
