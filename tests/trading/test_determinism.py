@@ -132,3 +132,12 @@ def test_a_snapshot_that_does_not_fit_is_refused() -> None:
         made.restore(b"")
     assert made.digest == before
     made.step(Clock(made.now + 1))
+
+
+def test_strategies_begin_at_the_first_tick_however_it_comes() -> None:
+    events = journal(751530, 30)
+    one, other = run(MODELS["tick"]()), run(MODELS["tick"]())
+    fold(one, events)
+    for event in rechunked(events, random.Random(751530)):
+        other.step(event)
+    assert other.digest == one.digest

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trading.errors import JournalError
-from trading.journal.inputs import TickBatch
+from trading.journal.inputs import Tick, TickBatch
 
 __all__ = ["MISSING", "Ints", "TickColumns"]
 
@@ -84,6 +84,21 @@ class TickColumns:
             column = getattr(self, name)
             setattr(part, name, None if column is None else column[start:stop])
         return part
+
+    def tick(self, row: int, time: int | None = None) -> Tick:
+        """Return one row as an input by itself, arrived at its own or at a later time."""
+        price = self.prices.item(row)
+        bid = MISSING if self.bids is None else self.bids.item(row)
+        ask = MISSING if self.asks is None else self.asks.item(row)
+        return Tick(
+            self.times.item(row) if time is None else time,
+            self.symbols[self.codes.item(row)],
+            None if price == MISSING else price,
+            self.sizes.item(row),
+            None if bid == MISSING else bid,
+            None if ask == MISSING else ask,
+            None if self.event_times is None else self.event_times.item(row),
+        )
 
     def to_batch(self) -> TickBatch:
         """Return the input of the journal that holds these ticks."""

@@ -139,9 +139,15 @@ class Kernel:
                 f"{kind.__name__} is no input of the kernel; there are: "
                 f"{', '.join(sorted(each.__name__ for each in self._handlers))}"
             )
-        time = event.time  # type: ignore[union-attr]
+        self._step_one(event, kind, handler)
+        if self.settings.check_invariants:
+            self.check()
+        return self._recorder.take()
+
+    def _step_one(self, event: Any, kind: type, handler: Callable[[Any], None]) -> None:
+        time = event.time
         if kind in _OF_A_SYMBOL:
-            self._known(event.symbol)  # type: ignore[union-attr]
+            self._known(event.symbol)
         if not self._day_set:
             self._begin_day(time)
         recorder = self._recorder
@@ -154,9 +160,6 @@ class Kernel:
             self._host.start()
         handler(event)
         self._desk.settle()
-        if self.settings.check_invariants:
-            self.check()
-        return recorder.take()
 
     def _step_ticks(self, event: Any) -> list[Output]:
         ticks = event if type(event) is TickColumns else TickColumns.from_batch(event)
@@ -164,11 +167,12 @@ class Kernel:
             self._known(symbol)
         if not len(ticks):
             return []
-        if not self._day_set:
-            self._begin_day(int(ticks.times[0]))
         if not self._host.started:
-            self._host.start()
-            self._desk.settle()
+            # Strategies begin with the first tick, at its time, as if it had come alone.
+            self._step_one(ticks.tick(0), given.Tick, self._data.tick)
+            ticks = ticks.slice(1, len(ticks))
+        elif not self._day_set:
+            self._begin_day(int(ticks.times[0]))
         self._data.ticks(ticks)
         if self.settings.check_invariants:
             self.check()

@@ -197,25 +197,12 @@ class MarketData:
 
     def _row(self, sight: _Sight, times: Ints, row: int, late: bool) -> None:
         """Take in one tick of a batch as if it had come alone; its bar has it already."""
-        ticks, time = sight.ticks, times.item(row)
+        time = times.item(row)
         self._recorder.begin(time)
-        price = ticks.prices.item(row)
-        bid = MISSING if ticks.bids is None else ticks.bids.item(row)
-        ask = MISSING if ticks.asks is None else ticks.asks.item(row)
-        event_time = None if ticks.event_times is None else ticks.event_times.item(row)
-        symbol = ticks.symbols[ticks.codes.item(row)]
-        size = ticks.sizes.item(row)
-        if late and self._fold is not None and event_time is not None:
-            self._late(symbol, event_time, price, size, self._fold.bar_end(event_time))
-        tick = Tick(
-            time,
-            symbol,
-            None if price == MISSING else price,
-            size,
-            None if bid == MISSING else bid,
-            None if ask == MISSING else ask,
-            event_time,
-        )
+        tick = sight.ticks.tick(row, time)
+        if late and self._fold is not None and tick.event_time is not None:
+            end = self._fold.bar_end(tick.event_time)
+            self._late(tick.symbol, tick.event_time, tick.price or 0, tick.size, end)
         self._walk(tick, late)
 
     def levels(self, symbol: str) -> Levels:
