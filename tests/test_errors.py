@@ -13,7 +13,7 @@ import pytest
 
 from store.errors import Violation
 
-PACKAGES = ("reactive", "store", "workflow", "bridge", "client", "server")
+PACKAGES = ("reactive", "store", "workflow", "bridge", "client", "server", "trading")
 # Need Deephaven in the process as they are imported, and define no errors.
 WITH_ENGINE = {"server.app", "server.dashboard", "server.engine", "server.tables"}
 SAMPLES: dict[str, Any] = {
@@ -22,6 +22,7 @@ SAMPLES: dict[str, Any] = {
     "int": 7,
     "int | None": 7,
     "list[str]": ["one", "two"],
+    "tuple[str, ...]": ("one", "two"),
     "Sequence[str]": ("one", "two"),
     "Iterable[object]": ("one", "two"),
     "Sequence[Violation]": [Violation("Trade", "price", -1.0, "min_value", "too low")],

@@ -25,6 +25,9 @@ from store.models import Trade
 from store.outbox import NamingEngine, OnceStarter, Outbox, WorkflowStarter
 from store.subscriptions import EventBus
 from tests.server.test_replay import REAL_PRICES
+from tests.trading.runs import Flipper
+from trading.brokers import Broker, PaperBroker
+from trading.kernel import AcceptAll, BarFold, HostedStrategy, Picker, TimeBars
 from workflow import MemoryEngine, WorkflowSource
 from workflow.dispatcher import TransitionClient
 
@@ -89,3 +92,12 @@ def test_the_bridge_takes_graphs_stores_and_writers() -> None:
     writer: BridgeRowWriter = TableWriter.__new__(TableWriter)
     server_writer: type[BridgeRowWriter] = Publisher
     assert all((graph, client, writer, server_writer))
+
+
+def test_parts_of_the_kernel_can_be_replaced() -> None:
+    fold: BarFold = TimeBars()
+    picker: Picker = AcceptAll()
+    strategy: HostedStrategy = Flipper()
+    broker: Broker = PaperBroker("tick")
+    assert fold.due == picker.due
+    assert (strategy.name, list(broker.open_orders())) == ("flipper", [])

@@ -1,0 +1,151 @@
+"""What can go wrong in `trading`, under one root; every error survives pickle."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def shown(value: object) -> str:
+    """Return a value as messages show it, at most eighty characters."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - a repr of somebody's own may raise anything
+        return f"this {type(value).__name__}"
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _rebuild(cls: type[TradingError], args: tuple[Any, ...], state: dict[str, Any]) -> Exception:
+    error = cls.__new__(cls, *args)
+    error.__dict__.update(state)
+    return error
+
+
+class TradingError(Exception):
+    """Root of every error of this package."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The default calls cls(*args), which fails for constructors that take fields.
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+class NumberError(TradingError, ValueError):
+    """A number that is not exact where it must be: NaN, infinite, or with too many decimals."""
+
+
+class InstrumentError(TradingError, ValueError):
+    """The description of an instrument contradicts itself or has no exact form."""
+
+
+class UnknownInstrument(TradingError, LookupError):
+    """No instrument has this symbol."""
+
+    def __init__(self, symbol: str, known: int = 0) -> None:
+        self.symbol = symbol
+        self.known = known
+        super().__init__(
+            f"no instrument {symbol!r} among the {known} that are defined; "
+            "define it before it is traded"
+        )
+
+
+class OrderError(TradingError):
+    """Root of what can go wrong with an order."""
+
+
+class InvalidOrderRequest(OrderError, ValueError):
+    """A request that can be no order, whatever the market and the limits.
+
+    `code` says which kind of fault: MALFORMED, NOT_A_NUMBER, PRICE_INCREMENT or SIZE_INCREMENT.
+    """
+
+    def __init__(self, problem: str, code: str = "MALFORMED") -> None:
+        self.code = code
+        super().__init__(problem)
+
+
+class InvalidOrderEvent(OrderError, ValueError):
+    """An event that an order in this state cannot have."""
+
+    def __init__(
+        self, order_id: str, status: str, event: str, allowed: tuple[str, ...] = ()
+    ) -> None:
+        self.order_id = order_id
+        self.status = status
+        self.event = event
+        self.allowed = allowed
+        name = f"order {order_id}" if order_id else "an order"
+        super().__init__(
+            f"{name} is {status} and cannot have the event {event}; "
+            f"from {status} there {'are ' + ', '.join(allowed) if allowed else 'is no way on'}"
+        )
+
+
+class UnknownOrder(OrderError, LookupError):
+    """There is no order of this id, or it was finished and removed long ago."""
+
+    def __init__(self, order_id: str) -> None:
+        self.order_id = order_id
+        super().__init__(
+            f"no order {order_id!r} is known here; look it up in the run's records, "
+            "it may be finished or belong to another run"
+        )
+
+
+class FillConflict(TradingError, ValueError):
+    """The same execution id came again with other content."""
+
+    def __init__(self, fill_id: str, known: str, given: str) -> None:
+        self.fill_id = fill_id
+        self.known = known
+        self.given = given
+        super().__init__(
+            f"execution {fill_id!r} is booked as {known} and came again as {given}; "
+            "the first one stays; a broker corrects an execution by a correction, not by a repeat"
+        )
+
+
+class UnknownFill(TradingError, LookupError):
+    """A bust or correction names an execution that is not in the book's memory."""
+
+    def __init__(self, fill_id: str) -> None:
+        self.fill_id = fill_id
+        super().__init__(
+            f"no execution {fill_id!r} is in the book's memory; give its side, quantity and price "
+            "to book its reversal"
+        )
+
+
+class PositionError(TradingError, ValueError):
+    """A fill or a corporate action that a book of lots cannot take."""
+
+
+class LimitsError(TradingError, ValueError):
+    """Limits that contradict themselves, or that one person alone tried to set."""
+
+
+class SizingError(TradingError, ValueError):
+    """A size cannot be computed from what was given."""
+
+
+class BrokerError(TradingError):
+    """A broker was asked for something that it cannot do."""
+
+
+class KernelError(TradingError):
+    """Root of what can go wrong in the kernel."""
+
+
+class SettingsError(KernelError, ValueError):
+    """Settings of a run that cannot work together."""
+
+
+class JournalError(KernelError, ValueError):
+    """Bytes that are no input or output of the kernel, or an input that cannot be processed."""
+
+
+class SnapshotError(KernelError, ValueError):
+    """Bytes that are no snapshot, or one that does not fit the components it is restored with."""
+
+
+class InvariantError(KernelError, AssertionError):
+    """The books contradict themselves: a fault of the program, never of its input."""

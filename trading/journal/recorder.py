@@ -1,0 +1,105 @@
+"""Where the outputs of a step are collected, ids are made and the digest grows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from trading.journal.codec import encode_all
+from trading.journal.digest import BLOCK, DigestState, chain, final
+from trading.journal.outputs import BarClosed, Output
+
+__all__ = ["Recorder", "RecorderState"]
+
+
+class RecorderState(msgspec.Struct, array_like=True, gc=False):
+    """Time, the number of the input in hand, and how many ids it has given out."""
+
+    now: int = 0
+    number: int = 0
+    ordinal: int = 0
+    digest: DigestState = msgspec.field(default_factory=DigestState)
+
+
+class Recorder:
+    """Collects outputs in order; an id is the number of its input and its ordinal there.
+
+    `now` is the time of the input in hand, in nanoseconds. With `digest=False` nothing is hashed;
+    `bars=False` leaves closed bars out of outputs and digest.
+    """
+
+    def __init__(self, prefix: str = "", *, digest: bool = True, bars: bool = True) -> None:
+        self.now = 0
+        self.number = 0
+        self.ordinal = 0
+        self.outputs: list[Output] = []
+        self.emit: Callable[[Output], None] = self.outputs.append
+        self._prefix = prefix
+        self._hashes = digest
+        self._bars = bars
+        self._chain = bytes(32)
+        self._tail = bytearray()
+        self._in_tail = 0
+        self._count = 0
+
+    def begin(self, time: int, count: int = 1) -> None:
+        """Start with an input, or with the last of several that had no outputs."""
+        self.now = max(time, self.now)
+        self.number += count
+        self.ordinal = 0
+
+    def next_id(self) -> str:
+        """Return an id that no other input or output of the run has."""
+        self.ordinal += 1
+        return f"{self._prefix}{self.number}-{self.ordinal}"
+
+    def bar(self, closed: BarClosed) -> None:
+        """Give out a closed bar, where the run wants them."""
+        if self._bars:
+            self.emit(closed)
+
+    def take(self) -> list[Output]:
+        """Return the outputs since the last call, and take them into the digest."""
+        outputs = self.outputs
+        if not outputs:
+            return []
+        self.outputs = []
+        self.emit = self.outputs.append
+        if self._hashes:
+            left = outputs
+            # Blocks are full at the same outputs, however many come together.
+            while len(left) >= (room := BLOCK - self._in_tail):
+                encode_all(left[:room], self._tail)
+                self._chain = chain(self._chain, self._tail)
+                self._tail.clear()
+                self._in_tail = 0
+                left = left[room:]
+            encode_all(left, self._tail)
+            self._in_tail += len(left)
+            self._count += len(outputs)
+        return outputs
+
+    @property
+    def digest(self) -> str:
+        """The digest of all outputs that were taken so far."""
+        return final(self._digest_state())
+
+    @property
+    def count(self) -> int:
+        """How many outputs there were, counted with the digest."""
+        return self._count
+
+    def _digest_state(self) -> DigestState:
+        return DigestState(self._chain, bytes(self._tail), self._count)
+
+    def dump(self) -> RecorderState:
+        """Return what a snapshot keeps; between steps only, when every output is taken."""
+        return RecorderState(self.now, self.number, self.ordinal, self._digest_state())
+
+    def load(self, state: RecorderState) -> None:
+        """Go on from a snapshot."""
+        self.now, self.number, self.ordinal = state.now, state.number, state.ordinal
+        digest = state.digest
+        self._chain, self._tail = digest.chain, bytearray(digest.tail)
+        self._count, self._in_tail = digest.count, digest.count % BLOCK

@@ -1,0 +1,487 @@
+"""The way of an order through the kernel: opened, judged, held or sent, and followed to its end."""
+
+from __future__ import annotations
+
+import msgspec
+
+from trading.brokers.paper import PaperBroker
+from trading.errors import InvariantError
+from trading.journal.inputs import Cancel, Flatten, OrderTerms, Replace, Submit
+from trading.journal.outputs import OrderOpened
+from trading.journal.recorder import Recorder
+from trading.journal.reports import OrderFilled
+from trading.kernel.books import KernelBooks
+from trading.kernel.emulation import Emulator
+from trading.kernel.gate import Gate
+from trading.kernel.hosting import AcceptAll, Picker, StrategyHost
+from trading.kernel.ledger import Ledger
+from trading.kernel.settings import Settings
+from trading.kernel.timers import Timers
+from trading.kernel.venues import EffectVenue, PaperVenue
+from trading.orders.build import open_order
+from trading.orders.groups import KINDS as GROUP_KINDS
+from trading.orders.groups import Group, Groups
+from trading.orders.order import Order
+from trading.orders.request import KINDS, TIMES_IN_FORCE
+from trading.orders.status import TERMINAL, OrderStatus
+from trading.orders.writer import OrderWriter
+from trading.risk.account import HALTED, Account, Market
+from trading.risk.rules import Refused
+from trading.specification import InstrumentSpec, specify
+from trading.times import DAY
+
+__all__ = ["Desk"]
+
+_EMULATED = OrderStatus.EMULATED
+_NO_SPEC = specify("?")
+_STOPS = ("STOP", "STOP_LIMIT", "TRAILING_STOP")
+_ROLES = {"BRACKET": ("ENTRY", "TARGET", "STOP"), "OTO": ("PARENT",), "OTO_FULL": ("PARENT",)}
+
+
+class Desk:
+    """Takes orders and commands about them; the parts that it owns do the work."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        recorder: Recorder,
+        market: Market,
+        accounts: dict[str, Account],
+        timers: Timers,
+        host: StrategyHost,
+        picker: Picker,
+        paper: PaperBroker | None,
+    ) -> None:
+        self._settings = settings
+        self._recorder = recorder
+        self._market = market
+        self._accounts = accounts
+        self._timers = timers
+        self._host = host
+        self._picker = picker
+        self._picks = type(picker) is not AcceptAll
+        self._paper = paper
+        self.mark_set = False
+        self.ledger = Ledger(
+            recorder, market, accounts, method=settings.method, memory=settings.bust_memory
+        )
+        self.books = KernelBooks(recorder, market, accounts, self.ledger, paper)
+        venue = EffectVenue(recorder) if paper is None else PaperVenue(recorder, market, paper)
+        # A simulated broker does not repeat itself.
+        self.writer = OrderWriter(recorder, venue, self.books, self, remembers=paper is None)
+        self.gate = Gate(recorder, market, accounts, timers, self._cancel_account)
+        self.groups = Groups(recorder, self.writer, self._release)
+        self.emulator = Emulator(self.writer, market, self._released)
+
+    # --- opening ----------------------------------------------------------------------------------
+
+    def open_terms(
+        self,
+        terms: OrderTerms,
+        command_id: str = "",
+        group: str = "",
+        role: str = "",
+        parent: str = "",
+        *,
+        held: bool = False,
+        emergency: bool = False,
+    ) -> Order:
+        """Open an order and, unless it is held for its group, send it through risk."""
+        recorder = self._recorder
+        order_id = recorder.next_id()
+        spec = self._market.specs.get(terms.symbol)
+        now = recorder.now
+        order = open_order(terms, _NO_SPEC if spec is None else spec, order_id, now)
+        if group:
+            order.group, order.role, order.parent = group, role, parent
+        recorder.emit(OrderOpened(now, order_id, terms, command_id, group, role, parent))
+        self.writer.add(order)
+        refused = _fault(terms, spec)
+        if refused is not None:
+            self._deny(order, refused)
+        elif not held:
+            self.launch(order, emergency)
+        return order
+
+    def _deny(self, order: Order, refused: Refused) -> None:
+        self.gate.refuse(order, refused)
+        self.writer.event(order, "DENIED", refused.code)
+        self.order_moved(order)
+
+    def launch(self, order: Order, emergency: bool = False) -> None:
+        """Judge an order and send it, or hold it until its time or its trigger."""
+        now = self._recorder.now
+        if order.not_before is not None and order.not_before > now:
+            self._timers.set(order.not_before, "launch", order.order_id)
+            return
+        refused = self.gate.decide(order, emergency)
+        if refused is not None:
+            self.writer.event(order, "DENIED", refused.code)
+            self.order_moved(order)
+            if refused.code == "DAILY_LOSS":
+                # The mark timer would see it too, but a breach that is seen halts at once.
+                self.gate.halt(self._accounts[order.account], f"daily loss: {refused.message}")
+            return
+        self._send(order)
+        # What filled at once never was open.
+        if order.status not in TERMINAL and not order.reduce_only:
+            self.writer.recount(order)
+
+    def _send(self, order: Order) -> None:
+        tif = order.tif
+        if tif == "DAY":
+            self._timers.set(self._day_end(order), "expire", order.order_id)
+        elif tif == "GTD" and order.expire_at is not None:
+            self._timers.set(order.expire_at, "expire", order.order_id)
+        if order.flat_by is not None:
+            self._timers.set(order.flat_by, "flat_by", order.order_id)
+        if order.kind in _STOPS and (order.emulate or order.kind in self._settings.emulate):
+            order.emulate = True
+            self.emulator.hold(order)
+        else:
+            self.writer.submit(order)
+
+    def _day_end(self, order: Order) -> int:
+        now = self._recorder.now
+        session = self._market.session(self._market.specs[order.symbol].calendar, now)
+        if session is not None:
+            return session[1]
+        return next_day(now, self._settings.day_offset)
+
+    def _release(self, order: Order) -> None:
+        """Send a member of a group; a bracket's exits close what passed the rules at its entry."""
+        if order.role in ("TARGET", "STOP"):
+            self._send(order)
+        else:
+            self.launch(order)
+
+    def _released(self, order: Order) -> None:
+        """Send an emulated order whose trigger was reached."""
+        account = self._accounts[order.account]
+        if account.trading_state == HALTED and not order.reduce_only:
+            refused = Refused("TRADING_HALTED", "a halt", account.state_reason, "nothing")
+            self._deny(order, refused)
+        else:
+            self.writer.submit(order)
+
+    # --- what happens to orders: the writer's listener --------------------------------------------
+
+    def order_moved(self, order: Order) -> None:
+        """Hear of an event that was no fill."""
+        if order.group:
+            self.groups.sync(order.group)
+        if self._picks:
+            self._picker.order_moved(order, self._recorder.now)
+
+    def order_filled(self, order: Order, report: OrderFilled) -> None:
+        """Hear of a fill."""
+        if order.group:
+            self.groups.sync(order.group)
+        if self._picks:
+            self._picker.order_moved(order, self._recorder.now)
+        if not self._host.idle:
+            self._host.fill(order, report)
+        if not self.mark_set and self._accounts[order.account].limits.held:
+            self.watch()
+
+    def watch(self) -> None:
+        """Let accounts with limits be valued while they hold positions."""
+        if self.mark_set:
+            return
+        interval, now = self._settings.mark_interval, self._recorder.now
+        self.mark_set = True
+        self._timers.set(now - now % interval + interval, "mark")
+
+    def mark(self) -> None:
+        """Value every account whose limits depend on it, and go on while positions are open."""
+        self.mark_set = False
+        again = False
+        for account in self._accounts.values():
+            if account.limits.held and any(e.net for e in account.exposures.values()):
+                self.gate.mark(account)
+                again = again or self.gate.watches(account)
+        if again:
+            self.watch()
+
+    # --- commands ---------------------------------------------------------------------------------
+
+    def submit(self, command: Submit) -> tuple[str, str]:
+        """Open the orders of a command; returns a code and the id of the first or the group."""
+        terms, kind = command.orders, command.kind
+        if kind == "ORDER" and len(terms) == 1:
+            return "OK", self.open_terms(terms[0], command.command_id).order_id
+        if kind not in GROUP_KINDS or len(terms) < 2 or (kind == "BRACKET" and len(terms) != 3):
+            return "MALFORMED", f"{kind} of {len(terms)} orders"
+        problem = _group_fault(kind, terms)
+        if problem:
+            return "MALFORMED", problem
+        group_id = self._recorder.next_id()
+        roles = _ROLES.get(kind, ())
+        orders: list[Order] = []
+        for at, each in enumerate(terms):
+            role = roles[at] if at < len(roles) else ("LEG" if kind == "OCO" else "CHILD")
+            parent = orders[0].order_id if orders and kind != "OCO" else ""
+            orders.append(
+                self.open_terms(each, command.command_id, group_id, role, parent, held=True)
+            )
+        group = Group(group_id, kind, [o.order_id for o in orders], [o.qty for o in orders])
+        self.groups.add(group)
+        if any(order.status in TERMINAL for order in orders):
+            for order in orders:
+                self.writer.cancel(order, "a member of its group was denied")
+            self.groups.sync(group_id)
+            return "DENIED", group_id
+        for order in orders if kind == "OCO" else orders[:1]:
+            if order.status not in TERMINAL:
+                order.sent = True
+                self.launch(order)
+        self.groups.sync(group_id)
+        return "OK", group_id
+
+    def order(self, order_id: str) -> Order | None:
+        """Return an order that is not forgotten yet."""
+        return self.writer.orders.get(order_id)
+
+    def cancel(self, command: Cancel) -> tuple[str, str]:
+        """End an order by command."""
+        order = self.order(command.order_id)
+        if order is None:
+            return "UNKNOWN_ORDER", command.order_id
+        refused = self.gate.refuses_cancel(self._accounts.get(order.account))
+        if refused is not None:
+            return refused.code, refused.message
+        return self.cancel_order(command.order_id, f"by {command.by}"), ""
+
+    def cancel_order(self, order_id: str, reason: str = "") -> str:
+        """Ask for an order's end; returns OK or why not."""
+        order = self.order(order_id)
+        if order is None:
+            return "UNKNOWN_ORDER"
+        code = self.writer.cancel(order, reason)
+        self.emulator.changed(order)
+        return code
+
+    def replace(self, command: Replace) -> tuple[str, str]:
+        """Give an order other terms by command, after the rules have seen them."""
+        order = self.order(command.order_id)
+        if order is None:
+            return "UNKNOWN_ORDER", command.order_id
+        qty = order.qty if command.quantity is None else command.quantity
+        limit = order.limit if command.limit is None else command.limit
+        stop = order.stop if command.stop is None else command.stop
+        spec = self._market.specs[order.symbol]
+        terms = OrderTerms(
+            *(order.account, order.strategy, order.symbol, order.side, qty, order.kind),
+            *(limit, stop, order.tif, order.trail, order.trail_bps),
+        )
+        fault = _fault(terms, spec)
+        if fault is not None:
+            return fault.code, fault.message
+        refused = self.gate.refuses_cancel(self._accounts[order.account])
+        if refused is None and order.status not in TERMINAL and not order.reduce_only:
+            refused = self._judge_replace(order, qty, limit, stop)
+        if refused is not None:
+            return refused.code, refused.message
+        code = self.writer.replace(order, qty, limit, stop)
+        self.emulator.changed(order)
+        return code, ""
+
+    def _judge_replace(
+        self, order: Order, qty: int, limit: int | None, stop: int | None
+    ) -> Refused | None:
+        """Judge what would be open after a replace, without the order as it is."""
+        if qty <= order.filled:
+            return None
+        probe = msgspec.structs.replace(order, qty=qty - order.filled, limit=limit, stop=stop)
+        self.books.count(order, -order.counted)
+        try:
+            return self.gate.would_refuse(probe)
+        finally:
+            self.books.count(order, order.counted)
+
+    def _cancel_account(self, account: Account) -> None:
+        self.cancel_all(account.name, "", "", "halted")
+
+    def cancel_all(self, account: str, strategy: str, symbol: str, reason: str) -> int:
+        """End every open order that fits; returns how many."""
+        count = 0
+        for order in list(self.writer.orders.values()):
+            if (
+                order.account == account
+                and strategy in ("", order.strategy)
+                and symbol in ("", order.symbol)
+                and order.status not in TERMINAL
+                and self.cancel_order(order.order_id, reason) == "OK"
+            ):
+                count += 1
+        return count
+
+    def flatten(self, command: Flatten) -> tuple[str, str]:
+        """Cancel what rests and close what is held, at the market; asking again closes no more."""
+        self.cancel_all(command.account, command.strategy, command.symbol, f"by {command.by}")
+        closed = 0
+        for (account, strategy, symbol), position in list(self.ledger.positions.items()):
+            if (
+                account == command.account
+                and command.strategy in ("", strategy)
+                and command.symbol in ("", symbol)
+            ):
+                closed += self._close(account, strategy, symbol, position.net, command.command_id)
+        return "OK", f"{closed} positions"
+
+    def _close(self, account: str, strategy: str, symbol: str, net: int, command_id: str) -> int:
+        """Send a market order against a position, less what is on its way already."""
+        for order in self.writer.orders.values():
+            if (
+                order.tag == "FLATTEN"
+                and (order.account, order.strategy, order.symbol) == (account, strategy, symbol)
+                and order.status not in TERMINAL
+            ):
+                net += order.side * order.leaves
+        if not net:
+            return 0
+        terms = OrderTerms(
+            *(account, strategy, symbol, -1 if net > 0 else 1, abs(net), "MARKET"),
+            *(None, None, "GTC"),
+            tag="FLATTEN",
+        )
+        self.open_terms(terms, command_id, emergency=True)
+        return 1
+
+    # --- timers of orders -------------------------------------------------------------------------
+
+    def expire(self, order_id: str) -> None:
+        """End an order whose time in force is over, unless the venue does so itself."""
+        order = self.order(order_id)
+        if order is None or order.status in TERMINAL:
+            return
+        if order.status is _EMULATED or (not order.acknowledged and order.status not in _SENT):
+            self.writer.event(order, "EXPIRED")
+            self.emulator.changed(order)
+            self.order_moved(order)
+        elif self._paper is not None:
+            self._paper.expire(order_id)
+
+    def launch_held(self, order_id: str) -> None:
+        """Send an order whose earliest time has come."""
+        order = self.order(order_id)
+        if order is not None and order.status is OrderStatus.INITIALIZED:
+            self.launch(order)
+
+    def flat_by(self, order_id: str) -> None:
+        """End an order and its group, and close what is left of what it opened."""
+        order = self.order(order_id)
+        if order is None:
+            return
+        group = self.groups.groups.get(order.group)
+        members = [order_id] if group is None else list(group.members)
+        opened = order.filled
+        for each in members:
+            member = self.order(each)
+            if member is not None and member is not order:
+                opened -= member.filled if member.side != order.side else -member.filled
+            self.cancel_order(each, "flat by its time")
+        net = self.ledger.position(order.account, order.strategy, order.symbol).net
+        size = min(opened, max(net * order.side, 0))
+        if size > 0:
+            self._close(order.account, order.strategy, order.symbol, size * order.side, "")
+
+    def check(self, moved: dict[tuple[str, str], int]) -> None:
+        """Raise InvariantError where the books or the counts of open orders are wrong."""
+        self.ledger.check(moved)
+        open_sizes: dict[tuple[str, str, int], int] = {}
+        for order in self.writer.orders.values():
+            key = order.account, order.symbol, order.side
+            open_sizes[key] = open_sizes.get(key, 0) + order.counted
+            if order.counted and order.counted != order.leaves:
+                raise InvariantError(
+                    f"order {order.order_id} counts {order.counted} as open, {order.leaves} are"
+                )
+        for account in self._accounts.values():
+            for symbol, exposure in account.exposures.items():
+                for side, size in ((1, exposure.open_buy), (-1, exposure.open_sell)):
+                    if size != open_sizes.get((account.name, symbol, side), 0):
+                        raise InvariantError(
+                            f"{account.name}: open orders of {symbol} on side {side} are "
+                            f"{open_sizes.get((account.name, symbol, side), 0)}, counted {size}"
+                        )
+
+    def settle(self) -> None:
+        """Tell strategies what has happened, and forget orders that ended long enough ago."""
+        host = self._host
+        if not host.idle:
+            host.drain()
+        if self.writer.finished:
+            self.writer.evict(self._recorder.now - self._settings.order_memory)
+        paper = self._paper
+        if paper is not None and paper.wakes:
+            for time in paper.wakes:
+                self._timers.set(time, "broker")
+            paper.wakes.clear()
+
+
+_SENT = frozenset({OrderStatus.SUBMITTED, OrderStatus.PENDING_UPDATE, OrderStatus.PENDING_CANCEL})
+
+
+def next_day(now: int, offset: int) -> int:
+    """Return when the next day begins."""
+    return now - (now - offset) % DAY + DAY
+
+
+def _fault(terms: OrderTerms, spec: InstrumentSpec | None) -> Refused | None:
+    """Return why terms are no order on any market, as the journal may hold anything."""
+    if terms.fault_code:
+        return Refused(terms.fault_code, "a well-formed order", terms.fault, "a corrected request")
+    if spec is None:
+        return Refused("UNKNOWN_INSTRUMENT", "instruments", terms.symbol, "a defined one")
+    quantity = terms.quantity
+    if quantity <= 0 or quantity % spec.size_increment:
+        step = str(spec.size(spec.size_increment))
+        return Refused("SIZE_INCREMENT", f"size increment {step}", str(quantity), "a multiple")
+    kind = terms.kind
+    plain = kind == "MARKET" and terms.limit is None and terms.stop is None
+    if plain and terms.side in (1, -1) and terms.tif in TIMES_IN_FORCE:
+        return None
+    for name, price in (("limit", terms.limit), ("stop", terms.stop)):
+        if price is not None and (
+            price % spec.price_increment or (price <= 0 and not spec.negative_prices)
+        ):
+            step = str(spec.price(spec.price_increment))
+            return Refused("PRICE_INCREMENT", f"price increment {step}", f"{name} {price}", "")
+    problem = ""
+    if terms.side not in (1, -1) or kind not in KINDS or terms.tif not in TIMES_IN_FORCE:
+        problem = f"side {terms.side}, kind {kind}, time in force {terms.tif}"
+    elif (terms.limit is None) == (kind in ("LIMIT", "STOP_LIMIT")):
+        problem = f"a {kind} order with a limit of {terms.limit}"
+    elif (terms.stop is None and kind in ("STOP", "STOP_LIMIT")) or (
+        terms.stop is not None and kind not in _STOPS
+    ):
+        problem = f"a {kind} order with a stop of {terms.stop}"
+    elif kind == "TRAILING_STOP" and terms.trail is None and terms.trail_bps is None:
+        problem = "a trailing stop without a trail"
+    elif terms.tif == "GTD" and terms.expire_at is None:
+        problem = "GTD without a time"
+    return Refused("MALFORMED", "a well-formed order", problem, "") if problem else None
+
+
+def _group_fault(kind: str, terms: tuple[OrderTerms, ...]) -> str:
+    """Return what is wrong with a group, or nothing."""
+    first = terms[0]
+    if any(each.account != first.account for each in terms):
+        return "orders of several accounts"
+    if kind == "BRACKET":
+        target, stop = terms[1], terms[2]
+        if any(e.symbol != first.symbol or e.side != -first.side for e in (target, stop)):
+            return "exits of a bracket are against its entry, in the same symbol"
+        if target.limit is None or stop.stop is None:
+            return "a bracket's target is a limit order and its stop a stop order"
+        if (target.limit - stop.stop) * first.side <= 0:
+            return f"target {target.limit} and stop {stop.stop} are the wrong way round"
+        if not (target.reduce_only and stop.reduce_only):
+            return "exits of a bracket are reduce-only"
+        entry = first.limit if first.limit is not None else first.stop
+        if entry is not None and not (
+            (target.limit - entry) * first.side > 0 and (entry - stop.stop) * first.side > 0
+        ):
+            return f"entry {entry} is not between target {target.limit} and stop {stop.stop}"
+    return ""

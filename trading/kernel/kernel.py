@@ -1,0 +1,585 @@
+"""The step: one input in, its outputs out, and nothing else read or written.
+
+    kernel = Kernel(Settings(), broker=PaperBroker("tick"))
+    kernel.step(DefineInstrument(0, specify("AAPL")))
+    outputs = kernel.step(Tick(time, "AAPL", 22825, 100))
+
+The same inputs give the same outputs, byte for byte, in any process, in batches of any size, from
+the beginning or from any snapshot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from trading.brokers.paper import PaperBroker
+from trading.errors import JournalError, LimitsError, SettingsError
+from trading.journal import inputs as given
+from trading.journal import reports
+from trading.journal.inputs import Input
+from trading.journal.outputs import Alert, CommandAnswered, Output
+from trading.journal.recorder import Recorder
+from trading.kernel.bars import BarFold, TimeBars
+from trading.kernel.columns import TickColumns
+from trading.kernel.desk import Desk, next_day
+from trading.kernel.hosting import AcceptAll, Context, HostedStrategy, Picker, StrategyHost
+from trading.kernel.market_data import MarketData
+from trading.kernel.settings import Settings
+from trading.kernel.snapshot import Snapshot, read_snapshot, write_snapshot
+from trading.kernel.timers import NEVER, Timers
+from trading.orders.order import Order
+from trading.positions.lots import Position
+from trading.risk.account import ACTIVE, HALTED, TRADING_STATES, Account, Market
+from trading.risk.limits import HeldLimits, Limits
+
+__all__ = ["Kernel", "step"]
+
+# Strategies begin with the first of these: instruments and accounts are there by then.
+_PRICES_AND_TIME = frozenset({given.Tick, given.Bar, given.Clock})
+_OF_A_SYMBOL = frozenset({given.Tick, given.Bar})
+_MANY_TICKS = frozenset({given.TickBatch, TickColumns})
+_LIMITS: msgspec.json.Decoder[Limits] = msgspec.json.Decoder(Limits)
+
+
+def step(kernel: Kernel, event: Input | TickColumns) -> list[Output]:
+    """Give a kernel one input and return what it says."""
+    return kernel.step(event)
+
+
+class Kernel:
+    """Orders, risk, fills, lots and P&L as a function of its inputs.
+
+    `broker` is the simulated broker of backtests and paper trading; without one, orders leave as
+    effects and the broker's reports are inputs. `fold` makes bars of ticks, one-minute bars unless
+    told otherwise. `step` returns outputs; JournalError for an input that cannot be processed, and
+    then nothing has changed.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        broker: PaperBroker | None = None,
+        strategies: Sequence[HostedStrategy] = (),
+        picker: Picker | None = None,
+        fold: BarFold | None = None,
+    ) -> None:
+        self.settings = settings = Settings() if settings is None else settings
+        self._recorder = Recorder(
+            settings.prefix, digest=settings.digest, bars=settings.record_bars
+        )
+        self._market = Market(settings.money_decimals)
+        self._accounts: dict[str, Account] = {}
+        self._timers = Timers()
+        self._commands: dict[str, int] = {}
+        self._moved: dict[tuple[str, str], int] = {}
+        self._day_set = False
+        self._paper = broker
+        self._picker: Picker = AcceptAll() if picker is None else picker
+        names = [each.name for each in strategies]
+        if len(set(names)) != len(names):
+            raise SettingsError(f"two strategies have one name: {', '.join(sorted(names))}")
+        self._host = StrategyHost(self._recorder, strategies)
+        if fold is None and settings.bar_interval:
+            fold = TimeBars(settings.bar_interval, settings.bar_lateness)
+        self._fold = fold
+        self._desk = Desk(
+            settings,
+            self._recorder,
+            self._market,
+            self._accounts,
+            self._timers,
+            self._host,
+            self._picker,
+            broker,
+        )
+        self._data = MarketData(
+            self._recorder,
+            self._market,
+            self._desk,
+            self._host,
+            fold,
+            broker,
+            settings.bar_interval,
+            self._advance,
+            self._due,
+        )
+        if broker is not None:
+            broker.connect(self._market, self._report)
+        self._host.contexts = {each.name: self._context(each) for each in strategies}
+        self._handlers = self._find_handlers()
+        self._reports = self._find_reports()
+
+    def _context(self, strategy: HostedStrategy) -> Context:
+        return Context(
+            strategy,
+            self._recorder,
+            self._market,
+            self._accounts,
+            self._desk.ledger,
+            self._desk,
+            self._picker,
+            self._timers,
+            self._data.last_bars,
+        )
+
+    # --- the step ---------------------------------------------------------------------------------
+
+    def step(self, event: Input | TickColumns) -> list[Output]:
+        """Take in one input, or many ticks as columns, and return what it caused, in order."""
+        kind = type(event)
+        handler = self._handlers.get(kind)
+        if handler is None:
+            if kind in _MANY_TICKS:
+                return self._step_ticks(event)
+            raise JournalError(
+                f"{kind.__name__} is no input of the kernel; there are: "
+                f"{', '.join(sorted(each.__name__ for each in self._handlers))}"
+            )
+        self._step_one(event, kind, handler)
+        if self.settings.check_invariants:
+            self.check()
+        return self._recorder.take()
+
+    def _step_one(self, event: Any, kind: type, handler: Callable[[Any], None]) -> None:
+        time = event.time
+        if kind in _OF_A_SYMBOL:
+            self._known(event.symbol)
+        if not self._day_set:
+            self._begin_day(time)
+        recorder = self._recorder
+        if self._due() <= time:
+            self._advance(time)
+        recorder.begin(time)
+        if self._paper is not None:
+            self._paper.state.now = recorder.now
+        if kind in _PRICES_AND_TIME and not self._host.started:
+            self._host.start()
+        handler(event)
+        self._desk.settle()
+
+    def _step_ticks(self, event: Any) -> list[Output]:
+        ticks = event if type(event) is TickColumns else TickColumns.from_batch(event)
+        for symbol in ticks.symbols:
+            self._known(symbol)
+        if not len(ticks):
+            return []
+        if not self._host.started:
+            # Strategies begin with the first tick, at its time, as if it had come alone.
+            self._step_one(ticks.tick(0), given.Tick, self._data.tick)
+            ticks = ticks.slice(1, len(ticks))
+        elif not self._day_set:
+            self._begin_day(int(ticks.times[0]))
+        self._data.ticks(ticks)
+        if self.settings.check_invariants:
+            self.check()
+        return self._recorder.take()
+
+    def _known(self, symbol: str) -> None:
+        if symbol not in self._market.specs:
+            raise JournalError(
+                f"no instrument {symbol!r} is defined in this run; give DefineInstrument first"
+            )
+
+    # --- time -------------------------------------------------------------------------------------
+
+    def _due(self) -> int:
+        heap, fold = self._timers.heap, self._fold
+        due = heap[0][0] if heap else NEVER
+        if fold is not None:
+            bars = fold.due
+            due = min(due, bars)
+        picker = self._picker.due
+        return picker if picker < due else due
+
+    def _advance(self, to: int) -> None:
+        """Let everything happen that is due by a time: bars first, then timers as they were set."""
+        recorder = self._recorder
+        while True:
+            due = self._due()
+            if due > to:
+                return
+            recorder.now = max(recorder.now, due)
+            if self._paper is not None:
+                self._paper.state.now = recorder.now
+            if self._data.due <= due:
+                self._data.close_bars(due)
+            elif self._timers.due <= due:
+                _, _, kind, subject = self._timers.pop()
+                self._fire(kind, subject)
+            else:
+                self._picker.expire(due)
+                if self._picker.due <= due:
+                    raise SettingsError(
+                        f"the picker has something due at {self._picker.due} and kept it when it "
+                        f"was told to expire at {due}; expire must end it"
+                    )
+            self._desk.settle()
+
+    def _fire(self, kind: str, subject: str) -> None:
+        desk = self._desk
+        if kind == "mark":
+            desk.mark()
+        elif kind == "expire":
+            desk.expire(subject)
+        elif kind == "broker":
+            if self._paper is not None:
+                self._paper.advance(self._recorder.now)
+        elif kind == "strategy":
+            self._host.timer(subject)
+        elif kind == "launch":
+            desk.launch_held(subject)
+        elif kind == "flat_by":
+            desk.flat_by(subject)
+        elif kind == "day":
+            self._next_day()
+
+    def _begin_day(self, time: int) -> None:
+        self._day_set = True
+        self._timers.set(next_day(time, self.settings.day_offset), "day")
+
+    def _next_day(self) -> None:
+        for account in self._accounts.values():
+            account.begin_day(self._market)
+        now = self._recorder.now
+        self._timers.set(next_day(now, self.settings.day_offset), "day")
+        before = now - self.settings.command_memory
+        self._commands = {c: t for c, t in self._commands.items() if t > before}
+
+    # --- what inputs do ---------------------------------------------------------------------------
+
+    def _find_handlers(self) -> dict[type, Callable[[Any], None]]:
+        desk = self._desk
+        commands: dict[type, Callable[[Any], tuple[str, str]]] = {
+            given.Submit: desk.submit,
+            given.Cancel: desk.cancel,
+            given.Replace: desk.replace,
+            given.CancelAll: self._cancel_all,
+            given.Flatten: desk.flatten,
+            given.SetTradingState: self._set_trading_state,
+            given.SetLimits: self._set_limits,
+            given.Transfer: self._transfer,
+        }
+        handlers: dict[type, Callable[[Any], None]] = {
+            given.Tick: self._data.tick,
+            given.Bar: self._data.bar,
+            given.Clock: lambda _: None,
+            given.OpenAccount: self._open_account,
+            given.DefineInstrument: self._define,
+            given.DefineSessions: self._define_sessions,
+            given.SetRate: self._set_rate,
+            given.SetAtr: self._set_atr,
+            given.SplitShares: self._split,
+            given.CashDividend: self._dividend,
+        }
+        for kind, answer in commands.items():
+            handlers[kind] = self._command(answer)
+        for kind in self._find_reports():
+            handlers[kind] = self._report
+        return handlers
+
+    def _find_reports(self) -> dict[type, Callable[[Any], None]]:
+        writer = self._desk.writer
+        return {
+            reports.OrderAccepted: writer.accepted,
+            reports.OrderRejected: writer.rejected,
+            reports.OrderCanceled: writer.canceled,
+            reports.OrderExpired: writer.expired,
+            reports.OrderTriggered: writer.triggered,
+            reports.OrderReplaced: writer.replaced,
+            reports.OrderReplaceRejected: writer.replace_rejected,
+            reports.OrderCancelRejected: writer.cancel_rejected,
+            reports.OrderFilled: writer.filled,
+            reports.FillBusted: writer.busted,
+            reports.FillCorrected: writer.corrected,
+        }
+
+    def _report(self, report: Any) -> None:
+        self._reports[type(report)](report)
+
+    def _command(self, answer: Callable[[Any], tuple[str, str]]) -> Callable[[Any], None]:
+        """Carry out a command once: a repeated id is answered and changes nothing."""
+
+        def run(command: Any) -> None:
+            recorder, known = self._recorder, self._commands
+            command_id = command.command_id
+            if command_id and command_id in known:
+                recorder.emit(CommandAnswered(recorder.now, command_id, "REPEATED"))
+                return
+            if command_id:
+                known[command_id] = recorder.now
+            code, detail = answer(command)
+            if command_id:
+                recorder.emit(CommandAnswered(recorder.now, command_id, code, detail))
+
+        return run
+
+    def _cancel_all(self, command: given.CancelAll) -> tuple[str, str]:
+        count = self._desk.cancel_all(
+            command.account, command.strategy, command.symbol, f"by {command.by}"
+        )
+        return "OK", f"{count} orders"
+
+    def _set_trading_state(self, command: given.SetTradingState) -> tuple[str, str]:
+        account = self._accounts.get(command.account)
+        if account is None:
+            return "UNKNOWN_ACCOUNT", command.account
+        if command.state not in TRADING_STATES:
+            return "MALFORMED", f"{command.state} is none of {' '.join(TRADING_STATES)}"
+        if command.state == HALTED:
+            self._desk.gate.halt(account, command.reason or "kill switch", command.by)
+            return "OK", ""
+        if account.trading_state == HALTED:
+            if not command.by or command.by == account.owner:
+                return (
+                    "NEEDS_ANOTHER_PERSON",
+                    f"{account.name} is halted and {account.owner or 'its trader'} trades on it; "
+                    "somebody else lifts the halt",
+                )
+            # What was lost until now has been looked at.
+            account.begin_day(self._market)
+        if account.trading_state != command.state:
+            self._desk.gate.set_state(account, command.state, command.reason, command.by)
+        return "OK", ""
+
+    def _set_limits(self, command: given.SetLimits) -> tuple[str, str]:
+        account = self._accounts.get(command.account)
+        if account is None:
+            return "UNKNOWN_ACCOUNT", command.account
+        try:
+            limits = _LIMITS.decode(command.limits)
+            held = HeldLimits(
+                command.limits_id,
+                limits,
+                command.valid_from,
+                command.valid_to,
+                command.requested_by,
+                command.approved_by,
+                self._recorder.now,
+            )
+            self._desk.gate.set_limits(account, held)
+        except (LimitsError, msgspec.MsgspecError) as error:
+            return "LIMITS_REFUSED", str(error)
+        if limits.max_correlation is not None:
+            self._data.measures = True
+        if account.day_start_equity is None:
+            account.begin_day(self._market)
+        self._desk.watch()
+        return "OK", ""
+
+    def _transfer(self, command: given.Transfer) -> tuple[str, str]:
+        account = self._accounts.get(command.account)
+        if account is None:
+            return "UNKNOWN_ACCOUNT", command.account
+        currency, amount = command.currency, command.amount
+        self._desk.ledger.move_cash(account, currency, amount, "TRANSFER")
+        self._note_moved(account, currency, amount)
+        # Money that comes or goes is neither profit nor loss.
+        value = self._market.convert(amount, currency, account.base)
+        if value is not None:
+            if account.day_start_equity is not None:
+                account.day_start_equity += value
+            if account.high_water is not None:
+                account.high_water += value
+        return "OK", ""
+
+    def _note_moved(self, account: Account, currency: str, amount: int) -> None:
+        key = account.name, currency
+        self._moved[key] = self._moved.get(key, 0) + amount
+
+    def _open_account(self, event: given.OpenAccount) -> None:
+        if event.account in self._accounts:
+            recorder = self._recorder
+            recorder.emit(
+                Alert(
+                    recorder.now,
+                    "ACCOUNT_EXISTS",
+                    event.account,
+                    event.account,
+                    "the account is open already; money comes by a transfer",
+                )
+            )
+            return
+        account = Account(event.account, event.base, event.owner)
+        account.trading_state = ACTIVE
+        self._accounts[event.account] = account
+        for currency, amount in event.cash:
+            self._desk.ledger.move_cash(account, currency, amount, "START")
+            self._note_moved(account, currency, amount)
+        account.begin_day(self._market)
+
+    def _define(self, event: given.DefineInstrument) -> None:
+        spec, before = event.spec, self._market.specs.get(event.spec.symbol)
+        if before is not None and (
+            (before.price_decimals, before.size_decimals, before.multiplier, before.currency)
+            != (spec.price_decimals, spec.size_decimals, spec.multiplier, spec.currency)
+        ):
+            recorder = self._recorder
+            recorder.emit(
+                Alert(
+                    recorder.now,
+                    "INSTRUMENT_CHANGED",
+                    "",
+                    spec.symbol,
+                    "decimals, multiplier and currency of an instrument stay for a run; the new "
+                    "description is not taken",
+                )
+            )
+            return
+        self._market.define(spec)
+
+    def _define_sessions(self, event: given.DefineSessions) -> None:
+        self._market.sessions[event.calendar] = sorted(event.sessions)
+
+    def _set_rate(self, event: given.SetRate) -> None:
+        if event.numerator > 0 and event.denominator > 0:
+            self._market.rates[event.currency] = event.numerator, event.denominator
+        else:
+            # No rate is better than a wrong one: rules that need it refuse.
+            self._market.rates.pop(event.currency, None)
+
+    def _set_atr(self, event: given.SetAtr) -> None:
+        if event.atr is None:
+            self._market.atr.pop(event.symbol, None)
+        else:
+            self._market.atr[event.symbol] = event.atr
+
+    def _split(self, event: given.SplitShares) -> None:
+        self._desk.ledger.split(event.symbol, event.new, event.old, event.lieu_price)
+        market, symbol = self._market, event.symbol
+        for prices in (market.last, market.correlations.last):
+            if symbol in prices:
+                prices[symbol] = prices[symbol] * event.old // event.new
+        for stale in (market.bid, market.ask, market.atr):
+            stale.pop(symbol, None)
+        if self._paper is not None:
+            for account in self._accounts.values():
+                self._paper.set_position(account.name, event.symbol, account.position(event.symbol))
+        for account in self._accounts.values():
+            self._desk.cancel_all(account.name, "", event.symbol, "the symbol was split")
+
+    def _dividend(self, event: given.CashDividend) -> None:
+        self._desk.ledger.dividend(event.symbol, event.cash)
+
+    # --- what there is ----------------------------------------------------------------------------
+
+    @property
+    def now(self) -> int:
+        """The time of the last input, in nanoseconds."""
+        return self._recorder.now
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over everything said so far: equal digests are what "the same" means."""
+        return self._recorder.digest
+
+    @property
+    def outputs(self) -> int:
+        """How many outputs there were."""
+        return self._recorder.count
+
+    @property
+    def market(self) -> Market:
+        """Instruments, last prices, rates; to look at."""
+        return self._market
+
+    @property
+    def accounts(self) -> dict[str, Account]:
+        """Accounts by name; to look at."""
+        return self._accounts
+
+    @property
+    def orders(self) -> dict[str, Order]:
+        """Orders that are not forgotten yet; to look at."""
+        return self._desk.writer.orders
+
+    @property
+    def positions(self) -> dict[tuple[str, str, str], Position]:
+        """Positions by account, strategy and symbol; to look at."""
+        return self._desk.ledger.positions
+
+    def check(self) -> None:
+        """Raise InvariantError where lots, positions, exposures and cash contradict each other."""
+        self._desk.check(self._moved)
+
+    # --- snapshots --------------------------------------------------------------------------------
+
+    def snapshot(self) -> bytes:
+        """Return the whole state; a kernel of the same settings and components goes on from it."""
+        recorder, timers, desk = self._recorder, self._timers.dump(), self._desk
+        writer, strategies = desk.writer, self._host.strategies
+        return write_snapshot(
+            Snapshot(
+                settings=self.settings,
+                broker=None if self._paper is None else self._paper.settings(),
+                recorder=recorder.dump(),
+                market=self._market,
+                accounts=self._accounts,
+                orders=list(writer.orders.values()),
+                seen=writer.seen,
+                finished=writer.finished,
+                groups=list(desk.groups.groups.values()),
+                emulated=desk.emulator.held,
+                positions=list(desk.ledger.positions.values()),
+                timers=timers[0],
+                timer_sequence=timers[1],
+                mark_set=desk.mark_set,
+                day_set=self._day_set,
+                commands=self._commands,
+                moved=[(a, c, m) for (a, c), m in self._moved.items()],
+                paper=None if self._paper is None else self._paper.state,
+                fold=b"" if self._fold is None else self._fold.dump(),
+                last_bars=self._data.last_bars,
+                measures=self._data.measures,
+                picker=self._picker.dump(),
+                strategies={name: each.dump() for name, each in strategies.items()},
+                stopped=self._host.stopped,
+                started=self._host.started,
+            )
+        )
+
+    def restore(self, data: bytes) -> None:
+        """Go on from a snapshot of a kernel with the same settings, broker and strategies.
+
+        SnapshotError says what differs; nothing has changed then.
+        """
+        mine = None if self._paper is None else self._paper.settings()
+        snapshot = read_snapshot(data, self.settings, mine, list(self._host.strategies))
+        self._recorder.load(snapshot.recorder)
+        for name in Market.__struct_fields__:
+            setattr(self._market, name, getattr(snapshot.market, name))
+        _refill(self._accounts, snapshot.accounts)
+        desk = self._desk
+        writer = desk.writer
+        _refill(writer.orders, {order.order_id: order for order in snapshot.orders})
+        _refill(writer.seen, snapshot.seen)
+        writer.finished[:] = snapshot.finished
+        _refill(desk.groups.groups, {group.group_id: group for group in snapshot.groups})
+        desk.emulator.restore(snapshot.emulated)
+        desk.ledger.restore(snapshot.positions)
+        desk.gate.forget()
+        desk.mark_set = snapshot.mark_set
+        self._timers.load(snapshot.timers, snapshot.timer_sequence)
+        self._day_set = snapshot.day_set
+        self._commands = snapshot.commands
+        self._moved = {(a, c): m for a, c, m in snapshot.moved}
+        if self._paper is not None and snapshot.paper is not None:
+            self._paper.restore(snapshot.paper)
+        if self._fold is not None:
+            self._fold.load(snapshot.fold)
+        _refill(self._data.last_bars, snapshot.last_bars)
+        self._data.measures = snapshot.measures
+        self._picker.load(snapshot.picker)
+        for name, state in snapshot.strategies.items():
+            self._host.strategies[name].load(state)
+        _refill(self._host.stopped, snapshot.stopped)
+        self._host.started = snapshot.started
+
+
+def _refill(target: dict[Any, Any], source: dict[Any, Any]) -> None:
+    """Replace the content of a dict that others hold on to."""
+    target.clear()
+    target.update(source)

@@ -1,0 +1,341 @@
+"""Ticks and bars through the kernel: one by one where somebody listens, else in batches.
+
+Both ways say the same. A batch is cut at the next timer, and within that only the ticks that reach
+a resting order's price are walked; the others change nothing but the last price and the bars, which
+are computed for the whole batch at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from trading.brokers.levels import EVERY_TICK, Levels
+from trading.brokers.levels import NEVER as NO_LEVELS
+from trading.brokers.paper import PaperBroker
+from trading.journal.inputs import Bar, Tick
+from trading.journal.outputs import BarClosed, TickLate
+from trading.journal.recorder import Recorder
+from trading.kernel.bars import BarFold
+from trading.kernel.columns import MISSING, Ints, TickColumns
+from trading.kernel.desk import Desk
+from trading.kernel.hosting import StrategyHost
+from trading.kernel.timers import NEVER
+from trading.risk.account import Market
+
+__all__ = ["MarketData"]
+
+# Ticks that are tested against prices at once. A tick that matters tests the rest again, so that
+# the window shrinks where many do, and grows where none does.
+_WINDOW_MIN, _WINDOW_MAX = 32, 4_096
+
+
+class MarketData:
+    """Takes prices to the market, the simulated broker, emulated orders, bars and strategies."""
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        market: Market,
+        desk: Desk,
+        host: StrategyHost,
+        fold: BarFold | None,
+        paper: PaperBroker | None,
+        fills_interval: int,
+        advance: Callable[[int], None],
+        due: Callable[[], int],
+    ) -> None:
+        self._recorder = recorder
+        self._market = market
+        self._desk = desk
+        self._host = host
+        self._fold = fold
+        self._paper = paper
+        self._fills_interval = fills_interval
+        self._advance = advance
+        self._due = due
+        self.last_bars: dict[str, dict[int, Bar]] = {}
+        self.measures = False
+
+    # --- bars -------------------------------------------------------------------------------------
+
+    @property
+    def due(self) -> int:
+        """When the next bar of ticks becomes final, or NEVER."""
+        return NEVER if self._fold is None else self._fold.due
+
+    def close_bars(self, now: int) -> None:
+        """Give out the bars that are final by now."""
+        if self._fold is not None:
+            for bar in self._fold.close(now):
+                self._recorder.bar(BarClosed(bar))
+                self.bar(bar, from_ticks=True)
+
+    def bar(self, bar: Bar, *, from_ticks: bool = False) -> None:
+        """Let orders meet a final bar, then tell strategies of it.
+
+        A bar of ticks meets no emulated orders: its ticks have met them.
+        """
+        symbol = bar.symbol
+        fills = not self._fills_interval or bar.interval == self._fills_interval
+        if fills:
+            prices = bar.open, bar.high, bar.low, bar.close
+            if self._paper is not None:
+                self._paper.on_bar(
+                    symbol, prices, bar.volume, bar.start, bar.end, self._recorder.now
+                )
+            if not from_ticks:
+                if symbol in self._desk.emulator.held:
+                    for price in prices:
+                        self._desk.emulator.on_price(symbol, price)
+                self._market.last[symbol] = bar.close
+            if self.measures:
+                self._market.correlations.observe(symbol, bar.end, bar.close)
+        bars = self.last_bars.get(symbol)
+        if bars is None:
+            bars = self.last_bars[symbol] = {}
+        bars[bar.interval] = bar
+        if not self._host.idle:
+            self._host.bar(bar)
+        self._desk.settle()
+
+    # --- one tick ---------------------------------------------------------------------------------
+
+    def tick(self, tick: Tick) -> None:
+        """Take in one tick."""
+        fold, price = self._fold, tick.price
+        event_time = tick.time if tick.event_time is None else tick.event_time
+        late = False
+        if fold is not None and price is not None:
+            end = fold.bar_end(event_time)
+            if tick.time >= end + fold.lateness:
+                late = True
+                self._late(tick.symbol, event_time, price, tick.size, end)
+            else:
+                fold.push(tick.symbol, event_time, price, tick.size)
+        self._walk(tick, late)
+
+    def _late(self, symbol: str, event_time: int, price: int, size: int, end: int) -> None:
+        recorder = self._recorder
+        recorder.emit(TickLate(recorder.now, symbol, event_time, price, size, end))
+
+    def _walk(self, tick: Tick, late: bool) -> None:
+        symbol, market, paper = tick.symbol, self._market, self._paper
+        now = self._recorder.now
+        if tick.bid is not None and tick.ask is not None:
+            market.bid[symbol], market.ask[symbol] = tick.bid, tick.ask
+            if paper is not None:
+                paper.on_quote(symbol, tick.bid, tick.ask, now)
+        if tick.price is not None and not late:
+            market.last[symbol] = tick.price
+            if paper is not None:
+                paper.on_trade(symbol, tick.price, tick.size, now)
+            if symbol in self._desk.emulator.held:
+                self._desk.emulator.on_price(symbol, tick.price)
+        if not self._host.idle:
+            self._host.tick(tick)
+        self._desk.settle()
+
+    # --- many ticks -------------------------------------------------------------------------------
+
+    def ticks(self, ticks: TickColumns) -> None:
+        """Take in many ticks; says what the same ticks one by one would have said."""
+        count = len(ticks)
+        if not count:
+            return
+        times = np.maximum(ticks.times, self._recorder.now)
+        late: list[int] = []
+        if self._fold is not None:
+            late = self._fold.late(ticks).tolist()
+            self._fold.push_columns(ticks)
+        sight = _Sight(self, ticks)
+        at = 0
+        while at < count:
+            first = int(times[at])
+            if self._due() <= first:
+                self._advance(first)
+                sight.look()
+            due = self._due()
+            stop = count if due == NEVER else int(np.searchsorted(times, due, "left"))
+            while late and late[0] < at:
+                del late[0]
+            at = self._stretch(sight, times, at, max(stop, at + 1), late)
+
+    def _stretch(self, sight: _Sight, times: Ints, start: int, stop: int, late: list[int]) -> int:
+        """Take in ticks that no timer lies between; returns where to go on."""
+        at, due = start, self._due()
+        while at < stop:
+            upto = stop if sight.blind else min(stop, at + sight.window)
+            cut = late[0] if late and late[0] < upto else upto
+            hit = sight.first_hit(at, cut)
+            if hit is None and cut == upto:
+                sight.window = min(2 * sight.window, _WINDOW_MAX)
+                self._skip(sight, times, at, upto)
+                at = upto
+                continue
+            row = cut if hit is None else hit
+            if row - at < sight.window // 4:
+                sight.window = max(sight.window // 2, _WINDOW_MIN)
+            if row > at:
+                self._skip(sight, times, at, row)
+            is_late = bool(late) and late[0] == row
+            if is_late:
+                del late[0]
+            self._row(sight, times, row, is_late)
+            at = row + 1
+            sight.look()
+            if self._due() != due:
+                # Something may be due before the end of the stretch now.
+                return at
+        return at
+
+    def _skip(self, sight: _Sight, times: Ints, start: int, stop: int) -> None:
+        """Take in ticks that nobody listens to: the last prices are all that is left of them."""
+        self._recorder.begin(int(times[stop - 1]), stop - start)
+        sight.keep_last(start, stop)
+
+    def _row(self, sight: _Sight, times: Ints, row: int, late: bool) -> None:
+        """Take in one tick of a batch as if it had come alone; its bar has it already."""
+        time = times.item(row)
+        self._recorder.begin(time)
+        tick = sight.ticks.tick(row, time)
+        if late and self._fold is not None and tick.event_time is not None:
+            end = self._fold.bar_end(tick.event_time)
+            self._late(tick.symbol, tick.event_time, tick.price or 0, tick.size, end)
+        self._walk(tick, late)
+
+    def levels(self, symbol: str) -> Levels:
+        """Return the prices from which on a tick of a symbol matters to anybody."""
+        if not self._host.idle and self._host.wants_tick(symbol):
+            return EVERY_TICK
+        emulated = self._desk.emulator.levels.levels(symbol)
+        if self._paper is None:
+            return emulated
+        resting = self._paper.levels.levels(symbol)
+        if emulated == NO_LEVELS:
+            return resting
+        return (
+            max(resting[0], emulated[0]),
+            min(resting[1], emulated[1]),
+            max(resting[2], emulated[2]),
+            min(resting[3], emulated[3]),
+        )
+
+    def take_moved(self) -> set[str]:
+        """Return the symbols whose levels may have changed since the last call."""
+        books = [self._desk.emulator.levels]
+        if self._paper is not None:
+            books.append(self._paper.levels)
+        moved: set[str] = set()
+        for book in books:
+            if book.moved:
+                moved |= book.moved
+                book.moved.clear()
+        return moved
+
+    @property
+    def version(self) -> int:
+        """Changes when strategies stop listening."""
+        return self._host.version
+
+    @property
+    def prices(self) -> Market:
+        """Where last prices are kept."""
+        return self._market
+
+
+class _Sight:
+    """Which ticks of a batch matter: the levels of every symbol as columns."""
+
+    def __init__(self, data: MarketData, ticks: TickColumns) -> None:
+        self._data = data
+        self.ticks = ticks
+        self._places = {symbol: at for at, symbol in enumerate(ticks.symbols)}
+        width = len(ticks.symbols)
+        self._low = np.empty(width, np.int64)
+        self._high = np.empty(width, np.int64)
+        self._low_ask = np.empty(width, np.int64)
+        self._high_bid = np.empty(width, np.int64)
+        self._seen: list[Levels] = [NO_LEVELS] * width
+        self._version = data.version
+        self._listening = 0
+        self._every = 0
+        self.window = 8 * _WINDOW_MIN
+        data.take_moved()
+        for at in range(width):
+            self._set(at, NO_LEVELS)
+        for symbol, at in self._places.items():
+            self._learn(symbol, at)
+        # What keeps last prices by place: filled in one go, then given on by symbol.
+        self._last = np.empty(width, np.int64)
+
+    @property
+    def blind(self) -> bool:
+        """Whether no tick matters to anybody."""
+        return not self._listening
+
+    def _set(self, at: int, levels: Levels) -> None:
+        self._low[at], self._high[at], self._low_ask[at], self._high_bid[at] = levels
+
+    def _learn(self, symbol: str, at: int) -> bool:
+        levels, before = self._data.levels(symbol), self._seen[at]
+        if levels == before:
+            return False
+        self._listening += (levels != NO_LEVELS) - (before != NO_LEVELS)
+        self._every += (levels == EVERY_TICK) - (before == EVERY_TICK)
+        self._seen[at] = levels
+        self._set(at, levels)
+        return True
+
+    def look(self) -> bool:
+        """Take in levels that have changed; True where some have."""
+        moved = self._data.take_moved()
+        if self._version != self._data.version:
+            self._version = self._data.version
+            moved = set(self._places)
+        changed = False
+        for symbol in moved:
+            at = self._places.get(symbol)
+            if at is not None and self._learn(symbol, at):
+                changed = True
+        return changed
+
+    def first_hit(self, start: int, stop: int) -> int | None:
+        """Return the first row that matters, or None."""
+        if not self._listening or stop <= start:
+            return None
+        if self._every == len(self._seen):
+            return start
+        ticks = self.ticks
+        codes, prices = ticks.codes[start:stop], ticks.prices[start:stop]
+        hits = (prices <= self._low[codes]) | (prices >= self._high[codes])
+        if ticks.bids is not None and ticks.asks is not None:
+            bids, asks = ticks.bids[start:stop], ticks.asks[start:stop]
+            every = self._low[codes] == EVERY_TICK[0]
+            hits &= (prices != MISSING) | every
+            hits |= (asks <= self._low_ask[codes]) & (asks != MISSING)
+            hits |= (bids >= self._high_bid[codes]) & (bids != MISSING)
+        place = int(hits.argmax())
+        return start + place if hits[place] else None
+
+    def keep_last(self, start: int, stop: int) -> None:
+        """Write the last price, bid and ask of every symbol in these rows to the market."""
+        ticks, market = self.ticks, self._data.prices
+        codes = ticks.codes[start:stop]
+        self._keep(codes, ticks.prices[start:stop], market.last, ticks.bids is not None)
+        if ticks.bids is not None and ticks.asks is not None:
+            quoted = (ticks.bids[start:stop] != MISSING) & (ticks.asks[start:stop] != MISSING)
+            self._keep(codes[quoted], ticks.bids[start:stop][quoted], market.bid, False)
+            self._keep(codes[quoted], ticks.asks[start:stop][quoted], market.ask, False)
+
+    def _keep(self, codes: Ints, values: Ints, target: dict[str, int], sift: bool) -> None:
+        last = self._last
+        last.fill(MISSING)
+        if sift:
+            present = values != MISSING
+            codes, values = codes[present], values[present]
+        # Of several rows of one symbol the last one stays.
+        last[codes] = values
+        found = zip(self.ticks.symbols, last.tolist(), strict=True)
+        target.update((symbol, value) for symbol, value in found if value != MISSING)

@@ -1,0 +1,630 @@
+"""The one place that changes orders: their states, terms, fills, and what is sent for them."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Protocol
+
+from trading.errors import InvalidOrderEvent
+from trading.journal.outputs import (
+    Alert,
+    FillBooked,
+    OrderChanged,
+    OrderEvent,
+)
+from trading.journal.recorder import Recorder
+from trading.journal.reports import (
+    FillBusted,
+    FillCorrected,
+    OrderAccepted,
+    OrderCanceled,
+    OrderCancelRejected,
+    OrderExpired,
+    OrderFilled,
+    OrderRejected,
+    OrderReplaced,
+    OrderReplaceRejected,
+    OrderTriggered,
+)
+from trading.orders.order import Order
+from trading.orders.status import EDGES, PENDING, TERMINAL, WORKING, OrderStatus, next_status
+from trading.positions.lots import Execution
+
+__all__ = ["Books", "Listener", "OrderWriter", "Venue"]
+
+# Bound once: an Enum's attribute costs more than the rest of an edge.
+_INITIALIZED = OrderStatus.INITIALIZED
+_SUBMITTED = OrderStatus.SUBMITTED
+_ACCEPTED = OrderStatus.ACCEPTED
+_CANCELED = OrderStatus.CANCELED
+_PARTIAL = OrderStatus.PARTIALLY_FILLED
+_FILLED = OrderStatus.FILLED
+_PENDING_UPDATE = OrderStatus.PENDING_UPDATE
+_PENDING_CANCEL = OrderStatus.PENDING_CANCEL
+_EMULATED = OrderStatus.EMULATED
+_RELEASED = OrderStatus.RELEASED
+_NAMES = {status: status.value for status in OrderStatus}
+_HELD = frozenset({_INITIALIZED, _EMULATED, _RELEASED})
+
+
+def _content(order_id: str, quantity: int, price: int, fees: int) -> bytes:
+    """What an execution says, short enough to be kept for ever."""
+    said = f"{order_id}|{quantity}|{price}|{fees}"
+    return blake2b(said.encode(), digest_size=8).digest()
+
+
+class Venue(Protocol):
+    """Carries out what the writer decides."""
+
+    def send(self, order: Order) -> None:
+        """Send an order to its broker."""
+        ...
+
+    def send_cancel(self, order: Order) -> None:
+        """Ask the broker to end an order."""
+        ...
+
+    def send_replace(
+        self, order: Order, quantity: int, limit: int | None, stop: int | None
+    ) -> None:
+        """Ask the broker for other terms."""
+        ...
+
+
+class Books(Protocol):
+    """Books fills, and counts what open orders may still add."""
+
+    def book_fill(self, account: str, strategy: str, symbol: str, execution: Execution) -> None:
+        """Book an execution into positions and cash."""
+        ...
+
+    def book_back(
+        self, account: str, before: Execution, corrected: Execution | None, reason: str
+    ) -> None:
+        """Take an execution back, or put another in its place, and match later ones anew."""
+        ...
+
+    def book_reverse(
+        self, account: str, strategy: str, symbol: str, before: Execution, reason: str
+    ) -> None:
+        """Book the opposite of an execution that is too long ago to be matched anew."""
+        ...
+
+    def find_execution(self, account: str, fill_id: str) -> Execution | None:
+        """Return a booked execution that can still be taken back, or None."""
+        ...
+
+    def knows(self, account: str, symbol: str) -> bool:
+        """Whether there are such an account and instrument."""
+        ...
+
+    def count(self, order: Order, change: int) -> None:
+        """Add to the size that open orders of this side may still trade."""
+        ...
+
+
+class Listener(Protocol):
+    """Hears of what happened to an order, after the books have it."""
+
+    def order_moved(self, order: Order) -> None:
+        """Hear of an event that was no fill."""
+        ...
+
+    def order_filled(self, order: Order, report: OrderFilled) -> None:
+        """Hear of a fill."""
+        ...
+
+
+class OrderWriter:
+    """Changes orders by commands of ours and reports of the broker.
+
+    A report that contradicts an order's state changes nothing but is an alert, except that every
+    execution is booked once. With `remembers`, execution ids are kept for ever, so that a repeat
+    is recognised however late it comes; a broker that cannot repeat itself needs no memory.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        venue: Venue,
+        books: Books,
+        listener: Listener,
+        *,
+        remembers: bool = True,
+    ) -> None:
+        self._recorder = recorder
+        self._venue = venue
+        self._books = books
+        self._listener = listener
+        self._remembers = remembers
+        self.orders: dict[str, Order] = {}
+        self.seen: dict[str, dict[str, bytes]] = {}
+        self.finished: list[tuple[int, str]] = []
+
+    # --- events -----------------------------------------------------------------------------------
+
+    def event(self, order: Order, name: str, detail: str = "") -> None:
+        """Lead an order along an edge and say so; InvalidOrderEvent where there is none."""
+        before = order.status
+        if before in PENDING:
+            # The cancel of an order whose replace is open gives the pending replace back.
+            both = before is _PENDING_CANCEL and order.update_pending
+            previous = _PENDING_UPDATE if both else order.previous
+            status = next_status(before, name, previous=previous, order_id=order.order_id)
+        else:
+            status = next_status(before, name, order_id=order.order_id)
+            if status in PENDING:
+                order.previous = before
+        order.status = status
+        recorder = self._recorder
+        order.updated = recorder.now
+        recorder.emit(
+            OrderEvent(recorder.now, order.order_id, name, _NAMES[status], order.filled, detail)
+        )
+        if status in TERMINAL and before not in TERMINAL:
+            self._close(order)
+
+    def _close(self, order: Order) -> None:
+        order.cancel_wanted = order.update_pending = False
+        order.wanted = None
+        self.recount(order)
+        if not order.group:  # a group's orders are needed until all of them have ended
+            self.finished.append((self._recorder.now, order.order_id))
+
+    def recount(self, order: Order) -> None:
+        """Keep the size that open orders may trade: reduce-only orders add nothing."""
+        leaves = 0 if order.status in TERMINAL or order.reduce_only else order.qty - order.filled
+        change = max(leaves, 0) - order.counted
+        if change:
+            order.counted += change
+            self._books.count(order, change)
+
+    def _alert(self, code: str, order: Order, message: str) -> None:
+        self.alert(code, order.account, order.order_id, message)
+
+    def alert(self, code: str, account: str, subject: str, message: str) -> None:
+        """Say something that a person must see."""
+        recorder = self._recorder
+        recorder.emit(Alert(recorder.now, code, account, subject, message))
+
+    # --- commands ---------------------------------------------------------------------------------
+
+    def add(self, order: Order) -> None:
+        """Take charge of a new order."""
+        self.orders[order.order_id] = order
+
+    def submit(self, order: Order) -> None:
+        """Send an order that has passed its risk checks."""
+        self.event(order, "SUBMITTED")
+        order.sent = True
+        self._venue.send(order)
+
+    def cancel(self, order: Order, reason: str = "") -> str:
+        """Ask for an order's end; returns OK or why not. Asking again changes nothing."""
+        status = order.status
+        if status in TERMINAL:
+            return "ORDER_FINISHED"
+        if status in _HELD:
+            self.event(order, "CANCELED", reason)
+            self._listener.order_moved(order)
+            return "OK"
+        if status is _PENDING_CANCEL:
+            return "OK"
+        self.event(order, "PENDING_CANCEL", reason)
+        if order.acknowledged:
+            self._venue.send_cancel(order)
+        else:
+            # It is sent once the order is acknowledged: a broker may not know it before.
+            order.cancel_wanted = True
+        return "OK"
+
+    def replace(self, order: Order, quantity: int, limit: int | None, stop: int | None) -> str:
+        """Ask for other terms; returns OK or why not.
+
+        A quantity below what is filled means: no more than that.
+        """
+        status = order.status
+        if status in TERMINAL:
+            return "ORDER_FINISHED"
+        if status is _PENDING_CANCEL:
+            return "CANCEL_PENDING"
+        if status is _PENDING_UPDATE:
+            return "UPDATE_PENDING"
+        if status in _HELD:
+            self._take_terms(order, quantity, limit, stop)
+            self.event(order, "UPDATED")
+            return "OK"
+        order.wanted = (max(quantity, order.filled), limit, stop)
+        order.update_pending = True
+        self.event(order, "PENDING_UPDATE")
+        if order.acknowledged:
+            self._send_wanted(order)
+        return "OK"
+
+    def _send_wanted(self, order: Order) -> None:
+        if order.wanted is not None:
+            self._venue.send_replace(order, *order.wanted)
+
+    def _take_terms(self, order: Order, quantity: int, limit: int | None, stop: int | None) -> None:
+        order.qty, order.limit, order.stop = quantity, limit, stop
+        self.recount(order)
+        recorder = self._recorder
+        recorder.emit(OrderChanged(recorder.now, order.order_id, quantity, limit, stop))
+
+    def move_stop(self, order: Order, stop: int) -> None:
+        """Let the stop of a trailing order follow the market."""
+        self._take_terms(order, order.qty, order.limit, stop)
+
+    # --- reports ----------------------------------------------------------------------------------
+
+    def _report(self, order: Order | None, report: object, name: str, detail: str = "") -> bool:
+        """Lead an order along the edge of a report; an alert where there is no such edge."""
+        if order is None:
+            self.alert(
+                "UNKNOWN_ORDER",
+                getattr(report, "account", ""),
+                getattr(report, "order_id", ""),
+                f"{type(report).__name__} for an order that is not known here",
+            )
+            return False
+        if order.status in TERMINAL:
+            return False  # reports after the end change no state
+        try:
+            self.event(order, name, detail)
+        except InvalidOrderEvent as error:
+            self._alert("CONTRADICTION", order, str(error))
+            return False
+        return True
+
+    def accepted(self, report: OrderAccepted) -> None:
+        """The broker works the order: what waited for this is sent now."""
+        order = self.orders.get(report.order_id)
+        if order is None:
+            self._report(None, report, "ACCEPTED")
+            return
+        if order.acknowledged:
+            return  # said before
+        if order.filled or order.status in WORKING:
+            pass  # a late acknowledgement of what already fills changes no state
+        elif not self._report(order, report, "ACCEPTED"):
+            return
+        order.acknowledged = True
+        order.venue_id = report.venue_id
+        if order.cancel_wanted:
+            order.cancel_wanted = False
+            if order.status is not _PENDING_CANCEL:
+                self.event(order, "PENDING_CANCEL")
+            self._venue.send_cancel(order)
+        elif order.update_pending:
+            if order.status is not _PENDING_UPDATE:
+                self.event(order, "PENDING_UPDATE")
+            self._send_wanted(order)
+        if order.group:
+            self._listener.order_moved(order)
+
+    def rejected(self, report: OrderRejected) -> None:
+        """The broker does not take the order."""
+        self._ended(report, "REJECTED", report.reason)
+
+    def canceled(self, report: OrderCanceled) -> None:
+        """The order works no longer."""
+        self._ended(report, "CANCELED", report.reason)
+
+    def expired(self, report: OrderExpired) -> None:
+        """The order's time is over."""
+        self._ended(report, "EXPIRED")
+
+    def _ended(
+        self, report: OrderRejected | OrderCanceled | OrderExpired, name: str, detail: str = ""
+    ) -> None:
+        order = self.orders.get(report.order_id)
+        if self._report(order, report, name, detail) and order is not None:
+            self._listener.order_moved(order)
+
+    def triggered(self, report: OrderTriggered) -> None:
+        """A stop-limit rests at its limit now."""
+        order = self.orders.get(report.order_id)
+        if self._report(order, report, "TRIGGERED") and order is not None:
+            order.triggered = True
+
+    def replaced(self, report: OrderReplaced) -> None:
+        """The order has other terms; below what is filled it is finished."""
+        order = self.orders.get(report.order_id)
+        if order is None:
+            self._report(None, report, "UPDATED")
+            return
+        if order.status in TERMINAL:
+            return
+        order.update_pending = False
+        order.wanted = None
+        self._take_terms(order, max(report.quantity, order.filled), report.limit, report.stop)
+        # A cancel that is pending, or a trigger that came between, stays on show.
+        if "UPDATED" in EDGES[order.status]:
+            self.event(order, "UPDATED")
+        if 0 < order.qty == order.filled:
+            self.event(order, "FILLED", "replaced to what is filled")
+        self._listener.order_moved(order)
+
+    def replace_rejected(self, report: OrderReplaceRejected) -> None:
+        """The order keeps its terms, and has its former state back."""
+        order = self.orders.get(report.order_id)
+        if order is None or order.status in TERMINAL:
+            return
+        order.update_pending = False
+        order.wanted = None
+        if order.status is _PENDING_UPDATE:
+            self.event(order, "UPDATE_REJECTED", report.reason)
+        self._listener.order_moved(order)
+
+    def cancel_rejected(self, report: OrderCancelRejected) -> None:
+        """The order works on, and has its former state back."""
+        order = self.orders.get(report.order_id)
+        if order is None or order.status in TERMINAL:
+            return
+        if self._report(order, report, "CANCEL_REJECTED", report.reason):
+            self._listener.order_moved(order)
+
+    def filled(self, report: OrderFilled) -> None:
+        """Book an execution once: late, early, after a cancel or above the order's quantity."""
+        if self._remembers and self._repeats(report):
+            return
+        order = self.orders.get(report.order_id)
+        if order is None:
+            self._fill_of_unknown(report)
+            return
+        order.filled += report.quantity
+        order.value += report.quantity * report.price
+        order.fees += report.fees
+        order.fill_ids.append(report.fill_id)
+        note = self._fill_state(order)
+        if order.counted:
+            self.recount(order)
+        recorder = self._recorder
+        recorder.emit(
+            FillBooked(
+                recorder.now,
+                order.account,
+                order.strategy,
+                order.symbol,
+                order.order_id,
+                report.fill_id,
+                order.side,
+                report.quantity,
+                report.price,
+                report.fees,
+                report.executed,
+                report.maker,
+                _NAMES[order.status],
+                order.filled,
+                note,
+            )
+        )
+        self._books.book_fill(
+            order.account,
+            order.strategy,
+            order.symbol,
+            Execution(
+                report.fill_id,
+                order.order_id,
+                order.side,
+                report.quantity,
+                report.price,
+                report.fees,
+                report.executed,
+            ),
+        )
+        if note == "OVERFILL":
+            over = order.filled - order.qty
+            self._alert("OVERFILL", order, f"filled {order.filled} of {order.qty}, {over} too many")
+        if order.status is _PARTIAL and note == "CROSSED":
+            # The fill crossed the cancel: nothing of the order works any more.
+            self.event(order, "CANCELED", "a fill crossed the cancel")
+        self._listener.order_filled(order, report)
+
+    def _fill_state(self, order: Order) -> str:
+        """Lead an order along the edge of its fill; returns what was unusual about it."""
+        full = order.filled >= order.qty
+        before = order.status
+        order.updated = self._recorder.now
+        over = "OVERFILL" if order.filled > order.qty else ""
+        if before in TERMINAL and before is not _CANCELED:
+            return over or "LATE"
+        if before in _HELD:
+            # First heard of from the broker, or sent by somebody else under our id.
+            if before is _INITIALIZED:
+                self.event(order, "ACCEPTED", "filled before it was sent from here")
+            else:
+                self._alert("CONTRADICTION", order, f"a fill while it is {before}")
+                return over or "LATE"
+        name = "FILLED" if full else "PARTIALLY_FILLED"
+        status = next_status(order.status, name, order_id=order.order_id)
+        if order.status in PENDING and not full:
+            order.previous = _PARTIAL
+        order.status = status
+        if full and before is not _CANCELED:
+            self._close(order)
+        return over or ("CROSSED" if before is _CANCELED else "")
+
+    def _repeats(self, report: OrderFilled) -> bool:
+        seen = self.seen.get(report.account)
+        if seen is None:
+            seen = self.seen[report.account] = {}
+        content = _content(report.order_id, report.quantity, report.price, report.fees)
+        known = seen.get(report.fill_id)
+        if known is None:
+            seen[report.fill_id] = content
+            return False
+        if known != content:
+            self.alert(
+                "FILL_CONFLICT",
+                report.account,
+                report.fill_id,
+                f"execution {report.fill_id} came again with other content: order "
+                f"{report.order_id}, {report.quantity} at {report.price}; the first one stays",
+            )
+        return True
+
+    def _fill_of_unknown(self, report: OrderFilled) -> None:
+        """An execution of an order that is not ours, or was finished and removed long ago."""
+        known = report.side and self._books.knows(report.account, report.symbol)
+        self.alert(
+            "UNKNOWN_ORDER",
+            report.account,
+            report.order_id,
+            f"execution {report.fill_id} of {report.quantity} at {report.price} for an order that "
+            f"is not known here; it is {'booked' if known else 'not booked: name its symbol'}",
+        )
+        if not known:
+            return
+        recorder = self._recorder
+        recorder.emit(
+            FillBooked(
+                recorder.now,
+                report.account,
+                report.strategy,
+                report.symbol,
+                report.order_id,
+                report.fill_id,
+                report.side,
+                report.quantity,
+                report.price,
+                report.fees,
+                report.executed,
+                report.maker,
+                "",
+                report.quantity,
+                "UNKNOWN",
+            )
+        )
+        self._books.book_fill(
+            report.account,
+            report.strategy,
+            report.symbol,
+            Execution(
+                report.fill_id,
+                report.order_id,
+                report.side,
+                report.quantity,
+                report.price,
+                report.fees,
+                report.executed,
+            ),
+        )
+
+    # --- busts and corrections --------------------------------------------------------------------
+
+    def busted(self, report: FillBusted) -> None:
+        """An execution never was: positions, cash and the order's quantities say so.
+
+        One that the books no longer remember is booked as its opposite, where the report says
+        what it was.
+        """
+        if self._taken_back(report.account, report.fill_id):
+            return
+        before = self._books.find_execution(report.account, report.fill_id)
+        if before is not None:
+            self._books.book_back(report.account, before, None, report.reason)
+            self._unfill(before, None)
+        elif report.side and self._books.knows(report.account, report.symbol):
+            before = Execution(
+                report.fill_id,
+                report.order_id,
+                report.side,
+                report.quantity,
+                report.price,
+                report.fees,
+                report.time,
+            )
+            self._books.book_reverse(
+                report.account, report.strategy, report.symbol, before, report.reason
+            )
+            self._unfill(before, None)
+        else:
+            self._unknown_fill(report.account, report.fill_id)
+
+    def corrected(self, report: FillCorrected) -> None:
+        """An execution has other numbers, under an id of its own."""
+        if self._taken_back(report.account, report.fill_id):
+            return
+        before = self._books.find_execution(report.account, report.fill_id)
+        if before is None:
+            self._unknown_fill(report.account, report.fill_id)
+            return
+        instead = Execution(
+            report.corrected_id,
+            before.order_id,
+            before.side,
+            report.quantity,
+            report.price,
+            report.fees,
+            before.time,
+        )
+        if self._remembers:
+            self.seen.setdefault(report.account, {})[report.corrected_id] = _content(
+                before.order_id, report.quantity, report.price, report.fees
+            )
+        self._books.book_back(report.account, before, instead, "corrected")
+        self._unfill(before, instead)
+
+    def _taken_back(self, account: str, fill_id: str) -> bool:
+        """Whether this was said before; a bust is booked once."""
+        seen, key = self.seen.setdefault(account, {}), f"back|{fill_id}"
+        if key in seen:
+            return True
+        seen[key] = b""
+        return False
+
+    def _unknown_fill(self, account: str, fill_id: str) -> None:
+        self.seen[account].pop(f"back|{fill_id}")
+        self.alert(
+            "UNKNOWN_FILL",
+            account,
+            fill_id,
+            f"execution {fill_id} is taken back by the broker and not in the books' memory; "
+            "say it again with its symbol, side, quantity, price and fees",
+        )
+
+    def _unfill(self, before: Execution, corrected: Execution | None) -> None:
+        order = self.orders.get(before.order_id)
+        if order is None:
+            return
+        size = 0 if corrected is None else corrected.quantity
+        order.filled += size - before.quantity
+        order.value -= before.quantity * before.price
+        order.fees -= before.fees
+        if before.fill_id in order.fill_ids:
+            order.fill_ids.remove(before.fill_id)
+        if corrected is not None:
+            order.value += size * corrected.price
+            order.fees += corrected.fees
+            order.fill_ids.append(corrected.fill_id)
+        if order.status in TERMINAL:
+            if order.status is _FILLED and order.filled < order.qty:
+                self._alert(
+                    "BUSTED_AFTER_END",
+                    order,
+                    f"filled {order.filled} of {order.qty} after a bust; it works no longer, "
+                    "send a new order for the rest",
+                )
+            return
+        if order.filled >= order.qty:
+            self.event(order, "FILLED", "corrected")
+        elif order.status is _PARTIAL and order.filled == 0:
+            self.event(order, "ACCEPTED", "its only fill was busted")
+        if order.status in PENDING and order.previous is _PARTIAL and order.filled == 0:
+            order.previous = _ACCEPTED
+        self.recount(order)
+
+    def evict(self, before: int) -> None:
+        """Forget orders that ended at or before a time; their records are in the journal."""
+        finished, count = self.finished, 0
+        if finished and finished[-1][0] <= before:
+            for _, order_id in finished:
+                self.orders.pop(order_id, None)
+            finished.clear()
+            return
+        while count < len(finished) and finished[count][0] <= before:
+            self.orders.pop(finished[count][1], None)
+            count += 1
+        if count:
+            del finished[:count]
