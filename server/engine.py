@@ -29,6 +29,9 @@ class Engine:
         self._update_graph = graph.getInstance("DEFAULT")
         self._context = get_exec_ctx()
         self.loop = PublishLoop(self._update_graph.requestRefresh, min_interval)
+        # What feeds each table now, and what fed those that were made anew.
+        self._targets: dict[str, Any] = {}
+        self._replaced: list[Any] = []
         guard_table_writers(self._update_graph)
 
     @property
@@ -56,6 +59,9 @@ class Engine:
             for column, kind in schema.items()
         }
         blink, target = table_publisher(name, {c: types[k] for c, k in stored.items()})
+        if publisher is not None:
+            self._replaced.append(self._targets[name])
+        self._targets[name] = target
 
         def add(columns: Columns) -> None:
             if not target.is_alive:
@@ -82,6 +88,16 @@ class Engine:
             return shown, self.loop.publisher(schema, add)
         publisher.redirect(add)
         return shown, publisher
+
+    def end_replaced(self) -> None:
+        """Fail the tables that were made anew, so that who follows one opens the new one instead.
+
+        One that had not failed itself would go on without an update, and nobody would notice.
+        """
+        while self._replaced:
+            target = self._replaced.pop()
+            if target.is_alive:
+                target.publish_failure(RuntimeError("this table was made anew; open it again"))
 
     def close(self) -> None:
         """Publish what is pending and stop the loop."""

@@ -199,6 +199,8 @@ class TradingServer:
         if self.options.view_only:
             view_only.publish(self.published)
         replace_variables({name: (old, self.published[name]) for name, old in before.items()})
+        # Not before: who followed an old table opens what has its name now.
+        self._engine.end_replaced()
         self._heartbeat.tables_failed(failed)
         self.on_replaced()
 
