@@ -64,7 +64,8 @@ def _examples(pattern: str, *fixtures: str, excludes: tuple[str, ...] = ()) -> S
 
 
 _readme = _examples("README.md", "example_server")
-_pages = _examples("docs/*.md", excludes=("docs/bridge.md",))
+_clients = _examples("docs/clients.md", "example_server")
+_pages = _examples("docs/*.md", excludes=("docs/bridge.md", "docs/clients.md"))
 # Its examples make tables, in the tests' own server.
 _bridge = _examples("docs/bridge.md", "trading_server")
-pytest_collect_file = SybilCollection([_readme, _pages, _bridge]).pytest()
+pytest_collect_file = SybilCollection([_readme, _clients, _pages, _bridge]).pytest()
