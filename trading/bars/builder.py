@@ -1,0 +1,619 @@
+"""Bars from ticks: all at once, or as the ticks come.
+
+bars(ticks, "1m", calendar="XNYS")                 # a recording, as a table
+
+builder = BarBuilder("1m", lateness="2s")
+finished = builder.push(ticks)                     # bars that became final, or were revised
+finished = builder.advance(now)                    # by the clock: a quiet symbol gets its bar in time
+open_bars = builder.working()
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from trading.bars.amounts import AmountCutter
+from trading.bars.calendar import TradingCalendar
+from trading.bars.columns import (
+    SIZE_DIGITS,
+    Integers,
+    Numbers,
+    TickColumns,
+    instant_ns,
+    tick_columns,
+)
+from trading.bars.fold import NOTIONAL_DIGITS, Groups, fold, in_order
+from trading.bars.grid import Grid, Slots
+from trading.bars.interval import (
+    Interval,
+    parse_duration_ns,
+    parse_interval,
+)
+from trading.bars.working import (
+    BarRow,
+    OpenBar,
+    bar_schema,
+    bar_table,
+    empty_table,
+    price_array,
+    volume_array,
+    vwap_array,
+)
+from trading.errors import TickError
+
+_LOG = logging.getLogger(__name__)
+
+
+def bars(
+    ticks: Any,
+    interval: str | Interval,
+    *,
+    calendar: str | TradingCalendar | None = None,
+    lateness: str | int = "0s",
+    since: Any = None,
+    allow_negative: bool = False,
+) -> pa.Table:
+    """The bars of a table of ticks, each in its newest version, by symbol and time.
+
+    Without a column `received` the table is a recording: ticks count by their time, and none is late.
+    With it, a tick that came at `end + lateness` or after makes its bar `revised`. With a `calendar`
+    bars without a trade are there too, as `empty`, from each symbol's first tick to its last; without
+    one nobody can say whether the market was open. Bars that began before `since` are `partial`, and
+    so is the last bar of an interval by amount that was not reached.
+    """
+    columns = tick_columns(ticks, allow_negative=allow_negative)
+    parsed = parse_interval(interval)
+    if columns.received is None:
+        columns = in_order(columns)
+    builder = BarBuilder(
+        parsed,
+        calendar=calendar,
+        lateness=lateness,
+        since=since if since is not None else -(2**63),
+        allow_negative=allow_negative,
+        keep=None,
+    )
+    if not len(columns):
+        return empty_table(columns.price, columns.size, quotes=columns.bid is not None)
+    whole = builder.whole(columns)
+    if whole is None:
+        versions = [builder.push_columns(columns), builder.finish()]
+        whole = _newest(pa.concat_tables(versions))
+    return whole
+
+
+def _newest(versions: pa.Table) -> pa.Table:
+    """The last version of each bar, by symbol and time."""
+    symbols = versions["symbol"].to_pylist()
+    starts = versions["start"].cast(pa.int64()).to_pylist()
+    last = {key: row for row, key in enumerate(zip(symbols, starts, strict=True))}
+    return versions.take(pa.array([last[key] for key in sorted(last)], pa.int64()))
+
+
+class BarBuilder:
+    """Builds the bars of many symbols from ticks as they come, in chunks of any size.
+
+    interval: "1m", "session", "1000 ticks", …; lateness: how long after its end a bar waits
+    for ticks. The clock is the latest `received` of a tick (its time, where the ticks have none) or
+    `advance(now)`, whichever is later. A tick whose clock is at its bar's `end + lateness` or after
+    is late: it revises the bar. `revise_every` gathers the late ticks of so much time into one
+    revision ("0s": one for each late tick).
+
+    since: when the subscription began; the bar within which that was is `partial`. None takes the
+    first tick's time. With a `calendar`, symbols that were seen or are named in `symbols` get
+    `empty` bars too, or `missing` ones where `gap` said that no data came.
+
+    Bars can be revised for the time `keep` (default a day; None: for ever); a tick that comes later
+    than that is counted in `too_late`. Ticks outside of the calendar's sessions make no bars; they
+    are counted in `outside`, by symbol, except in the time `close_grace` after a session's end:
+    these belong to its last bar.
+    """
+
+    def __init__(
+        self,
+        interval: str | Interval,
+        *,
+        calendar: str | TradingCalendar | None = None,
+        lateness: str | int = "0s",
+        since: Any = None,
+        symbols: Iterable[str] = (),
+        revise_every: str | int = "0s",
+        close_grace: str | int = "0s",
+        keep: str | int | None = "1D",
+        allow_negative: bool = False,
+    ) -> None:
+        self.interval = parse_interval(interval)
+        self.lateness_ns = parse_duration_ns(lateness, name="lateness")
+        self.outside: dict[str, int] = {}
+        self.too_late: dict[str, int] = {}
+        self._grid = None if self.interval.is_by_amount else Grid(self.interval, calendar)
+        self._cutter = AmountCutter(self.interval) if self.interval.is_by_amount else None
+        self._since = None if since is None else instant_ns(since)
+        self._revise_ns = parse_duration_ns(revise_every, name="revise_every")
+        self._grace_ns = parse_duration_ns(close_grace, name="close_grace")
+        self._keep_ns = None if keep is None else parse_duration_ns(keep, name="keep")
+        self._allow_negative = allow_negative
+        self._clock: int | None = None
+        self._arrivals = 0
+        self._open: dict[tuple[str, int], OpenBar] = {}
+        self._closed: dict[tuple[str, int], OpenBar] = {}
+        # Revisions that wait for the end of their stretch of receipt: bar to (due, bar).
+        self._due: dict[tuple[str, int], int] = {}
+        self._symbols: dict[str, int | None] = dict.fromkeys(symbols)
+        self._closes: dict[str, Any] = {}
+        self._gaps: list[tuple[str | None, int, int]] = []
+        self._price: Numbers | None = None
+        self._size: Numbers | None = None
+        self._has_quotes = False
+
+    def push(self, ticks: Any) -> pa.Table:
+        """Take ticks; returns the bars that became final or were revised, in the order of that.
+
+        TickError, and nothing is taken, where a tick is bad.
+        """
+        return self.push_columns(tick_columns(ticks, allow_negative=self._allow_negative))
+
+    def push_columns(self, columns: TickColumns) -> pa.Table:
+        """`push` for ticks that were read by `tick_columns` before."""
+        if not len(columns):
+            return self._table([])
+        self._take_types(columns)
+        known = columns.timestamp if columns.received is None else columns.received
+        if self._clock is not None and known[0] < self._clock:
+            known = np.maximum(known, self._clock)
+        if len(known) > 1 and not (known[1:] >= known[:-1]).all():
+            known = np.maximum.accumulate(known)
+        if self._since is None:
+            self._since = int(known[0])
+        arrival = self._arrivals
+        self._arrivals += len(columns)
+        if columns.bid is not None or columns.ask is not None:
+            self._take_quotes(columns, known)
+        if columns.is_trade is not None:
+            trades = np.flatnonzero(columns.is_trade)
+            columns, traded = columns.take(trades), known[trades]
+        else:
+            traded = known
+        if self._cutter is not None:
+            rows = self._push_amounts(columns, arrival) if len(columns) else []
+            self._clock = int(known[-1])
+            return self._table(rows)
+        late = self._push_times(columns, traded, arrival) if len(columns) else []
+        self._clock = int(known[-1])
+        finals = self._finals(self._clock)
+        if not late and not self._due:
+            return self._table([row for _due, row in finals])
+        return self._table(self._with_revisions(finals, late))
+
+    def advance(self, now: Any) -> pa.Table:
+        """Let the clock be at `now`; returns the bars that became final, or were revised, by that.
+
+        A time before the clock changes nothing.
+        """
+        moment = instant_ns(now)
+        if self._clock is not None and moment < self._clock:
+            moment = self._clock
+        self._clock = moment
+        if self._since is None:
+            self._since = moment
+        if self._cutter is not None:
+            return self._table([])
+        return self._table(self._with_revisions(self._finals(moment), []))
+
+    def finish(self) -> pa.Table:
+        """End: all open bars and revisions, without waiting. Bars by amount are `partial` then."""
+        rows = [row for _due, row in self._finals(None)] if self._cutter is None else []
+        rows += self._revisions_until(None)
+        if self._cutter is not None:
+            for bar in self._open.values():
+                bar.version += 1
+                rows.append(bar.row("partial"))
+            self._open.clear()
+        return self._table(rows)
+
+    def working(self) -> pa.Table:
+        """The bars that are open now, by symbol and time; their state is `working`."""
+        return self._table([self._open[key].row("working") for key in sorted(self._open)])
+
+    def gap(self, start: Any, end: Any, symbol: str | None = None) -> None:
+        """Say that no data came in [start, end), for one symbol or for all.
+
+        Bars without a trade there are `missing`, bars with some are `partial`. A gap concerns the
+        bars that are not final yet.
+        """
+        low, high = instant_ns(start), instant_ns(end)
+        if low >= high:
+            raise TickError(f"a gap from {start} to {end} is empty; its end must come after its start")
+        self._gaps.append((symbol, low, high))
+
+    def whole(self, columns: TickColumns) -> pa.Table | None:
+        """All bars of a recording at once, or None where that takes the builder's own way."""
+        if (
+            self._grid is None
+            or self._grid.calendar is not None
+            or columns.received is not None
+            or columns.is_trade is not None
+            or columns.bid is not None
+            or self._gaps
+        ):
+            return None
+        slots = self._grid.slots(int(columns.timestamp[0]), int(columns.timestamp[-1]))
+        place, inside = _places(columns.timestamp, slots, is_sorted=True)
+        if inside is not None:
+            return None
+        groups = fold(columns, place, len(slots))
+        return _group_table(groups, columns, slots, self._since)
+
+    def _take_types(self, columns: TickColumns) -> None:
+        if self._price is None or self._size is None:
+            self._price, self._size = columns.price, columns.size
+        elif (
+            columns.price.arrow_type != self._price.arrow_type
+            or columns.size.arrow_type != self._size.arrow_type
+        ):
+            raise TickError(
+                f"prices and sizes came as {self._price.arrow_type} and {self._size.arrow_type} "
+                f"before, now as {columns.price.arrow_type} and {columns.size.arrow_type}; one "
+                "builder takes one type of numbers"
+            )
+        self._has_quotes |= columns.bid is not None or columns.ask is not None
+
+    def _push_times(
+        self, columns: TickColumns, known: Integers, arrival: int
+    ) -> list[tuple[int, tuple[str, int], OpenBar]]:
+        """Put the ticks that are in time into their bars; returns the others, in order of arrival."""
+        assert self._grid is not None
+        ts = columns.timestamp
+        sequence = columns.sequence
+        if sequence is None:
+            sequence = np.arange(arrival, arrival + len(columns), dtype=np.int64)
+        is_sorted = bool((ts[1:] >= ts[:-1]).all())
+        low, high = (int(ts[0]), int(ts[-1])) if is_sorted else (int(ts.min()), int(ts.max()))
+        slots = self._grid.slots(low - self._grace_ns, high)
+        place, inside = _places(ts, slots, is_sorted=is_sorted, grace_ns=self._grace_ns)
+        if inside is not None:
+            self._count_outside(columns, ~inside)
+            columns, known = columns.take(inside), known[inside]
+            place, sequence = place[inside], sequence[inside]
+            if not len(columns):
+                return []
+        limit = slots.ends + self.lateness_ns
+        late: list[tuple[int, tuple[str, int], OpenBar]] = []
+        if int(known[-1]) >= int(limit[int(place.min())]):
+            is_late = known >= limit[place]
+            if is_late.any():
+                late = self._late_bars(
+                    columns.take(is_late), known[is_late], place[is_late], sequence[is_late], slots
+                )
+                columns, place, sequence = (
+                    columns.take(~is_late),
+                    place[~is_late],
+                    sequence[~is_late],
+                )
+        self._merge(columns, place, sequence, slots)
+        return late
+
+    def _take_quotes(self, columns: TickColumns, known: Integers) -> None:
+        """Keep the last quote of each open bar; one that comes after its bar was final is too late."""
+        if self._grid is None:
+            return
+        ts = columns.timestamp
+        sides = [side.values for side in (columns.bid, columns.ask) if side is not None]
+        quoted = ~np.isnan(sides[0]) if len(sides) == 1 else ~(np.isnan(sides[0]) & np.isnan(sides[1]))
+        slots = self._grid.slots(int(ts.min()), int(ts.max()))
+        place, inside = _places(ts, slots, is_sorted=False)
+        if inside is not None:
+            quoted &= inside
+        quoted[quoted] &= known[quoted] < slots.ends[place[quoted]] + self.lateness_ns
+        rows = np.flatnonzero(quoted)
+        nothing = np.full(len(ts), np.nan)
+        bids = nothing if columns.bid is None else columns.bid.values
+        asks = nothing if columns.ask is None else columns.ask.values
+        order = rows if columns.sequence is None else rows[np.argsort(columns.sequence[rows])]
+        order = order[np.argsort(ts[order], kind="stable")]
+        latest = {
+            (int(columns.symbol[row]), int(place[row])): row for row in order.tolist()
+        }
+        for (code, slot), row in latest.items():
+            symbol, start = columns.names[code], int(slots.starts[slot])
+            bar = self._open_bar(symbol, start, int(slots.ends[slot]))
+            bar.quote((int(ts[row]), row), float(bids[row]), float(asks[row]))
+
+    def _open_bar(self, symbol: str, start: int, end: int) -> OpenBar:
+        bar = self._open.get((symbol, start))
+        if bar is None:
+            bar = self._open[symbol, start] = OpenBar(symbol, start, end)
+            if self._symbols.get(symbol) is None:
+                self._symbols[symbol] = start
+        return bar
+
+    def _merge(
+        self, columns: TickColumns, place: npt.NDArray[Any], sequence: Integers, slots: Slots
+    ) -> None:
+        """Fold ticks into the open bars."""
+        for piece, symbol, start, end in _pieces(columns, place, sequence, slots):
+            self._open_bar(symbol, start, end).add(*piece)
+
+    def _late_bars(
+        self,
+        columns: TickColumns,
+        known: Integers,
+        place: npt.NDArray[Any],
+        sequence: Integers,
+        slots: Slots,
+    ) -> list[tuple[int, tuple[str, int], OpenBar]]:
+        """Each late tick as (clock, bar's key, a bar of this tick alone)."""
+        late = []
+        for row in range(len(columns)):
+            one = slice(row, row + 1)
+            for piece, symbol, start, end in _pieces(
+                columns.take(one), place[one], sequence[one], slots
+            ):
+                bar = OpenBar(symbol, start, end)
+                bar.add(*piece)
+                late.append((int(known[row]), (symbol, start), bar))
+        return late
+
+    def _finals(self, clock: int | None) -> list[tuple[int, BarRow]]:
+        """The bars that are final by the clock (None: all), with the time at which they became so."""
+        assert self._grid is not None
+        keys = [
+            key
+            for key, bar in self._open.items()
+            if clock is None or bar.end + self.lateness_ns <= clock
+        ]
+        if self._grid.calendar is not None:
+            keys += self._empty(clock, keys)
+        rows = []
+        for key in sorted(keys, key=lambda key: (self._bar_end(key), key)):
+            bar = self._open.pop(key)
+            due = bar.end + self.lateness_ns
+            bar.version += 1
+            rows.append((due, bar.row(self._state(bar), self._closes.get(bar.symbol))))
+            if bar.count:
+                self._closes[bar.symbol] = bar.close
+            self._closed[key] = bar
+        if rows and self._keep_ns is not None and clock is not None:
+            self._forget(clock - self._keep_ns)
+        return rows
+
+    def _bar_end(self, key: tuple[str, int]) -> int:
+        return self._open[key].end
+
+    def _empty(self, clock: int | None, keys: list[tuple[str, int]]) -> list[tuple[str, int]]:
+        """Open the bars without a trade that the clock has passed; returns their keys."""
+        assert self._grid is not None
+        firsts = [first for first in self._symbols.values() if first is not None]
+        if self._since is not None and self._since > -(2**63):
+            firsts.append(self._since)
+        if not firsts:
+            return []
+        low = min(firsts)
+        ends = [self._bar_end(key) for key in keys]
+        high = max(ends, default=low) if clock is None else clock - self.lateness_ns
+        if high <= low:
+            return []
+        slots = self._grid.slots(low, high)
+        passed = slots.ends <= high
+        added = []
+        for symbol, first in self._symbols.items():
+            begin = self._since if first is None else first
+            if begin is None:
+                continue
+            for start, end in zip(
+                slots.starts[passed].tolist(), slots.ends[passed].tolist(), strict=True
+            ):
+                if end > begin and (symbol, start) not in self._open:
+                    self._open[symbol, start] = OpenBar(symbol, start, end)
+                    added.append((symbol, start))
+            self._symbols[symbol] = max(begin, high)
+        return added
+
+    def _state(self, bar: OpenBar) -> str:
+        is_cut = any(
+            symbol in (None, bar.symbol) and low < bar.end and high > bar.start
+            for symbol, low, high in self._gaps
+        )
+        if not bar.count:
+            return "missing" if is_cut else "empty"
+        began_inside = self._since is not None and bar.start < self._since < bar.end
+        return "partial" if is_cut or began_inside else "final"
+
+    def _with_revisions(
+        self,
+        finals: list[tuple[int, BarRow]],
+        late: list[tuple[int, tuple[str, int], OpenBar]],
+    ) -> list[BarRow]:
+        """Finals and revisions in order of the time at which they became known."""
+        rows: list[tuple[int, int, BarRow]] = [(due, 0, row) for due, row in finals]
+        for moment, key, tick in late:
+            rows += self._dues(moment)
+            bar = self._closed.get(key)
+            if bar is None:
+                if self._keep_ns is not None and tick.end < moment - self._keep_ns:
+                    self.too_late[key[0]] = self.too_late.get(key[0], 0) + 1
+                    _LOG.error(
+                        "a tick of %s came too late to revise the bar that ended at %s; "
+                        "build the bars of that day anew from the tick store",
+                        key[0],
+                        np.datetime64(tick.end, "ns"),
+                    )
+                    continue
+                bar = self._closed[key] = OpenBar(key[0], tick.start, tick.end)
+            _joined(bar, tick)
+            if self._revise_ns:
+                due = (moment // self._revise_ns + 1) * self._revise_ns
+                self._due.setdefault(key, due)
+            else:
+                bar.version += 1
+                rows.append((moment, 1, bar.row("revised")))
+        rows += self._dues(self._clock)
+        rows.sort(key=lambda each: each[:2])
+        return [row for _due, _kind, row in rows]
+
+    def _dues(self, clock: int | None) -> list[tuple[int, int, BarRow]]:
+        rows = []
+        ready = [(due, key) for key, due in self._due.items() if clock is None or due <= clock]
+        for due, key in sorted(ready):
+            del self._due[key]
+            bar = self._closed[key]
+            bar.version += 1
+            rows.append((due, 1, bar.row("revised")))
+        return rows
+
+    def _revisions_until(self, clock: int | None) -> list[BarRow]:
+        return [row for _due, _kind, row in self._dues(clock)]
+
+    def _forget(self, before: int) -> None:
+        """Drop what can be revised no more; a bar whose revision is not out yet is kept."""
+        for key in list(self._closed):
+            if self._closed[key].end >= before:
+                break
+            if key not in self._due:
+                del self._closed[key]
+        self._gaps = [gap for gap in self._gaps if gap[2] >= before]
+
+    def _push_amounts(self, columns: TickColumns, arrival: int) -> list[BarRow]:
+        assert self._cutter is not None
+        ordinal, complete = self._cutter.cut(columns)
+        groups = fold(columns, ordinal, int(ordinal.max()) + 1)
+        rows: list[tuple[int, BarRow]] = []
+        sequence = np.arange(arrival, arrival + len(columns), dtype=np.int64)
+        for piece, code, place in _group_pieces(groups, columns, sequence):
+            symbol = columns.names[code]
+            key = (symbol, 0)
+            bar = self._open.get(key)
+            if bar is None:
+                bar = self._open[key] = OpenBar(symbol, piece[0][0], piece[1][0] + 1)
+            bar.add(*piece)
+            bar.start = min(bar.start, piece[0][0])
+            bar.end = max(bar.end, piece[1][0] + 1)
+            if place < complete[code]:
+                bar.version += 1
+                rows.append((piece[1][1], bar.row(self._state(bar))))
+                del self._open[key]
+        rows.sort(key=lambda each: each[0])
+        return [row for _place, row in rows]
+
+    def _count_outside(self, columns: TickColumns, rows: npt.NDArray[np.bool_]) -> None:
+        codes, counts = np.unique(columns.symbol[rows], return_counts=True)
+        for code, count in zip(codes.tolist(), counts.tolist(), strict=True):
+            name = columns.names[code]
+            if name not in self.outside:
+                _LOG.warning(
+                    "ticks of %s outside of its sessions make no bars; they are counted", name
+                )
+            self.outside[name] = self.outside.get(name, 0) + count
+
+    def _table(self, rows: list[BarRow]) -> pa.Table:
+        if self._price is None or self._size is None:
+            nothing = Numbers(np.zeros(0), None, pa.float64())
+            return bar_table(rows, nothing, nothing, quotes=False)
+        return bar_table(rows, self._price, self._size, quotes=self._has_quotes)
+
+
+# (first key, last key, (open, high, low, close), volume, notional, count): ticks that were folded.
+_Piece = tuple[
+    tuple[int, int], tuple[int, int], tuple[Any, Any, Any, Any], int, int, int
+]
+
+
+def _places(
+    ts: Integers, slots: Slots, *, is_sorted: bool, grace_ns: int = 0
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_] | None]:
+    """The slot of each tick, and which ticks have one; None where all have."""
+    if is_sorted and not grace_ns:
+        begins = np.searchsorted(ts, slots.starts, side="left")
+        counts = np.searchsorted(ts, slots.ends, side="left") - begins
+        if int(counts.sum()) == len(ts):
+            return np.repeat(np.arange(len(slots), dtype=np.int32), counts), None
+    if not len(slots):
+        return np.full(len(ts), -1, dtype=np.intp), np.zeros(len(ts), dtype=np.bool_)
+    place = np.searchsorted(slots.starts, ts, side="right") - 1
+    inside = (place >= 0) & (ts < slots.ends[np.maximum(place, 0)] + grace_ns)
+    return place, None if inside.all() else inside
+
+
+def _pieces(
+    columns: TickColumns, place: npt.NDArray[Any], sequence: Integers, slots: Slots
+) -> Iterable[tuple[_Piece, str, int, int]]:
+    """Folded ticks by bar, with the bar's symbol, start and end."""
+    ts = columns.timestamp
+    same_time = ts[1:] == ts[:-1]
+    if not ((ts[1:] > ts[:-1]) | (same_time & (sequence[1:] >= sequence[:-1]))).all():
+        order = np.lexsort((sequence, ts))
+        columns, place, sequence = columns.take(order), place[order], sequence[order]
+    if not len(columns):
+        return
+    # Only the bars that these ticks are in: a chunk after a quiet night must not pay for it.
+    low = int(place.min())
+    groups = fold(columns, place - low, int(place.max()) - low + 1)
+    for piece, code, number in _group_pieces(groups, columns, sequence):
+        slot = low + number
+        yield piece, columns.names[code], int(slots.starts[slot]), int(slots.ends[slot])
+
+
+def _group_pieces(
+    groups: Groups, columns: TickColumns, sequence: Integers
+) -> Iterable[tuple[_Piece, int, int]]:
+    ts, price = columns.timestamp, columns.price.values
+    firsts, lasts = groups.first, groups.last
+    prices = (price[firsts], groups.high, groups.low, price[lasts])
+    pieces = zip(
+        groups.symbol.tolist(),
+        groups.slot.tolist(),
+        zip(ts[firsts].tolist(), sequence[firsts].tolist(), strict=True),
+        zip(ts[lasts].tolist(), sequence[lasts].tolist(), strict=True),
+        zip(*(column.tolist() for column in prices), strict=True),
+        groups.volume.scaled(SIZE_DIGITS),
+        groups.notional.scaled(NOTIONAL_DIGITS),
+        groups.count.tolist(),
+        strict=True,
+    )
+    for code, slot, *piece in pieces:
+        yield tuple(piece), code, slot  # type: ignore[misc]
+
+
+def _joined(bar: OpenBar, tick: OpenBar) -> None:
+    """Join a bar of late ticks to the bar that it revises."""
+    assert tick.first is not None
+    assert tick.last is not None
+    prices = (tick.open, tick.high, tick.low, tick.close)
+    bar.add(tick.first, tick.last, prices, tick.volume, tick.notional, tick.count)
+
+
+def _group_table(
+    groups: Groups, columns: TickColumns, slots: Slots, since: int | None
+) -> pa.Table:
+    """The bars of a recording without a calendar, as columns and not one by one."""
+    price, size = columns.price, columns.size
+    schema = bar_schema(price, size, quotes=False)
+    starts, ends = slots.starts[groups.slot], slots.ends[groups.slot]
+    state = np.full(len(groups), "final", dtype=object)
+    if since is not None:
+        state[(starts < since) & (since < ends)] = "partial"
+    # Symbols by name, as everywhere; the codes are in order of appearance.
+    names = np.array(columns.names, dtype=object)[groups.symbol]
+    by_name = np.argsort(np.argsort(np.array(columns.names, dtype=object)))[groups.symbol]
+    order = np.lexsort((starts, by_name))
+    prices = (
+        price.values[groups.first], groups.high, groups.low, price.values[groups.last]
+    )
+    arrays = [
+        pa.array(names[order], pa.string()),
+        pa.array(starts[order], schema.field("start").type),
+        pa.array(ends[order], schema.field("end").type),
+        *(price_array(column[order], price) for column in prices),
+        volume_array(groups.volume, order, size),
+        pa.array(groups.count[order], pa.int64()),
+        vwap_array(groups.volume, groups.notional, order),
+        pa.array(state[order], pa.string()),
+        pa.array(np.ones(len(groups), dtype=np.int32)),
+    ]
+    return pa.table(arrays, schema=schema)
