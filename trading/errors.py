@@ -30,3 +30,7 @@ class TickError(TradingError, ValueError):
     def __reduce__(self) -> tuple[type[TickError], tuple[str, int | None, int | None]]:
         """Survive pickle with all fields."""
         return type(self), (str(self), self.row, self.rows)
+
+
+class IndicatorError(TradingError, ValueError):
+    """An indicator was made or fed with a value that it cannot take."""
