@@ -1,0 +1,1 @@
+"""The trading layer: market data, strategies, orders and positions on one kernel."""

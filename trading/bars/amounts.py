@@ -38,7 +38,8 @@ class AmountCutter:
     def cut(self, columns: TickColumns) -> tuple[npt.NDArray[np.intp], dict[int, int]]:
         """The ordinal of each tick's bar within this call, from 0 on for each symbol.
 
-        The second value says for each symbol's code how many bars were completed: ordinals below it.
+        The second value says for each symbol's code how many bars were completed: ordinals below
+        it.
         """
         ordinal = np.zeros(len(columns), dtype=np.intp)
         complete: dict[int, int] = {}
@@ -91,4 +92,3 @@ class AmountCutter:
         last = int(reached[-1]) if len(reached) else 0
         rest = (last - base) * scale
         return np.array(ends, dtype=np.intp), rest
-

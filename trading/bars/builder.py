@@ -4,14 +4,15 @@ bars(ticks, "1m", calendar="XNYS")                 # a recording, as a table
 
 builder = BarBuilder("1m", lateness="2s")
 finished = builder.push(ticks)                     # bars that became final, or were revised
-finished = builder.advance(now)                    # by the clock: a quiet symbol gets its bar in time
-open_bars = builder.working()
+finished = builder.advance(now)                    # by the clock: a quiet symbol gets its bar in
+time open_bars = builder.working()
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -61,11 +62,13 @@ def bars(
 ) -> pa.Table:
     """The bars of a table of ticks, each in its newest version, by symbol and time.
 
-    Without a column `received` the table is a recording: ticks count by their time, and none is late.
-    With it, a tick that came at `end + lateness` or after makes its bar `revised`. With a `calendar`
-    bars without a trade are there too, as `empty`, from each symbol's first tick to its last; without
-    one nobody can say whether the market was open. Bars that began before `since` are `partial`, and
-    so is the last bar of an interval by amount that was not reached.
+    Without a column `received` the table is a recording: ticks count by their time, and none is
+    late. With it, a tick that came at `end + lateness` or after makes its bar `revised`. With a
+    `calendar`
+    bars without a trade are there too, as `empty`, from each symbol's first tick to its last;
+    without
+    one nobody can say whether the market was open. Bars that began before `since` are `partial`,
+    and so is the last bar of an interval by amount that was not reached.
     """
     columns = tick_columns(ticks, allow_negative=allow_negative)
     parsed = parse_interval(interval)
@@ -229,7 +232,9 @@ class BarBuilder:
         """
         low, high = instant_ns(start), instant_ns(end)
         if low >= high:
-            raise TickError(f"a gap from {start} to {end} is empty; its end must come after its start")
+            raise TickError(
+                f"a gap from {start} to {end} is empty; its end must come after its start"
+            )
         self._gaps.append((symbol, low, high))
 
     def whole(self, columns: TickColumns) -> pa.Table | None:
@@ -267,7 +272,7 @@ class BarBuilder:
     def _push_times(
         self, columns: TickColumns, known: Integers, arrival: int
     ) -> list[tuple[int, tuple[str, int], OpenBar]]:
-        """Put the ticks that are in time into their bars; returns the others, in order of arrival."""
+        """Put ticks that are in time into their bars; returns the late ones, as they came."""
         assert self._grid is not None
         ts = columns.timestamp
         sequence = columns.sequence
@@ -300,12 +305,14 @@ class BarBuilder:
         return late
 
     def _take_quotes(self, columns: TickColumns, known: Integers) -> None:
-        """Keep the last quote of each open bar; one that comes after its bar was final is too late."""
+        """Keep the last quote of each open bar; after a bar is final none counts."""
         if self._grid is None:
             return
         ts = columns.timestamp
         sides = [side.values for side in (columns.bid, columns.ask) if side is not None]
-        quoted = ~np.isnan(sides[0]) if len(sides) == 1 else ~(np.isnan(sides[0]) & np.isnan(sides[1]))
+        quoted = (
+            ~np.isnan(sides[0]) if len(sides) == 1 else ~(np.isnan(sides[0]) & np.isnan(sides[1]))
+        )
         slots = self._grid.slots(int(ts.min()), int(ts.max()))
         place, inside = _places(ts, slots, is_sorted=False)
         if inside is not None:
@@ -317,9 +324,7 @@ class BarBuilder:
         asks = nothing if columns.ask is None else columns.ask.values
         order = rows if columns.sequence is None else rows[np.argsort(columns.sequence[rows])]
         order = order[np.argsort(ts[order], kind="stable")]
-        latest = {
-            (int(columns.symbol[row]), int(place[row])): row for row in order.tolist()
-        }
+        latest = {(int(columns.symbol[row]), int(place[row])): row for row in order.tolist()}
         for (code, slot), row in latest.items():
             symbol, start = columns.names[code], int(slots.starts[slot])
             bar = self._open_bar(symbol, start, int(slots.ends[slot]))
@@ -361,7 +366,7 @@ class BarBuilder:
         return late
 
     def _finals(self, clock: int | None) -> list[tuple[int, BarRow]]:
-        """The bars that are final by the clock (None: all), with the time at which they became so."""
+        """The bars that are final by the clock (None: all), and since when each is."""
         assert self._grid is not None
         keys = [
             key
@@ -389,12 +394,15 @@ class BarBuilder:
     def _empty(self, clock: int | None, keys: list[tuple[str, int]]) -> list[tuple[str, int]]:
         """Open the bars without a trade that the clock has passed; returns their keys."""
         assert self._grid is not None
-        firsts = [first for first in self._symbols.values() if first is not None]
-        if self._since is not None and self._since > -(2**63):
-            firsts.append(self._since)
-        if not firsts:
+        # A symbol that was only named begins with the subscription, any other with its first tick.
+        begins = {
+            symbol: self._since if first is None else first
+            for symbol, first in self._symbols.items()
+        }
+        begun = {symbol: begin for symbol, begin in begins.items() if begin is not None}
+        if not begun:
             return []
-        low = min(firsts)
+        low = min(begun.values())
         ends = [self._bar_end(key) for key in keys]
         high = max(ends, default=low) if clock is None else clock - self.lateness_ns
         if high <= low:
@@ -402,10 +410,7 @@ class BarBuilder:
         slots = self._grid.slots(low, high)
         passed = slots.ends <= high
         added = []
-        for symbol, first in self._symbols.items():
-            begin = self._since if first is None else first
-            if begin is None:
-                continue
+        for symbol, begin in begun.items():
             for start, end in zip(
                 slots.starts[passed].tolist(), slots.ends[passed].tolist(), strict=True
             ):
@@ -482,22 +487,27 @@ class BarBuilder:
     def _push_amounts(self, columns: TickColumns, arrival: int) -> list[BarRow]:
         assert self._cutter is not None
         ordinal, complete = self._cutter.cut(columns)
-        groups = fold(columns, ordinal, int(ordinal.max()) + 1)
+        width = int(ordinal.max()) + 1
+        groups = fold(columns, ordinal, width)
+        # Opens and closes go by arrival here, and a bar covers all of its ticks' times.
+        arrivals = np.arange(arrival, arrival + len(columns), dtype=np.int64)
+        key = columns.symbol.astype(np.intp) * width + ordinal
+        starts = np.full(len(columns.names) * width, 2**63 - 1, dtype=np.int64)
+        ends = np.full(len(starts), -(2**63), dtype=np.int64)
+        np.minimum.at(starts, key, columns.timestamp)
+        np.maximum.at(ends, key, columns.timestamp)
+        in_arrival = replace(columns, timestamp=arrivals)
         rows: list[tuple[int, BarRow]] = []
-        sequence = np.arange(arrival, arrival + len(columns), dtype=np.int64)
-        for piece, code, place in _group_pieces(groups, columns, sequence):
-            symbol = columns.names[code]
-            key = (symbol, 0)
-            bar = self._open.get(key)
-            if bar is None:
-                bar = self._open[key] = OpenBar(symbol, piece[0][0], piece[1][0] + 1)
+        for piece, code, number in _group_pieces(groups, in_arrival, arrivals):
+            symbol, place = columns.names[code], code * width + number
+            start, end = int(starts[place]), int(ends[place]) + 1
+            bar = self._open.setdefault((symbol, 0), OpenBar(symbol, start, end))
             bar.add(*piece)
-            bar.start = min(bar.start, piece[0][0])
-            bar.end = max(bar.end, piece[1][0] + 1)
-            if place < complete[code]:
+            bar.start, bar.end = min(bar.start, start), max(bar.end, end)
+            if number < complete[code]:
                 bar.version += 1
-                rows.append((piece[1][1], bar.row(self._state(bar))))
-                del self._open[key]
+                rows.append((piece[1][0], bar.row(self._state(bar))))
+                del self._open[symbol, 0]
         rows.sort(key=lambda each: each[0])
         return [row for _place, row in rows]
 
@@ -519,9 +529,7 @@ class BarBuilder:
 
 
 # (first key, last key, (open, high, low, close), volume, notional, count): ticks that were folded.
-_Piece = tuple[
-    tuple[int, int], tuple[int, int], tuple[Any, Any, Any, Any], int, int, int
-]
+_Piece = tuple[tuple[int, int], tuple[int, int], tuple[Any, Any, Any, Any], int, int, int]
 
 
 def _places(
@@ -577,7 +585,7 @@ def _group_pieces(
         strict=True,
     )
     for code, slot, *piece in pieces:
-        yield tuple(piece), code, slot  # type: ignore[misc]
+        yield tuple(piece), code, slot
 
 
 def _joined(bar: OpenBar, tick: OpenBar) -> None:
@@ -588,9 +596,7 @@ def _joined(bar: OpenBar, tick: OpenBar) -> None:
     bar.add(tick.first, tick.last, prices, tick.volume, tick.notional, tick.count)
 
 
-def _group_table(
-    groups: Groups, columns: TickColumns, slots: Slots, since: int | None
-) -> pa.Table:
+def _group_table(groups: Groups, columns: TickColumns, slots: Slots, since: int | None) -> pa.Table:
     """The bars of a recording without a calendar, as columns and not one by one."""
     price, size = columns.price, columns.size
     schema = bar_schema(price, size, quotes=False)
@@ -602,9 +608,7 @@ def _group_table(
     names = np.array(columns.names, dtype=object)[groups.symbol]
     by_name = np.argsort(np.argsort(np.array(columns.names, dtype=object)))[groups.symbol]
     order = np.lexsort((starts, by_name))
-    prices = (
-        price.values[groups.first], groups.high, groups.low, price.values[groups.last]
-    )
+    prices = (price.values[groups.first], groups.high, groups.low, price.values[groups.last])
     arrays = [
         pa.array(names[order], pa.string()),
         pa.array(starts[order], schema.field("start").type),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from datetime import date
 from functools import lru_cache
@@ -27,8 +28,8 @@ _HOURS_CLOSED_DAILY = {"CMES": 1, "us_futures": 1, "CME": 1}
 class TradingCalendar:
     """The sessions of one market, in order of time.
 
-    `opens` and `closes` are int64 nanoseconds since 1970 UTC, `breaks` an array of shape (n, 2) that
-    holds -1 where a session has no break. A session that opens the evening before carries the
+    `opens` and `closes` are int64 nanoseconds since 1970 UTC, `breaks` an array of shape (n, 2)
+    that holds -1 where a session has no break. A session that opens the evening before carries the
     date of its close in the market's `zone`.
     """
 
@@ -73,7 +74,7 @@ class TradingCalendar:
         return slice(first, max(first, last))
 
     def segments(self, low: int, high: int) -> tuple[Nanoseconds, Nanoseconds]:
-        """Starts and ends of the open stretches in [low, high]; a break divides a session in two."""
+        """Starts and ends of what is open in [low, high]; a break divides a session in two."""
         part = self.between(low, high)
         opens, closes, breaks = self.opens[part], self.closes[part], self.breaks[part]
         broken = breaks[:, 0] >= 0
@@ -133,6 +134,16 @@ def _always(first: int, last: int) -> TradingCalendar:
 def _known(name: str, first: int, last: int, needed: int) -> TradingCalendar:
     import exchange_calendars  # noqa: PLC0415
 
+    # The package uses what pandas will take away; it is pinned, and its users can do nothing about
+    # it.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _made(exchange_calendars, name, first, last, needed)
+
+
+def _made(
+    exchange_calendars: Any, name: str, first: int, last: int, needed: int
+) -> TradingCalendar:
     names = exchange_calendars.get_calendar_names(include_aliases=True)
     if name not in names:
         import difflib  # noqa: PLC0415
@@ -140,12 +151,15 @@ def _known(name: str, first: int, last: int, needed: int) -> TradingCalendar:
         near = difflib.get_close_matches(str(name).upper(), names, n=3)
         hint = f"; did you mean {', '.join(near)}?" if near else ""
         raise CalendarError(
-            f"no calendar {name!r}{hint} Allowed are the codes of exchange_calendars, such as XNYS, "
+            f"no calendar {name!r}{hint} Allowed are the codes of exchange_calendars, as XNYS, "
             '"24/5" and "24/7"'
         )
     schedule = None
     # Some markets publish their holidays a year ahead: take as much of the block as there is.
-    for end in [date(last, 12, 31), *(date(year, 12, 31) for year in range(last - 1, needed - 1, -1))]:
+    for end in [
+        date(last, 12, 31),
+        *(date(year, 12, 31) for year in range(last - 1, needed - 1, -1)),
+    ]:
         try:
             schedule = exchange_calendars.get_calendar(
                 name, start=f"{first:04d}-01-01", end=end.isoformat()

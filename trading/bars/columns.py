@@ -100,8 +100,8 @@ class TickColumns:
 def tick_columns(
     ticks: Any, *, allow_negative: bool = False, now: int | None = None
 ) -> TickColumns:
-    """Read a table of ticks: `timestamp` (with a zone, or UTC), `symbol`, `price`, `size`, and where
-    they are there `sequence`, `received`, `bid`, `ask`.
+    """Read a table of ticks: `timestamp` (with a zone, or UTC), `symbol`, `price`, `size`, and
+    where they are there `sequence`, `received`, `bid`, `ask`.
 
     TickError for a missing column, a time that is null, prices or sizes that are NaN, infinite,
     negative (prices may be by `allow_negative`) or beyond 64 bits, and for times after `now`, in
@@ -112,7 +112,7 @@ def tick_columns(
     if missing:
         raise TickError(
             f"a table of ticks needs the columns timestamp, symbol, price and size; "
-            f"{', '.join(missing)} is missing, {', '.join(table.column_names) or 'nothing'} is there"
+            f"{', '.join(missing)} is missing; there are {', '.join(table.column_names) or 'none'}"
         )
     timestamp = _times(table, "timestamp")
     codes, names = _symbols(table)
@@ -156,7 +156,9 @@ def _as_arrow(ticks: Any) -> pa.Table:
         return pa.Table.from_batches([ticks])
     if type(ticks).__module__.startswith("pandas") and hasattr(ticks, "columns"):
         return pa.Table.from_pandas(ticks, preserve_index=False)
-    raise TickError(f"expected an Arrow table or a pandas frame of ticks, got {type(ticks).__name__}")
+    raise TickError(
+        f"expected an Arrow table or a pandas frame of ticks, got {type(ticks).__name__}"
+    )
 
 
 def _refuse(bad: npt.NDArray[np.bool_], message: Any) -> None:
@@ -176,7 +178,9 @@ def _times(table: pa.Table, name: str) -> Integers:
     column = table[name]
     if column.null_count:
         row = int(np.argmax(np.asarray(pc.is_null(column).combine_chunks())))
-        raise TickError(f"{name} of row {row} is missing; every tick has one", row, column.null_count)
+        raise TickError(
+            f"{name} of row {row} is missing; every tick has one", row, column.null_count
+        )
     if pa.types.is_timestamp(column.type):
         if column.type.tz is None and name == "timestamp" and column.type.unit == "s":
             # A column of whole seconds without a zone is read as UTC, like any other.
@@ -192,7 +196,7 @@ def _times(table: pa.Table, name: str) -> Integers:
     if pa.types.is_integer(column.type):
         return _single(column.cast(pa.int64())).to_numpy()
     raise TickError(
-        f"column {name} is of type {column.type}; it must hold timestamps, or nanoseconds since 1970"
+        f"column {name} is of type {column.type}; it must hold timestamps, or whole nanoseconds"
     )
 
 
@@ -200,7 +204,9 @@ def _symbols(table: pa.Table) -> tuple[npt.NDArray[np.integer[Any]], tuple[str, 
     column = table["symbol"]
     if column.null_count:
         row = int(np.argmax(np.asarray(pc.is_null(column).combine_chunks())))
-        raise TickError(f"symbol of row {row} is missing; every tick has one", row, column.null_count)
+        raise TickError(
+            f"symbol of row {row} is missing; every tick has one", row, column.null_count
+        )
     if not pa.types.is_dictionary(column.type):
         if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
             raise TickError(f"column symbol is of type {column.type}; it must hold texts")

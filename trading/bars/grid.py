@@ -46,7 +46,9 @@ class Grid:
 
     def slots(self, low: int, high: int) -> Slots:
         """The bars that have a moment in [low, high]."""
-        slots = self._of_sessions(low, high) if self.calendar is not None else self._plain(low, high)
+        slots = (
+            self._of_sessions(low, high) if self.calendar is not None else self._plain(low, high)
+        )
         keep = (slots.ends > low) & (slots.starts <= high)
         if keep.all():
             return slots

@@ -21,8 +21,8 @@ _NS_PER_UNIT = {
     "d": NS_PER_DAY,
 }
 _ALLOWED = (
-    'allowed are times such as "30s", "1m", "75m", "1h" and "1D", "session", "1W", "1MO", and amounts '
-    'such as "1000 ticks", "10000 volume" and "1e6 notional"'
+    'allowed are times such as "30s", "1m", "75m", "1h" and "1D", "session", "1W", "1MO", and
+    amounts ' 'such as "1000 ticks", "10000 volume" and "1e6 notional"'
 )
 
 
@@ -74,7 +74,9 @@ def parse_duration_ns(text: str | int, *, name: str = "duration") -> int:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*", str(text))
     unit = _NS_PER_UNIT.get(match[2].lower()) if match else None
     if match is None or unit is None:
-        raise IntervalError(f'{name} {text!r} is no duration; write for example "5s", "250ms", "1m"')
+        raise IntervalError(
+            f'{name} {text!r} is no duration; write for example "5s", "250ms", "1m"'
+        )
     return int(Decimal(match[1]) * unit)
 
 

@@ -129,7 +129,7 @@ class BarRow(NamedTuple):
     low: Any
     close: Any
     volume: int
-    count: int
+    ticks: int
     vwap: float | None
     state: str
     version: int

@@ -23,7 +23,8 @@ class Indicator(ABC):
     """A figure over a series, a value at a time.
 
     `inputs` names what `update` takes, in its order; `outputs` what `value` holds where it is more
-    than one number. `value` is None until there were enough values, and `ready` says whether there were.
+    than one number. `value` is None until there were enough values, and `ready` says whether there
+    were.
     """
 
     inputs: ClassVar[tuple[str, ...]] = ("close",)
@@ -63,10 +64,12 @@ class Indicator(ABC):
         return copy.deepcopy(self).update(*values)
 
     def batch(self, columns: Any) -> npt.NDArray[np.float64]:
-        """The figures of whole columns, from the state that the indicator is in; NaN while not ready.
+        """The figures of whole columns, from the state that the indicator is in; NaN while not
+        ready.
 
         columns: a mapping, Arrow table or frame with the `inputs`, or one array where there is one
-        input. The result has shape (n,), or (n, number of outputs). The indicator itself stays as it is.
+        input. The result has shape (n,), or (n, number of outputs). The indicator itself stays as
+        it is.
         """
         arrays = [self._column(columns, name).tolist() for name in self.inputs]
         own = copy.deepcopy(self)
@@ -91,8 +94,8 @@ class Indicator(ABC):
             number = float("nan")
         if number - number != 0.0:
             raise IndicatorError(
-                f"{type(self).__name__}: {name} is {value!r}; it must be a finite number. Leave out "
-                "a bar that has none"
+                f"{type(self).__name__}: {name} is {value!r}; it must be a finite number. Leave "
+                "out a bar that has none"
             )
         return number
 

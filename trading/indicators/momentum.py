@@ -143,7 +143,7 @@ class WilliamsR(Indicator):
 
 
 class CCI(Indicator):
-    """Commodity channel index: the typical price's distance from its average, by 0.015 times its mean deviation."""
+    """Commodity channel index: the typical price less its average, by 0.015 mean deviations."""
 
     inputs = ("high", "low", "close")
 
@@ -235,7 +235,7 @@ class AroonValue(NamedTuple):
 
 
 class Aroon(Indicator):
-    """Aroon: 100 where the extreme of the last `length` + 1 bars is this bar's, 0 where it is the oldest."""
+    """Aroon: 100 where this bar is the extreme of the last `length` + 1, 0 where the oldest is."""
 
     inputs = ("high", "low")
     outputs = AroonValue._fields
@@ -324,7 +324,9 @@ class ADX(Indicator):
         index = self._directional_index()
         if index is None:
             # Without movement the first sum counts it as 0, and later values stay as they are.
-            return self._average.value if self._average.value is not None else self._average.add(0.0)
+            return (
+                self._average.value if self._average.value is not None else self._average.add(0.0)
+            )
         return self._average.add(index)
 
     def _directional_index(self) -> float | None:

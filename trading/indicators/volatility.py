@@ -93,7 +93,7 @@ class DonchianChannel(Indicator):
 
 
 class ZScore(Indicator):
-    """How many standard deviations (of the population) a value is from its average; 0 where none."""
+    """How many standard deviations (of the population) a value is from its average."""
 
     def __init__(self, length: int = 20) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ class ZScore(Indicator):
 
 
 class RealizedVolatility(Indicator):
-    """Standard deviation (of the sample) of `length` log returns, times the root of `periods` a year.
+    """Standard deviation (of the sample) of `length` log returns, for a year of `periods`.
 
     None too while a price in the window is zero or less, as it has no log return.
     """

@@ -6,7 +6,7 @@ from trading.indicators.base import Indicator, WindowSum, period
 
 
 class OBV(Indicator):
-    """On-balance volume: volume added on a rise, taken off on a fall; begins with the first volume."""
+    """On-balance volume: added on a rise, taken off on a fall; begins with the first volume."""
 
     inputs = ("close", "volume")
 

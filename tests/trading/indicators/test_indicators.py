@@ -163,7 +163,9 @@ def test_one_at_a_time_equals_batch(make: Callable[[], Indicator]) -> None:
     indicator = make()
     whole = indicator.batch(columns)
     assert not indicator.ready, "batch leaves the indicator as it is"
-    for row, values in enumerate(zip(*(columns[n].tolist() for n in indicator.inputs), strict=True)):
+    for row, values in enumerate(
+        zip(*(columns[n].tolist() for n in indicator.inputs), strict=True)
+    ):
         expected = indicator.peek(*values)
         value = indicator.update(*values)
         assert value == expected == indicator.value
