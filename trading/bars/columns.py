@@ -174,6 +174,11 @@ def _single(column: pa.ChunkedArray) -> pa.Array:
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
+def _integers(column: pa.ChunkedArray) -> Integers:
+    values: Integers = _single(column.cast(pa.int64())).to_numpy()
+    return values
+
+
 def _times(table: pa.Table, name: str) -> Integers:
     column = table[name]
     if column.null_count:
@@ -182,9 +187,6 @@ def _times(table: pa.Table, name: str) -> Integers:
             f"{name} of row {row} is missing; every tick has one", row, column.null_count
         )
     if pa.types.is_timestamp(column.type):
-        if column.type.tz is None and name == "timestamp" and column.type.unit == "s":
-            # A column of whole seconds without a zone is read as UTC, like any other.
-            pass
         if column.type.unit != "ns":
             column = column.cast(pa.timestamp("ns", column.type.tz))
         array = _single(column)
@@ -192,9 +194,9 @@ def _times(table: pa.Table, name: str) -> Integers:
             array.offset : array.offset + len(array)
         ]
     if pa.types.is_date(column.type):
-        return _single(column.cast(pa.timestamp("ns")).cast(pa.int64())).to_numpy()
+        return _integers(column.cast(pa.timestamp("ns")))
     if pa.types.is_integer(column.type):
-        return _single(column.cast(pa.int64())).to_numpy()
+        return _integers(column)
     raise TickError(
         f"column {name} is of type {column.type}; it must hold timestamps, or whole nanoseconds"
     )
@@ -222,7 +224,7 @@ def _whole(table: pa.Table, name: str) -> Integers | None:
     column = table[name]
     if column.null_count or not pa.types.is_integer(column.type):
         raise TickError(f"column {name} must hold whole numbers in every row, or in none")
-    return _single(column.cast(pa.int64())).to_numpy()
+    return _integers(column)
 
 
 def _quotes(table: pa.Table, name: str) -> Numbers | None:

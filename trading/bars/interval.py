@@ -21,8 +21,8 @@ _NS_PER_UNIT = {
     "d": NS_PER_DAY,
 }
 _ALLOWED = (
-    'allowed are times such as "30s", "1m", "75m", "1h" and "1D", "session", "1W", "1MO", and
-    amounts ' 'such as "1000 ticks", "10000 volume" and "1e6 notional"'
+    'allowed are times such as "30s", "1m", "75m", "1h" and "1D", "session", "1W", "1MO", and '
+    'amounts such as "1000 ticks", "10000 volume" and "1e6 notional"'
 )
 
 

@@ -197,7 +197,7 @@ def volume_array(volume: ExactSums, order: npt.NDArray[Any], size: Numbers) -> p
 def vwap_array(volume: ExactSums, notional: ExactSums, order: npt.NDArray[Any]) -> pa.Array:
     """Notional amount over volume, the same bits as by Python's integers; null without volume."""
     divisor = 10.0 ** (notional.digits - volume.digits)
-    if volume.units.dtype != object and notional.units.dtype != object:
+    if object not in (volume.units.dtype, notional.units.dtype):
         amount = volume.units[order] * divisor
         if len(amount) == 0 or amount.max() < _EXACT:
             with np.errstate(invalid="ignore", divide="ignore"):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.trading.bars.model import Tick, model_bars
-from trading.bars import BarBuilder, bars, calendar_for
+from tests.trading.bars.model import ModelBar, Tick, model_bars
+from trading.bars import BarBuilder, bars, calendar_for, parse_interval
+from trading.bars.grid import Grid
 
 SECOND = 1_000_000_000
 MINUTE = 60 * SECOND
@@ -64,10 +67,7 @@ def pushed(
     builder: BarBuilder, ticks: list[Tick], cuts: list[int], **how: Any
 ) -> list[dict[str, Any]]:
     edges = sorted({0, len(ticks), *(cut % (len(ticks) + 1) for cut in cuts)})
-    tables = [
-        builder.push(as_table(ticks[low:high], **how))
-        for low, high in zip(edges[:-1], edges[1:], strict=True)
-    ]
+    tables = [builder.push(as_table(ticks[low:high], **how)) for low, high in pairwise(edges)]
     return as_rows(pa.concat_tables([*tables, builder.finish()]))
 
 
@@ -183,8 +183,6 @@ def _same_but_versions(left: list[dict[str, Any]], right: list[dict[str, Any]]) 
     threshold=st.integers(1, 20_000_000),
 )
 def test_bars_by_amount(ticks: list[Tick], cuts: list[int], kind: str, threshold: int) -> None:
-    from fractions import Fraction
-
     threshold = threshold % 9 + 1 if kind == "ticks" else threshold
     expected: list[dict[str, Any]] = []
     so_far: dict[str, list[Tick]] = {}
@@ -210,8 +208,6 @@ def test_bars_by_amount(ticks: list[Tick], cuts: list[int], kind: str, threshold
 
 
 def _amount_row(held: list[Tick], state: str) -> dict[str, Any]:
-    from tests.trading.bars.model import ModelBar
-
     start, end = min(t.timestamp for t in held), max(t.timestamp for t in held) + 1
     bar = ModelBar(start, end, held, 1)
     row = bar.row(held[0].symbol, state)
@@ -221,9 +217,6 @@ def _amount_row(held: list[Tick], state: str) -> dict[str, Any]:
 @pytest.mark.parametrize("name", ["XNYS", "XHKG", "CMES", "24/7"])
 @pytest.mark.parametrize("interval", ["1m", "25m", "1h", "4h", "1D", "session", "1W", "1MO"])
 def test_slots_are_disjoint_and_inside_open_time(name: str, interval: str) -> None:
-    from trading.bars.grid import Grid
-    from trading.bars.interval import parse_interval
-
     # Two weeks with a change of the clocks and a holiday.
     low = int(np.datetime64("2024-10-28", "ns").astype(np.int64))
     high = int(np.datetime64("2024-12-01", "ns").astype(np.int64))

@@ -92,7 +92,7 @@ REFERENCES: list[tuple[Callable[[], Indicator], Callable[[Columns], np.ndarray]]
     (lambda: WilliamsR(14), lambda c: talib.WILLR(c["high"], c["low"], c["close"], 14)),
     (lambda: CCI(20), lambda c: talib.CCI(c["high"], c["low"], c["close"], 20)),
     (lambda: MFI(14), lambda c: talib.MFI(c["high"], c["low"], c["close"], c["volume"], 14)),
-    (lambda: OBV(), lambda c: talib.OBV(c["close"], c["volume"])),
+    (OBV, lambda c: talib.OBV(c["close"], c["volume"])),
     (lambda: Aroon(14), lambda c: both(*talib.AROON(c["high"], c["low"], 14))),
     (
         lambda: UltimateOscillator(7, 14, 28),
@@ -124,7 +124,7 @@ REFERENCES: list[tuple[Callable[[], Indicator], Callable[[Columns], np.ndarray]]
 ]
 # Those that TA-Lib has nothing for are compared with numpy.
 OTHERS: list[Callable[[], Indicator]] = [
-    lambda: VWAP(),
+    VWAP,
     lambda: VWAP(10),
     lambda: RealizedVolatility(20),
 ]
@@ -144,7 +144,7 @@ def test_every_exported_indicator_is_in_these_tests() -> None:
     assert {type(make()) for make in ALL} == exported
 
 
-@pytest.mark.parametrize("make, reference", REFERENCES)
+@pytest.mark.parametrize(("make", "reference"), REFERENCES)
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_equals_talib(
     make: Callable[[], Indicator], reference: Callable[[Columns], np.ndarray], seed: int
