@@ -49,6 +49,7 @@ from trading.bars.working import (
 from trading.errors import TickError
 
 _LOG = logging.getLogger(__name__)
+_NO_TICKS = Numbers(np.zeros(0), None, pa.float64())
 
 
 def bars(
@@ -154,6 +155,8 @@ class BarBuilder:
         self._price: Numbers | None = None
         self._size: Numbers | None = None
         self._has_quotes = False
+        # Most pushes end no bar, and making a table takes as long as folding a few hundred ticks.
+        self._empty_table: tuple[Any, pa.Table] | None = None
 
     def push(self, ticks: Any) -> pa.Table:
         """Take ticks; returns the bars that became final or were revised, in the order of that.
@@ -522,10 +525,13 @@ class BarBuilder:
             self.outside[name] = self.outside.get(name, 0) + count
 
     def _table(self, rows: list[BarRow]) -> pa.Table:
-        if self._price is None or self._size is None:
-            nothing = Numbers(np.zeros(0), None, pa.float64())
-            return bar_table(rows, nothing, nothing, quotes=False)
-        return bar_table(rows, self._price, self._size, quotes=self._has_quotes)
+        price, size = self._price or _NO_TICKS, self._size or _NO_TICKS
+        if rows:
+            return bar_table(rows, price, size, quotes=self._has_quotes)
+        key = (price.arrow_type, size.arrow_type, self._has_quotes)
+        if self._empty_table is None or self._empty_table[0] != key:
+            self._empty_table = (key, empty_table(price, size, quotes=self._has_quotes))
+        return self._empty_table[1]
 
 
 # (first key, last key, (open, high, low, close), volume, notional, count): ticks that were folded.
