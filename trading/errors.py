@@ -32,5 +32,9 @@ class TickError(TradingError, ValueError):
         return type(self), (str(self), self.row, self.rows)
 
 
+class BarError(TradingError, ValueError):
+    """Bars that cannot be used: columns are missing, or they do not fit what is asked for."""
+
+
 class IndicatorError(TradingError, ValueError):
     """An indicator was made or fed with a value that it cannot take."""

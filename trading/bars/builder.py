@@ -22,14 +22,16 @@ import pyarrow as pa
 from trading.bars.amounts import AmountCutter
 from trading.bars.calendar import TradingCalendar
 from trading.bars.columns import (
+    INT64_MAX,
     SIZE_DIGITS,
     Integers,
     Numbers,
     TickColumns,
+    TickReader,
     instant_ns,
     tick_columns,
 )
-from trading.bars.fold import NOTIONAL_DIGITS, Groups, fold, in_order
+from trading.bars.fold import NOTIONAL_DIGITS, DecimalPlaces, Groups, fold, in_order
 from trading.bars.grid import Grid, Slots
 from trading.bars.interval import (
     Interval,
@@ -42,6 +44,7 @@ from trading.bars.working import (
     bar_schema,
     bar_table,
     empty_table,
+    notional_sums,
     price_array,
     volume_array,
     vwap_array,
@@ -49,6 +52,7 @@ from trading.bars.working import (
 from trading.errors import TickError
 
 _LOG = logging.getLogger(__name__)
+_NEVER = 2**63 - 1
 _NO_TICKS = Numbers(np.zeros(0), None, pa.float64())
 
 
@@ -142,7 +146,11 @@ class BarBuilder:
         self._revise_ns = parse_duration_ns(revise_every, name="revise_every")
         self._grace_ns = parse_duration_ns(close_grace, name="close_grace")
         self._keep_ns = None if keep is None else parse_duration_ns(keep, name="keep")
-        self._allow_negative = allow_negative
+        self._reader = TickReader(allow_negative=allow_negative)
+        self._places = DecimalPlaces()
+        # The bar of the latest ticks, and the clock before which no bar can become final.
+        self._slot: Slots | None = None
+        self._next_end = -(2**63)
         self._clock: int | None = None
         self._arrivals = 0
         self._open: dict[tuple[str, int], OpenBar] = {}
@@ -155,6 +163,8 @@ class BarBuilder:
         self._price: Numbers | None = None
         self._size: Numbers | None = None
         self._has_quotes = False
+        # No bar has a larger volume, where sizes are integers.
+        self._volume_bound = 0
         # Most pushes end no bar, and making a table takes as long as folding a few hundred ticks.
         self._empty_table: tuple[Any, pa.Table] | None = None
 
@@ -163,17 +173,20 @@ class BarBuilder:
 
         TickError, and nothing is taken, where a tick is bad.
         """
-        return self.push_columns(tick_columns(ticks, allow_negative=self._allow_negative))
+        return self.push_columns(self._reader.read(ticks))
 
     def push_columns(self, columns: TickColumns) -> pa.Table:
         """`push` for ticks that were read by `tick_columns` before."""
         if not len(columns):
             return self._table([])
         self._take_types(columns)
+        if columns.size.digits == 0:
+            self._check_volume(columns.size)
         known = columns.timestamp if columns.received is None else columns.received
+        is_sorted = _is_sorted(known)
         if self._clock is not None and known[0] < self._clock:
             known = np.maximum(known, self._clock)
-        if len(known) > 1 and not (known[1:] >= known[:-1]).all():
+        if not is_sorted:
             known = np.maximum.accumulate(known)
         if self._since is None:
             self._since = int(known[0])
@@ -190,7 +203,11 @@ class BarBuilder:
             rows = self._push_amounts(columns, arrival) if len(columns) else []
             self._clock = int(known[-1])
             return self._table(rows)
-        late = self._push_times(columns, traded, arrival) if len(columns) else []
+        late = []
+        if len(columns):
+            if columns.received is not None:
+                is_sorted = _is_sorted(columns.timestamp)
+            late = self._push_times(columns, traded, arrival, is_sorted=is_sorted)
         self._clock = int(known[-1])
         finals = self._finals(self._clock)
         if not late and not self._due:
@@ -272,25 +289,51 @@ class BarBuilder:
             )
         self._has_quotes |= columns.bid is not None or columns.ask is not None
 
+    def _check_volume(self, size: Numbers) -> None:
+        """Refuse ticks before they are taken, where a bar's whole volume could pass 64 bits."""
+        self._volume_bound += int(size.high) * len(size.values)
+        if self._volume_bound <= INT64_MAX:
+            return
+        bars = (*self._open.values(), *self._closed.values())
+        largest = max((bar.volume for bar in bars), default=0) // 10**SIZE_DIGITS
+        self._volume_bound = largest + sum(size.values.tolist())
+        if self._volume_bound > INT64_MAX:
+            reached, self._volume_bound = self._volume_bound, largest
+            row = int(np.argmax(size.values))
+            raise TickError(
+                f"with these ticks a bar's volume could reach {reached:,}, beyond 64 bits; the "
+                f"largest size is {size.values[row]} in row {row}. Give the sizes as decimals "
+                "(decimal128), or in a larger unit. The table was not taken",
+                row,
+            )
+
     def _push_times(
-        self, columns: TickColumns, known: Integers, arrival: int
+        self, columns: TickColumns, known: Integers, arrival: int, *, is_sorted: bool
     ) -> list[tuple[int, tuple[str, int], OpenBar]]:
         """Put ticks that are in time into their bars; returns the late ones, as they came."""
-        assert self._grid is not None
         ts = columns.timestamp
         sequence = columns.sequence
         if sequence is None:
             sequence = np.arange(arrival, arrival + len(columns), dtype=np.int64)
-        is_sorted = bool((ts[1:] >= ts[:-1]).all())
+        elif is_sorted:
+            is_sorted = bool(((ts[1:] > ts[:-1]) | (sequence[1:] >= sequence[:-1])).all())
         low, high = (int(ts[0]), int(ts[-1])) if is_sorted else (int(ts.min()), int(ts.max()))
-        slots = self._grid.slots(low - self._grace_ns, high)
-        place, inside = _places(ts, slots, is_sorted=is_sorted, grace_ns=self._grace_ns)
-        if inside is not None:
-            self._count_outside(columns, ~inside)
-            columns, known = columns.take(inside), known[inside]
-            place, sequence = place[inside], sequence[inside]
-            if not len(columns):
+        slots = self._slots(low, high)
+        if len(slots) == 1 and slots.starts[0] <= low and high < slots.ends[0]:
+            if int(known[-1]) < int(slots.ends[0]) + self.lateness_ns:
+                self._slot = slots
+                self._merge(columns, None, sequence, slots, is_sorted=is_sorted)
                 return []
+            place = np.zeros(len(columns), dtype=np.intp)
+        else:
+            place, inside = _places(ts, slots, is_sorted=is_sorted, grace_ns=self._grace_ns)
+            if inside is not None:
+                self._count_outside(columns, ~inside)
+                columns, known = columns.take(inside), known[inside]
+                place, sequence = place[inside], sequence[inside]
+                if not len(columns):
+                    return []
+            self._slot = _last_of(slots, int(place[-1]))
         limit = slots.ends + self.lateness_ns
         late: list[tuple[int, tuple[str, int], OpenBar]] = []
         if int(known[-1]) >= int(limit[int(place.min())]):
@@ -304,8 +347,17 @@ class BarBuilder:
                     place[~is_late],
                     sequence[~is_late],
                 )
-        self._merge(columns, place, sequence, slots)
+        if len(columns):
+            self._merge(columns, place, sequence, slots, is_sorted=is_sorted)
         return late
+
+    def _slots(self, low: int, high: int) -> Slots:
+        """The bars of [low, high]; mostly the one that the last ticks were in."""
+        slot = self._slot
+        if slot is not None and slot.starts[0] <= low and high < slot.ends[0]:
+            return slot
+        assert self._grid is not None
+        return self._grid.slots(low - self._grace_ns, high)
 
     def _take_quotes(self, columns: TickColumns, known: Integers) -> None:
         """Keep the last quote of each open bar; after a bar is final none counts."""
@@ -316,7 +368,7 @@ class BarBuilder:
         quoted = (
             ~np.isnan(sides[0]) if len(sides) == 1 else ~(np.isnan(sides[0]) & np.isnan(sides[1]))
         )
-        slots = self._grid.slots(int(ts.min()), int(ts.max()))
+        slots = self._slots(int(ts.min()), int(ts.max()))
         place, inside = _places(ts, slots, is_sorted=False)
         if inside is not None:
             quoted &= inside
@@ -337,16 +389,35 @@ class BarBuilder:
         bar = self._open.get((symbol, start))
         if bar is None:
             bar = self._open[symbol, start] = OpenBar(symbol, start, end)
+            self._next_end = min(self._next_end, end)
             if self._symbols.get(symbol) is None:
                 self._symbols[symbol] = start
         return bar
 
     def _merge(
-        self, columns: TickColumns, place: npt.NDArray[Any], sequence: Integers, slots: Slots
+        self,
+        columns: TickColumns,
+        place: npt.NDArray[Any] | None,
+        sequence: Integers,
+        slots: Slots,
+        *,
+        is_sorted: bool,
     ) -> None:
-        """Fold ticks into the open bars."""
-        for piece, symbol, start, end in _pieces(columns, place, sequence, slots):
-            self._open_bar(symbol, start, end).add(*piece)
+        """Fold ticks into the open bars; `place` is None where all are in the first slot."""
+        if not is_sorted:
+            order = np.lexsort((sequence, columns.timestamp))
+            columns, sequence = columns.take(order), sequence[order]
+            place = None if place is None else place[order]
+        # Only the bars that these ticks are in: a chunk after a quiet night must not pay for it.
+        low, width = 0, 1
+        if place is not None:
+            low = int(place.min())
+            width = int(place.max()) - low + 1
+            place = place - low
+        groups = fold(columns, place, width, self._places)
+        starts, ends = slots.starts[low : low + width].tolist(), slots.ends[low:].tolist()
+        for piece, code, number in _group_pieces(groups, columns, sequence):
+            self._open_bar(columns.names[code], starts[number], ends[number]).add(*piece)
 
     def _late_bars(
         self,
@@ -360,10 +431,11 @@ class BarBuilder:
         late = []
         for row in range(len(columns)):
             one = slice(row, row + 1)
-            for piece, symbol, start, end in _pieces(
-                columns.take(one), place[one], sequence[one], slots
-            ):
-                bar = OpenBar(symbol, start, end)
+            tick, slot = columns.take(one), int(place[row])
+            groups = fold(tick, None, 1, self._places)
+            for piece, code, _number in _group_pieces(groups, tick, sequence[one]):
+                symbol, start = columns.names[code], int(slots.starts[slot])
+                bar = OpenBar(symbol, start, int(slots.ends[slot]))
                 bar.add(*piece)
                 late.append((int(known[row]), (symbol, start), bar))
         return late
@@ -371,6 +443,8 @@ class BarBuilder:
     def _finals(self, clock: int | None) -> list[tuple[int, BarRow]]:
         """The bars that are final by the clock (None: all), and since when each is."""
         assert self._grid is not None
+        if clock is not None and clock - self.lateness_ns < self._next_end:
+            return []
         keys = [
             key
             for key, bar in self._open.items()
@@ -387,9 +461,19 @@ class BarBuilder:
             if bar.count:
                 self._closes[bar.symbol] = bar.close
             self._closed[key] = bar
+        ends = [bar.end for bar in self._open.values()]
+        if self._grid.calendar is not None and clock is not None:
+            ends.append(self._next_empty(clock - self.lateness_ns))
+        self._next_end = min(ends, default=_NEVER)
         if rows and self._keep_ns is not None and clock is not None:
             self._forget(clock - self._keep_ns)
         return rows
+
+    def _next_empty(self, moment: int) -> int:
+        """When the next bar without a trade can end; `moment` itself where the market is closed."""
+        assert self._grid is not None
+        slots = self._grid.slots(moment, moment)
+        return int(slots.ends[-1]) if len(slots) else moment
 
     def _bar_end(self, key: tuple[str, int]) -> int:
         return self._open[key].end
@@ -534,6 +618,14 @@ class BarBuilder:
         return self._empty_table[1]
 
 
+def _is_sorted(times: Integers) -> bool:
+    return bool(np.logical_and.reduce(times[1:] >= times[:-1]))
+
+
+def _last_of(slots: Slots, number: int) -> Slots:
+    return Slots(slots.starts[number : number + 1], slots.ends[number : number + 1])
+
+
 # (first key, last key, (open, high, low, close), volume, notional, count): ticks that were folded.
 _Piece = tuple[tuple[int, int], tuple[int, int], tuple[Any, Any, Any, Any], int, int, int]
 
@@ -552,25 +644,6 @@ def _places(
     place = np.searchsorted(slots.starts, ts, side="right") - 1
     inside = (place >= 0) & (ts < slots.ends[np.maximum(place, 0)] + grace_ns)
     return place, None if inside.all() else inside
-
-
-def _pieces(
-    columns: TickColumns, place: npt.NDArray[Any], sequence: Integers, slots: Slots
-) -> Iterable[tuple[_Piece, str, int, int]]:
-    """Folded ticks by bar, with the bar's symbol, start and end."""
-    ts = columns.timestamp
-    same_time = ts[1:] == ts[:-1]
-    if not ((ts[1:] > ts[:-1]) | (same_time & (sequence[1:] >= sequence[:-1]))).all():
-        order = np.lexsort((sequence, ts))
-        columns, place, sequence = columns.take(order), place[order], sequence[order]
-    if not len(columns):
-        return
-    # Only the bars that these ticks are in: a chunk after a quiet night must not pay for it.
-    low = int(place.min())
-    groups = fold(columns, place - low, int(place.max()) - low + 1)
-    for piece, code, number in _group_pieces(groups, columns, sequence):
-        slot = low + number
-        yield piece, columns.names[code], int(slots.starts[slot]), int(slots.ends[slot])
 
 
 def _group_pieces(
@@ -623,6 +696,7 @@ def _group_table(groups: Groups, columns: TickColumns, slots: Slots, since: int 
         volume_array(groups.volume, order, size),
         pa.array(groups.count[order], pa.int64()),
         vwap_array(groups.volume, groups.notional, order),
+        notional_sums(groups.notional, order),
         pa.array(state[order], pa.string()),
         pa.array(np.ones(len(groups), dtype=np.int32)),
     ]

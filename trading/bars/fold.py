@@ -72,35 +72,64 @@ def in_order(columns: TickColumns) -> TickColumns:
     return columns.take(np.lexsort((sequence, ts)))
 
 
-def fold(columns: TickColumns, slot: npt.NDArray[Any], slots: int) -> Groups:
-    """Fold ticks that are in order; `slot` says which of `slots` bars each belongs to."""
-    key = columns.symbol.astype(np.intp) * slots + slot
+class DecimalPlaces:
+    """How many decimal places prices and sizes had last: where the next ticks are tried first."""
+
+    __slots__ = ("price", "size")
+
+    def __init__(self) -> None:
+        self.price = 2
+        self.size = 0
+
+
+def fold(
+    columns: TickColumns,
+    slot: npt.NDArray[Any] | None,
+    slots: int,
+    places: DecimalPlaces | None = None,
+) -> Groups:
+    """Fold ticks that are in order; `slot` says which of `slots` bars each belongs to.
+
+    None for `slot` where there is one bar only. `places` saves looking for the number of decimal
+    places anew where ticks come in many pieces; it changes no result.
+    """
+    key = columns.symbol.astype(np.intp)
+    if slot is not None:
+        key *= slots
+        key += slot
     dense = len(columns.names) * slots
+    found = None
     if dense > max(4 * len(key), 4_096):
         found, key = np.unique(key, return_inverse=True)
         dense = len(found)
-    else:
-        found = None
+    prices = columns.price.values
     count = np.bincount(key, minlength=dense)
-    first = np.full(dense, len(key), dtype=np.intp)
-    last = np.full(dense, -1, dtype=np.intp)
-    high = np.full(dense, _lowest(columns.price.values.dtype))
-    low = np.full(dense, _highest(columns.price.values.dtype))
+    first = np.empty(dense, dtype=np.intp)
+    last = np.empty(dense, dtype=np.intp)
+    high = np.full(dense, _lowest(prices.dtype), prices.dtype)
+    low = np.full(dense, _highest(prices.dtype), prices.dtype)
+    for begin in reversed(range(0, len(key), _BLOCK)):
+        # Of what is assigned to one place several times the last stays.
+        part = key[begin : begin + _BLOCK]
+        first[part[::-1]] = np.arange(begin + len(part) - 1, begin - 1, -1)
     for begin in range(0, len(key), _BLOCK):
         part = key[begin : begin + _BLOCK]
-        prices = columns.price.values[begin : begin + _BLOCK]
-        rows = np.arange(begin, begin + len(part), dtype=np.intp)
-        np.minimum.at(first, part, rows)
-        np.maximum.at(last, part, rows)
-        np.maximum.at(high, part, prices)
-        np.minimum.at(low, part, prices)
-    volume = _sums(key, dense, columns.size)
-    notional = _products(key, dense, columns.price, columns.size, volume, count)
+        last[part] = np.arange(begin, begin + len(part))
+        np.maximum.at(high, part, prices[begin : begin + _BLOCK])
+        np.minimum.at(low, part, prices[begin : begin + _BLOCK])
+    if places is None:
+        places = DecimalPlaces()
+    sizes = _Units(columns.size, places.size)
+    volume = _sums(key, dense, sizes, places)
+    notional = _products(key, dense, columns.price, sizes, volume, count, places)
     used = np.flatnonzero(count)
     which = used if found is None else found
+    symbol, number = (which, np.zeros_like(which)) if slots == 1 else np.divmod(which, slots)
+    if len(used) == dense:
+        return Groups(symbol, number, count, first, last, high, low, volume, notional)
     return Groups(
-        which // slots,
-        which % slots,
+        symbol,
+        number,
         count[used],
         first[used],
         last[used],
@@ -122,27 +151,40 @@ def _highest(kind: np.dtype[Any]) -> Any:
 class _Units:
     """A column as whole numbers of one number of decimal places, block by block.
 
-    `digits` starts small and grows where a block needs more; `rounded` is true where even
-    nine places do not hold every number exactly.
+    `digits` starts small and grows where a block needs more.
     """
 
     def __init__(self, numbers: Numbers, first_guess: int) -> None:
         self.values = numbers.values
+        self.bound = numbers.bound
         self.is_float = numbers.digits is None
         self.digits = first_guess if self.is_float else int(numbers.digits or 0)
+        self._last: tuple[tuple[int, int], npt.NDArray[np.float64] | None] | None = None
 
     def block(self, begin: int, end: int) -> npt.NDArray[np.float64] | None:
         """Whole floats, or None where a number is too large for one or needs more digits."""
+        if self._last is None or self._last[0] != (begin, self.digits):
+            self._last = ((begin, self.digits), self._block(begin, end))
+        return self._last[1]
+
+    def _block(self, begin: int, end: int) -> npt.NDArray[np.float64] | None:
         values = self.values[begin:end]
         if not self.is_float:
-            units = values.astype(np.float64)
-            return units if len(units) == 0 or np.abs(units).max() < _EXACT else None
-        factor = 10.0**self.digits
-        units = np.rint(values * factor)
-        if len(units) and max(units.max(), -units.min()) >= _EXACT:
+            if not self.bound < _EXACT and _largest(values) >= _EXACT:
+                return None
+            return values.astype(np.float64)
+        if self.digits == 0:
+            units: npt.NDArray[np.float64] = np.rint(values)
+        else:
+            units = values * 10.0**self.digits
+            np.rint(units, out=units)
+        # Twice as much as can be reached: the product above is rounded.
+        if not self.bound * 10.0**self.digits < _EXACT / 2 and _largest(units) >= _EXACT:
             return None
-        if self.digits < SIZE_DIGITS and not (units / factor == values).all():
-            return None
+        if self.digits < SIZE_DIGITS:
+            back = units / 10.0**self.digits if self.digits else units
+            if not np.logical_and.reduce(back == values):
+                return None
         return units
 
     def more_digits(self) -> bool:
@@ -167,6 +209,12 @@ class _Units:
         return np.array(units, dtype=object)
 
 
+def _largest(values: npt.NDArray[Any]) -> float:
+    if not len(values):
+        return 0.0
+    return max(float(np.maximum.reduce(values)), -float(np.minimum.reduce(values)))
+
+
 def whole_units(numbers: Numbers) -> tuple[npt.NDArray[Any], int]:
     """A column as integers (int64, or Python's where they are larger) and their decimal places."""
     units = _Units(numbers, 0)
@@ -178,21 +226,29 @@ def whole_units(numbers: Numbers) -> tuple[npt.NDArray[Any], int]:
             return units.exact(), units.digits
 
 
-def _sums(key: npt.NDArray[np.intp], groups: int, numbers: Numbers) -> ExactSums:
-    units = _Units(numbers, 0)
+def _sums(
+    key: npt.NDArray[np.intp], groups: int, units: _Units, places: DecimalPlaces
+) -> ExactSums:
     while True:
-        total = np.zeros(groups)
-        for begin in range(0, len(key), _BLOCK):
-            block = units.block(begin, begin + _BLOCK)
-            if block is None:
-                break
-            total += np.bincount(key[begin : begin + _BLOCK], block, groups)
-        else:
-            # Sizes are not negative: where the sum is exact, so is every part of it.
-            if not groups or total.max() < _EXACT:
-                return ExactSums(total, units.digits)
+        total = _added(key, groups, units)
+        # Sizes are not negative: where the sum is exact, so is every part of it.
+        if total is not None and (not groups or float(np.maximum.reduce(total)) < _EXACT):
+            if units.is_float:
+                places.size = units.digits
+            return ExactSums(total, units.digits)
         if not units.more_digits():
+            places.size = 0
             return ExactSums(_slow_sums(key, groups, units.exact()), units.digits)
+
+
+def _added(key: npt.NDArray[np.intp], groups: int, units: _Units) -> npt.NDArray[np.float64] | None:
+    total: npt.NDArray[np.float64] = np.zeros(groups)
+    for begin in range(0, len(key), _BLOCK):
+        block = units.block(begin, begin + _BLOCK)
+        if block is None:
+            return None
+        total += np.bincount(key[begin : begin + _BLOCK], block, groups)
+    return total
 
 
 def _slow_sums(
@@ -207,29 +263,36 @@ def _products(
     key: npt.NDArray[np.intp],
     groups: int,
     price: Numbers,
-    size: Numbers,
+    sizes: _Units,
     volume: ExactSums,
     count: Integers,
+    places: DecimalPlaces,
 ) -> ExactSums:
-    """Sums of price × size a group."""
-    prices, sizes = _Units(price, 2), _Units(size, volume.digits)
+    """Sums of price × size a group; `sizes` has the decimal places of `volume`."""
+    prices = _Units(price, places.price)
     if volume.units.dtype == object:
         return _slow_products(key, groups, prices, sizes)
-    largest_volume = float(volume.units.max()) if groups else 0.0
+    largest_volume = float(np.maximum.reduce(volume.units)) if groups else 0.0
     while True:
-        total: npt.NDArray[Any] = np.zeros(groups)
+        total: npt.NDArray[Any] | None = None
         largest = 0.0
         for begin in range(0, len(key), _BLOCK):
             p, s = prices.block(begin, begin + _BLOCK), sizes.block(begin, begin + _BLOCK)
             if p is None or s is None:
                 break
-            largest = max(largest, float(p.max()), -float(p.min()))
-            total += np.bincount(key[begin : begin + _BLOCK], p * s, groups)
+            largest = max(largest, _largest(p))
+            piece = np.bincount(key[begin : begin + _BLOCK], p * s, groups)
+            total = piece if total is None else total + piece
         else:
+            if prices.is_float:
+                places.price = prices.digits
             if largest * largest_volume < _EXACT:
+                total = np.zeros(groups) if total is None else total
                 return ExactSums(total, prices.digits + sizes.digits)
+            places.price = 2
             return _limbs(key, groups, prices, sizes, largest, int(count.max()))
         if not prices.more_digits():
+            places.price = 2
             return _slow_products(key, groups, prices, sizes)
 
 

@@ -10,10 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from trading.bars.columns import SIZE_DIGITS, Numbers
+from trading.bars.columns import INT64_MAX, SIZE_DIGITS, Numbers
 from trading.bars.fold import NOTIONAL_DIGITS, ExactSums
+from trading.errors import TickError
 
 _TIME = pa.timestamp("ns", tz="UTC")
+# Amounts up to 10^20 in all decimal places that prices times sizes can have.
+NOTIONAL_TYPE = pa.decimal128(38, NOTIONAL_DIGITS)
+_NOTIONAL_LIMIT = 10**38
 _EXACT = float(2**53)
 _VWAP_DIVISOR = 10 ** (NOTIONAL_DIGITS - SIZE_DIGITS)
 
@@ -111,6 +115,7 @@ class OpenBar:
             self.volume,
             self.count,
             vwap,
+            self.notional,
             state,
             self.version,
             self.bid,
@@ -131,6 +136,8 @@ class BarRow(NamedTuple):
     volume: int
     ticks: int
     vwap: float | None
+    # An integer of 18 decimal places.
+    notional: int
     state: str
     version: int
     bid: float | None
@@ -147,6 +154,7 @@ def bar_schema(price: Numbers, size: Numbers, *, quotes: bool) -> pa.Schema:
         ("volume", size.arrow_type),
         ("count", pa.int64()),
         ("vwap", pa.float64()),
+        ("notional", NOTIONAL_TYPE),
         ("state", pa.string()),
         ("version", pa.int32()),
     ]
@@ -170,7 +178,9 @@ def bar_table(rows: Sequence[BarRow], price: Numbers, size: Numbers, *, quotes: 
         if field.name in ("start", "end"):
             arrays.append(pa.array(np.array(values, dtype=np.int64), _TIME))
         elif field.name == "volume":
-            arrays.append(_volumes(values, field.type))
+            arrays.append(volume_units_array(values, field.type))
+        elif field.name == "notional":
+            arrays.append(notional_array(values))
         elif field.name in ("open", "high", "low", "close") and price.digits is not None:
             arrays.append(_exact_prices(values, field.type, price.digits))
         else:
@@ -189,7 +199,7 @@ def volume_array(volume: ExactSums, order: npt.NDArray[Any], size: Numbers) -> p
     """Volumes in some order, in the sizes' type."""
     if volume.units.dtype == object or pa.types.is_decimal(size.arrow_type):
         volumes = np.array(volume.scaled(SIZE_DIGITS), dtype=object)[order].tolist()
-        return _volumes(volumes, size.arrow_type)
+        return volume_units_array(volumes, size.arrow_type)
     # Below 2^53 the division of whole floats is that of the integers, correctly rounded.
     return pa.array(volume.units[order] / 10**volume.digits).cast(size.arrow_type)
 
@@ -210,12 +220,41 @@ def vwap_array(volume: ExactSums, notional: ExactSums, order: npt.NDArray[Any]) 
     return pa.array([n / (v * _VWAP_DIVISOR) if v else None for v, n in rows], pa.float64())
 
 
-def _volumes(volumes: Sequence[int], kind: pa.DataType) -> pa.Array:
+def notional_array(amounts: Sequence[int]) -> pa.Array:
+    """Exact amounts of money from integers of 18 decimal places; null from 10^20 on."""
+    decimals = [
+        _decimal(amount, NOTIONAL_DIGITS) if abs(amount) < _NOTIONAL_LIMIT else None
+        for amount in amounts
+    ]
+    return pa.array(decimals, NOTIONAL_TYPE)
+
+
+def notional_sums(notional: ExactSums, order: npt.NDArray[Any]) -> pa.Array:
+    """The same from sums, in some order."""
+    if notional.units.dtype == object:
+        units = np.array(notional.scaled(NOTIONAL_DIGITS), dtype=object)
+        return notional_array(units[order].tolist())
+    # Whole floats below 2^53: a word of the decimal each, and its sign continued in the next.
+    low = notional.units[order].astype(np.int64)
+    words = np.stack([low, low >> 63], axis=1)
+    kind = pa.decimal128(38, notional.digits)
+    array = pa.Array.from_buffers(kind, len(low), [None, pa.py_buffer(words.tobytes())])
+    return array.cast(NOTIONAL_TYPE)
+
+
+def volume_units_array(volumes: Sequence[int], kind: pa.DataType) -> pa.Array:
+    """Volumes from integers of 9 decimal places, in the type of the ticks' sizes."""
     unit = 10**SIZE_DIGITS
     if pa.types.is_floating(kind):
         return pa.array([volume / unit for volume in volumes], kind)
     if pa.types.is_integer(kind):
-        return pa.array([volume // unit for volume in volumes], kind)
+        whole = [volume // unit for volume in volumes]
+        if max(whole, default=0) > INT64_MAX:
+            raise TickError(
+                f"the volume of a bar is {max(whole):,}, beyond 64 bits; give the sizes as "
+                "decimals (decimal128), or in a larger unit"
+            )
+        return pa.array(whole, kind)
     return pa.array([_decimal(volume, SIZE_DIGITS) for volume in volumes], kind)
 
 

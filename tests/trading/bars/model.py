@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -46,6 +47,7 @@ class ModelBar:
             "volume": float(volume),
             "count": len(ordered),
             "vwap": float(notional / volume) if volume else None,
+            "notional": Decimal(notional.numerator) / Decimal(notional.denominator),
             "state": state,
             "version": self.version,
         }
