@@ -29,6 +29,7 @@ from trading.bars.columns import (
     TickColumns,
     TickReader,
     instant_ns,
+    refuse_future,
     tick_columns,
 )
 from trading.bars.fold import NOTIONAL_DIGITS, DecimalPlaces, Groups, fold, in_order
@@ -41,13 +42,9 @@ from trading.bars.interval import (
 from trading.bars.working import (
     BarRow,
     OpenBar,
-    bar_schema,
     bar_table,
     empty_table,
-    notional_sums,
-    price_array,
-    volume_array,
-    vwap_array,
+    group_table,
 )
 from trading.errors import TickError
 
@@ -121,6 +118,10 @@ class BarBuilder:
     than that is counted in `too_late`. Ticks outside of the calendar's sessions make no bars; they
     are counted in `outside`, by symbol, except in the time `close_grace` after a session's end:
     these belong to its last bar.
+
+    ahead: refuse ticks whose time is so much after their `received` (after the clock, where they
+    have none: call `advance` then, so that the clock goes on in a quiet time). None: take them.
+    only_symbols: refuse ticks of symbols that are not named in `symbols`.
     """
 
     def __init__(
@@ -134,6 +135,8 @@ class BarBuilder:
         revise_every: str | int = "0s",
         close_grace: str | int = "0s",
         keep: str | int | None = "1D",
+        ahead: str | int | None = None,
+        only_symbols: bool = False,
         allow_negative: bool = False,
     ) -> None:
         self.interval = parse_interval(interval)
@@ -146,6 +149,8 @@ class BarBuilder:
         self._revise_ns = parse_duration_ns(revise_every, name="revise_every")
         self._grace_ns = parse_duration_ns(close_grace, name="close_grace")
         self._keep_ns = None if keep is None else parse_duration_ns(keep, name="keep")
+        self._ahead_ns = None if ahead is None else parse_duration_ns(ahead, name="ahead")
+        self._only_symbols = only_symbols
         self._reader = TickReader(allow_negative=allow_negative)
         self._places = DecimalPlaces()
         # The bar of the latest ticks, and the clock before which no bar can become final.
@@ -179,9 +184,7 @@ class BarBuilder:
         """`push` for ticks that were read by `tick_columns` before."""
         if not len(columns):
             return self._table([])
-        self._take_types(columns)
-        if columns.size.digits == 0:
-            self._check_volume(columns.size)
+        self._check(columns)
         known = columns.timestamp if columns.received is None else columns.received
         is_sorted = _is_sorted(known)
         if self._clock is not None and known[0] < self._clock:
@@ -273,7 +276,7 @@ class BarBuilder:
         if inside is not None:
             return None
         groups = fold(columns, place, len(slots))
-        return _group_table(groups, columns, slots, self._since)
+        return group_table(groups, columns, slots, self._since)
 
     def _take_types(self, columns: TickColumns) -> None:
         if self._price is None or self._size is None:
@@ -287,7 +290,34 @@ class BarBuilder:
                 f"before, now as {columns.price.arrow_type} and {columns.size.arrow_type}; one "
                 "builder takes one type of numbers"
             )
+
+    def _check(self, columns: TickColumns) -> None:
+        """Refuse ticks that do not fit this builder, before anything of them is taken."""
+        if self._only_symbols:
+            self._refuse_unknown(columns)
+        now = self._clock if columns.received is None else columns.received
+        if self._ahead_ns is not None and now is not None:
+            refuse_future(columns, now, self._ahead_ns)
+        self._take_types(columns)
+        if columns.size.digits == 0:
+            self._check_volume(columns.size)
         self._has_quotes |= columns.bid is not None or columns.ask is not None
+
+    def _refuse_unknown(self, columns: TickColumns) -> None:
+        unknown = [code for code, name in enumerate(columns.names) if name not in self._symbols]
+        rows = np.flatnonzero(np.isin(columns.symbol, unknown))
+        if not len(rows):
+            return
+        row = int(rows[0])
+        known = ", ".join(repr(name) for name in sorted(self._symbols)[:5])
+        more = f" and {len(self._symbols) - 5} more" if len(self._symbols) > 5 else ""
+        raise TickError(
+            f"{columns.names[columns.symbol[row]]!r} of row {row} is no symbol of this builder, "
+            f"which knows {known or 'none'}{more}; name it in symbols=, or leave out "
+            "only_symbols=True. The table was not taken",
+            row,
+            len(rows),
+        )
 
     def _check_volume(self, size: Numbers) -> None:
         """Refuse ticks before they are taken, where a bar's whole volume could pass 64 bits."""
@@ -673,31 +703,3 @@ def _joined(bar: OpenBar, tick: OpenBar) -> None:
     assert tick.last is not None
     prices = (tick.open, tick.high, tick.low, tick.close)
     bar.add(tick.first, tick.last, prices, tick.volume, tick.notional, tick.count)
-
-
-def _group_table(groups: Groups, columns: TickColumns, slots: Slots, since: int | None) -> pa.Table:
-    """The bars of a recording without a calendar, as columns and not one by one."""
-    price, size = columns.price, columns.size
-    schema = bar_schema(price, size, quotes=False)
-    starts, ends = slots.starts[groups.slot], slots.ends[groups.slot]
-    state = np.full(len(groups), "final", dtype=object)
-    if since is not None:
-        state[(starts < since) & (since < ends)] = "partial"
-    # Symbols by name, as everywhere; the codes are in order of appearance.
-    names = np.array(columns.names, dtype=object)[groups.symbol]
-    by_name = np.argsort(np.argsort(np.array(columns.names, dtype=object)))[groups.symbol]
-    order = np.lexsort((starts, by_name))
-    prices = (price.values[groups.first], groups.high, groups.low, price.values[groups.last])
-    arrays = [
-        pa.array(names[order], pa.string()),
-        pa.array(starts[order], schema.field("start").type),
-        pa.array(ends[order], schema.field("end").type),
-        *(price_array(column[order], price) for column in prices),
-        volume_array(groups.volume, order, size),
-        pa.array(groups.count[order], pa.int64()),
-        vwap_array(groups.volume, groups.notional, order),
-        notional_sums(groups.notional, order),
-        pa.array(state[order], pa.string()),
-        pa.array(np.ones(len(groups), dtype=np.int32)),
-    ]
-    return pa.table(arrays, schema=schema)

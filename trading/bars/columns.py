@@ -31,7 +31,12 @@ def instant_ns(moment: Any) -> int:
     if isinstance(moment, np.datetime64):
         return int(moment.astype("datetime64[ns]").astype(np.int64))
     if isinstance(moment, str):
-        moment = datetime.fromisoformat(moment.replace("Z", "+00:00"))
+        try:
+            moment = datetime.fromisoformat(moment.replace("Z", "+00:00"))
+        except ValueError:
+            raise TickError(
+                f"{moment!r} is no moment in time; write for example 2024-03-05T14:30:00+00:00"
+            ) from None
     if not isinstance(moment, datetime) or moment.tzinfo is None:
         raise TickError(
             f"{moment!r} is no moment in time; give a datetime with a time zone, or nanoseconds"
@@ -153,7 +158,7 @@ class TickReader:
             is_trade,
         )
         if now is not None:
-            _refuse_future(read, now)
+            refuse_future(read, now)
         return read
 
     def _symbols(
@@ -210,13 +215,16 @@ def _first_null(column: pa.ChunkedArray) -> int:
     return int(np.argmax(np.asarray(pc.is_null(column).combine_chunks())))
 
 
-def _refuse_future(columns: TickColumns, now: int) -> None:
+def refuse_future(columns: TickColumns, now: int | Integers, ahead_ns: int = 0) -> None:
+    """TickError where a tick's time is more than `ahead_ns` after `now`, or its own `now`."""
+    limit = np.broadcast_to(np.asarray(now, dtype=np.int64), columns.timestamp.shape)
     _refuse(
-        columns.timestamp > now,
+        columns.timestamp - ahead_ns > limit,
         lambda row: (
             f"tick {row} of {columns.names[columns.symbol[row]]!r} is of "
             f"{np.datetime64(int(columns.timestamp[row]), 'ns')}Z, after the clock's "
-            f"{np.datetime64(now, 'ns')}Z; check the clocks of the feed and of this machine"
+            f"{np.datetime64(int(limit[row]), 'ns')}Z; check the clocks of the feed and of this "
+            "machine"
         ),
     )
 

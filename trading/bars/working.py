@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from trading.bars.columns import INT64_MAX, SIZE_DIGITS, Numbers
-from trading.bars.fold import NOTIONAL_DIGITS, ExactSums
+from trading.bars.columns import INT64_MAX, SIZE_DIGITS, Numbers, TickColumns
+from trading.bars.fold import NOTIONAL_DIGITS, ExactSums, Groups
+from trading.bars.grid import Slots
 from trading.errors import TickError
 
 _TIME = pa.timestamp("ns", tz="UTC")
@@ -185,6 +186,34 @@ def bar_table(rows: Sequence[BarRow], price: Numbers, size: Numbers, *, quotes: 
             arrays.append(_exact_prices(values, field.type, price.digits))
         else:
             arrays.append(pa.array(values, field.type))
+    return pa.table(arrays, schema=schema)
+
+
+def group_table(groups: Groups, columns: TickColumns, slots: Slots, since: int | None) -> pa.Table:
+    """The bars of a recording without a calendar, as columns and not one by one."""
+    price, size = columns.price, columns.size
+    schema = bar_schema(price, size, quotes=False)
+    starts, ends = slots.starts[groups.slot], slots.ends[groups.slot]
+    state = np.full(len(groups), "final", dtype=object)
+    if since is not None:
+        state[(starts < since) & (since < ends)] = "partial"
+    # Symbols by name, as everywhere; the codes are in order of appearance.
+    names = np.array(columns.names, dtype=object)[groups.symbol]
+    by_name = np.argsort(np.argsort(np.array(columns.names, dtype=object)))[groups.symbol]
+    order = np.lexsort((starts, by_name))
+    prices = (price.values[groups.first], groups.high, groups.low, price.values[groups.last])
+    arrays = [
+        pa.array(names[order], pa.string()),
+        pa.array(starts[order], schema.field("start").type),
+        pa.array(ends[order], schema.field("end").type),
+        *(price_array(column[order], price) for column in prices),
+        volume_array(groups.volume, order, size),
+        pa.array(groups.count[order], pa.int64()),
+        vwap_array(groups.volume, groups.notional, order),
+        notional_sums(groups.notional, order),
+        pa.array(state[order], pa.string()),
+        pa.array(np.ones(len(groups), dtype=np.int32)),
+    ]
     return pa.table(arrays, schema=schema)
 
 
