@@ -36,5 +36,9 @@ class BarError(TradingError, ValueError):
     """Bars that cannot be used: columns are missing, or they do not fit what is asked for."""
 
 
+class OptionError(TradingError, ValueError):
+    """An option or a chain lacks what its figures need."""
+
+
 class IndicatorError(TradingError, ValueError):
     """An indicator was made or fed with a value that it cannot take."""

@@ -9,6 +9,7 @@ for price in prices:
 
 from trading.indicators.averages import DEMA, EMA, KAMA, SMA, TEMA, WMA
 from trading.indicators.base import Indicator
+from trading.indicators.history import IndicatorSet
 from trading.indicators.momentum import (
     ADX,
     CCI,
@@ -59,6 +60,7 @@ __all__ = [
     "BollingerBands",
     "DonchianChannel",
     "Indicator",
+    "IndicatorSet",
     "KeltnerChannel",
     "MACDValue",
     "RealizedVolatility",
