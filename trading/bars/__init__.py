@@ -13,15 +13,19 @@ from trading.bars.builder import BarBuilder, bars
 from trading.bars.calendar import TradingCalendar, calendar_for
 from trading.bars.compose import compose
 from trading.bars.interval import Interval, IntervalKind, parse_duration_ns, parse_interval
+from trading.bars.verify import TickSource, Verification, verify
 
 __all__ = [
     "BarBuilder",
     "Interval",
     "IntervalKind",
+    "TickSource",
     "TradingCalendar",
+    "Verification",
     "bars",
     "calendar_for",
     "compose",
     "parse_duration_ns",
     "parse_interval",
+    "verify",
 ]

@@ -4,8 +4,8 @@ bars(ticks, "1m", calendar="XNYS")                 # a recording, as a table
 
 builder = BarBuilder("1m", lateness="2s")
 finished = builder.push(ticks)                     # bars that became final, or were revised
-finished = builder.advance(now)                    # by the clock: a quiet symbol gets its bar in
-time open_bars = builder.working()
+finished = builder.advance(now)                    # by the clock, where no tick comes
+open_bars = builder.working()
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ def bars(
     *,
     calendar: str | TradingCalendar | None = None,
     lateness: str | int = "0s",
+    close_grace: str | int = "0s",
     since: Any = None,
     allow_negative: bool = False,
 ) -> pa.Table:
@@ -66,11 +67,10 @@ def bars(
 
     Without a column `received` the table is a recording: ticks count by their time, and none is
     late. With it, a tick that came at `end + lateness` or after makes its bar `revised`. With a
-    `calendar`
-    bars without a trade are there too, as `empty`, from each symbol's first tick to its last;
-    without
-    one nobody can say whether the market was open. Bars that began before `since` are `partial`,
-    and so is the last bar of an interval by amount that was not reached.
+    `calendar` bars without a trade are there too, as `empty`, from each symbol's first tick to its
+    last; without one nobody can say whether the market was open. Trades up to `close_grace` after a
+    session belong to its last bar. Bars that began before `since` are `partial`, and so is the last
+    bar of an interval by amount that was not reached.
     """
     columns = tick_columns(ticks, allow_negative=allow_negative)
     parsed = parse_interval(interval)
@@ -80,6 +80,7 @@ def bars(
         parsed,
         calendar=calendar,
         lateness=lateness,
+        close_grace=close_grace,
         since=since if since is not None else -(2**63),
         allow_negative=allow_negative,
         keep=None,
