@@ -18,12 +18,12 @@ demo: ## Orders, trades and risk on a live desk (ARGS="--help" lists its options
 	@exec $(PYTHON_BIN) demo_bridge.py $(ARGS)
 
 test: ## Run tests, lint, types and import contracts
-	@scripts/setup.sh server client store dev
+	@scripts/setup.sh server client store trading dev
 	@$(MAKE) --no-print-directory check
 	$(PYTHON_BIN) -m pytest -m "not long"
 
 test-long: ## Run everything, the nightly profile included (hours)
-	@scripts/setup.sh server client store dev
+	@scripts/setup.sh server client store trading dev
 	@$(MAKE) --no-print-directory check
 	HYPOTHESIS_PROFILE=nightly $(PYTHON_BIN) -m pytest
 
@@ -38,7 +38,7 @@ format: ## Format the code
 	$(PYTHON_BIN) -m ruff check --fix .
 
 bench: ## Run all benchmarks (minutes; on a quiet machine)
-	@scripts/setup.sh server client store dev
+	@scripts/setup.sh server client store trading dev
 	@set -e; for b in benchmarks/*.py; do echo "== $$b"; $(PYTHON_BIN) $$b; done
 
 clean: ## Remove the virtual environment and caches

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Prepare the virtual environment in .venv and what pip cannot install.
-# Usage: scripts/setup.sh PROFILE...   (server client store dev: the requirements-*.txt files)
+# Usage: scripts/setup.sh PROFILE...   (server client store trading dev: the requirements-*.txt files)
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -9,7 +9,7 @@ fail() { say "setup: $*"; exit 1; }
 
 set_files=""
 for profile in "$@"; do
-    [ -f "requirements-$profile.txt" ] || fail "no requirements-$profile.txt; profiles are: server client store dev"
+    [ -f "requirements-$profile.txt" ] || fail "no requirements-$profile.txt; profiles are: server client store trading dev"
     set_files="$set_files requirements-$profile.txt"
 done
 
