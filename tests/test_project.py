@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 
 from tests.processes import ROOT
 
-EXTRAS = ("server", "client", "store", "dev")
+EXTRAS = ("server", "client", "store", "trading", "dev")
 
 
 def requirements(extra: str) -> set[str]:
