@@ -1,0 +1,197 @@
+"""What all indicators have in common, and sums over a moving window."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from trading.errors import IndicatorError
+
+# Floats are added as integers of this many binary places: the sum of a window depends on the window
+# alone, never on what was added and taken away before it.
+_BINARY_PLACES = 60
+_SCALE = float(2**_BINARY_PLACES)
+
+
+class Indicator(ABC):
+    """A figure over a series, a value at a time.
+
+    `inputs` names what `update` takes, in its order; `outputs` what `value` holds where it is more
+    than one number. `value` is None until there were enough values, and `ready` says whether there
+    were.
+    """
+
+    inputs: ClassVar[tuple[str, ...]] = ("close",)
+    outputs: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self) -> None:
+        self.value: Any = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether there were enough values for a figure."""
+        return self.value is not None
+
+    def update(self, *values: Any) -> Any:
+        """Take the next values and return the figure, or None while there were too few.
+
+        IndicatorError for a wrong number of values, and for one that is missing, NaN or infinite;
+        nothing is changed by it.
+        """
+        if len(values) != len(self.inputs):
+            raise IndicatorError(
+                f"{type(self).__name__}.update takes {', '.join(self.inputs)}; "
+                f"got {len(values)} values"
+            )
+        # A number less itself is zero, except for NaN and the infinities.
+        if len(values) == 1:
+            x = values[0]
+            if type(x) is float and x - x == 0.0:
+                self.value = value = self._next(x)
+                return value
+        numbers = [self._number(*each) for each in zip(self.inputs, values, strict=True)]
+        self.value = value = self._next(*numbers)
+        return value
+
+    def peek(self, *values: Any) -> Any:
+        """The figure that `update` would give, for a bar that is not final; nothing is changed."""
+        return copy.deepcopy(self).update(*values)
+
+    def batch(self, columns: Any) -> npt.NDArray[np.float64]:
+        """The figures of whole columns, from the state that the indicator is in; NaN while not
+        ready.
+
+        columns: a mapping, Arrow table or frame with the `inputs`, or one array where there is one
+        input. The result has shape (n,), or (n, number of outputs). The indicator itself stays as
+        it is.
+        """
+        arrays = [self._column(columns, name).tolist() for name in self.inputs]
+        own = copy.deepcopy(self)
+        update = own.update
+        width = len(self.outputs)
+        nothing: Any = (float("nan"),) * width if width else float("nan")
+        figures = [
+            nothing if (value := update(*row)) is None else value
+            for row in zip(*arrays, strict=True)
+        ]
+        shape = (len(figures), width) if width else (len(figures),)
+        return np.array(figures, dtype=np.float64).reshape(shape)
+
+    @abstractmethod
+    def _next(self, *values: float) -> Any:
+        """Take finite values, and give the figure or None."""
+
+    def _number(self, name: str, value: Any) -> float:
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            number = float("nan")
+        if number - number != 0.0:
+            raise IndicatorError(
+                f"{type(self).__name__}: {name} is {value!r}; it must be a finite number. Leave "
+                "out a bar that has none"
+            )
+        return number
+
+    def _column(self, columns: Any, name: str) -> npt.NDArray[np.float64]:
+        if len(self.inputs) == 1 and (
+            isinstance(columns, (list, tuple, np.ndarray)) or not hasattr(columns, "__getitem__")
+        ):
+            return np.asarray(columns, dtype=np.float64)
+        try:
+            return np.asarray(columns[name], dtype=np.float64)
+        except (KeyError, IndexError, TypeError):
+            if len(self.inputs) == 1 and getattr(columns, "ndim", 0) == 1:
+                return np.asarray(columns, dtype=np.float64)
+            raise IndicatorError(
+                f"{type(self).__name__}.batch needs the columns {', '.join(self.inputs)}; "
+                f"{name} is missing"
+            ) from None
+
+
+def period(name: str, value: Any, minimum: int = 1) -> int:
+    """A whole number of values, at least `minimum`; IndicatorError otherwise."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
+        raise IndicatorError(f"{name} is {value!r}; it must be a whole number from {minimum} on")
+    return value
+
+
+class WindowSum:
+    """The exact sum of the last `size` values that were added."""
+
+    __slots__ = ("_units", "size", "total")
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.total = 0
+        self._units: deque[int] = deque()
+
+    def add(self, value: float) -> bool:
+        """Add a value and drop the oldest; returns whether the window is full."""
+        unit = int(value * _SCALE)
+        units = self._units
+        units.append(unit)
+        if len(units) > self.size:
+            self.total += unit - units.popleft()
+            return True
+        self.total += unit
+        return len(units) == self.size
+
+    @property
+    def sum(self) -> float:
+        """The sum, correctly rounded."""
+        return self.total / (1 << _BINARY_PLACES)
+
+    @property
+    def mean(self) -> float:
+        """The sum by the size of the window, correctly rounded."""
+        return self.total / (self.size << _BINARY_PLACES)
+
+    def mean_square_deviation(self) -> float:
+        """The variance of the window (divided by its size), correctly rounded."""
+        squares = sum([unit * unit for unit in self._units])
+        return (self.size * squares - self.total * self.total) / (
+            self.size * self.size << 2 * _BINARY_PLACES
+        )
+
+
+class WindowExtreme:
+    """The greatest (or least) of the last `size` values, and how long ago it was.
+
+    Of equal values the latest counts. Each value enters and leaves once: constant time on average.
+    """
+
+    __slots__ = ("_better", "_count", "_kept", "size")
+
+    def __init__(self, size: int, better: Callable[[float, float], bool]) -> None:
+        self.size = size
+        self._better = better
+        self._kept: deque[tuple[int, float]] = deque()
+        self._count = 0
+
+    def add(self, value: float) -> bool:
+        """Add a value and drop the oldest; returns whether the window is full."""
+        kept, better = self._kept, self._better
+        while kept and not better(kept[-1][1], value):
+            kept.pop()
+        kept.append((self._count, value))
+        self._count += 1
+        if kept[0][0] < self._count - self.size:
+            kept.popleft()
+        return self._count >= self.size
+
+    @property
+    def value(self) -> float:
+        """The extreme value of the window."""
+        return self._kept[0][1]
+
+    @property
+    def age(self) -> int:
+        """How many values came after it."""
+        return self._count - 1 - self._kept[0][0]
