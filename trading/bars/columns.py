@@ -107,7 +107,7 @@ def tick_columns(
     negative (prices may be by `allow_negative`) or beyond 64 bits, and for times after `now`, in
     nanoseconds. It names the first bad row; nothing of the table is taken then.
     """
-    table = _as_arrow(ticks)
+    table = as_arrow(ticks)
     missing = [name for name in ("timestamp", "symbol", "price") if name not in table.column_names]
     if missing:
         raise TickError(
@@ -120,9 +120,9 @@ def tick_columns(
     is_trade = None
     if price_column.null_count:
         is_trade = ~np.asarray(pc.is_null(price_column).combine_chunks())
-    price = _numbers(table, "price", allow_negative=allow_negative, is_trade=is_trade)
+    price = exact_numbers(table, "price", allow_negative=allow_negative, is_trade=is_trade)
     if "size" in table.column_names:
-        size = _numbers(table, "size", allow_negative=False, is_trade=is_trade)
+        size = exact_numbers(table, "size", allow_negative=False, is_trade=is_trade)
     else:
         size = Numbers(np.zeros(len(timestamp), dtype=np.int64), 0, pa.int64())
     columns = TickColumns(
@@ -149,7 +149,7 @@ def tick_columns(
     return columns
 
 
-def _as_arrow(ticks: Any) -> pa.Table:
+def as_arrow(ticks: Any) -> pa.Table:
     if isinstance(ticks, pa.Table):
         return ticks
     if isinstance(ticks, pa.RecordBatch):
@@ -234,7 +234,7 @@ def _quotes(table: pa.Table, name: str) -> Numbers | None:
     return Numbers(_single(column).to_numpy(zero_copy_only=False), None, pa.float64())
 
 
-def _numbers(
+def exact_numbers(
     table: pa.Table,
     name: str,
     *,
