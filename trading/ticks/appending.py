@@ -26,6 +26,8 @@ _FOUND = [
     *((name, np.int64) for name in ("stream", "seq", "ts", "price_digits", "size_digits")),
     *((name, np.int64) for name in "abcd"),
 ]
+# For more than so many repeated ticks the whole range between them is read.
+_MANY = 20_000
 _POWERS = 10 ** np.arange(10, dtype=np.int64)
 
 
@@ -200,6 +202,8 @@ def _days_of(timestamp: Integers) -> Integers:
     low, high = int(timestamp.min()) // DAY_NS, int(timestamp.max()) // DAY_NS
     if low == high:
         return np.array([low])
+    if high - low < len(timestamp):
+        return low + np.flatnonzero(np.bincount(timestamp // DAY_NS - low))
     return np.unique(timestamp // DAY_NS)
 
 
@@ -317,7 +321,8 @@ def _look_up(cursor: Any, ready: _Ready, rows: npt.NDArray[np.intp]) -> tuple[Ma
         found_here = np.zeros(len(rows), dtype=np.bool_)
         for day in days:
             found = _found(cursor, kind, day, stream, sequence)
-            places = by_key[_search(stream[by_key], sequence[by_key], found)]
+            places, found = _asked_for(stream[by_key], sequence[by_key], found)
+            places = by_key[places]
             is_kept[places] = found_here[places] = True
             same = found["ts"] == batch.timestamp[rows[places]]
             for letter, name in zip("abcd", names, strict=False):
@@ -343,22 +348,37 @@ def _look_up(cursor: Any, ready: _Ready, rows: npt.NDArray[np.intp]) -> tuple[Ma
 def _found(
     cursor: Any, kind: str, day: date, stream: Integers, sequence: Integers
 ) -> dict[str, Integers]:
+    is_many = len(stream) > _MANY
     statement = cursor.mogrify(
         "SELECT stream::bigint, seq, ts, price_digits::bigint, size_digits::bigint, a, b, c, d "
         "FROM trading_ticks.find(%s, %s, %s::integer[], %s::bigint[], %s, %s)",
-        [kind, day, _array(stream), _array(sequence), int(sequence.min()), int(sequence.max())],
+        [
+            kind,
+            day,
+            _array(np.unique(stream) if is_many else stream),
+            None if is_many else _array(sequence),
+            int(sequence.min()),
+            int(sequence.max()),
+        ],
     ).decode()
     return copied(cursor, statement, _FOUND)
 
 
-def _search(stream: Integers, sequence: Integers, found: dict[str, Integers]) -> Any:
-    """Where the found ticks stand among keys that are sorted by stream and sequence."""
-    places = np.empty(len(found["seq"]), dtype=np.intp)
+def _asked_for(
+    stream: Integers, sequence: Integers, found: dict[str, Integers]
+) -> tuple[npt.NDArray[np.intp], dict[str, Integers]]:
+    """Where found ticks stand among keys sorted by stream and sequence; others are left out."""
+    places = np.zeros(len(found["seq"]), dtype=np.intp)
+    is_asked = np.zeros(len(places), dtype=np.bool_)
     for number in np.unique(found["stream"]):
         low, high = np.searchsorted(stream, [number, number + 1])
-        of_stream = found["stream"] == number
-        places[of_stream] = low + np.searchsorted(sequence[low:high], found["seq"][of_stream])
-    return places
+        rows = np.flatnonzero(found["stream"] == number)
+        wanted = found["seq"][rows]
+        at = low + np.searchsorted(sequence[low:high], wanted)
+        is_asked[rows] = sequence[np.minimum(at, len(sequence) - 1)] == wanted
+        is_asked[rows] &= at < high
+        places[rows] = at
+    return places[is_asked], {name: values[is_asked] for name, values in found.items()}
 
 
 def _equal(ours: Integers, own: Integers, kept: Integers, digits: Integers) -> Mask:

@@ -79,13 +79,15 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 $$;
 
 -- What a day keeps under source sequences: numbers as they are kept, with their decimal places.
+-- Without `seqs` all of the streams' ticks between the two sequences, which is faster for many.
 CREATE FUNCTION trading_ticks.find(
     of_kind text, of_day date, streams integer[], seqs bigint[], from_seq bigint, to_seq bigint
 ) RETURNS TABLE (
     stream integer, seq bigint, ts bigint, price_digits integer, size_digits integer,
     a bigint, b bigint, c bigint, d bigint
 )
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET work_mem = '128MB' AS $$
 DECLARE
     leaf text := format('%s_%s', of_kind, to_char(of_day, 'YYYYMMDD'));
     -- What no number can be, for a side of a quote that is missing.
@@ -99,14 +101,16 @@ BEGIN
     END IF;
     RETURN QUERY EXECUTE format(
         'SELECT e.stream, l.seq, l.ts, e.price_digits::integer, e.size_digits::integer, %s '
-        'FROM trading_ticks.%I l JOIN trading_ticks.series e ON e.id = l.series '
-        'JOIN unnest($1, $2) AS g (stream, seq) ON g.stream = e.stream AND g.seq = l.seq '
+        'FROM trading_ticks.%I l JOIN trading_ticks.series e ON e.id = l.series %s '
         'WHERE l.seq BETWEEN $3 AND $4',
         CASE of_kind WHEN 'trade' THEN format('l.price, l.size, %s, %s', none, none)
         ELSE format(
             'coalesce(l.bid, %1$s), coalesce(l.ask, %1$s), coalesce(l.bid_size, %1$s), '
             'coalesce(l.ask_size, %1$s)', none) END,
-        leaf) USING streams, seqs, from_seq, to_seq;
+        leaf,
+        CASE WHEN seqs IS NULL THEN 'AND e.stream = ANY ($1)' ELSE
+            'JOIN unnest($1, $2) AS g (stream, seq) ON g.stream = e.stream AND g.seq = l.seq'
+        END) USING streams, seqs, from_seq, to_seq;
 END
 $$;
 
