@@ -259,9 +259,7 @@ def _numbered(batch: Batch, arrivals: Integers) -> Integers:
     return sequence
 
 
-def _sift(
-    cursor: Any, ready: _Ready, last: Integers
-) -> tuple[Mask | None, npt.NDArray[np.intp]]:
+def _sift(cursor: Any, ready: _Ready, last: Integers) -> tuple[Mask | None, npt.NDArray[np.intp]]:
     """Which rows are new (None: all), and which stand under the sequence of another tick."""
     batch = ready.batch
     assert batch.sequence is not None
@@ -332,8 +330,10 @@ def _look_up(cursor: Any, ready: _Ready, rows: npt.NDArray[np.intp]) -> tuple[Ma
                 same &= here == (kept != NONE)
                 if name in has:
                     ours = ready.columns[name][rows[places]]
-                    own = ready.price_digits if name in ("price", "bid", "ask") else (
-                        ready.size_digits
+                    own = (
+                        ready.price_digits
+                        if name in ("price", "bid", "ask")
+                        else (ready.size_digits)
                     )
                     same &= ~here | _equal(ours, own[batch.code[rows[places]]], kept, digits)
             is_same[places] &= same
@@ -384,9 +384,7 @@ def _asked_for(
 def _equal(ours: Integers, own: Integers, kept: Integers, digits: Integers) -> Mask:
     """Are numbers of different decimal places equal? Nothing is multiplied, so nothing wraps."""
     more, less = _POWERS[np.maximum(own - digits, 0)], _POWERS[np.maximum(digits - own, 0)]
-    return np.asarray(
-        (ours % more == 0) & (kept % less == 0) & (ours // more == kept // less)
-    )
+    return np.asarray((ours % more == 0) & (kept % less == 0) & (ours // more == kept // less))
 
 
 def _array(values: Any) -> str:

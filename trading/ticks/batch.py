@@ -88,9 +88,7 @@ class Batch:
     def scaled(self, price_digits: Integers, size_digits: Integers) -> dict[str, Integers]:
         """The columns as integers of so many decimal places."""
         return {
-            name: scaled(
-                column.numbers, self.code, price_digits if name in PRICES else size_digits
-            )
+            name: scaled(column.numbers, self.code, price_digits if name in PRICES else size_digits)
             for name, column in self.columns.items()
         }
 
@@ -155,9 +153,7 @@ def _quote(table: pa.Table, name: str, allow_negative: bool) -> Column:
     valid = None
     if table[name].null_count:
         valid = np.asarray(pc.is_valid(table[name]).combine_chunks())
-    return Column(
-        exact_numbers(table, name, allow_negative=allow_negative, is_trade=valid), valid
-    )
+    return Column(exact_numbers(table, name, allow_negative=allow_negative, is_trade=valid), valid)
 
 
 def _order(codes: Codes, names: tuple[str, ...]) -> npt.NDArray[np.intp] | None:

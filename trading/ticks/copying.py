@@ -31,9 +31,7 @@ class CopyReader:
         return bytes(part)
 
 
-def _pieces(
-    columns: Columns, rows: npt.NDArray[np.intp] | slice, count: int
-) -> Iterator[bytes]:
+def _pieces(columns: Columns, rows: npt.NDArray[np.intp] | slice, count: int) -> Iterator[bytes]:
     yield _HEADER
     buffer = np.zeros(min(count, _ROWS), dtype=row_type([(n, v.dtype) for n, v in columns]))
     buffer["fields"] = len(columns)

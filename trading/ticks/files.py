@@ -139,11 +139,17 @@ def _read_csv(path: Path) -> Iterator[tuple[pa.Table, int, int]]:
     types: dict[str, pa.DataType] = {name: pa.decimal128(28, SIZE_DIGITS) for name in NUMBERS}
     types |= {"symbol": pa.string(), "sequence": pa.int64()} | dict.fromkeys(_TIMES, pa.string())
     options = pc_csv.ConvertOptions(
-        column_types=types, null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False
+        column_types=types,
+        null_values=[""],
+        strings_can_be_null=True,
+        quoted_strings_can_be_null=False,
     )
-    with path.open("rb") as raw, pc_csv.open_csv(
-        raw, pc_csv.ReadOptions(block_size=1 << 24), convert_options=options
-    ) as file:
+    with (
+        path.open("rb") as raw,
+        pc_csv.open_csv(
+            raw, pc_csv.ReadOptions(block_size=1 << 24), convert_options=options
+        ) as file,
+    ):
         for batch in file:
             table = pa.Table.from_batches([batch])
             for name in set(_TIMES) & set(table.column_names):

@@ -105,7 +105,9 @@ def _prepare(connection: Any) -> None:
         version = schema_version(cursor)
         if version == len(MIGRATIONS):
             return
-        cursor.execute("SELECT current_user, rolcreaterole FROM pg_roles WHERE rolname = current_user")
+        cursor.execute(
+            "SELECT current_user, rolcreaterole FROM pg_roles WHERE rolname = current_user"
+        )
         user, may_create = cursor.fetchone()
         cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", [OWNER])
         may = may_create or is_superuser(cursor)

@@ -75,7 +75,9 @@ def _kind(
     cursor: Any, kind: str, own: list[tuple[str, Any]], found: Layout, start: int, end: int
 ) -> dict[str, npt.NDArray[Any]]:
     names = [
-        name if name in ("ts", "seq", "series", "price", "size") else f"coalesce({name}, {NONE + 1} - 1)"
+        name
+        if name in ("ts", "seq", "series", "price", "size")
+        else f"coalesce({name}, {NONE + 1} - 1)"
         for name, _width in (*_BASE, *own)
     ]
     numbers = "{" + ",".join(map(str, found.series)) + "}"
