@@ -1,0 +1,43 @@
+"""The commands of `python -m trading`, each in a file of its own.
+
+python -m trading ingest ticks.parquet more.csv
+python -m trading ingest --simulate AAPL=230 --seconds 60
+python -m trading export day.parquet --symbols AAPL,MSFT --start 2026-02-20T00:00:00Z
+
+The exit status is 0 when all is well, 2 for a command line that is wrong, 3 for an error, which is
+told on the standard error output, and 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from store.cli.output import complain
+from store.errors import StoreError
+from trading.cli import export, ingest
+from trading.errors import TradingError
+
+# A command more is a module more, with `add(commands)`.
+COMMANDS = (ingest, export)
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m trading", description="Market data and trading."
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for module in COMMANDS:
+        module.add(commands)
+    options = parser.parse_args(arguments)
+    try:
+        status: int = options.run(options)
+        return status
+    except (TradingError, StoreError, OSError) as error:
+        complain(str(error))
+        return 3
+    except KeyboardInterrupt:
+        return 130
