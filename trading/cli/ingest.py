@@ -54,10 +54,7 @@ def run(options: argparse.Namespace) -> int:
     with opened(options) as store:
         if options.keep_days is not None:
             store.keep_days(options.keep_days)
-        if options.files:
-            new = _load(store, options)
-        else:
-            new = _follow(store, _feed(options), options)
+        new = _load(store, options) if options.files else _follow(store, _feed(options), options)
         store.maintain()
     say(f"{new} new ticks were kept.")
     return 0

@@ -12,7 +12,7 @@ import psycopg2
 from store.administration import is_superuser
 from store.client import StoreClient
 from trading.errors import TickStoreError
-from trading.ticks.schema import MIGRATIONS, OWNER, bootstrap_ticks, schema_version
+from trading.ticks.schema import MIGRATIONS, bootstrap_ticks, schema_version
 
 _OPTIONS = "-c TimeZone=UTC -c jit=off"
 
@@ -109,7 +109,6 @@ def _prepare(connection: Any) -> None:
             "SELECT current_user, rolcreaterole FROM pg_roles WHERE rolname = current_user"
         )
         user, may_create = cursor.fetchone()
-        cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", [OWNER])
         may = may_create or is_superuser(cursor)
     if not may:
         raise TickStoreError(
