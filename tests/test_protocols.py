@@ -12,7 +12,7 @@ from reactive import Field, ReactiveGraph
 from reactive.bridge import Conflict, ReadsBack, StoreClient
 from reactive.errors import ExpressionError
 from reactive.types import ColumnTypes, Type, field_types
-from server.feed import MarketFeed
+from server.feed import MarketFeed, TickBatch
 from server.market_data import BASE_PRICES, RowWriter
 from server.publisher import Publisher, PublishLoop
 from server.replay import Replay
@@ -25,6 +25,9 @@ from store.models import Trade
 from store.outbox import NamingEngine, OnceStarter, Outbox, WorkflowStarter
 from store.subscriptions import EventBus
 from tests.server.test_replay import REAL_PRICES
+from trading.ticks.feeds import Feed, FromMarketFeed
+from trading.ticks.feeds import MarketFeed as SourceOfTicks
+from trading.ticks.feeds.market import TickBatch as SourceBatch
 from workflow import MemoryEngine, WorkflowSource
 from workflow.dispatcher import TransitionClient
 
@@ -32,6 +35,11 @@ from workflow.dispatcher import TransitionClient
 def test_feeds() -> None:
     feeds: list[MarketFeed] = [Simulator(BASE_PRICES), Replay([REAL_PRICES])]
     assert [feed.name for feed in feeds] == ["simulator", "replay"]
+    sources: list[SourceOfTicks] = [Simulator(BASE_PRICES), Replay([REAL_PRICES])]
+    ticks: list[Feed] = [FromMarketFeed(source) for source in sources]
+    assert [feed.name for feed in ticks] == ["simulator", "replay"]
+    batch: type[SourceBatch] = TickBatch
+    assert batch is TickBatch
 
 
 def test_writers() -> None:

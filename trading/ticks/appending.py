@@ -178,7 +178,10 @@ class Appender:
                     count = len(batch) if part is None else len(part)
                     if not count:
                         continue
-                    given = [("ts", batch.timestamp), ("seq", sequence)]
+                    given: list[tuple[str, npt.NDArray[Any]]] = [
+                        ("ts", batch.timestamp),
+                        ("seq", sequence),
+                    ]
                     given += [(name, ready.columns[name]) for name in columns]
                     if batch.received is not None:
                         given.append(("received", batch.received))
@@ -226,7 +229,7 @@ def _patterns(
         bits |= batch.columns[name].has(picked).astype(np.int64) << place
     # Sizes alone are no quote.
     needed = sum(1 << p for p, name in enumerate(there) if name in ("price", "bid", "ask"))
-    found = []
+    found: list[tuple[list[str], npt.NDArray[np.intp] | None]] = []
     for pattern in np.unique(bits[(bits & needed) != 0]):
         columns = [name for place, name in enumerate(there) if pattern >> place & 1]
         places = np.flatnonzero(bits == pattern)

@@ -30,8 +30,8 @@ class Column:
     def has(self, rows: Any) -> Mask:
         """Which of the rows have a number."""
         if self.valid is None:
-            return np.ones(len(self.numbers.values), dtype=np.bool_)[rows]
-        return self.valid[rows]
+            return np.asarray(np.ones(len(self.numbers.values), dtype=np.bool_)[rows])
+        return np.asarray(self.valid[rows])
 
 
 @dataclass(frozen=True)

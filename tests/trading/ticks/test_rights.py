@@ -131,7 +131,10 @@ def test_plans_of_a_reader_tell_no_hidden_price(admin: TickStore, desk: Desk) ->
             cursor.execute(
                 f"EXPLAIN ({analyze}) SELECT * FROM trading_ticks.{table} WHERE {condition}"
             )
-            return [(line.replace(condition.split()[-1], "?"),) for (line,) in cursor.fetchall()]
+            return [
+                (line.replace(condition.rsplit(maxsplit=1)[-1], "?"),)
+                for (line,) in cursor.fetchall()
+            ]
 
         for table, column in (("trade", "price"), ("quote", "bid")):
             for analyze in ("COSTS ON", "ANALYZE, BUFFERS OFF, TIMING OFF, SUMMARY OFF"):
