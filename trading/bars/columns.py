@@ -150,6 +150,7 @@ def tick_columns(
 
 
 def as_arrow(ticks: Any) -> pa.Table:
+    """An Arrow table of what a table of ticks may come as; TickError for anything else."""
     if isinstance(ticks, pa.Table):
         return ticks
     if isinstance(ticks, pa.RecordBatch):
@@ -241,6 +242,7 @@ def exact_numbers(
     allow_negative: bool,
     is_trade: npt.NDArray[np.bool_] | None,
 ) -> Numbers:
+    """The numbers of a column, checked; `is_trade` says which rows have one, None that all do."""
     column = table[name]
     array = _single(column)
     kind = column.type

@@ -82,7 +82,7 @@ def _kind(
     ]
     numbers = "{" + ",".join(map(str, found.series)) + "}"
     statement = (
-        f"SELECT {', '.join(names)} FROM trading_ticks.{kind} "
+        f"SELECT {', '.join(names)} FROM trading_ticks.{kind}s "
         f"WHERE series = ANY ('{numbers}'::integer[]) AND ts >= {start} AND ts < {end}"
     )
     return _in_order(copied(cursor, statement, [*_BASE, *own]))

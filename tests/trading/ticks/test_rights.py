@@ -81,11 +81,13 @@ def test_a_writer_writes_without_seeing(admin: TickStore, desk: Desk) -> None:
 
 STATEMENTS = [
     "SELECT * FROM trading_ticks.trade_20241004",
+    "SELECT * FROM trading_ticks.trade",
+    "SELECT * FROM trading_ticks.quote",
     "SELECT * FROM trading_ticks.symbol",
     "SELECT * FROM trading_ticks.span",
     "SELECT * FROM trading_ticks.reader",
     "SELECT * FROM trading_ticks.conflict",
-    "INSERT INTO trading_ticks.trade SELECT * FROM trading_ticks.trade",
+    "INSERT INTO trading_ticks.trades SELECT * FROM trading_ticks.trades",
     "INSERT INTO trading_ticks.trade_20241004 VALUES (1, 1, 1, 1, NULL, 1)",
     "UPDATE trading_ticks.trade SET price = 1",
     "DELETE FROM trading_ticks.trade",
@@ -129,7 +131,7 @@ def test_plans_of_a_reader_tell_no_hidden_price(admin: TickStore, desk: Desk) ->
 
         def plan(condition: str, table: str, analyze: str) -> list[tuple[str]]:
             cursor.execute(
-                f"EXPLAIN ({analyze}) SELECT * FROM trading_ticks.{table} WHERE {condition}"
+                f"EXPLAIN ({analyze}) SELECT * FROM trading_ticks.{table}s WHERE {condition}"
             )
             return [
                 (line.replace(condition.rsplit(maxsplit=1)[-1], "?"),)
