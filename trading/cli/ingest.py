@@ -61,17 +61,18 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _load(store: TickStore, options: argparse.Namespace) -> int:
-    new = 0
-    for file in options.files:
-        new += store.load(
-            file,
-            source=options.source or "default",
-            progress=True,
-            on_progress=lambda rows, file=file: say(f"{file}: {rows} rows are kept"),
-            lateness=options.lateness,
-            round_to=options.round_to,
-        )
-    return new
+    return sum(_load_file(store, file, options) for file in options.files)
+
+
+def _load_file(store: TickStore, file: Path, options: argparse.Namespace) -> int:
+    return store.load(
+        file,
+        source=options.source or "default",
+        progress=True,
+        on_progress=lambda rows: say(f"{file}: {rows} rows are kept"),
+        lateness=options.lateness,
+        round_to=options.round_to,
+    )
 
 
 def _feed(options: argparse.Namespace) -> Feed:
