@@ -12,7 +12,7 @@ from reactive import Field, ReactiveGraph
 from reactive.bridge import Conflict, ReadsBack, StoreClient
 from reactive.errors import ExpressionError
 from reactive.expr.types import ColumnTypes, Type, field_types
-from server.feed import MarketFeed
+from server.feed import MarketFeed, TickBatch
 from server.market_data import BASE_PRICES, RowWriter
 from server.publisher import Publisher, PublishLoop
 from server.replay import Replay
@@ -28,6 +28,9 @@ from tests.server.test_replay import REAL_PRICES
 from tests.trading.runs import Flipper
 from trading.brokers import Broker, PaperBroker
 from trading.kernel import AcceptAll, BarFold, HostedStrategy, Picker, TimeBars
+from trading.ticks.feeds import Feed, FromMarketFeed
+from trading.ticks.feeds import MarketFeed as SourceOfTicks
+from trading.ticks.feeds.market import TickBatch as SourceBatch
 from workflow import MemoryEngine, WorkflowSource
 from workflow.dispatcher import TransitionClient
 
@@ -35,6 +38,11 @@ from workflow.dispatcher import TransitionClient
 def test_feeds() -> None:
     feeds: list[MarketFeed] = [Simulator(BASE_PRICES), Replay([REAL_PRICES])]
     assert [feed.name for feed in feeds] == ["simulator", "replay"]
+    sources: list[SourceOfTicks] = [Simulator(BASE_PRICES), Replay([REAL_PRICES])]
+    ticks: list[Feed] = [FromMarketFeed(source) for source in sources]
+    assert [feed.name for feed in ticks] == ["simulator", "replay"]
+    batch: type[SourceBatch] = TickBatch
+    assert batch is TickBatch
 
 
 def test_writers() -> None:

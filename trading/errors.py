@@ -182,3 +182,28 @@ class OptionError(TradingError, ValueError):
 
 class IndicatorError(TradingError, ValueError):
     """An indicator was made or fed with a value that it cannot take."""
+
+
+class TickStoreError(TradingError):
+    """The tick store cannot be reached or used, or the user has not the right."""
+
+
+class FeedError(TradingError):
+    """A feed of ticks was described wrongly, or ended for good."""
+
+
+class SequenceConflict(TickError):
+    """Ticks came under the source sequence of other ones.
+
+    Unlike with other TickErrors the rest of the table is kept: `new` ticks of it. The ticks that
+    were refused, as many as `conflicts`, are listed by `TickStore.conflicts()`.
+    """
+
+    def __init__(self, message: str, new: int | None = None, conflicts: int | None = None) -> None:
+        super().__init__(message, None, conflicts)
+        self.new = new
+        self.conflicts = conflicts
+
+    def __reduce__(self) -> tuple[type[SequenceConflict], tuple[str, int | None, int | None]]:
+        """Survive pickle with all fields."""
+        return type(self), (str(self), self.new, self.conflicts)

@@ -121,7 +121,7 @@ class TickReader:
 
     def read(self, ticks: Any, *, now: int | None = None) -> TickColumns:
         """The columns of a table; see `tick_columns`."""
-        table = _as_arrow(ticks)
+        table = as_arrow(ticks)
         columns = dict(zip(table.column_names, table.columns, strict=True))
         missing = [name for name in ("timestamp", "symbol", "price") if name not in columns]
         if missing:
@@ -138,11 +138,11 @@ class TickReader:
         is_trade = None
         if columns["price"].null_count:
             is_trade = ~np.asarray(pc.is_null(columns["price"]).combine_chunks())
-        price = _numbers(
+        price = exact_numbers(
             columns["price"], "price", allow_negative=self.allow_negative, is_trade=is_trade
         )
         if "size" in columns:
-            size = _numbers(columns["size"], "size", allow_negative=False, is_trade=is_trade)
+            size = exact_numbers(columns["size"], "size", allow_negative=False, is_trade=is_trade)
         else:
             size = Numbers(np.zeros(len(timestamp), dtype=np.int64), 0, pa.int64(), 0.0, 0.0)
         read = TickColumns(
@@ -229,7 +229,8 @@ def refuse_future(columns: TickColumns, now: int | Integers, ahead_ns: int = 0) 
     )
 
 
-def _as_arrow(ticks: Any) -> pa.Table:
+def as_arrow(ticks: Any) -> pa.Table:
+    """An Arrow table of what a table of ticks may come as; TickError for anything else."""
     if isinstance(ticks, pa.Table):
         return ticks
     if isinstance(ticks, pa.RecordBatch):
@@ -322,13 +323,14 @@ def _quotes(columns: dict[str, pa.ChunkedArray], name: str) -> Numbers | None:
     return Numbers(_single(column).to_numpy(zero_copy_only=False), None, pa.float64())
 
 
-def _numbers(
+def exact_numbers(
     column: pa.ChunkedArray,
     name: str,
     *,
     allow_negative: bool,
     is_trade: npt.NDArray[np.bool_] | None,
 ) -> Numbers:
+    """The numbers of a column, checked; `is_trade` says which rows have one, None that all do."""
     array = _single(column)
     kind = column.type
     if is_trade is None:

@@ -1,5 +1,8 @@
 """The commands of `python -m trading`, each in a file of its own.
 
+python -m trading ingest ticks.parquet more.csv
+python -m trading ingest --simulate AAPL=230 --seconds 60
+python -m trading export day.parquet --symbols AAPL,MSFT --start 2026-02-20T00:00:00Z
 python -m trading bars ticks.parquet --interval 1m --calendar XNYS --output bars.parquet
 python -m trading bars verify ticks.parquet --bars bars.parquet --interval 1m --calendar XNYS
 
@@ -14,11 +17,11 @@ from collections.abc import Sequence
 
 from store.cli.output import complain
 from store.errors import StoreError
-from trading.cli import bars
+from trading.cli import bars, export, ingest
 from trading.errors import TradingError
 
 # A command more is a module more, with `add(commands)`.
-COMMANDS = (bars,)
+COMMANDS = (ingest, export, bars)
 
 __all__ = ["main"]
 
