@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import types
 from collections.abc import Iterator
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
     from server.trading_server import TradingServer
 
 pytest_plugins = ["tests.fixtures"]
+
+# A shell starts a job in the background with SIGINT ignored, and so does nohup. Programs that the
+# tests start would inherit that, and the tests that send them a Ctrl-C would wait for ever.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ import pytest
 from psycopg2 import errors
 
 from reactive import Field
+from store.as_read import as_read
 from store.client import StoreClient
 from store.index_conditions import implied
 from store.models import Order, Signal, Trade
@@ -79,8 +80,10 @@ def calls(hidden: dict[str, Any]) -> Iterator[tuple[str, str, list[Any], list[An
     now = datetime.now(timezone.utc)
 
     def query(filters: Any, tx: Any = None, valid: Any = None) -> list[Any]:
-        asked = Query(Trade, filters, (), tx, valid)._asked(50, None)
-        assert filters is None or json.loads(asked[3]) == implied(filters, Query(Trade)._types())
+        query = Query(Trade, filters, (), tx, valid)
+        asked = query._asked(50, None)
+        meant = query._sure
+        assert meant is None or json.loads(asked[3]) == implied(meant, as_read(Trade).types)
         return asked
 
     page = (
