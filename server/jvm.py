@@ -80,20 +80,7 @@ def start_jvm_server(
     os.environ["JAVA_HOME"] = str(jdk)
     classes = guard.compile_guard(jdk)
     log = state_directory() / f"server-{port}.log"
-    arguments = [
-        f"-Xmx{heap_mb}m",
-        # Later JDKs drop options that Deephaven's own list still names.
-        "-XX:+IgnoreUnrecognizedVMOptions",
-        # Whatever a configuration file of the user says.
-        f"-DAuthHandlers={PSK_HANDLER}",
-        f"-Dauthentication.psk={key}",
-        f"-DPeriodicUpdateGraph.targetCycleDurationMillis={CYCLE_MS}",
-        f"-Dbarrage.minUpdateInterval={SEND_INTERVAL_MS}",
-        f"-Dlogback.configurationFile={_HERE / _log_settings(log)}",
-        f"-Dserver.log={log}",
-        *_ENGLISH,
-        *zone_arguments(time_zone or machine_zone()),
-    ]
+    arguments = _jvm_arguments(key, heap_mb, log, time_zone)
     if only_views:
         arguments.append("-Ddeephaven.console.disable=true")
         arguments.append(f"-Ddeephaven.application.dir={_HERE / 'application'}")
@@ -121,6 +108,23 @@ def start_jvm_server(
             reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
             raise StartupError(f"Deephaven did not start: {reason}; its log is {log}") from error
     return server
+
+
+def _jvm_arguments(key: str, heap_mb: int, log: Path, time_zone: str | None) -> list[str]:
+    return [
+        f"-Xmx{heap_mb}m",
+        # Later JDKs drop options that Deephaven's own list still names.
+        "-XX:+IgnoreUnrecognizedVMOptions",
+        # Whatever a configuration file of the user says.
+        f"-DAuthHandlers={PSK_HANDLER}",
+        f"-Dauthentication.psk={key}",
+        f"-DPeriodicUpdateGraph.targetCycleDurationMillis={CYCLE_MS}",
+        f"-Dbarrage.minUpdateInterval={SEND_INTERVAL_MS}",
+        f"-Dlogback.configurationFile={_HERE / _log_settings(log)}",
+        f"-Dserver.log={log}",
+        *_ENGLISH,
+        *zone_arguments(time_zone or machine_zone()),
+    ]
 
 
 def _log_settings(log: Path) -> str:

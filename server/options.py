@@ -74,6 +74,16 @@ def parse_options(arguments: Sequence[str]) -> Options:
         prog="server/app.py",
         description="Publish ticking prices and risk in an embedded Deephaven server.",
     )
+    _add_access(parser, defaults)
+    _add_engine(parser, defaults)
+    _add_market(parser, defaults)
+    given = parser.parse_args(arguments)
+    given.replay = tuple(given.replay)
+    given.allow_host = tuple(given.allow_host)
+    return Options(**vars(given))
+
+
+def _add_access(parser: argparse.ArgumentParser, defaults: Options) -> None:
     access = parser.add_argument_group("access")
     access.add_argument(
         "--host",
@@ -108,6 +118,9 @@ def parse_options(arguments: Sequence[str]) -> Options:
     access.add_argument(
         "--tls-key", type=Path, metavar="FILE", help="PEM file of the certificate's private key"
     )
+
+
+def _add_engine(parser: argparse.ArgumentParser, defaults: Options) -> None:
     screens = parser.add_argument_group("screens")
     screens.add_argument(
         "--time-zone",
@@ -131,6 +144,9 @@ def parse_options(arguments: Sequence[str]) -> Options:
         metavar="ROWS",
         help="rows that prices_raw and risk_raw keep (default: %(default)s)",
     )
+
+
+def _add_market(parser: argparse.ArgumentParser, defaults: Options) -> None:
     simulator = parser.add_argument_group("simulated market")
     simulator.add_argument("--seed", type=_SEED, help="same seed, same ticks (default: random)")
     simulator.add_argument(
@@ -165,7 +181,3 @@ def parse_options(arguments: Sequence[str]) -> Options:
         action="store_true",
         help="take prices of 0 and below from the files, as spreads and some futures have them",
     )
-    given = parser.parse_args(arguments)
-    given.replay = tuple(given.replay)
-    given.allow_host = tuple(given.allow_host)
-    return Options(**vars(given))
