@@ -53,12 +53,14 @@ def await_replaced(bridge: StoreBridge, cls: Any, times: int) -> None:
 
 @pytest.fixture
 def names() -> Iterator[dict[str, Any]]:
-    """Variables of the main module, taken away at the end."""
+    """Variables of the main module; at the end they are again as they were."""
     variables = vars(sys.modules["__main__"])
     before = dict(variables)
     yield variables
     for name in set(variables) - set(before):
         del variables[name]
+    # The session's server and its clients go on with those of its market.
+    variables.update(before)
 
 
 @pytest.mark.parametrize("from_", ["beginning", "present", "now"])
