@@ -104,7 +104,9 @@ PAUSED = """
     cron.LATE_SECONDS = dbos_engine.LATE_SECONDS = memory_runner.LATE_SECONDS = 2.0
 
     def told(scheduled_at):
-        print("at", scheduled_at.timestamp(), flush=True)
+        # One write: two threads may tell at once, and their lines must not mix.
+        sys.stdout.write(f"at {scheduled_at.timestamp()}\\n")
+        sys.stdout.flush()
 
     if __name__ == "__main__":
         url = sys.argv[1]
