@@ -230,8 +230,8 @@ def soak(client: StoreClient, events: int) -> None:
     from bridge.engine import await_cycle, request_refresh
     from bridge.feed import Feed
     from bridge.live import Timeline
-    from store.log import EventLog
     from store.position import START
+    from store.subscriptions.event_log import EventLog
 
     timeline = Timeline()
     feed = Feed(

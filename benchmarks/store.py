@@ -27,8 +27,8 @@ import psycopg2
 from psycopg2.extras import execute_values
 
 from reactive import Field
-from store.appending import new_entity_id
 from store.client import StoreClient
+from store.entities.appender import new_entity_id
 from store.models import Trade
 from store.schema import index_field, provision_user
 from store.server import ObjectStoreServer

@@ -17,14 +17,14 @@ from bridge.errors import RegistrationError
 from bridge.kinds import KINDS, Kind
 from bridge.limits import instant_nanos
 from store.base import Storable
-from store.class_schema import GovernedField, governed
-from store.codec import codec_of, defaults_of, has_decimal, json_text
-from store.column_types import EnumOf, Scalar
 from store.errors import SerializationError
 from store.events import ChangeEvent
 from store.exports.deephaven import deephaven_type
-from store.json_reading import reader
-from store.upcasting import VERSION_KEY, lift, upcasters_of
+from store.governance.class_schema import GovernedField, governed
+from store.governance.column_types import EnumOf, Scalar
+from store.serialization.codec import codec_of, defaults_of, has_decimal, json_text
+from store.serialization.json_reader import reader
+from store.serialization.upcasting import VERSION_KEY, lift, upcasters_of
 
 logger = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ from bridge.targets import Target, target_for
 from reactive.errors import ExpressionError
 from reactive.expr import Expr
 from store.base import Storable
-from store.class_schema import governed
 from store.events import ChangeEvent
+from store.governance.class_schema import governed
 
 logger = logging.getLogger(__name__)
 

@@ -17,13 +17,13 @@ from bridge.present import PresentStates, by_feed
 from bridge.session import Session, own_number
 from bridge.status import State
 from store.base import Storable
-from store.checkpoints import LeaseLost, Taken
+from store.database.wakeup import Pace, Waiter
 from store.errors import AccessError, StoreError, Unavailable
 from store.events import ChangeEvent
-from store.log import Lag, Page
 from store.position import START, Position
-from store.subscription_session import Login
-from store.wakeup import Pace, Waiter
+from store.subscriptions.checkpoints import LeaseLost, Taken
+from store.subscriptions.event_log import Lag, Page
+from store.subscriptions.session import Login
 
 logger = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from bridge.present import PresentStates
 from bridge.session import Session
 from bridge.snapshot import Snapshot
 from store.events import ChangeEvent
-from store.log import Page
 from store.position import Position
+from store.subscriptions.event_log import Page
 
 logger = logging.getLogger(__name__)
 

@@ -16,10 +16,10 @@ from bridge.engine import table_kinds
 from bridge.errors import RegistrationError
 from bridge.kinds import KINDS
 from store.base import Storable
-from store.class_schema import GovernedField, governed
-from store.codec import codec_of
-from store.column_types import EnumOf, Scalar
-from store.json_reading import reader
+from store.governance.class_schema import GovernedField, governed
+from store.governance.column_types import EnumOf, Scalar
+from store.serialization.codec import codec_of
+from store.serialization.json_reader import reader
 
 _EVENT_ID = "EventId_"
 # What of a column can be read fast, and exactly, outside of the engine. Arrays of text there have

@@ -11,12 +11,12 @@ import psycopg2
 
 from bridge.snapshot import run
 from store.base import Storable
-from store.checkpoints import Checkpoint, Taken, subscribers
-from store.log import EventLog
+from store.database.sqlstates import translated
+from store.database.wakeup import CHANNEL, Waiter
 from store.position import Position
-from store.sqlstates import translated
-from store.subscription_session import Login
-from store.wakeup import CHANNEL, Waiter
+from store.subscriptions.checkpoints import Checkpoint, Taken, subscribers
+from store.subscriptions.event_log import EventLog
+from store.subscriptions.session import Login
 
 SAVE_SECONDS = 0.25
 CLAIM_AGAIN_SECONDS = 0.1

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import psycopg2
 
+from store.database.sqlstates import translated
 from store.events import ChangeEvent
 from store.position import Position
-from store.sqlstates import translated
 
 PAGE_ROWS = 5_000
 

@@ -24,7 +24,7 @@ from bridge.status import BridgeStatus, State
 from reactive.expr import Expr
 from store.base import Storable
 from store.position import Position
-from store.subscription_session import Login
+from store.subscriptions.session import Login
 
 logger = logging.getLogger(__name__)
 

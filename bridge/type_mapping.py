@@ -11,7 +11,7 @@ from bridge.engine import dtype_of, require_engine, to_engine
 from bridge.errors import RegistrationError
 from bridge.kinds import KINDS
 from store.base import Storable
-from store.class_schema import governed
+from store.governance.class_schema import governed
 
 
 def infer_dh_schema(cls: type[Storable], columns: Iterable[str] | None = None) -> dict[str, Any]:

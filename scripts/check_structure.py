@@ -41,7 +41,6 @@ ALLOWANCES: dict[str, Limits] = {
     "reactive": replace(
         LIMITS, in_circles=14, families=frozenset({"reactive.expr.operators.Expr"})
     ),
-    "store": replace(LIMITS, in_circles=8, folder=82),
     "workflow": replace(LIMITS, bases=6, folder=29),
     "bridge": replace(LIMITS, folder=23),
     "server": replace(LIMITS, folder=25),

@@ -10,7 +10,6 @@ class Position(Storable):
 """
 
 from store.base import Storable, upcaster
-from store.column import ColumnDef
 from store.columns import REGISTRY
 from store.errors import (
     RegistryError,
@@ -19,7 +18,9 @@ from store.errors import (
     ValidationError,
     Violation,
 )
+from store.governance.column import ColumnDef
 from store.models import Order, Signal, Trade
+from store.old_paths import register
 from store.registry import ColumnRegistry
 
 __all__ = [
@@ -37,3 +38,5 @@ __all__ = [
     "Violation",
     "upcaster",
 ]
+
+register()

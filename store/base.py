@@ -7,12 +7,12 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, ClassVar, TypeVar
 
-from store.codec import codec_of
 from store.columns import REGISTRY
 from store.errors import RegistryError
 from store.registry import ColumnRegistry
+from store.serialization.codec import codec_of
+from store.serialization.upcasting import upcaster, upcasters_of
 from store.state_machine import StateMachine
-from store.upcasting import upcaster, upcasters_of
 
 __all__ = ["Storable", "upcaster"]
 

@@ -16,17 +16,17 @@ from types import TracebackType
 from typing import Any, Literal, TypeVar
 from uuid import UUID
 
-from store.appending import Appender, initial_state
 from store.base import Storable
-from store.connection import Connection, Transaction
-from store.dispatching import leave, serve
+from store.database.connection import Connection, Transaction
+from store.entities.appender import Appender, initial_state
+from store.entities.query import Filters, Query, QueryResult
+from store.entities.reader import History, Reader
+from store.entities.rows import Receipt
+from store.entities.transitions import TransitionCounts, Transitions
+from store.entities.unreadable import OnUnreadable
 from store.errors import StoreError, VersionConflict
 from store.events import Bus
-from store.querying import Filters, Query, QueryResult
-from store.reading import History, Reader
-from store.rows import Receipt
-from store.transitions import TransitionCounts, Transitions
-from store.unreadable import OnUnreadable
+from store.outbox import leave, serve
 from store.verification import Verification, verify
 
 __all__ = ["QueryResult", "StoreClient", "Transaction", "VersionConflict"]
@@ -41,15 +41,15 @@ class StoreClient:
     Writes take `valid_from` and `valid_to`, the half-open period for which they hold: from now on
     and for ever where they are missing. They take an `event_id` too: written again under the same
     one, the first answer is given again and nothing is written; EventIdReused if it asks for
-    something else. In a step of a workflow they get ids by themselves (`store.idempotency`). A
-    write that fails leaves its objects as they were. `on_violation="warn"` lets objects through
-    that break the catalog's rules, with a warning. `event_bus` is told of every event written
-    here once it is committed. TLS is used where the server offers it; `sslmode="verify-full"` with
-    a `sslrootcert` demands it, as psql does. Up to `pool_size` connections are made as threads
-    need them; reads, and writes under an `event_id`, outlast a restart of the server of up to 20 s.
-    Where a class has a `_workflow_engine`, what transitions promised and nobody has started is
-    started in the background. AccessError for a wrong password, and for an administrator of the
-    database: it is no user of the store.
+    something else. In a step of a workflow they get ids by themselves
+    (`store.entities.idempotency`). A write that fails leaves its objects as they were.
+    `on_violation="warn"` lets objects through that break the catalog's rules, with a warning.
+    `event_bus` is told of every event written here once it is committed. TLS is used where the
+    server offers it; `sslmode="verify-full"` with a `sslrootcert` demands it, as psql does. Up to
+    `pool_size` connections are made as threads need them; reads, and writes under an `event_id`,
+    outlast a restart of the server of up to 20 s. Where a class has a `_workflow_engine`, what
+    transitions promised and nobody has started is started in the background. AccessError for a
+    wrong password, and for an administrator of the database: it is no user of the store.
     """
 
     def __init__(
@@ -86,8 +86,8 @@ class StoreClient:
             raise
         self._appender = Appender(self._connection, event_bus, warn_only=on_violation == "warn")
         self._reader = Reader(self._connection)
-        self._transitions = Transitions(self, self._appender)
-        serve(self)
+        self._transitions = Transitions(self._connection, self._appender)
+        serve(self._connection)
 
     @property
     def conn(self) -> Any:
@@ -99,7 +99,7 @@ class StoreClient:
 
     def close(self) -> None:
         """Log out."""
-        leave(self)
+        leave(self._connection)
         self._connection.close()
 
     def __enter__(self) -> StoreClient:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from store.database.statements import rows_of
+from store.entities.reader import is_entity_id
 from store.errors import EntityNotFound
-from store.reading import is_entity_id
-from store.statements import rows_of
 
 __all__ = [
     "Refusal",

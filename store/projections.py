@@ -24,16 +24,16 @@ from typing import Any, Generic, TypeVar
 
 from store.base import Storable
 from store.client import StoreClient
+from store.database.statements import rows_of
+from store.entities.unreadable import Unreadable
 from store.errors import ProjectionError, Unavailable
-from store.event_classes import EventClasses
 from store.events import ChangeEvent
-from store.log import EventLog
 from store.position import START, Position
-from store.statements import rows_of
-from store.subscription_listener import SubscriptionListener
-from store.subscription_session import Login
-from store.subscription_status import State, SubscriptionStatus
-from store.unreadable import Unreadable
+from store.subscriptions.event_classes import EventClasses
+from store.subscriptions.event_log import EventLog
+from store.subscriptions.listener import SubscriptionListener
+from store.subscriptions.session import Login
+from store.subscriptions.status import State, SubscriptionStatus
 
 _LOG = logging.getLogger(__name__)
 

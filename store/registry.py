@@ -8,13 +8,13 @@ from collections.abc import Callable
 from dataclasses import is_dataclass
 from typing import Any, Concatenate, ParamSpec
 
-from store.checks import SCHEMA
-from store.class_schema import GovernedField, build_schema, schema_of
-from store.column import ColumnDef
-from store.column_types import python_type
-from store.entities import Entities
 from store.errors import RegistryError, ValidationError, Violation, shown
-from store.search import rank, suggestion
+from store.governance.checks import SCHEMA
+from store.governance.class_schema import GovernedField, build_schema, schema_of
+from store.governance.column import ColumnDef
+from store.governance.column_types import python_type
+from store.governance.governed_classes import Entities
+from store.governance.search import rank, suggestion
 
 __all__ = ["ColumnDef", "ColumnRegistry", "RegistryError"]
 

@@ -13,9 +13,12 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from store.as_read import as_read
 from store.base import Storable
 from store.client import StoreClient
+from store.entities.as_read import as_read
+from store.entities.query import Query
+from store.entities.rows import readable
+from store.entities.unreadable import Unreadable
 from store.errors import (
     AccessError,
     EntityNotFound,
@@ -24,9 +27,6 @@ from store.errors import (
     ValidationError,
     VersionConflict,
 )
-from store.querying import Query
-from store.rows import readable
-from store.unreadable import Unreadable
 
 BATCH = 500
 # What one entity of a batch may be refused for.

@@ -11,7 +11,8 @@ from typing import Any
 
 from psycopg2 import sql
 
-from store.administration import (
+from store.admin.indexing import build_index
+from store.admin.roles import (
     DISPATCHERS,
     LOCK_SECONDS,
     OWNER,
@@ -21,12 +22,11 @@ from store.administration import (
     repeated,
     transaction,
 )
-from store.column_types import NUMBERS, EnumOf, Scalar
+from store.admin.users import allow_dispatch, change_password, disable_user, provision_user
 from store.columns import REGISTRY
 from store.errors import RegistryError, SchemaError
-from store.indexing import build_index
+from store.governance.column_types import NUMBERS, EnumOf, Scalar
 from store.registry import ColumnRegistry
-from store.users import allow_dispatch, change_password, disable_user, provision_user
 
 __all__ = [
     "MIGRATIONS",
@@ -84,7 +84,7 @@ def bootstrap_schema(admin_conn: Any) -> None:
         for number, names in enumerate(MIGRATIONS[version:], version + 1):
             cursor.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(OWNER)))
             for name in names:
-                cursor.execute((files("store") / name).read_text(encoding="utf-8"))
+                cursor.execute(_sql(name))
             cursor.execute("INSERT INTO object_store.schema_version VALUES (%s)", [number])
             cursor.execute("RESET ROLE")
         cursor.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(OWNER)))
@@ -136,6 +136,10 @@ def index_field(admin_conn: Any, name: str, registry: ColumnRegistry = REGISTRY)
         cursor.execute("ANALYZE object_store.seg")
 
 
+def _sql(name: str) -> str:
+    return (files("store.database") / "sql" / name).read_text(encoding="utf-8")
+
+
 def _keep_others_out(cursor: Any) -> bool:
     """Lock the table of versions, which no user may do; false where there is none yet."""
     if not _is_made(cursor):
@@ -177,7 +181,7 @@ def _make_schema(cursor: Any) -> None:
     owner = sql.Identifier(OWNER)
     cursor.execute(sql.SQL("CREATE SCHEMA object_store AUTHORIZATION {}").format(owner))
     accessors = "accessors.sql" if is_superuser(cursor) else "accessors_plain.sql"
-    cursor.execute((files("store") / accessors).read_text(encoding="utf-8"))
+    cursor.execute(_sql(accessors))
     cursor.execute(_HAND_OVER)
     cursor.execute(sql.SQL("SET LOCAL ROLE {}").format(owner))
     cursor.execute(

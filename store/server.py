@@ -22,11 +22,11 @@ import psycopg2
 from psycopg2 import sql
 from psycopg2.extensions import parse_dsn
 
-from store.cluster import ADMIN, HOST, Cluster, Programs, said
+from store.admin.cluster import ADMIN, HOST, Cluster, Programs, said
+from store.admin.users import set_password
+from store.database.login import address, bare_host, connect
 from store.errors import ServerError
-from store.login import address, bare_host, connect
 from store.schema import bootstrap_schema
-from store.users import set_password
 
 DATABASE = "postgres"
 WORKFLOW = "workflow_engine"

@@ -21,11 +21,11 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 
-from store.annotations import record_types
-from store.checks import SCHEMA, type_check
-from store.class_schema import ClassSchema, GovernedField
-from store.column import ColumnDef
-from store.column_types import (
+from store.governance.annotations import record_types
+from store.governance.checks import SCHEMA, type_check
+from store.governance.class_schema import ClassSchema, GovernedField
+from store.governance.column import ColumnDef, field_check
+from store.governance.column_types import (
     ColumnType,
     DictOf,
     EnumOf,
@@ -34,7 +34,6 @@ from store.column_types import (
     Record,
     Scalar,
 )
-from store.limits import field_check
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg2
 
-from store.sqlstates import translated
+from store.database.sqlstates import translated
 
 Progress = Callable[[int, int], object]
 # Entities that one statement checks.

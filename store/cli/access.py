@@ -13,10 +13,10 @@ from typing import Any
 
 from psycopg2.extensions import make_dsn
 
-from store.cluster import ADMIN, HOST, running_at
+from store.admin.cluster import ADMIN, HOST, running_at
+from store.database.sqlstates import is_wrong_password
 from store.errors import AccessError, DirectoryInUse, ServerError
 from store.server import DATABASE, ObjectStoreServer, parsed
-from store.sqlstates import is_wrong_password
 
 DSN = "OBJECT_STORE_DSN"
 ADMIN_PASSWORD = "OBJECT_STORE_ADMIN_PASSWORD"

@@ -15,15 +15,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from store.base import Storable
-from store.class_schema import governed
 from store.cli.access import add_password_option, add_server_options, given_password, reached
 from store.cli.classes import class_named
 from store.cli.output import complain, progress, say
 from store.client import StoreClient
+from store.entities.query import QueryResult
+from store.entities.unreadable import Unreadable, UnreadableWarning
 from store.errors import StoreError
 from store.exports.masking import is_visible
-from store.querying import QueryResult
-from store.unreadable import Unreadable, UnreadableWarning
+from store.governance.class_schema import governed
 
 PAGE = 1_000
 SHOWN = 20

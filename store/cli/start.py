@@ -9,7 +9,7 @@ from typing import Any
 
 from store.cli.access import add_server_options, reached
 from store.cli.output import say
-from store.login import address
+from store.database.login import address
 
 
 def add(commands: Any) -> None:

@@ -7,12 +7,12 @@ from typing import Any
 
 import psycopg2
 
-from store.administration import USERS
+from store.admin.roles import USERS
 from store.cli.access import add_server_options, administrator
 from store.cli.output import say
+from store.database.sqlstates import translated
 from store.errors import SchemaError
 from store.schema import MIGRATIONS
-from store.sqlstates import translated
 
 
 def add(commands: Any) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from store.checkpoints import parked_events, subscribers
 from store.cli.access import add_server_options, administrator
 from store.cli.output import say
-from store.outbox import pending_intents, start_errors
+from store.outbox.outbox import pending_intents, start_errors
+from store.subscriptions.checkpoints import parked_events, subscribers
 
 
 def add(commands: Any) -> None:

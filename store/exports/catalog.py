@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from store.column import ColumnDef
 from store.columns import REGISTRY
 from store.exports.masking import is_visible
+from store.governance.column import ColumnDef
 from store.registry import ColumnRegistry
 
 _HEAD = """# The column catalog

@@ -6,8 +6,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from uuid import UUID
 
-from store.class_schema import GovernedField, governed
-from store.column_types import EnumOf, Scalar
+from store.governance.class_schema import GovernedField, governed
+from store.governance.column_types import EnumOf, Scalar
 
 _SCALARS = {
     str: "string",

@@ -15,9 +15,18 @@ from uuid import UUID
 import pandas as pd
 import pyarrow as pa
 
-from store.class_schema import GovernedField, field_types, governed
-from store.column_types import AnyJson, ColumnType, DictOf, EnumOf, ListOf, Nullable, Record, Scalar
 from store.exports.masking import masked
+from store.governance.class_schema import GovernedField, field_types, governed
+from store.governance.column_types import (
+    AnyJson,
+    ColumnType,
+    DictOf,
+    EnumOf,
+    ListOf,
+    Nullable,
+    Record,
+    Scalar,
+)
 
 # A Decimal column holds 20 digits before the point and 18 after it.
 DECIMAL = pa.decimal128(38, 18)

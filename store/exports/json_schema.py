@@ -11,12 +11,12 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from store.annotations import annotated_fields, record_types
-from store.checks import SCHEMA
-from store.class_schema import ClassSchema, GovernedField
-from store.codec import json_text
-from store.column import ColumnDef
-from store.column_types import (
+from store.exports.masking import is_visible
+from store.governance.annotations import annotated_fields, record_types
+from store.governance.checks import SCHEMA
+from store.governance.class_schema import ClassSchema, GovernedField
+from store.governance.column import ColumnDef, limits_of
+from store.governance.column_types import (
     AnyJson,
     ColumnType,
     DictOf,
@@ -27,9 +27,8 @@ from store.column_types import (
     Scalar,
     TypeParam,
 )
-from store.exports.masking import is_visible
-from store.limits import limits_of
-from store.upcasting import VERSION_KEY, ZONE_KEY, upcasters_of
+from store.serialization.codec import json_text
+from store.serialization.upcasting import VERSION_KEY, ZONE_KEY, upcasters_of
 
 _SCALARS: dict[type, dict[str, Any]] = {
     str: {"type": "string"},

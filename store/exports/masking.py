@@ -6,10 +6,10 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any
 
-from store.checks import SCHEMA
-from store.class_schema import ClassSchema
-from store.column import SENSITIVITIES, ColumnDef
 from store.errors import RegistryError
+from store.governance.checks import SCHEMA
+from store.governance.class_schema import ClassSchema
+from store.governance.column import SENSITIVITIES, ColumnDef
 
 
 def is_visible(column: ColumnDef, clearance: str) -> bool:

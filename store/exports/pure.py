@@ -10,10 +10,10 @@ from decimal import Decimal
 from enum import Enum
 from uuid import UUID
 
-from store.annotations import record_types
-from store.checks import SCHEMA
-from store.class_schema import ClassSchema
-from store.column_types import (
+from store.governance.annotations import record_types
+from store.governance.checks import SCHEMA
+from store.governance.class_schema import ClassSchema
+from store.governance.column_types import (
     ColumnType,
     EnumOf,
     ListOf,

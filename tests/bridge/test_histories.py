@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from reactive import Field
 from store.client import StoreClient
-from store.log import EventLog
 from store.models import Trade
 from store.position import START
+from store.subscriptions.event_log import EventLog
 from tests.bridge.books import assert_same_versions, histories, present, rows_of
 from tests.bridge.conftest import MakeBridge
 from tests.bridge.random_writer import RandomWriter

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from bridge import BridgeError, State, StoreBridge
-from store.checkpoints import Checkpoint, forget_subscriber
 from store.client import StoreClient
 from store.errors import Unavailable
 from store.models import Trade
 from store.permissions import share_read, unshare
+from store.subscriptions.checkpoints import Checkpoint, forget_subscriber
 from tests.bridge.books import present, rows_of, trades
 from tests.bridge.conftest import MakeBridge
 from tests.processes import wait_until

@@ -150,7 +150,7 @@ def test_a_filter_holds_for_raw_and_live(make_bridge: MakeBridge, alice: StoreCl
 def test_where_the_raw_table_begins(
     make_bridge: MakeBridge, alice: StoreClient, desk: Desk, from_: Any
 ) -> None:
-    from store.log import EventLog
+    from store.subscriptions.event_log import EventLog
 
     kept, deleted = trades(2)
     ids = alice.write_many([kept, deleted])

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import store.connection
+import store.database.connection
 from store import Trade
 from store.client import StoreClient
 from store.outbox import Outbox
@@ -55,7 +55,7 @@ def main() -> None:
     # Every statement of the client, with the step that comes before it.
     before = {"append(": "before the append", "promise(": "before the promise"}
     before |= {"COMMIT": "before the commit", "claim_promise": "before the claim"}
-    run = store.connection._run
+    run = store.database.connection._run
 
     def watched(connection: Any, statement: str, *rest: Any) -> Any:
         for word, at in before.items():
@@ -66,7 +66,7 @@ def main() -> None:
             die("after the record")
         return found
 
-    store.connection._run = watched
+    store.database.connection._run = watched
     obj = client.read(Swap, entity_id)
     assert obj is not None
     obj._workflow_engine = Engine(Path(folder))

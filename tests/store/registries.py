@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from store.column import ColumnDef
+from store.governance.column import ColumnDef
 from store.registry import ColumnRegistry
 
 MEANING: dict[str, Any] = {"role": "attribute", "description": "something that a test looks at"}

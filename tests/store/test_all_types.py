@@ -21,25 +21,24 @@ from bridge.kinds import KINDS
 from reactive import Field
 from reactive.expr import Const
 from store import RegistryError, Storable
-from store.as_read import as_read
-from store.checks import type_check
-from store.class_schema import governed
 from store.client import StoreClient
-from store.column import ColumnDef
-from store.column_types import SCALARS
+from store.entities.as_read import as_read
+from store.entities.keyset import SQL_TYPES
+from store.entities.unreadable import UnreadableWarning
 from store.errors import FilterError
-from store.event_filter import EventFilter
 from store.events import ChangeEvent
 from store.exports.deephaven import deephaven_types
 from store.exports.frames import arrow_schema, pandas_dtypes, to_arrow, to_frame
 from store.exports.json_schema import json_schema
 from store.exports.pure import pure_model
-from store.limits import field_check, quick_check
-from store.places import SQL_TYPES
+from store.governance.checks import type_check
+from store.governance.class_schema import governed
+from store.governance.column import ColumnDef, field_check, quick_check
+from store.governance.column_types import SCALARS
 from store.registry import ColumnRegistry
 from store.schema import index_field
+from store.subscriptions.event_filter import EventFilter
 from store.testing import column_values, instances
-from store.unreadable import UnreadableWarning
 from tests.store.desk import Desk
 from tests.store.pure_reader import read_pure
 from tests.store.registries import MEANING, column

@@ -36,7 +36,7 @@ def test_the_documented_columns_are_there(category: str, names: str) -> None:
 
 @pytest.mark.parametrize("column", COLUMNS, ids=lambda column: column.name)
 def test_a_column_says_something(column: object) -> None:
-    from store.column import ColumnDef
+    from store.governance.column import ColumnDef
 
     assert isinstance(column, ColumnDef)
     assert len(column.description.split()) >= 4

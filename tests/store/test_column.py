@@ -13,8 +13,8 @@ from uuid import UUID
 
 import pytest
 
-from store.column import ColumnDef
 from store.errors import RegistryError
+from store.governance.column import ColumnDef
 from store.registry import ColumnRegistry
 from tests.store.registries import MEANING, MEASURE, column, registry_of
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from reactive import ExpressionRangeError, Field, Type
 from store.client import StoreClient
-from store.index_conditions import field_text
+from store.entities.index_conditions import field_text
+from store.entities.query import _Condition
 from store.models import Trade
-from store.querying import _Condition
 from store.schema import index_field
 from tests.reactive.expr.test_agreement import agree, in_python, is_lazy
 from tests.reactive.postgres import to_json_value

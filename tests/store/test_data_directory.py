@@ -15,8 +15,8 @@ from pathlib import Path
 import psycopg2
 import pytest
 
+from store.admin.data_directory import holds_cluster
 from store.client import StoreClient
-from store.data_directory import holds_cluster
 from store.errors import ServerError
 from store.models import Trade
 from store.schema import provision_user
@@ -276,7 +276,7 @@ def test_a_first_start_that_failed_can_be_repeated(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("store.cluster.Cluster._run_initdb", full)
+        patched.setattr("store.admin.cluster.Cluster._run_initdb", full)
         with pytest.raises(ServerError, match="No space left"):
             ObjectStoreServer(data).start()
     assert {path.name for path in data.iterdir()} == {"lock"}
@@ -289,15 +289,15 @@ def test_a_first_start_that_failed_can_be_repeated(
 def test_a_first_start_that_was_killed_can_be_repeated(place: Path, moment: str) -> None:
     """Just before the cluster is at its place, and just after."""
     code = (
-        "import os, pathlib, sys, store.cluster\n"
+        "import os, pathlib, sys, store.admin.cluster\n"
         "from store.server import ObjectStoreServer\n"
         "place = pathlib.Path(sys.argv[1])\n"
-        "finish = store.cluster._finish_making\n"
+        "finish = store.admin.cluster._finish_making\n"
         "def end(directory):\n"
         "    if any(place.glob('new-*')): os._exit(9)\n"
         "    finish(directory)\n"
         "def before(self, target): os._exit(9)\n"
-        "store.cluster._finish_making = end\n"
+        "store.admin.cluster._finish_making = end\n"
         f"if {moment!r} == 'touch': pathlib.Path.touch = lambda self, mode=0, exist_ok=True: ("
         "os._exit(9) if self.name == 'object_store' else open(self, 'a').close())\n"
         "ObjectStoreServer(place).start()\n"

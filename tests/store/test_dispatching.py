@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-import store.dispatching
+import store.outbox.dispatching
 from store.client import StoreClient
 from store.outbox import Outbox
 from store.server import ObjectStoreServer
@@ -95,17 +95,17 @@ def test_an_engine_that_does_not_run_is_left_alone(
 ) -> None:
     left_pending(alice, tmp_path)
     engine = on_class(MemoryEngine())
-    look, looks = store.dispatching.engines_of_classes, []
+    look, looks = store.outbox.dispatching.engines_of_classes, []
 
     def looked() -> Any:
         looks.append(1)
         return look()
 
-    store.dispatching.engines_of_classes = looked
+    store.outbox.dispatching.engines_of_classes = looked
     try:
         wait_until(lambda: len(looks) >= 3, SECONDS, "some looks")
     finally:
-        store.dispatching.engines_of_classes = look
+        store.outbox.dispatching.engines_of_classes = look
     [intent] = Outbox(alice).pending()
     assert intent.attempts == 1
     with engine:
@@ -131,7 +131,7 @@ def test_what_is_of_a_class_without_an_engine_is_left(
 
 
 def test_the_thread_ends_with_the_last_client(desk: Desk) -> None:
-    before = list(store.dispatching.DISPATCHING._clients)
+    before = list(store.outbox.dispatching.DISPATCHING._connections)
     first, second = desk.client("alice"), desk.client("bob")
     assert threads() == 1
     first.close()
@@ -159,14 +159,14 @@ def test_a_server_that_is_gone_is_said_once(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    caplog.set_level(logging.WARNING, "store.dispatching")
+    caplog.set_level(logging.WARNING, "store.outbox.dispatching")
     tried: list[int] = []
 
     def gone(*_args: Any, **_kwargs: Any) -> int:
         tried.append(1)
         raise ConnectionError("the server is gone")
 
-    monkeypatch.setattr(store.dispatching, "PERIOD_SECONDS", 0.05)
+    monkeypatch.setattr(store.outbox.dispatching, "PERIOD_SECONDS", 0.05)
     with monkeypatch.context() as while_gone:
         while_gone.setattr(Outbox, "drain", gone)
         on_class(FileEngine(tmp_path))
@@ -183,9 +183,9 @@ def test_a_forked_child_has_a_thread_of_its_own_for_its_own_clients(
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
-        said = f"{threads()} {len(store.dispatching.DISPATCHING._clients)}"
+        said = f"{threads()} {len(store.outbox.dispatching.DISPATCHING._connections)}"
         own = StoreClient("alice", password_of("alice"), **desk.info)
-        said += f" {threads()} {len(store.dispatching.DISPATCHING._clients)}"
+        said += f" {threads()} {len(store.outbox.dispatching.DISPATCHING._connections)}"
         own.close()
         os.write(writer, said.encode())
         os._exit(0)

@@ -18,12 +18,12 @@ import pytest
 from psycopg2 import errors
 
 from reactive import Field
-from store.as_read import as_read
 from store.client import StoreClient
-from store.index_conditions import implied
+from store.entities.as_read import as_read
+from store.entities.index_conditions import implied
+from store.entities.query import Query
 from store.models import Order, Signal, Trade
 from store.permissions import share_read
-from store.querying import Query
 from store.schema import index_field
 from tests.store.desk import Desk
 from tests.store.test_attacks import TABLES, run

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from store.client import StoreClient
+from store.entities.idempotency import IdempotencyScope, current_scope, next_event_id, part_of_step
 from store.errors import AlreadyStored, EventIdReused, InvalidPeriod, VersionConflict
 from store.events import ChangeEvent
-from store.idempotency import IdempotencyScope, current_scope, next_event_id, part_of_step
 from store.models import Order, Signal, Trade
 from tests.store.desk import Desk
 from tests.store.test_client import HOUR, now, trade

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from jsonschema import Draft202012Validator
 
 from store import Storable
-from store.checks import type_check
-from store.column_types import parse_type
 from store.exports.json_schema import json_schema
+from store.governance.checks import type_check
+from store.governance.column_types import parse_type
 from store.models import Order, Signal, Trade
 from store.testing import column_values, instances
 from store.times import instant_text, parse_time, zone_text

@@ -11,10 +11,10 @@ import pytest
 from store import Order, Trade
 from store.client import StoreClient
 from store.errors import PositionError, StoreError
-from store.log import EventLog, Page
 from store.permissions import share_read, unshare
 from store.position import START, Position
 from store.subscriptions import SubscriptionError
+from store.subscriptions.event_log import EventLog, Page
 from tests.store.desk import Desk
 from tests.store.test_races import clock
 
@@ -94,7 +94,7 @@ def test_a_role_sees_its_own_and_does_not_look_twice(alice: StoreClient, bob: St
 def test_far_looks_come_in_pieces(alice: StoreClient, monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(8):
         alice.write(Trade(symbol="A"))
-    monkeypatch.setattr("store.log.SPAN_XIDS", 3)
+    monkeypatch.setattr("store.subscriptions.event_log.SPAN_XIDS", 3)
     log = EventLog(alice.conn)
     after = Position(log.epoch, log.end().xid - 12, 0)
     pages = list(log.pages(after))

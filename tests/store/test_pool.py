@@ -75,7 +75,7 @@ def test_threads_that_share_a_client_lose_nothing(desk: Desk) -> None:
 
 
 def test_a_pool_has_an_end(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("store.pool.WAIT_SECONDS", 0.2)
+    monkeypatch.setattr("store.database.pool.WAIT_SECONDS", 0.2)
     client = desk.client("alice", pool_size=2)
     with client.transaction(), ThreadPoolExecutor(1) as other:
         with pytest.raises(Unavailable, match="all 2 connections"):
@@ -93,7 +93,7 @@ def test_a_call_takes_the_first_connection_when_it_is_free_again(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Blocks hold the others, maybe for long: no call waits for them."""
-    monkeypatch.setattr("store.pool.WAIT_SECONDS", 5)
+    monkeypatch.setattr("store.database.pool.WAIT_SECONDS", 5)
     client = desk.client("alice", pool_size=2)
     pool = client._connection._pool
     waits, wait_for = threading.Semaphore(0), pool._free.wait_for
@@ -330,7 +330,7 @@ def test_the_past_is_read_in_a_block_after_a_restart(server: ObjectStoreServer) 
 def test_a_read_of_a_server_that_does_not_come_back_ends(
     server: ObjectStoreServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("store.connection.RETRY_SECONDS", 0.3)
+    monkeypatch.setattr("store.database.connection.RETRY_SECONDS", 0.3)
     client = StoreClient("alice", "pw", **server.conn_info())
     server.stop()
     with pytest.raises(Unavailable, match="cannot log in"):

@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-import store.postmaster
+import store.admin.postmaster
+from store.admin.postmaster import running_on
 from store.errors import ServerError
-from store.postmaster import running_on
 from store.server import ObjectStoreServer
 from tests.processes import Process, wait_until
 
@@ -120,7 +120,7 @@ def test_where_directories_cannot_be_seen_the_start_time_decides(
 ) -> None:
     """As in a container, where even root may not look into another user's process."""
     with ObjectStoreServer(folder):
-        monkeypatch.setattr(store.postmaster, "_works_in", lambda *_: None)
+        monkeypatch.setattr(store.admin.postmaster, "_works_in", lambda *_: None)
         file = folder / "pg" / "postmaster.pid"
         found = running_on(folder / "pg")
         assert found is not None
@@ -143,7 +143,7 @@ def test_what_a_killed_server_left_running_is_waited_for(
     os.kill(backend, signal.SIGSTOP)
     running.process.kill()
     wait_until(lambda: running_on(folder / "pg") is None, 30, "the end of the server")
-    monkeypatch.setattr(store.postmaster, "_ORPHAN_SECONDS", 0.5)
+    monkeypatch.setattr(store.admin.postmaster, "_ORPHAN_SECONDS", 0.5)
     server.stop()
     with pytest.raises(ServerError, match=rf"still run on .*: {backend}"):
         ObjectStoreServer(folder).start()

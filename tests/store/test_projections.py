@@ -18,7 +18,6 @@ import pytest
 from store import Order, Trade
 from store.client import StoreClient
 from store.errors import FenceTimeout, PositionError, ProjectionError
-from store.log import EventLog
 from store.position import Position
 from store.projections import (
     Folded,
@@ -30,6 +29,7 @@ from store.projections import (
     state_of,
 )
 from store.subscriptions import START, ChangeEvent, State, SubscriptionListener
+from store.subscriptions.event_log import EventLog
 from tests.processes import Process, wait_until
 from tests.store.books import BOOK, Book, add
 from tests.store.desk import Desk, password_of
@@ -234,7 +234,7 @@ def test_a_state_that_its_text_does_not_give_back(alice: StoreClient, initial: A
 def test_a_time_that_is_not_settled_is_waited_for(
     desk: Desk, alice: StoreClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("store.connection.FENCE_SECONDS", 0.2)
+    monkeypatch.setattr("store.database.connection.FENCE_SECONDS", 0.2)
     early = desk.client("alice")
     with early.transaction():
         early.write(Trade(symbol="A"))

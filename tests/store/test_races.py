@@ -118,7 +118,7 @@ def test_a_reader_inside_a_block_does_not_wait_for_itself(alice: StoreClient) ->
 def test_a_transaction_held_open_stalls_readers_of_the_past_for_a_bounded_time(
     desk: Desk, alice: StoreClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("store.connection.FENCE_SECONDS", 0.2)
+    monkeypatch.setattr("store.database.connection.FENCE_SECONDS", 0.2)
     entity_id = alice.write(Trade(symbol="AAPL"))
     holder = desk.login("mallory")
     with holder.cursor() as cursor:
@@ -140,7 +140,7 @@ def test_blocks_wait_for_earlier_transactions_at_the_same_time(
     alice.write(obj)
     moment = clock(alice)
     met = threading.Barrier(2)
-    monkeypatch.setattr("store.connection.Connection._wait", lambda *_: met.wait(20))
+    monkeypatch.setattr("store.database.connection.Connection._wait", lambda *_: met.wait(20))
 
     def read_the_past() -> Trade | None:
         with alice.transaction():

@@ -12,8 +12,8 @@ import psycopg2
 import pytest
 from psycopg2.extensions import parse_dsn
 
+from store.admin.cluster import Cluster
 from store.client import StoreClient
-from store.cluster import Cluster
 from store.errors import AccessError, ServerError, Unavailable
 from store.models import Trade
 from store.schema import change_password, disable_user, index_field, provision_user

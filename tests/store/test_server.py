@@ -24,12 +24,12 @@ from typing import Any
 import psycopg2
 import pytest
 
-import store.cluster
+import store.admin.cluster
 from reactive import Const, Field
 from store.client import StoreClient
+from store.entities.query import Query
 from store.errors import AccessError, RegistryError, SchemaError, ServerError, Unavailable
 from store.models import Trade
-from store.querying import Query
 from store.schema import (
     MIGRATIONS,
     allow_dispatch,
@@ -138,7 +138,7 @@ def test_a_server_that_was_left_while_it_started_is_waited_for(
         asked.set()
         time.sleep(seconds)
 
-    monkeypatch.setattr("store.cluster.sleep", pause)
+    monkeypatch.setattr("store.admin.cluster.sleep", pause)
     server = ObjectStoreServer(folder)
     with ThreadPoolExecutor(1) as other:
         starting = other.submit(server.start)
@@ -150,7 +150,7 @@ def test_a_server_that_was_left_while_it_started_is_waited_for(
 
 
 def test_a_server_stops_whatever_hangs_in_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("store.cluster.STOP_SECONDS", 1)
+    monkeypatch.setattr("store.admin.cluster.STOP_SECONDS", 1)
     server = ObjectStoreServer(folder).start()
     hanging = server.admin_conn()
     os.kill(hanging.info.backend_pid, signal.SIGSTOP)
@@ -191,7 +191,7 @@ def test_a_port_that_is_not_kept_is_no_obstacle(folder: Path) -> None:
 def test_a_port_that_is_taken_at_the_last_moment_is_given_up(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    free = store.cluster._free_port
+    free = store.admin.cluster._free_port
     taken: list[socket.socket] = []
 
     def slow(wanted: int) -> int:
@@ -200,7 +200,7 @@ def test_a_port_that_is_taken_at_the_last_moment_is_given_up(
             taken.append(socket.create_server(("127.0.0.1", port)))
         return port
 
-    monkeypatch.setattr("store.cluster._free_port", slow)
+    monkeypatch.setattr("store.admin.cluster._free_port", slow)
     with ObjectStoreServer(folder) as server:
         assert server.conn_info()["port"] != taken[0].getsockname()[1]
         server.admin_conn().close()
@@ -518,7 +518,7 @@ def test_a_user_is_disabled_whatever_they_hold_open(desk: Desk) -> None:
 def test_what_a_user_holds_open_is_waited_for_within_a_bound(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("store.administration.LOCK_SECONDS", 0.5)
+    monkeypatch.setattr("store.admin.roles.LOCK_SECONDS", 0.5)
     admin = desk.admin()
     provision_user(admin, "dora", "pw")
     holding = desk.login("dora", "pw").cursor()
@@ -540,7 +540,7 @@ def test_an_index_is_made_while_others_write(
     desk: Desk, alice: StoreClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     admin = desk.admin()
-    monkeypatch.setattr("store.indexing.WAIT_SECONDS", 2.0)
+    monkeypatch.setattr("store.admin.indexing.WAIT_SECONDS", 2.0)
     mallory = desk.client("mallory")
     with mallory.transaction(), ThreadPoolExecutor(1) as other:
         mallory.write(Trade(symbol="M"))

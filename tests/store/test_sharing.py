@@ -6,7 +6,6 @@ import pytest
 
 from store.client import StoreClient
 from store.errors import AccessError, EntityNotFound, StoreError
-from store.log import EventLog
 from store.models import Trade
 from store.permissions import (
     Refusal,
@@ -21,6 +20,7 @@ from store.permissions import (
     unshare,
 )
 from store.position import START
+from store.subscriptions.event_log import EventLog
 from store.verification import verify
 from tests.store.desk import Desk
 from tests.store.test_attacks import run

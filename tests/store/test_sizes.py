@@ -10,9 +10,9 @@ import pytest
 
 from store.client import StoreClient
 from store.errors import TooLarge
-from store.log import EventLog
 from store.models import Signal, Trade
 from store.position import START
+from store.subscriptions.event_log import EventLog
 from tests.store.desk import Desk
 from tests.store.test_attacks import run
 

@@ -11,6 +11,7 @@ import pytest
 
 from store import Signal, Trade
 from store.client import StoreClient
+from store.database.sqlstates import translated
 from store.errors import (
     AccessError,
     AlreadyStored,
@@ -26,7 +27,6 @@ from store.errors import (
     ValueRefused,
 )
 from store.schema import index_field
-from store.sqlstates import translated
 from tests.store.desk import Desk
 
 MEANINGS: dict[str, type[StoreError]] = {

@@ -18,10 +18,10 @@ from reactive.expr import Expr
 from store import Storable, upcaster
 from store.cli import main
 from store.client import StoreClient
+from store.entities.unreadable import UnreadableWarning
 from store.errors import FilterError, SerializationError
 from store.rewriting import rewrite
 from store.subscriptions import EventBus, SubscriptionListener
-from store.unreadable import UnreadableWarning
 from tests.processes import wait_until
 from tests.store.desk import Desk, password_of
 from tests.store.registries import registry_of

@@ -168,8 +168,8 @@ def test_a_slow_handler_holds_up_the_reading_not_the_memory(
         return found
 
     monkeypatch.setattr(EventLog, "page", watched)
-    monkeypatch.setattr("store.subscription_listener.PAGE_BYTES", 20_000)
-    monkeypatch.setattr("store.subscription_listener.FIRST_PAGE_EVENTS", 2)
+    monkeypatch.setattr("store.subscriptions.listener.PAGE_BYTES", 20_000)
+    monkeypatch.setattr("store.subscriptions.listener.FIRST_PAGE_EVENTS", 2)
     heard = Heard()
     alice.write_many([Signal(notes="n" * 2_000) for _ in range(30)])
     alice.write_many([Trade(quantity=n) for n in range(300)])
@@ -340,7 +340,7 @@ def test_an_event_is_not_parked_for_a_database_that_is_away(
     with listener(desk, start="beginning", retry_seconds=0.01, **options) as following:
         wait_until(lambda: taken == ids, SECONDS, "the event")
         assert (following.status().parked, following.status().retries) == (0, 5)
-        monkeypatch.setattr("store.delivery.OUTAGE_SECONDS", 0.0)
+        monkeypatch.setattr("store.subscriptions.delivery.OUTAGE_SECONDS", 0.0)
         errors.append(Unavailable("the server is gone"))
         ids.append(alice.write(Trade(symbol="B")))
         wait_until(lambda: following.status().parked, SECONDS, "a parked event")

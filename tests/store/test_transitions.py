@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-import store.connection
+import store.database.connection
 from store import Trade
 from store.client import StoreClient, VersionConflict
 from store.errors import (
@@ -185,14 +185,14 @@ def test_what_an_action_changed_is_taken_back_if_the_rest_fails(
         obj.quantity = 5
         obj.tags.append("changed")
         if what == "the commit":
-            monkeypatch.setattr("store.connection._run", lost_at_the_commit)
+            monkeypatch.setattr("store.database.connection._run", lost_at_the_commit)
 
     def lost_at_the_commit(connection: Any, statement: str, *rest: Any) -> Any:
         if statement == "COMMIT":
             raise Unavailable("the connection is lost")
         return run(connection, statement, *rest)
 
-    run = store.connection._run
+    run = store.database.connection._run
     workflow = (lambda entity_id: None) if what == "the promise" else None
     obj = swap(alice, engine, action=act, start_workflow=workflow)
     before, data = known(obj), obj.to_json()
@@ -407,7 +407,7 @@ def test_a_transition_waits_for_whoever_is_starting_its_workflow(
 
         # The other one goes on once somebody waits for it.
         waiting = SimpleNamespace(monotonic=time.monotonic, sleep=lambda _: go.set())
-        monkeypatch.setattr("store.outbox.time", waiting)
+        monkeypatch.setattr("store.outbox.outbox.time", waiting)
         engine = FileEngine(tmp_path)
         obj = swap(alice, engine, on_enter=be_slower, start_workflow=settle)
         try:

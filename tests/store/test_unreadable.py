@@ -15,14 +15,14 @@ import pytest
 from reactive import Field
 from store import Order, Trade
 from store.client import StoreClient
+from store.entities.unreadable import UnreadableWarning
 from store.errors import SerializationError
 from store.events import ChangeEvent
-from store.log import EventLog
 from store.permissions import share_read, share_write, unshare
 from store.projections import Projection, Projector, state_of
-from store.subscription_status import DATA_KEPT_MAX, Counters
 from store.subscriptions import START, EventBus, State, SubscriptionListener, parked_events, stream
-from store.unreadable import UnreadableWarning
+from store.subscriptions.event_log import EventLog
+from store.subscriptions.status import DATA_KEPT_MAX, Counters
 from tests.processes import wait_until
 from tests.store.desk import Desk, password_of
 

@@ -15,9 +15,9 @@ import pandas as pd
 import pytest
 
 from store import RegistryError, Storable, ValidationError
-from store.checks import DEPTH_MAX
 from store.columns import REGISTRY
 from store.errors import Violation
+from store.governance.checks import DEPTH_MAX
 from store.models import Order, Trade
 from tests.store.registries import registry_of
 

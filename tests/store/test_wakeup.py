@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from store.wakeup import CHANNEL, Waiter
+from store.database.wakeup import CHANNEL, Waiter
 from tests.store.desk import Desk
 
 SECONDS = 30

@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import psycopg2
 
-from store.administration import is_superuser
+from store.admin.roles import is_superuser
 from store.client import StoreClient
 from trading.errors import TickStoreError
 from trading.ticks.schema import MIGRATIONS, bootstrap_ticks, schema_version

@@ -8,7 +8,7 @@ from typing import Any
 
 from psycopg2 import sql
 
-from store.administration import is_superuser, repeated, transaction
+from store.admin.roles import is_superuser, repeated, transaction
 from trading.errors import TickStoreError
 
 OWNER = "trading_ticks_owner"

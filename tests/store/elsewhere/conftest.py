@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from store.cluster import Cluster
+from store.admin.cluster import Cluster
 from store.schema import bootstrap_schema, provision_user
 from store.server import ObjectStoreServer, _programs
 from tests.store.conftest import TEMPLATE, be_quick

@@ -1,0 +1,20 @@
+"""Statements on a connection that belongs to one caller alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg2
+
+from store.database.sqlstates import translated
+
+
+def rows_of(conn: Any, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    """The rows that a statement gives; the store's errors for the database's."""
+    try:
+        with conn.cursor() as cursor:
+            cursor.execute(statement, values)
+            return list(cursor.fetchall())
+    except psycopg2.Error as error:
+        raise translated(error) from error

@@ -1,0 +1,238 @@
+"""Values as canonical JSON text: a writer for each type, and the zones of times.
+
+Equal values have one text, and PostgreSQL's jsonb gives the same text back: no exponents, no
+negative zero, keys of dicts sorted. A writer refuses what is not exactly of its type with
+TypeError or ValueError; the codec of the object adds the name of the field.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from datetime import date, datetime
+from decimal import Decimal
+from enum import Enum
+from json.encoder import encode_basestring
+from typing import Any
+from uuid import UUID
+
+from store.governance.checks import DIGITS_AFTER_MAX, DIGITS_BEFORE_MAX
+from store.governance.column_types import (
+    AnyJson,
+    ColumnType,
+    DictOf,
+    EnumOf,
+    ListOf,
+    Nullable,
+    Record,
+    Scalar,
+    TypeParam,
+)
+from store.times import instant_text, zone_text
+
+Write = Callable[[Any], str]
+# The zones of the times inside a value, shaped like it; None where all of them are UTC.
+Zones = Callable[[Any], Any]
+
+quote: Write = encode_basestring
+_NUL_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+
+
+def check_text(text: str) -> None:
+    """Refuse JSON text with characters that PostgreSQL does not keep; ValueError."""
+    if "\\u0000" in text and _NUL_ESCAPE.search(text):
+        raise ValueError("PostgreSQL keeps no NUL character in a text")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ValueError("half a surrogate pair is no character") from None
+
+
+def writer(kind: ColumnType, of_record: Callable[[type], Write]) -> Write:
+    """The function that writes values of a type as JSON text."""
+    match kind:
+        case Scalar(python=python):
+            return _WRITERS[python]
+        case EnumOf(python=enum):
+            return _enum_writer(enum)
+        case Record(python=record):
+            # Looked up at each use: a class may refer to itself.
+            return lambda value: of_record(record)(value)  # noqa: PLW0108
+        case ListOf(item=item):
+            return _list_writer(writer(item, of_record))
+        case DictOf(value=value):
+            return _dict_writer(writer(value, of_record))
+        case Nullable(inner=inner):
+            write = writer(inner, of_record)
+            return lambda value: "null" if value is None else write(value)
+        case AnyJson() | TypeParam():
+            return _write_any
+
+
+def zones_of(kind: ColumnType) -> Zones | None:
+    """The function that collects the zones of the times in a value; None for a type without.
+
+    Dataclasses inside keep the zones of their own fields.
+    """
+    match kind:
+        case Scalar(python=python) if python is datetime:
+            return zone_text
+        case ListOf(item=item):
+            inner = zones_of(item)
+            return None if inner is None else lambda value: _listed(map(inner, value))
+        case DictOf(value=each):
+            inside = zones_of(each)
+            if inside is None:
+                return None
+            return lambda value: _named((key, inside(part)) for key, part in value.items())
+        case Nullable(inner=within):
+            found = zones_of(within)
+            return None if found is None else lambda v: None if v is None else found(v)
+    return None
+
+
+def _listed(zones: Iterable[Any]) -> list[Any] | None:
+    found = list(zones)
+    return found if any(zone is not None for zone in found) else None
+
+
+def _named(zones: Iterable[tuple[str, Any]]) -> dict[str, Any] | None:
+    return {key: zone for key, zone in zones if zone is not None} or None
+
+
+def _write_int(value: Any) -> str:
+    if value.__class__ is bool or not isinstance(value, int):
+        raise TypeError(f"{type(value).__name__} is no int")
+    return int.__repr__(value)
+
+
+def _write_float(value: Any) -> str:
+    if not isinstance(value, float):
+        value = _float(value)
+    # Adding zero takes the sign off a negative zero, which jsonb would lose.
+    text = float.__repr__(value + 0.0)
+    return _without_exponent(text) if "e" in text or "n" in text else text
+
+
+def _without_exponent(text: str) -> str:
+    if "n" in text:
+        raise ValueError(f"{text} is no finite number")
+    text = format(Decimal(text), "f")
+    return text if "." in text else f"{text}.0"
+
+
+def _float(value: Any) -> float:
+    if value.__class__ is not int and (not isinstance(value, int) or value.__class__ is bool):
+        raise TypeError(f"{type(value).__name__} is no float")
+    number = float(value)
+    if number != value:
+        raise ValueError("a float would lose digits of this int")
+    return number
+
+
+def _write_bool(value: Any) -> str:
+    if not isinstance(value, bool):
+        raise TypeError(f"{type(value).__name__} is no bool")
+    return "true" if value else "false"
+
+
+def _write_decimal(value: Any) -> str:
+    if not isinstance(value, Decimal):
+        raise TypeError(f"{type(value).__name__} is no Decimal")
+    if not value.is_finite():
+        raise ValueError(f"{value} is no finite number")
+    exponent = int(value.as_tuple().exponent)
+    if -exponent > DIGITS_AFTER_MAX or value.adjusted() >= DIGITS_BEFORE_MAX:
+        raise ValueError("it has more digits than PostgreSQL keeps")
+    return format(value if value else value.copy_abs(), "f")
+
+
+def _write_datetime(value: Any) -> str:
+    if not isinstance(value, datetime):
+        raise TypeError(f"{type(value).__name__} is no datetime")
+    return f'"{instant_text(value)}"'
+
+
+def _write_date(value: Any) -> str:
+    if not isinstance(value, date) or isinstance(value, datetime):
+        raise TypeError(f"{type(value).__name__} is no date")
+    return f'"{value.isoformat()}"'
+
+
+def _write_uuid(value: Any) -> str:
+    if not isinstance(value, UUID):
+        raise TypeError(f"{type(value).__name__} is no UUID")
+    return f'"{value}"'
+
+
+def _write_any(value: Any) -> str:
+    if isinstance(value, str):
+        return quote(value)
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return int.__repr__(value)
+    if isinstance(value, float):
+        return _write_float(value)
+    if isinstance(value, list):
+        return _write_free_list(value)
+    if isinstance(value, dict):
+        return _write_free_dict(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form of its own")
+
+
+def _enum_writer(enum: type[Enum]) -> Write:
+    texts = {member: _value_text(member.value) for member in enum}
+
+    def write(value: Any) -> str:
+        if not isinstance(value, enum):
+            raise TypeError(f"{type(value).__name__} is no {enum.__name__}")
+        # Combined flags are no members of their own.
+        return texts.get(value) or _value_text(value.value)
+
+    return write
+
+
+def _value_text(value: str | int) -> str:
+    return quote(value) if isinstance(value, str) else int.__repr__(value)
+
+
+def _list_writer(write_item: Write) -> Write:
+    def write(value: Any) -> str:
+        if not isinstance(value, list):
+            raise TypeError(f"{type(value).__name__} is no list")
+        return f"[{','.join(map(write_item, value))}]"
+
+    return write
+
+
+def _dict_writer(write_value: Write) -> Write:
+    def write(value: Any) -> str:
+        if not isinstance(value, dict):
+            raise TypeError(f"{type(value).__name__} is no dict")
+        pairs = ((quote(key), write_value(part)) for key, part in sorted(value.items(), key=_key))
+        return "{" + ",".join(f"{key}:{text}" for key, text in pairs) + "}"
+
+    return write
+
+
+def _key(pair: tuple[str, Any]) -> str:
+    return pair[0]
+
+
+_WRITERS: dict[type, Write] = {
+    str: quote,
+    int: _write_int,
+    float: _write_float,
+    bool: _write_bool,
+    Decimal: _write_decimal,
+    datetime: _write_datetime,
+    date: _write_date,
+    UUID: _write_uuid,
+}
+
+_write_free_list = _list_writer(_write_any)
+_write_free_dict = _dict_writer(_write_any)
