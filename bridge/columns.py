@@ -23,7 +23,7 @@ from store.exports.deephaven import deephaven_type
 from store.governance.class_schema import GovernedField, governed
 from store.governance.column_types import EnumOf, Scalar
 from store.serialization.codec import codec_of, defaults_of, has_decimal, json_text
-from store.serialization.json_reader import reader
+from store.serialization.json_reader import readers
 from store.serialization.upcasting import VERSION_KEY, lift, upcasters_of
 
 logger = logging.getLogger(__name__)
@@ -122,7 +122,7 @@ def field_column(field: GovernedField) -> FieldColumn:
     fit_json = fit_object = kind.fit
     if not isinstance(field.type, (Scalar, EnumOf)):
         # Lists, dicts and dataclasses are shown as their canonical JSON text.
-        read = reader(field.type, lambda record: codec_of(record).read)
+        read = readers(lambda record: codec_of(record).read).of(field.type)
 
         def fit_object(value: Any) -> Any:
             return kind.fit(json_text(field.type, value))
@@ -180,7 +180,7 @@ class EventReader:
         self._defaults = defaults_of(cls)
         types = governed(cls).fields
         exact = any(field.kind.name in ("BigDecimal", "BigInteger") for field in fields) or any(
-            has_decimal(each.type, set())
+            has_decimal(each.type)
             and (self._steps or passes is not None or not isinstance(each.type, Scalar))
             for each in types.values()
         )

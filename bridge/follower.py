@@ -17,13 +17,13 @@ from bridge.present import PresentStates, by_feed
 from bridge.session import Session, own_number
 from bridge.status import State
 from store.base import Storable
+from store.database.login import Login
 from store.database.wakeup import Pace, Waiter
 from store.errors import AccessError, StoreError, Unavailable
 from store.events import ChangeEvent
 from store.position import START, Position
 from store.subscriptions.checkpoints import LeaseLost, Taken
 from store.subscriptions.event_log import Lag, Page
-from store.subscriptions.session import Login
 
 logger = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from store.base import Storable
 from store.governance.class_schema import GovernedField, governed
 from store.governance.column_types import EnumOf, Scalar
 from store.serialization.codec import codec_of
-from store.serialization.json_reader import reader
+from store.serialization.json_reader import readers
 
 _EVENT_ID = "EventId_"
 # What of a column can be read fast, and exactly, outside of the engine. Arrays of text there have
@@ -156,7 +156,7 @@ def _to_field(field: GovernedField) -> Callable[[Any], Any]:
         case EnumOf() as kind:
             members, value_type = kind.python, _SCALARS[kind.value_type]
             return lambda value: members(value_type(value))
-    read = reader(field.type, lambda record: codec_of(record).read)
+    read = readers(lambda record: codec_of(record).read).of(field.type)
     return lambda text: read(json.loads(text, parse_float=Decimal), None)
 
 

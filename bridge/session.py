@@ -9,14 +9,14 @@ from typing import Any
 
 import psycopg2
 
-from bridge.snapshot import run
 from store.base import Storable
+from store.database.execute import execute
+from store.database.login import Login
 from store.database.sqlstates import translated
 from store.database.wakeup import CHANNEL, Waiter
 from store.position import Position
 from store.subscriptions.checkpoints import Checkpoint, Taken, subscribers
 from store.subscriptions.event_log import EventLog
-from store.subscriptions.session import Login
 
 SAVE_SECONDS = 0.25
 CLAIM_AGAIN_SECONDS = 0.1
@@ -29,7 +29,7 @@ class Session:
         self.conn = login.connect()
         try:
             # Before anything is read: what is committed after that wakes this session.
-            run(self.conn, f"LISTEN {CHANNEL}")
+            execute(self.conn, f"LISTEN {CHANNEL}")
             self.log = EventLog(self.conn, types=classes)
         except BaseException:
             self.conn.close()
@@ -108,4 +108,4 @@ class Session:
 
 def own_number(conn: Any) -> int:
     """A transaction number: whatever was committed before has a smaller one."""
-    return int(run(conn, "SELECT object_store.log_xid(pg_current_xact_id())::text")[0][0])
+    return int(execute(conn, "SELECT object_store.log_xid(pg_current_xact_id())::text")[0][0])

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-import psycopg2
-
-from store.database.sqlstates import translated
+from store.database.execute import PgConnection, execute
 from store.events import ChangeEvent
 from store.position import Position
 
@@ -49,7 +47,7 @@ class Snapshot:
     the seam are in it, and of those behind it, `beyond` names the ones that are in it too.
     """
 
-    def __init__(self, conn: Any, type_names: Sequence[str]) -> None:
+    def __init__(self, conn: PgConnection, type_names: Sequence[str]) -> None:
         self._conn = conn
         self._names = list(type_names)
 
@@ -71,7 +69,7 @@ class Snapshot:
             yield [_segment(row) for row in page]
 
     def _run(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        return run(self._conn, statement, values)
+        return execute(self._conn, statement, values)
 
 
 class Entities(NamedTuple):
@@ -85,28 +83,20 @@ class Entities(NamedTuple):
     database_seconds: float
 
 
-def read_entities(conn: Any, type_names: Sequence[str], entity_ids: Sequence[str]) -> Entities:
+def read_entities(
+    conn: PgConnection, type_names: Sequence[str], entity_ids: Sequence[str]
+) -> Entities:
     """Look at some entities, all at one moment."""
-    run(conn, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    execute(conn, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
     try:
         asked = (list(type_names), list(entity_ids))
-        newest = dict(run(conn, _NEWEST, asked))
-        rows = run(conn, _OF_ENTITIES, asked)
-        [[seconds]] = run(conn, f"SELECT {_NOW}")
+        newest: dict[str, int] = dict(execute(conn, _NEWEST, asked))
+        rows = execute(conn, _OF_ENTITIES, asked)
+        [[seconds]] = execute(conn, f"SELECT {_NOW}")
     finally:
         if not conn.closed:
-            run(conn, "ROLLBACK")
+            execute(conn, "ROLLBACK")
     return Entities([_segment(row) for row in rows], newest, seconds)
-
-
-def run(conn: Any, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-    """Run a statement; the store's own errors."""
-    try:
-        with conn.cursor() as cursor:
-            cursor.execute(statement, values or None)
-            return list(cursor.fetchall()) if cursor.description else []
-    except psycopg2.Error as error:
-        raise translated(error) from error
 
 
 def _segment(row: tuple[Any, ...]) -> Segment:

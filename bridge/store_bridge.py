@@ -23,8 +23,8 @@ from bridge.follower import Follower, From
 from bridge.status import BridgeStatus, State
 from reactive.expr import Expr
 from store.base import Storable
+from store.database.login import Login
 from store.position import Position
-from store.subscriptions.session import Login
 
 logger = logging.getLogger(__name__)
 

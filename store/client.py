@@ -12,12 +12,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from types import TracebackType
 from typing import Any, Literal, TypeVar
 from uuid import UUID
 
 from store.base import Storable
-from store.database.connection import Connection, Transaction
+from store.database import Connection, Login, PgConnection, Transaction
 from store.entities.appender import Appender, initial_state
 from store.entities.query import Filters, Query, QueryResult
 from store.entities.reader import History, Reader
@@ -69,16 +68,8 @@ class StoreClient:
         if on_violation not in ("raise", "warn"):
             raise StoreError(f"on_violation={on_violation!r}; 'raise' and 'warn' are possible")
         self.user = user
-        self._connection = Connection(
-            user=user,
-            password=password,
-            host=host,
-            port=port,
-            dbname=dbname,
-            sslmode=sslmode,
-            sslrootcert=sslrootcert,
-            pool_size=pool_size,
-        )
+        login = Login(user, password, host, port, dbname, sslmode, sslrootcert)
+        self._connection = Connection(login, pool_size)
         try:
             self._connection.refuse_administrators(user)
         except BaseException:
@@ -90,7 +81,7 @@ class StoreClient:
         serve(self._connection)
 
     @property
-    def conn(self) -> Any:
+    def conn(self) -> PgConnection:
         """A connection of psycopg2, in autocommit mode, as `store.permissions` takes it.
 
         Within a transaction block it is the block's own.
@@ -105,12 +96,7 @@ class StoreClient:
     def __enter__(self) -> StoreClient:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def transaction(self) -> AbstractContextManager[Transaction]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from store.database.statements import rows_of
+from store.database.execute import PgConnection, execute
 from store.entities.reader import is_entity_id
 from store.errors import EntityNotFound
 
@@ -28,32 +28,32 @@ __all__ = [
 ]
 
 
-def share_read(conn: Any, entity_id: str, user: str) -> bool:
+def share_read(conn: PgConnection, entity_id: str, user: str) -> bool:
     """Let a user read an entity; did that change anything?"""
     return _share(conn, entity_id, user, True, None)
 
 
-def share_write(conn: Any, entity_id: str, user: str) -> bool:
+def share_write(conn: PgConnection, entity_id: str, user: str) -> bool:
     """Let a user write new versions of an entity, and read it; did that change anything?"""
     return _share(conn, entity_id, user, None, True)
 
 
-def unshare_read(conn: Any, entity_id: str, user: str) -> bool:
+def unshare_read(conn: PgConnection, entity_id: str, user: str) -> bool:
     """Take the right to read back; who may write still reads. Did that change anything?"""
     return _share(conn, entity_id, user, False, None)
 
 
-def unshare_write(conn: Any, entity_id: str, user: str) -> bool:
+def unshare_write(conn: PgConnection, entity_id: str, user: str) -> bool:
     """Take the right to write back; did that change anything?"""
     return _share(conn, entity_id, user, None, False)
 
 
-def unshare(conn: Any, entity_id: str, user: str) -> bool:
+def unshare(conn: PgConnection, entity_id: str, user: str) -> bool:
     """Take both rights back; did that change anything?"""
     return _share(conn, entity_id, user, False, False)
 
 
-def list_shared_with(conn: Any, entity_id: str) -> dict[str, list[str]]:
+def list_shared_with(conn: PgConnection, entity_id: str) -> dict[str, list[str]]:
     """`readers` and `writers` of an entity, as far as one may know: all of one's own entities."""
     if not is_entity_id(entity_id):
         return {"readers": [], "writers": []}
@@ -73,7 +73,7 @@ class Refusal(NamedTuple):
     entity_id: str | None
 
 
-def refuse(conn: Any, entity_id: str) -> None:
+def refuse(conn: PgConnection, entity_id: str) -> None:
     """Give an entity back that was shared with this user; it cannot be shared again.
 
     Until `accept`. EntityNotFound where nothing is shared.
@@ -82,7 +82,7 @@ def refuse(conn: Any, entity_id: str) -> None:
     _row(conn, "SELECT object_store.refuse_sharing(NULL, %s::uuid)", [entity_id])
 
 
-def refuse_from(conn: Any, owner: str) -> int:
+def refuse_from(conn: PgConnection, owner: str) -> int:
     """Take nothing that a user shares, and give back what they did; return how many entities.
 
     They get an AccessError when they share, until `accept_from`.
@@ -90,24 +90,26 @@ def refuse_from(conn: Any, owner: str) -> int:
     return int(_row(conn, "SELECT object_store.refuse_sharing(%s, NULL)", [owner])[0])
 
 
-def accept(conn: Any, entity_id: str) -> bool:
+def accept(conn: PgConnection, entity_id: str) -> bool:
     """Let an entity be shared again; was it refused? Its owner shares it anew."""
     _require_id(entity_id)
     return bool(_row(conn, "SELECT object_store.accept_sharing(NULL, %s::uuid)", [entity_id])[0])
 
 
-def accept_from(conn: Any, owner: str) -> bool:
+def accept_from(conn: PgConnection, owner: str) -> bool:
     """Let a user share again; was that refused? Entities refused one by one stay refused."""
     return bool(_row(conn, "SELECT object_store.accept_sharing(%s, NULL)", [owner])[0])
 
 
-def list_refused(conn: Any) -> list[Refusal]:
+def list_refused(conn: PgConnection) -> list[Refusal]:
     """What this user refuses, by owner."""
-    rows = rows_of(conn, "SELECT owner, entity_id::text FROM object_store.refused()")
+    rows = execute(conn, "SELECT owner, entity_id::text FROM object_store.refused()")
     return [Refusal(*row) for row in rows]
 
 
-def _share(conn: Any, entity_id: str, user: str, read: bool | None, write: bool | None) -> bool:
+def _share(
+    conn: PgConnection, entity_id: str, user: str, read: bool | None, write: bool | None
+) -> bool:
     _require_id(entity_id)
     statement = "SELECT object_store.share(%s::uuid, %s, %s, %s)"
     return bool(_row(conn, statement, [entity_id, user, read, write])[0])
@@ -118,5 +120,5 @@ def _require_id(entity_id: str) -> None:
         raise EntityNotFound(f"{entity_id!r:.60} is no entity's id")
 
 
-def _row(conn: Any, statement: str, values: list[Any]) -> tuple[Any, ...]:
-    return rows_of(conn, statement, values)[0]
+def _row(conn: PgConnection, statement: str, values: list[Any]) -> tuple[Any, ...]:
+    return execute(conn, statement, values)[0]

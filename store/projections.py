@@ -17,14 +17,15 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
-from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from store.base import Storable
 from store.client import StoreClient
-from store.database.statements import rows_of
+from store.database.execute import PgConnection, execute
+from store.database.login import Login
 from store.entities.unreadable import Unreadable
 from store.errors import ProjectionError, Unavailable
 from store.events import ChangeEvent
@@ -32,7 +33,6 @@ from store.position import START, Position
 from store.subscriptions.event_classes import EventClasses
 from store.subscriptions.event_log import EventLog
 from store.subscriptions.listener import SubscriptionListener
-from store.subscriptions.session import Login
 from store.subscriptions.status import State, SubscriptionStatus
 
 _LOG = logging.getLogger(__name__)
@@ -118,7 +118,7 @@ def state_of(
 
 def rebuild(client: StoreClient, projection: Projection[S]) -> Folded[S]:
     """Forget all kept states, fold the whole log again, and keep the result."""
-    rows_of(client.conn, _DROP, (projection.name,))
+    execute(client.conn, _DROP, (projection.name,))
     log = EventLog(client.conn, types=projection.types)
     state = _fold(projection, log, _first(projection), None)
     keep_state(client.conn, projection, state)
@@ -167,12 +167,9 @@ class Projector(Generic[S]):
         status = self.status()
         if status is not None and status.state not in (State.STOPPED, State.FAILED):
             raise ProjectionError("this projector runs already; stop() it first")
-        conn = self._login.connect()
-        try:
+        with closing(self._login.connect()) as conn:
             epoch = EventLog(conn).epoch
             self._state = newest_state(conn, self.projection, epoch, None, None)
-        finally:
-            conn.close()
         self._kept = self._state.events
         login = self._login
         self._listener = SubscriptionListener(
@@ -206,12 +203,7 @@ class Projector(Generic[S]):
     def __enter__(self) -> Projector[S]:
         return self.start()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def status(self) -> SubscriptionStatus | None:
@@ -241,11 +233,8 @@ class Projector(Generic[S]):
 
     def _save(self, state: Folded[S]) -> None:
         try:
-            conn = self._login.connect()
-            try:
+            with closing(self._login.connect()) as conn:
                 keep_state(conn, self.projection, state, self._keep)
-            finally:
-                conn.close()
         except Unavailable as error:
             # Nothing is lost: it is folded again from the state before, or kept a little later.
             _LOG.warning("a state of %r is not kept: %s", self.projection.name, error)
@@ -254,7 +243,7 @@ class Projector(Generic[S]):
 
 
 def newest_state(
-    conn: Any,
+    conn: PgConnection,
     projection: Projection[S],
     epoch: str,
     last: Position | None,
@@ -264,7 +253,7 @@ def newest_state(
     xid, seq = (_LAST_XID, _LAST_SEQ) if last is None else (last.xid, last.seq)
     named = (projection.name, projection.revision, epoch)
     values = (*named, str(xid), seq, "infinity" if until is None else until)
-    rows = rows_of(conn, _NEWEST, values)
+    rows = execute(conn, _NEWEST, values)
     if not rows:
         return _first(projection)
     found_epoch, xid_text, found_seq, events, tx_time, text = rows[0]
@@ -273,7 +262,7 @@ def newest_state(
 
 
 def keep_state(
-    conn: Any, projection: Projection[S], state: Folded[S], keep: int = KEPT_STATES
+    conn: PgConnection, projection: Projection[S], state: Folded[S], keep: int = KEPT_STATES
 ) -> None:
     """Keep a state with its position; ProjectionError if its text does not give it back exactly."""
     if state.until is not None:
@@ -290,7 +279,7 @@ def keep_state(
         return  # Nothing is folded yet.
     where = (state.position.epoch, str(state.position.xid), state.position.seq)
     named = (projection.name, projection.revision)
-    rows_of(conn, _SAVE, (*named, *where, state.events, state.tx_time, text, keep))
+    execute(conn, _SAVE, (*named, *where, state.events, state.tx_time, text, keep))
 
 
 def _fold(

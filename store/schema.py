@@ -7,7 +7,6 @@ provision_user(admin_conn, "alice", "a-good-password")
 from __future__ import annotations
 
 from importlib.resources import files
-from typing import Any
 
 from psycopg2 import sql
 
@@ -24,6 +23,7 @@ from store.admin.roles import (
 )
 from store.admin.users import allow_dispatch, change_password, disable_user, provision_user
 from store.columns import REGISTRY
+from store.database.execute import PgConnection, PgCursor, value_of
 from store.errors import RegistryError, SchemaError
 from store.governance.column_types import NUMBERS, EnumOf, Scalar
 from store.registry import ColumnRegistry
@@ -58,7 +58,7 @@ _LOCK = 7_021_415_119
 TURN_SECONDS = 600.0
 
 
-def bootstrap_schema(admin_conn: Any) -> None:
+def bootstrap_schema(admin_conn: PgConnection) -> None:
     """Make the store's schema, or bring an older one forward; nothing is done where it is new.
 
     `admin_conn` belongs to a superuser, or to a role that may create roles and schemas. SchemaError
@@ -94,7 +94,7 @@ def bootstrap_schema(admin_conn: Any) -> None:
 
 
 @repeated
-def index_field(admin_conn: Any, name: str, registry: ColumnRegistry = REGISTRY) -> None:
+def index_field(admin_conn: PgConnection, name: str, registry: ColumnRegistry = REGISTRY) -> None:
     """Let queries find a column's values by an index; every write keeps it up to date.
 
     Everybody may go on reading and writing meanwhile; Unavailable where somebody holds a
@@ -140,7 +140,7 @@ def _sql(name: str) -> str:
     return (files("store.database") / "sql" / name).read_text(encoding="utf-8")
 
 
-def _keep_others_out(cursor: Any) -> bool:
+def _keep_others_out(cursor: PgCursor) -> bool:
     """Lock the table of versions, which no user may do; false where there is none yet."""
     if not _is_made(cursor):
         return False
@@ -150,7 +150,7 @@ def _keep_others_out(cursor: Any) -> bool:
     return True
 
 
-def _is_made(cursor: Any) -> bool:
+def _is_made(cursor: PgCursor) -> bool:
     # Not to_regclass: asked again in one transaction, that does not see what was made meanwhile.
     cursor.execute(
         "SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
@@ -159,14 +159,14 @@ def _is_made(cursor: Any) -> bool:
     return bool(cursor.rowcount)
 
 
-def _version(cursor: Any) -> int:
+def _version(cursor: PgCursor) -> int:
     if not _is_made(cursor):
         return 0
     cursor.execute("SELECT coalesce(max(version), 0) FROM object_store.schema_version")
-    return int(cursor.fetchone()[0])
+    return int(value_of(cursor))
 
 
-def _make_roles(cursor: Any) -> None:
+def _make_roles(cursor: PgCursor) -> None:
     for name in (OWNER, USERS, DISPATCHERS):
         # Roles belong to the whole cluster: another database may have made them.
         cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", [name])
@@ -177,7 +177,7 @@ def _make_roles(cursor: Any) -> None:
         cursor.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(OWNER)))
 
 
-def _make_schema(cursor: Any) -> None:
+def _make_schema(cursor: PgCursor) -> None:
     owner = sql.Identifier(OWNER)
     cursor.execute(sql.SQL("CREATE SCHEMA object_store AUTHORIZATION {}").format(owner))
     accessors = "accessors.sql" if is_superuser(cursor) else "accessors_plain.sql"
@@ -210,13 +210,13 @@ END $$
 """
 
 
-def _close_database(cursor: Any) -> None:
+def _close_database(cursor: PgCursor) -> None:
     """Leave nothing to PUBLIC: no login, no temporary tables, no objects in `public`.
 
     These rights belong to the database itself, so a copy made with TEMPLATE lacks them.
     """
     cursor.execute("SELECT current_database()")
-    database = sql.Identifier(cursor.fetchone()[0])
+    database = sql.Identifier(value_of(cursor))
     cursor.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))
     cursor.execute(
         sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(database, sql.Identifier(USERS))

@@ -14,7 +14,6 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -24,6 +23,7 @@ from psycopg2.extensions import parse_dsn
 
 from store.admin.cluster import ADMIN, HOST, Cluster, Programs, said
 from store.admin.users import set_password
+from store.database.execute import PgConnection
 from store.database.login import address, bare_host, connect
 from store.errors import ServerError
 from store.schema import bootstrap_schema
@@ -111,12 +111,7 @@ class ObjectStoreServer:
     def __enter__(self) -> ObjectStoreServer:
         return self.start()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def conn_info(self) -> dict[str, Any]:
@@ -134,7 +129,7 @@ class ObjectStoreServer:
             connection.close()
         return {**self._reached, **{n: self._given[n] for n in TLS if n in self._given}}
 
-    def admin_conn(self) -> Any:
+    def admin_conn(self) -> PgConnection:
         """A new connection of the administrator, in autocommit mode; close it after use."""
         try:
             if self._dsn is not None:
@@ -147,7 +142,7 @@ class ObjectStoreServer:
                 hint = f"; its password is kept in {self._cluster.password_file(ADMIN)}"
             raise ServerError(f"the administrator cannot log in: {why}{hint}") from error
 
-    def _log_in(self, login: dict[str, Any]) -> Any:
+    def _log_in(self, login: dict[str, Any]) -> PgConnection:
         """Log in; where strangers hold all connections, once some of them are timed out."""
         end = time.monotonic() + CROWD_SECONDS
         while True:
@@ -204,7 +199,7 @@ class ObjectStoreServer:
         return self._cluster
 
 
-def _close_databases(connection: Any) -> None:
+def _close_databases(connection: PgConnection) -> None:
     """Close what PostgreSQL opens to everybody who has any login, beside the store's database.
 
     Who connects to such a database could fill it, or hold the locks of who works in it.

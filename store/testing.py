@@ -25,15 +25,7 @@ from store.governance.annotations import record_types
 from store.governance.checks import SCHEMA, type_check
 from store.governance.class_schema import ClassSchema, GovernedField
 from store.governance.column import ColumnDef, field_check
-from store.governance.column_types import (
-    ColumnType,
-    DictOf,
-    EnumOf,
-    ListOf,
-    Nullable,
-    Record,
-    Scalar,
-)
+from store.governance.column_types import ColumnType, DictOf, EnumOf, ListOf, PerType, Scalar
 
 T = TypeVar("T")
 
@@ -118,23 +110,14 @@ def _limited(column: ColumnDef, kind: ColumnType) -> st.SearchStrategy[Any]:
 
 def _of_type(kind: ColumnType) -> st.SearchStrategy[Any]:
     """Values of a type that no column limits."""
-    match kind:
-        case Scalar(python=python) if python in _BETWEEN:
-            check = type_check(kind)
-            return _BETWEEN[python](None, None).filter(lambda value: not check(value))
-        case Scalar(python=python):
-            return _OTHERS[python]
-        case EnumOf(python=enum):
-            return st.sampled_from(enum)
-        case Record(python=record):
-            return instances(record)
-        case ListOf(item=item):
-            return st.lists(_of_type(item), max_size=3)
-        case DictOf(value=value):
-            return st.dictionaries(_TEXT, _of_type(value), max_size=3)
-        case Nullable(inner=inner):
-            return st.none() | _of_type(inner)
-    return _JSON
+    return _STRATEGIES.of(kind)
+
+
+def _of_scalar(python: type) -> st.SearchStrategy[Any]:
+    if python not in _BETWEEN:
+        return _OTHERS[python]
+    check = type_check(Scalar(python))
+    return _BETWEEN[python](None, None).filter(lambda value: not check(value))
 
 
 def _ints(low: int | None, high: int | None) -> st.SearchStrategy[int]:
@@ -178,3 +161,12 @@ _OTHERS: dict[type, st.SearchStrategy[Any]] = {
     bool: st.booleans(),
     UUID: st.uuids(),
 }
+_STRATEGIES: PerType[st.SearchStrategy[Any]] = PerType(
+    scalar=_of_scalar,
+    enum=lambda kind: st.sampled_from(kind.python),
+    record=lambda record: instances(record),  # noqa: PLW0108 - defined below
+    list_of=lambda item: st.lists(item, max_size=3),
+    dict_of=lambda value: st.dictionaries(_TEXT, value, max_size=3),
+    nullable=lambda inner: st.none() | inner,
+    any_json=_JSON,
+)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-import psycopg2
-
-from store.database.sqlstates import translated
+from store.database.execute import PgConnection, execute
 
 Progress = Callable[[int, int], object]
 # Entities that one statement checks.
 SLICE = 5_000
+_ENTITIES = "SELECT object_store.visible_entities()::text"
+_VERIFY = "SELECT * FROM object_store.verify(%s::uuid[])"
+_ORPHANS = "SELECT entity_id::text, version, problem FROM object_store.orphans()"
 
 
 @dataclass(frozen=True)
@@ -39,36 +39,26 @@ class Verification:
         return not self.breaks
 
 
-def verify(conn: Any, on_progress: Progress | None = None) -> Verification:
+def verify(conn: PgConnection, on_progress: Progress | None = None) -> Verification:
     """Compute all hashes again, of the events that the connection's user may see.
 
     An administrator's connection checks everything. All breaks of an entity are named, those of
     the log itself before those of what is read. `on_progress(done, all)` is told how many entities
     are checked. Others may write meanwhile.
     """
-    try:
-        with conn.cursor() as cursor:
-            return _verify(cursor, on_progress or _nobody)
-    except psycopg2.Error as error:
-        raise translated(error) from error
-
-
-def _verify(cursor: Any, on_progress: Progress) -> Verification:
-    cursor.execute("SELECT object_store.visible_entities()::text")
-    entity_ids = [row[0] for row in cursor.fetchall()]
+    tell = on_progress or _nobody
+    entity_ids = [row[0] for row in execute(conn, _ENTITIES)]
     done = entities = events = 0
     found: dict[Break, None] = {}
     for start in range(0, len(entity_ids), SLICE):
         part = entity_ids[start : start + SLICE]
         # One statement a slice: what is written meanwhile is seen by all of it or none.
-        cursor.execute("SELECT * FROM object_store.verify(%s::uuid[])", [part])
-        more_entities, more_events, problems = cursor.fetchone()
+        [(more_entities, more_events, problems)] = execute(conn, _VERIFY, (part,))
         entities, events = entities + more_entities, events + more_events
         found |= {Break(*problem): None for problem in problems or ()}
         done += len(part)
-        on_progress(done, len(entity_ids))
-    cursor.execute("SELECT entity_id::text, version, problem FROM object_store.orphans()")
-    found |= {Break(*problem): None for problem in cursor.fetchall()}
+        tell(done, len(entity_ids))
+    found |= {Break(*problem): None for problem in execute(conn, _ORPHANS)}
     return Verification(entities, events, tuple(found))
 
 

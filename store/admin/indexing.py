@@ -9,11 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import psycopg2
 from psycopg2 import sql
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
+from store.database.execute import PgConnection, PgCursor, value_of
 from store.errors import AccessError, SchemaError, Unavailable
 
 # How long one open transaction of somebody else is waited for.
@@ -24,7 +25,7 @@ _TURN = 7_021_415_120
 
 
 def build_index(
-    connection: Any, name: str, definition: sql.Composable, *, schema: str, owner: str
+    connection: PgConnection, name: str, definition: sql.Composable, *, schema: str, owner: str
 ) -> None:
     """Make an index, unless it is there, without holding up anybody's writes.
 
@@ -54,14 +55,18 @@ def build_index(
 
 
 @contextmanager
-def _session(connection: Any, owner: str) -> Iterator[Any]:
+def _session(connection: PgConnection, owner: str) -> Iterator[PgCursor]:
     """A cursor outside of any transaction, as the owner of the tables, with bounded waits."""
-    if connection.info.transaction_status and not connection.autocommit:
+    if connection.info.transaction_status != TRANSACTION_STATUS_IDLE:
         raise SchemaError("the connection is inside a transaction; commit or roll it back first")
     before, connection.autocommit = connection.autocommit, True
     try:
         with connection.cursor() as cursor:
             cursor.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(owner)))
+            if connection.info.transaction_status != TRANSACTION_STATUS_IDLE:
+                # Inside of `with connection` the driver has begun a transaction. It begins no
+                # other one before it has ended this one itself, by the rollback below.
+                cursor.execute("COMMIT")
             cursor.execute("SELECT set_config('lock_timeout', %s, false)", [f"{WAIT_SECONDS:g}s"])
             # What is made there may take long; only waiting is bounded.
             cursor.execute("SET statement_timeout = 0")
@@ -75,11 +80,12 @@ def _session(connection: Any, owner: str) -> Iterator[Any]:
         raise AccessError(f"this needs an administrator's connection: {error}") from error
     finally:
         if not connection.closed:
+            connection.rollback()
             connection.autocommit = before
 
 
 @contextmanager
-def _turn(cursor: Any) -> Iterator[None]:
+def _turn(cursor: PgCursor) -> Iterator[None]:
     """One after another: two who make an index at the same time would wait for each other.
 
     Asked for again and again: to wait inside of a statement is to be waited for. Any role may hold
@@ -89,7 +95,7 @@ def _turn(cursor: Any) -> Iterator[None]:
     has_turn = False
     while not has_turn and time.monotonic() < end:
         cursor.execute("SELECT pg_try_advisory_lock(%s)", [_TURN])
-        (has_turn,) = cursor.fetchone()
+        has_turn = value_of(cursor)
         if not has_turn:
             time.sleep(0.05)
     try:
@@ -99,7 +105,7 @@ def _turn(cursor: Any) -> Iterator[None]:
             cursor.execute("SELECT pg_advisory_unlock(%s)", [_TURN])
 
 
-def _is_valid(cursor: Any, schema: str, name: str) -> bool | None:
+def _is_valid(cursor: PgCursor, schema: str, name: str) -> bool | None:
     """Is the index whole? None where there is none."""
     cursor.execute(
         "SELECT i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid "
@@ -110,7 +116,7 @@ def _is_valid(cursor: Any, schema: str, name: str) -> bool | None:
     return None if row is None else bool(row[0])
 
 
-def _in_the_way(cursor: Any) -> str:
+def _in_the_way(cursor: PgCursor) -> str:
     """Who has had a transaction open for the longest time in this database."""
     cursor.execute(
         "SELECT usename, pid FROM pg_stat_activity WHERE datname = current_database() "

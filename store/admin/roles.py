@@ -7,10 +7,12 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, ParamSpec
+from typing import ParamSpec
 
 import psycopg2
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INERROR
 
+from store.database.execute import PgConnection, PgCursor, value_of
 from store.errors import AccessError, SchemaError, Unavailable
 
 OWNER = "object_store_owner"
@@ -48,18 +50,22 @@ def repeated(call: Callable[P, None]) -> Callable[P, None]:
 
 
 @contextmanager
-def transaction(connection: Any, lock_seconds: float | None = None) -> Iterator[Any]:
-    """One transaction, also on a connection in autocommit mode.
+def transaction(connection: PgConnection, lock_seconds: float | None = None) -> Iterator[PgCursor]:
+    """One transaction, committed at the end; or a part of the one that the connection is in.
 
-    Unavailable where another one holds what it needs for longer than `lock_seconds`, by default
-    LOCK_SECONDS.
+    That one takes effect, all of it, with the caller's own commit. Unavailable where another
+    session holds what is needed for longer than `lock_seconds`, by default LOCK_SECONDS.
+    SchemaError for a transaction that has failed already.
     """
     lock_seconds = LOCK_SECONDS if lock_seconds is None else lock_seconds
-    if not connection.autocommit and connection.info.transaction_status:
-        raise SchemaError("the connection is inside a transaction; commit or roll it back first")
-    before, connection.autocommit = connection.autocommit, False
+    status = connection.info.transaction_status
+    if status == TRANSACTION_STATUS_INERROR:
+        raise SchemaError(
+            "the transaction of this connection has failed; roll it back, then call again"
+        )
+    block = _own_transaction if status == TRANSACTION_STATUS_IDLE else _savepoint
     try:
-        with connection, connection.cursor() as cursor:
+        with block(connection) as cursor:
             bound_waits(cursor, lock_seconds)
             yield cursor
     except psycopg2.errors.InsufficientPrivilege as error:
@@ -69,17 +75,44 @@ def transaction(connection: Any, lock_seconds: float | None = None) -> Iterator[
             f"another transaction has held what this needs for more than {lock_seconds:g} s; try "
             "again, or end the session that holds it (a user's own, by disable_user)"
         ) from error
+
+
+@contextmanager
+def _own_transaction(connection: PgConnection) -> Iterator[PgCursor]:
+    # Not `with connection`, which cannot be used again inside of the caller's own.
+    before, connection.autocommit = connection.autocommit, False
+    try:
+        with connection.cursor() as cursor:
+            yield cursor
+        connection.commit()
     finally:
         if not connection.closed:
+            connection.rollback()
             connection.autocommit = before
 
 
-def bound_waits(cursor: Any, seconds: float) -> None:
+@contextmanager
+def _savepoint(connection: PgConnection) -> Iterator[PgCursor]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('lock_timeout')")
+        lock_timeout = value_of(cursor)
+        cursor.execute("SAVEPOINT administration")
+        try:
+            yield cursor
+        except BaseException:
+            if not connection.closed:
+                cursor.execute("ROLLBACK TO administration")
+            raise
+        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [lock_timeout])
+        cursor.execute("RELEASE administration")
+
+
+def bound_waits(cursor: PgCursor, seconds: float) -> None:
     """From now on, in this transaction, wait at most so long for what others hold."""
     cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{int(seconds * 1000)}ms"])
 
 
-def is_superuser(cursor: Any) -> bool:
+def is_superuser(cursor: PgCursor) -> bool:
     """May the session's role do everything?"""
     cursor.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
-    return bool(cursor.fetchone()[0])
+    return bool(value_of(cursor))

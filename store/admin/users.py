@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from typing import Any
 
 from psycopg2 import sql
 from psycopg2.extensions import encrypt_password
@@ -17,6 +16,7 @@ from store.admin.roles import (
     repeated,
     transaction,
 )
+from store.database.execute import PgConnection, PgCursor, value_of
 from store.errors import AccessError, Unavailable
 
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
@@ -47,7 +47,7 @@ DISABLE_TRIES = 4
 
 
 @repeated
-def provision_user(admin_conn: Any, username: str, password: str) -> None:
+def provision_user(admin_conn: PgConnection, username: str, password: str) -> None:
     """Make a login role for a person, or let a disabled one in again; its password is set.
 
     Names are lower-case letters, digits and `_`, as PostgreSQL writes them without quotes.
@@ -58,7 +58,7 @@ def provision_user(admin_conn: Any, username: str, password: str) -> None:
     with transaction(admin_conn) as cursor:
         # Asked first: who makes it now makes it a user in the same moment.
         cursor.execute("SELECT to_regrole(%s) IS NOT NULL", [username])
-        (is_role,) = cursor.fetchone()
+        is_role = value_of(cursor)
         if not _is_user(cursor, username):
             if is_role:
                 raise AccessError(f"{username!r} is a role already, and none of the store's users")
@@ -83,7 +83,7 @@ def provision_user(admin_conn: Any, username: str, password: str) -> None:
 
 
 @repeated
-def change_password(admin_conn: Any, username: str, password: str) -> None:
+def change_password(admin_conn: PgConnection, username: str, password: str) -> None:
     """Set the password of a user; sessions that are logged in stay so.
 
     Unavailable where one of them holds a change of its own password open; `disable_user` ends it.
@@ -95,7 +95,7 @@ def change_password(admin_conn: Any, username: str, password: str) -> None:
 
 
 @repeated
-def disable_user(admin_conn: Any, username: str) -> None:
+def disable_user(admin_conn: PgConnection, username: str) -> None:
     """Let a user log in no more, and end the sessions that are logged in; the events stay.
 
     They are ended first: one of them may hold what says that the user may log in. Unavailable
@@ -129,7 +129,7 @@ def disable_user(admin_conn: Any, username: str) -> None:
         time.sleep(0.02)
 
 
-def set_password(cursor: Any, role: str, password: str) -> None:
+def set_password(cursor: PgCursor, role: str, password: str) -> None:
     """Set the password of a role; the server is told what it keeps of it, not the password.
 
     So no log can hold it, on whatever side, and whether or not the statement fails.
@@ -140,7 +140,7 @@ def set_password(cursor: Any, role: str, password: str) -> None:
     )
 
 
-def _end_sessions(cursor: Any, username: str) -> list[int]:
+def _end_sessions(cursor: PgCursor, username: str) -> list[int]:
     """Tell every session of a user to end; the process ids of those that there were."""
     own = sql.SQL("{} TO CURRENT_USER").format(sql.Identifier(username))
     needs_right = not is_superuser(cursor)
@@ -158,7 +158,7 @@ def _end_sessions(cursor: Any, username: str) -> list[int]:
 
 
 @repeated
-def allow_dispatch(admin_conn: Any, username: str, allowed: bool = True) -> None:
+def allow_dispatch(admin_conn: PgConnection, username: str, allowed: bool = True) -> None:
     """Let a user start the workflows that transitions of all users promised, or no longer.
 
     It shows them which entities, of which types, promised which workflow; not their data.
@@ -169,7 +169,7 @@ def allow_dispatch(admin_conn: Any, username: str, allowed: bool = True) -> None
         cursor.execute(sql.SQL(verb).format(sql.Identifier(DISPATCHERS), sql.Identifier(username)))
 
 
-def _is_user(cursor: Any, username: str) -> bool:
+def _is_user(cursor: PgCursor, username: str) -> bool:
     cursor.execute(
         "SELECT FROM pg_auth_members WHERE roleid = to_regrole(%s) AND member = to_regrole(%s)",
         [USERS, username],
@@ -177,7 +177,7 @@ def _is_user(cursor: Any, username: str) -> bool:
     return bool(cursor.rowcount)
 
 
-def _require_user(cursor: Any, username: str) -> None:
+def _require_user(cursor: PgCursor, username: str) -> None:
     _check_name(username)
     if not _is_user(cursor, username):
         raise AccessError(f"{username!r} is no user of the store; provision_user makes one")

@@ -9,11 +9,11 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from psycopg2.extensions import make_dsn
 
 from store.admin.cluster import ADMIN, HOST, running_at
+from store.database.execute import PgConnection
 from store.database.sqlstates import is_wrong_password
 from store.errors import AccessError, DirectoryInUse, ServerError
 from store.server import DATABASE, ObjectStoreServer, parsed
@@ -77,7 +77,9 @@ def reached(
 
 
 @contextmanager
-def administrator(options: argparse.Namespace, *, make_schema: bool = False) -> Iterator[Any]:
+def administrator(
+    options: argparse.Namespace, *, make_schema: bool = False
+) -> Iterator[PgConnection]:
     """A connection of the administrator."""
     with reached(options, make_schema=make_schema) as server:
         connection = server.admin_conn()

@@ -10,6 +10,7 @@ import psycopg2
 from store.admin.roles import USERS
 from store.cli.access import add_server_options, administrator
 from store.cli.output import say
+from store.database.execute import value_of
 from store.database.sqlstates import translated
 from store.errors import SchemaError
 from store.schema import MIGRATIONS
@@ -28,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
         try:
             for what, statement in _LINES.items():
                 cursor.execute(statement, {"users": USERS})
-                say(f"{what:<28}{cursor.fetchone()[0]}")
+                say(f"{what:<28}{value_of(cursor)}")
         except psycopg2.errors.InvalidSchemaName as error:
             raise SchemaError("this database holds no store; `start` makes one") from error
         except psycopg2.errors.UndefinedTable as error:

@@ -8,16 +8,19 @@ Nothing here knows what the store keeps. `sql/` has the tables and functions of 
 """
 
 from store.database.connection import Connection, Transaction
-from store.database.login import address, connect
+from store.database.execute import PgConnection, PgCursor, execute
+from store.database.login import Login, address, connect
 from store.database.sqlstates import login_refused, translated
-from store.database.statements import rows_of
 
 __all__ = [
     "Connection",
+    "Login",
+    "PgConnection",
+    "PgCursor",
     "Transaction",
     "address",
     "connect",
+    "execute",
     "login_refused",
-    "rows_of",
     "translated",
 ]

@@ -12,10 +12,9 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-import psycopg2
-
+from store.database.execute import PgConnection, Row, execute
+from store.database.login import Login
 from store.database.pool import Pool, is_alive
-from store.database.sqlstates import translated
 from store.database.wakeup import after_commit
 from store.errors import AccessError, FenceTimeout, Unavailable
 
@@ -89,7 +88,7 @@ def _called(calls: Iterable[Callable[[], object]], after: str) -> list[Exception
 class _Session:
     """A connection that is pinned to a thread or task while a block of it is open."""
 
-    def __init__(self, owner: Connection, raw: Any) -> None:
+    def __init__(self, owner: Connection, raw: PgConnection) -> None:
         self.owner = owner
         self.raw = raw
         self.blocks: list[Transaction] = []
@@ -105,12 +104,11 @@ class Connection:
     Outside of blocks each statement borrows a connection; a block has one to itself.
     """
 
-    def __init__(self, *, pool_size: int, **login: Any) -> None:
-        always = {"options": "-c TimeZone=UTC", "application_name": "object_store"}
-        self._pool = Pool({**login, **always}, pool_size)
-        self.user: str = login["user"]
-        self.where = (login["host"], login["port"], login["dbname"])
-        self._fence: Any = None
+    def __init__(self, login: Login, pool_size: int) -> None:
+        self._pool = Pool(login, pool_size)
+        self.user = login.user
+        self.where = (login.host, login.port, login.dbname)
+        self._fence: PgConnection | None = None
         self._fencing = threading.Lock()
         # Workflows that threads of this client start just now, and who may claim or settle some.
         self.starting: set[str] = set()
@@ -129,7 +127,7 @@ class Connection:
             )
 
     @property
-    def raw(self) -> Any:
+    def raw(self) -> PgConnection:
         """The connection of psycopg2: the block's, where one is open."""
         session = self._session()
         return self._pool.first if session is None else session.raw
@@ -146,9 +144,7 @@ class Connection:
         if self._fence is not None:
             self._fence.close()
 
-    def write(
-        self, statement: str, values: Sequence[Any], *, repeats: bool = False
-    ) -> list[tuple[Any, ...]]:
+    def write(self, statement: str, values: Sequence[Any], *, repeats: bool = False) -> list[Row]:
         """Run a statement that writes: once, unless it `repeats`.
 
         Then it is one that gives its first answer where it is run again, and outside of a block it
@@ -157,40 +153,40 @@ class Connection:
         session = self._session()
         if session is not None:
             session.blocks[0].has_written = True
-            return _run(session.raw, statement, values)
+            return execute(session.raw, statement, values)
 
-        def run(borrowed: Callable[[Any], None]) -> list[tuple[Any, ...]]:
+        def run(borrowed: Callable[[PgConnection], None]) -> list[Row]:
             with self._pool.borrow() as connection:
                 borrowed(connection)
-                rows = _run(connection, statement, values)
+                rows = execute(connection, statement, values)
                 self._wake_subscribers(connection)
                 return rows
 
         return self._until_it_is_back(run) if repeats else run(lambda _connection: None)
 
-    def read(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    def read(self, statement: str, values: Sequence[Any]) -> list[Row]:
         """Run a statement that only reads; outside of a block it outlasts a server's restart."""
         session = self._session()
         if session is not None:
-            return _run(session.raw, statement, values)
+            return execute(session.raw, statement, values)
 
-        def run(borrowed: Callable[[Any], None]) -> list[tuple[Any, ...]]:
+        def run(borrowed: Callable[[PgConnection], None]) -> list[Row]:
             with self._pool.borrow() as connection:
                 borrowed(connection)
-                return _run(connection, statement, values)
+                return execute(connection, statement, values)
 
         return self._until_it_is_back(run)
 
     def _until_it_is_back(
-        self, run: Callable[[Callable[[Any], None]], list[tuple[Any, ...]]]
-    ) -> list[tuple[Any, ...]]:
+        self, run: Callable[[Callable[[PgConnection], None]], list[Row]]
+    ) -> list[Row]:
         """Run, and again where the connection is lost, until the server is back; for 20 s.
 
         `run` says which connection it has got, if it got one.
         """
         end = time.monotonic() + RETRY_SECONDS
         while True:
-            used: list[Any] = []
+            used: list[PgConnection] = []
             try:
                 return run(used.append)
             except Unavailable:
@@ -247,7 +243,7 @@ class Connection:
                 self._fence = self._pool.connect()
             fence = self._fence
         # Outside of the lock: blocks wait at the same time, each for as long as it may.
-        self._wait(partial(_run, fence), own)
+        self._wait(partial(execute, fence), own)
 
     def settle(self, moment: datetime) -> None:
         """Wait until all that is recorded up to a time is visible, and nothing more can come.
@@ -258,7 +254,7 @@ class Connection:
         self.read(_SETTLE, (moment,))
         self.wait_for_earlier()
 
-    def _wait(self, ask: Callable[[str, Sequence[Any]], list[Any]], own: str | None) -> None:
+    def _wait(self, ask: Callable[[str, Sequence[Any]], list[Row]], own: str | None) -> None:
         number = ask("SELECT pg_current_xact_id()::text", ())[0][0]
         end, pause = time.monotonic() + FENCE_SECONDS, 0.001
         while ask(_EARLIER, (number, own))[0][0]:
@@ -270,7 +266,7 @@ class Connection:
             time.sleep(pause)
             pause = min(pause * 2, 0.05)
 
-    def _wake_subscribers(self, connection: Any) -> None:
+    def _wake_subscribers(self, connection: PgConnection) -> None:
         """After a commit, in no transaction."""
         after_commit(connection, self.where)
 
@@ -285,28 +281,19 @@ class Connection:
 def _block(session: _Session) -> Iterator[Transaction]:
     depth = len(session.blocks)
     savepoint = f"block_{depth}"
-    _run(session.raw, f"SAVEPOINT {savepoint}" if depth else "BEGIN", ())
+    execute(session.raw, f"SAVEPOINT {savepoint}" if depth else "BEGIN", ())
     block = Transaction()
     session.blocks.append(block)
     try:
         yield block
-        _run(session.raw, f"RELEASE {savepoint}" if depth else "COMMIT", ())
+        execute(session.raw, f"RELEASE {savepoint}" if depth else "COMMIT", ())
     except BaseException:
         block.undo()
         if not session.raw.closed:
-            _run(session.raw, f"ROLLBACK TO {savepoint}" if depth else "ROLLBACK", ())
+            execute(session.raw, f"ROLLBACK TO {savepoint}" if depth else "ROLLBACK", ())
         raise
     finally:
         session.blocks.pop()
-
-
-def _run(connection: Any, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(statement, values)
-            return list(cursor.fetchall()) if cursor.description else []
-    except psycopg2.Error as error:
-        raise translated(error) from error
 
 
 _IS_ADMINISTRATOR = """

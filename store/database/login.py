@@ -10,10 +10,14 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import psycopg2
 from psycopg2.extensions import libpq_version
+
+from store.database.execute import PgConnection
+from store.database.sqlstates import login_refused
 
 CONNECT_SECONDS = 10
 # What libpq means where neither a call nor the environment says anything, by the version since
@@ -49,9 +53,40 @@ _SESSION = {
     "PGGEQO": "SET geqo = on",
 }
 _environment = threading.RLock()
+# Both ends notice within half a minute that the other one is gone without a word.
+_KEEPALIVE = {"idle": 10, "interval": 5, "count": 3}
 
 
-def connect(given: Mapping[str, Any], *, finds_password: bool = False) -> Any:
+@dataclass(frozen=True)
+class Login:
+    """Where to log in, and as whom."""
+
+    user: str
+    password: str = field(repr=False)
+    host: str
+    port: int
+    dbname: str
+    sslmode: str = "prefer"
+    sslrootcert: str | None = None
+
+    def connect(self, application_name: str = "object_store subscriber") -> PgConnection:
+        """A connection in autocommit mode, with times in UTC; Unavailable or AccessError."""
+        options = "".join(f" -c tcp_keepalives_{key}={n}" for key, n in _KEEPALIVE.items())
+        try:
+            return connect(
+                {
+                    **asdict(self),
+                    "application_name": application_name,
+                    "options": "-c TimeZone=UTC" + options,
+                    **{f"keepalives_{key}": n for key, n in _KEEPALIVE.items()},
+                }
+            )
+        except psycopg2.OperationalError as error:
+            where = address(self.host, self.port)
+            raise login_refused(error, self.user, where) from error
+
+
+def connect(given: Mapping[str, Any], *, finds_password: bool = False) -> PgConnection:
     """A connection of psycopg2, in autocommit mode, that `given` alone decides.
 
     With `finds_password` one that is left out comes from $PGPASSWORD or a password file, as for
@@ -71,7 +106,7 @@ def connect(given: Mapping[str, Any], *, finds_password: bool = False) -> Any:
         # Of a name that no file can have.
         pinned |= {"password": "", "passfile": f"{os.devnull}/none"}
     with _no_service("service" not in said):
-        connection = psycopg2.connect(**{**pinned, **said})
+        connection: PgConnection = psycopg2.connect(**{**pinned, **said})
     connection.autocommit = True
     if "service" not in said and not _SESSION.keys().isdisjoint(os.environ):
         _usual_session(connection)
@@ -88,7 +123,7 @@ def address(host: str, port: object) -> str:
     return f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
 
 
-def _usual_session(connection: Any) -> None:
+def _usual_session(connection: PgConnection) -> None:
     with connection.cursor() as cursor:
         for variable, usual in _SESSION.items():
             if variable in os.environ:

@@ -6,13 +6,12 @@ import select
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import psycopg2
 from psycopg2.extensions import TRANSACTION_STATUS_ACTIVE, TRANSACTION_STATUS_IDLE
 
-from store.database.login import address, connect
-from store.database.sqlstates import login_refused
+from store.database.execute import PgConnection
+from store.database.login import Login
 from store.errors import StoreError, Unavailable
 
 # How long a thread waits for a connection that others use.
@@ -25,7 +24,7 @@ class Pool:
     The first is also given to the program, for statements of its own; blocks take the others.
     """
 
-    def __init__(self, login: dict[str, Any], size: int) -> None:
+    def __init__(self, login: Login, size: int) -> None:
         if isinstance(size, bool) or not isinstance(size, int) or size < 2:
             raise StoreError(f"pool_size={size!r}; at least 2 connections are needed")
         self._login = login
@@ -34,13 +33,13 @@ class Pool:
         self._is_closed = False
         self._first = self.connect()
         self._first_is_lent = False
-        self._idle: list[Any] = []
-        self._lent: list[Any] = []
+        self._idle: list[PgConnection] = []
+        self._lent: list[PgConnection] = []
         # Lent, or being made for somebody.
         self._in_use = 0
 
     @property
-    def first(self) -> Any:
+    def first(self) -> PgConnection:
         """The connection that the program may use as well; a new one if it was lost."""
         with self._free:
             self._refuse_if_closed()
@@ -48,7 +47,7 @@ class Pool:
         return self._renewed() if first.closed else first
 
     @contextmanager
-    def borrow(self, *, for_block: bool = False) -> Iterator[Any]:
+    def borrow(self, *, for_block: bool = False) -> Iterator[PgConnection]:
         """A connection that nobody else uses meanwhile; a call prefers the first one."""
         if self._take_turn(for_block):
             try:
@@ -70,13 +69,9 @@ class Pool:
         finally:
             self._give_back(connection)
 
-    def connect(self) -> Any:
+    def connect(self) -> PgConnection:
         """Log in once more, beyond the number of the pool."""
-        try:
-            return connect(self._login)
-        except psycopg2.OperationalError as error:
-            where = address(self._login["host"], self._login["port"])
-            raise login_refused(error, self._login["user"], where) from error
+        return self._login.connect("object_store")
 
     def close(self) -> None:
         """Log out everywhere; blocks that are open are rolled back."""
@@ -87,7 +82,7 @@ class Pool:
             self._idle.clear()
             self._free.notify_all()
 
-    def _renewed(self) -> Any:
+    def _renewed(self) -> PgConnection:
         """The first connection, made anew outside of the lock: others need not wait for a login."""
         fresh = self.connect()
         with self._free:
@@ -122,7 +117,7 @@ class Pool:
         takes_first = not for_block and not self._first_is_lent
         return self._is_closed or takes_first or self._in_use + 1 < self._size
 
-    def _idle_one(self) -> Any:
+    def _idle_one(self) -> PgConnection | None:
         while True:
             try:
                 connection = self._idle.pop()
@@ -131,7 +126,7 @@ class Pool:
             if is_alive(connection):
                 return connection
 
-    def _give_back(self, connection: Any) -> None:
+    def _give_back(self, connection: PgConnection | None) -> None:
         with self._free:
             self._in_use -= 1
             if connection is not None:
@@ -150,7 +145,7 @@ class Pool:
             raise StoreError("this client is closed; make a new one")
 
 
-def is_alive(connection: Any) -> bool:
+def is_alive(connection: PgConnection) -> bool:
     """Is the server still there, as far as one can tell without asking it each time?"""
     if connection.closed:
         return False

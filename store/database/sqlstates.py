@@ -110,7 +110,7 @@ def translated(error: psycopg2.Error) -> StoreError:
     code = error.pgcode or ""
     said = (error.diag.message_primary or str(error)).strip()
     if code == "OS001":
-        entity_id, expected, actual = error.diag.message_detail.split()
+        entity_id, expected, actual = (error.diag.message_detail or "").split()
         return VersionConflict(entity_id, int(expected), int(actual))
     meaning = _MEANINGS.get(code) or _MEANINGS.get(code[:2])
     if not code and not isinstance(error, _OF_THE_DRIVER):

@@ -17,6 +17,8 @@ from typing import Any
 
 import psycopg2
 
+from store.database.execute import PgConnection
+
 _LOG = logging.getLogger(__name__)
 
 CHANNEL = "object_store_event"
@@ -24,14 +26,17 @@ NOTIFY_SECONDS = 0.025
 # Longer than NOTIFY_SECONDS: a commit that sent nothing falls into the time of close looking.
 HOT_SECONDS = 0.1
 LOOK_SECONDS = 0.002
-# Who writes without this client sends no notification; it is found by looking now and then.
-IDLE_SECONDS = 0.05
+# Who writes without this client sends no notification; it is found by looking now and then: after a
+# pause of this part of the time in which nothing was found, and of one second at most. So an event
+# comes later by a twentieth of that time, and many idle subscribers are no load on the server.
+IDLE_PART = 0.05
+IDLE_SECONDS_MAX = 1.0
 
 _lock = threading.Lock()
 _last_sent: dict[Any, float] = {}
 
 
-def after_commit(conn: Any, server: Any) -> None:
+def after_commit(conn: PgConnection, server: Any) -> None:
     """Send a notification by a connection outside of a transaction, if one is due.
 
     `server` stands for the database; all clients of a program that use it share one clock. The
@@ -53,20 +58,18 @@ class Pace:
     """How long to wait before the next look: short after something was found, then longer."""
 
     def __init__(self) -> None:
-        self._hot_until = 0.0
-        self._pause = LOOK_SECONDS
-        self.found()
+        self._found_at = time.monotonic()
 
     def found(self) -> None:
         """Something was found, or is said to be there: look closely for some time."""
-        self._hot_until = time.monotonic() + HOT_SECONDS
-        self._pause = LOOK_SECONDS
+        self._found_at = time.monotonic()
 
     def pause(self) -> float:
         """Seconds to wait now."""
-        if time.monotonic() >= self._hot_until:
-            self._pause = min(self._pause * 2, IDLE_SECONDS)
-        return self._pause
+        idle_seconds = time.monotonic() - self._found_at
+        if idle_seconds < HOT_SECONDS:
+            return LOOK_SECONDS
+        return min(idle_seconds * IDLE_PART, IDLE_SECONDS_MAX)
 
 
 def _selector() -> selectors.BaseSelector:
@@ -90,7 +93,7 @@ class Waiter:
             # Closed, or full of earlier calls: nobody waits.
             _LOG.debug("nobody waits any more: %s", error)
 
-    def wait(self, conn: Any, seconds: float) -> bool:
+    def wait(self, conn: PgConnection, seconds: float) -> bool:
         """Wait; was there a notification? An error of psycopg2 says that the connection is lost."""
         with _selector() as selector:
             selector.register(self._ours, selectors.EVENT_READ)

@@ -16,17 +16,7 @@ from store.governance.annotations import annotated_fields, record_types
 from store.governance.checks import SCHEMA
 from store.governance.class_schema import ClassSchema, GovernedField
 from store.governance.column import ColumnDef, limits_of
-from store.governance.column_types import (
-    AnyJson,
-    ColumnType,
-    DictOf,
-    EnumOf,
-    ListOf,
-    Nullable,
-    Record,
-    Scalar,
-    TypeParam,
-)
+from store.governance.column_types import ColumnType, DictOf, EnumOf, ListOf, PerType, Scalar
 from store.serialization.codec import json_text
 from store.serialization.upcasting import VERSION_KEY, ZONE_KEY, upcasters_of
 
@@ -138,23 +128,21 @@ def _limits(column: ColumnDef, kind: ColumnType) -> dict[str, Any]:
 
 
 def _type_schema(kind: ColumnType, seen: dict[type, Any], top: type) -> dict[str, Any]:
-    match kind:
-        case Scalar(python=python):
-            return dict(_SCALARS[python])
-        case EnumOf(python=enum):
-            return {"enum": [member.value for member in enum]}
-        case ListOf(item=item):
-            return {"type": "array", "items": _type_schema(item, seen, top)}
-        case DictOf(value=value):
-            return {"type": "object", "additionalProperties": _type_schema(value, seen, top)}
-        case Nullable(inner=inner):
-            return _nullable(_type_schema(inner, seen, top))
-        case Record(python=record):
-            if record not in seen:
-                _record_schema(record, seen, top)
-            return {"$ref": "#" if record is top else f"#/$defs/{_key(record)}"}
-        case AnyJson() | TypeParam():
-            return {}
+    def reference(record: type) -> dict[str, Any]:
+        if record not in seen:
+            _record_schema(record, seen, top)
+        return {"$ref": "#" if record is top else f"#/$defs/{_key(record)}"}
+
+    schemas: PerType[dict[str, Any]] = PerType(
+        scalar=lambda python: dict(_SCALARS[python]),
+        enum=lambda enum: {"enum": [member.value for member in enum.python]},
+        record=reference,
+        list_of=lambda item: {"type": "array", "items": item},
+        dict_of=lambda value: {"type": "object", "additionalProperties": value},
+        nullable=_nullable,
+        any_json={},
+    )
+    return schemas.of(kind)
 
 
 def _key(record: type) -> str:

@@ -10,17 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from store.governance.annotations import record_types
-from store.governance.column_types import (
-    AnyJson,
-    ColumnType,
-    DictOf,
-    EnumOf,
-    ListOf,
-    Nullable,
-    Record,
-    Scalar,
-    TypeParam,
-)
+from store.governance.column_types import ColumnType, EnumOf, PerType
 from store.times import UTC, instant_text, zone_text
 
 if TYPE_CHECKING:
@@ -60,23 +50,7 @@ GOOD: Problems = ()
 
 def type_check(kind: ColumnType) -> Check:
     """The check that a value has exactly this type and a form that the store can keep."""
-    match kind:
-        case Scalar(python=python):
-            return _SCALAR_CHECKS[python]
-        case EnumOf(python=enum):
-            no_member = _wrong(f"a member of {enum.__name__}")
-            return lambda value: GOOD if isinstance(value, enum) else no_member
-        case Record(python=record):
-            return _record_check(record)
-        case ListOf(item=item):
-            return _list_check(type_check(item))
-        case DictOf(value=value):
-            return _dict_check(type_check(value))
-        case Nullable(inner=inner):
-            inner_check = type_check(inner)
-            return lambda value: GOOD if value is None else inner_check(value)
-        case AnyJson() | TypeParam():
-            return _check_free
+    return _CHECKS.of(kind)
 
 
 def one_problem(rule: str, allowed: str) -> Problems:
@@ -250,6 +224,15 @@ def _dict_check(check_value: Check) -> Check:
     return check
 
 
+def _enum_check(kind: EnumOf) -> Check:
+    enum, no_member = kind.python, _wrong(f"a member of {kind.python.__name__}")
+    return lambda value: GOOD if isinstance(value, enum) else no_member
+
+
+def _nullable_check(check: Check) -> Check:
+    return lambda value: GOOD if value is None else check(value)
+
+
 _check_free_list = _list_check(_check_json)
 _check_free_dict = _dict_check(_check_json)
 
@@ -272,6 +255,17 @@ def _record_check(record: type) -> Check:
         return inside((f".{name}", part, plain[name](part)) for name, part in parts)
 
     return check
+
+
+_CHECKS: PerType[Check] = PerType(
+    scalar=_SCALAR_CHECKS.__getitem__,
+    enum=_enum_check,
+    record=_record_check,
+    list_of=_list_check,
+    dict_of=_dict_check,
+    nullable=_nullable_check,
+    any_json=_check_free,
+)
 
 
 def inside(parts: Iterable[tuple[str, Any, Problems]]) -> Problems:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import types
+from collections.abc import Callable
 from dataclasses import dataclass, is_dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
-from typing import Annotated, Any, NewType, TypeAlias, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Generic, NewType, TypeAlias, TypeVar, Union, get_args, get_origin
 from uuid import UUID
 
 SCALARS = (str, int, float, bool, Decimal, datetime, date, UUID)
@@ -105,6 +106,44 @@ class TypeParam:
 ColumnType: TypeAlias = (
     "Scalar | EnumOf | Record | ListOf | DictOf | Nullable | AnyJson | TypeParam"
 )
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class PerType(Generic[T]):
+    """Something that there is for every type, such as a check or a JSON writer.
+
+    `of` makes it for a type from what it is for the parts of the type. It is made here for all who
+    need one, so that a new kind of type is a new field, which mypy asks everybody for.
+    """
+
+    scalar: Callable[[type], T]
+    enum: Callable[[EnumOf], T]
+    record: Callable[[type], T]
+    list_of: Callable[[T], T]
+    dict_of: Callable[[T], T]
+    nullable: Callable[[T], T]
+    # Of any JSON, and of a type variable that is still open.
+    any_json: T
+
+    def of(self, kind: ColumnType) -> T:
+        """What it is for one type."""
+        match kind:
+            case Scalar(python=python):
+                return self.scalar(python)
+            case EnumOf():
+                return self.enum(kind)
+            case Record(python=record):
+                return self.record(record)
+            case ListOf(item=item):
+                return self.list_of(self.of(item))
+            case DictOf(value=value):
+                return self.dict_of(self.of(value))
+            case Nullable(inner=inner):
+                return self.nullable(self.of(inner))
+            case AnyJson() | TypeParam():
+                return self.any_json
 
 
 def parse_type(annotation: Any, pending: type | None = None) -> ColumnType:

@@ -16,7 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from store.base import Storable
 from store.database.connection import Connection
-from store.database.statements import rows_of
+from store.database.execute import PgConnection, execute
 from store.errors import RegistryError, StoreError, WorkflowReferenceError
 
 _LOG = logging.getLogger(__name__)
@@ -340,14 +340,14 @@ def _require_declared(engine: object, intent: Intent, origin: _Origin | None) ->
         raise refuse(f"they may not take the transition {starts[0]}")
 
 
-def pending_intents(conn: Any) -> list[Intent]:
+def pending_intents(conn: PgConnection) -> list[Intent]:
     """What is promised and not started, as far as the connection's user may see it."""
-    return [Intent(*row) for row in rows_of(conn, _PENDING)]
+    return [Intent(*row) for row in execute(conn, _PENDING)]
 
 
-def start_errors(conn: Any) -> dict[str, str]:
+def start_errors(conn: PgConnection) -> dict[str, str]:
     """Why starts failed, the last time, by the ids of the workflows; for administrators."""
-    found = rows_of(conn, _ERRORS)
+    found = execute(conn, _ERRORS)
     return {f"{entity_id}:{version}": error for entity_id, version, error in found}
 
 

@@ -21,9 +21,9 @@ from store.errors import RegistryError, SerializationError, shown
 from store.governance.annotations import annotated_fields
 from store.governance.checks import INT_DIGITS_MAX, SCHEMA
 from store.governance.class_schema import ClassSchema, GovernedField, field_types, values_getter
-from store.governance.column_types import ColumnType, DictOf, ListOf, Nullable, Record, Scalar
-from store.serialization.json_reader import Read, check_whole, reader
-from store.serialization.json_writer import Write, check_text, quote, writer, zones_of
+from store.governance.column_types import ColumnType, PerType, Record, Scalar
+from store.serialization.json_reader import Read, check_whole, readers
+from store.serialization.json_writer import Write, check_text, quote, writers, zones_of
 from store.serialization.upcasting import VERSION_KEY, ZONE_KEY, lift, upcasters_of
 
 _CODEC = "_store_codec"
@@ -50,10 +50,10 @@ class Codec:
         self._values = values_getter(names)
         self._items = _items_getter(names)
         self._writes: list[tuple[str, Write]] = [
-            (f"{quote(name)}:", writer(kind, _write_of)) for name, kind in kinds.items()
+            (f"{quote(name)}:", _WRITERS.of(kind)) for name, kind in kinds.items()
         ]
         self._names = names
-        self._reads: list[Read] = [reader(kind, _read_of) for kind in kinds.values()]
+        self._reads: list[Read] = [_READERS.of(kind) for kind in kinds.values()]
         # What a parsed value may be as it is; floats are looked at, they may have overflowed.
         self._plain = [_PLAIN.get(kind) for kind in kinds.values()]
         self._defaults = defaults_of(cls)
@@ -62,7 +62,7 @@ class Codec:
         self._zones = [
             (name, zones) for name, kind in kinds.items() if (zones := zones_of(kind)) is not None
         ]
-        exact = has_decimal(Record(cls), set())
+        exact = has_decimal(Record(cls))
         self._decode = json.JSONDecoder(
             parse_float=Decimal if exact else None,
             # A Decimal may have more digits before its point than Python reads as an int.
@@ -229,7 +229,7 @@ def codec_of(cls: type) -> Codec:
 
 def json_text(kind: ColumnType, value: Any) -> str:
     """A single value of a type as JSON text."""
-    return writer(kind, _write_of)(value)
+    return _WRITERS.of(kind)(value)
 
 
 def _write_of(cls: type) -> Write:
@@ -238,6 +238,10 @@ def _write_of(cls: type) -> Write:
 
 def _read_of(cls: type) -> Read:
     return codec_of(cls).read
+
+
+_WRITERS = writers(_write_of)
+_READERS = readers(_read_of)
 
 
 def defaults_of(cls: type) -> dict[str, Callable[[], Any]]:
@@ -259,17 +263,29 @@ def _governed_fields(cls: type) -> dict[str, GovernedField]:
     return schema.fields if isinstance(schema, ClassSchema) else {}
 
 
-def has_decimal(kind: ColumnType, seen: set[type]) -> bool:
-    """Are there exact decimal numbers in values of a type? `seen` holds classes looked at."""
-    match kind:
-        case Scalar(python=python):
-            return python is Decimal
-        case ListOf(item=inner) | DictOf(value=inner) | Nullable(inner=inner):
-            return has_decimal(inner, seen)
-        case Record(python=record) if record not in seen:
-            seen.add(record)
-            return any(has_decimal(each, seen) for each in field_types(record).values())
-    return False
+def has_decimal(kind: ColumnType) -> bool:
+    """Whether there are exact decimal numbers in values of a type."""
+    seen: set[type] = set()
+
+    def in_record(record: type) -> bool:
+        if record in seen:
+            return False
+        seen.add(record)
+        return any(found.of(each) for each in field_types(record).values())
+
+    def same(inner: bool) -> bool:
+        return inner
+
+    found = PerType(
+        scalar=lambda python: python is Decimal,
+        enum=lambda _: False,
+        record=in_record,
+        list_of=same,
+        dict_of=same,
+        nullable=same,
+        any_json=False,
+    )
+    return found.of(kind)
 
 
 def _whole_number(text: str) -> int | Decimal:

@@ -15,17 +15,7 @@ from math import isfinite
 from typing import Any
 from uuid import UUID
 
-from store.governance.column_types import (
-    AnyJson,
-    ColumnType,
-    DictOf,
-    EnumOf,
-    ListOf,
-    Nullable,
-    Record,
-    Scalar,
-    TypeParam,
-)
+from store.governance.column_types import EnumOf, PerType
 from store.times import parse_time
 
 # The second argument holds the zones of the times inside, shaped like the value itself.
@@ -39,24 +29,18 @@ class ZonedText(str):
     zone: str
 
 
-def reader(kind: ColumnType, of_record: Callable[[type], Read]) -> Read:
-    """The function that makes values of a type from parsed JSON."""
-    match kind:
-        case Scalar(python=python):
-            return _READERS[python]
-        case EnumOf(python=enum):
-            return _enum_reader(enum, kind.value_type)
-        case Record(python=record):
-            return lambda value, zones: of_record(record)(value, zones)  # noqa: PLW0108
-        case ListOf(item=item):
-            return _list_reader(reader(item, of_record))
-        case DictOf(value=value):
-            return _dict_reader(reader(value, of_record))
-        case Nullable(inner=inner):
-            read = reader(inner, of_record)
-            return lambda value, zones: None if value is None else read(value, zones)
-        case AnyJson() | TypeParam():
-            return _read_any
+def readers(of_record: Callable[[type], Read]) -> PerType[Read]:
+    """The functions that make values of types from parsed JSON."""
+    return PerType(
+        scalar=_READERS.__getitem__,
+        enum=_enum_reader,
+        # Looked up at each use: a class may refer to itself.
+        record=lambda record: lambda value, zones: of_record(record)(value, zones),  # noqa: PLW0108
+        list_of=_list_reader,
+        dict_of=_dict_reader,
+        nullable=_nullable_reader,
+        any_json=_read_any,
+    )
 
 
 def check_whole(text: str, data: Any) -> None:
@@ -148,7 +132,8 @@ def _read_any(value: Any, _: Any) -> Any:
     return value
 
 
-def _enum_reader(enum: type[Enum], value_type: type) -> Read:
+def _enum_reader(kind: EnumOf) -> Read:
+    enum, value_type = kind.python, kind.value_type
     members = {member.value: member for member in enum}
 
     def read(value: Any, _: Any) -> Enum:
@@ -157,6 +142,10 @@ def _enum_reader(enum: type[Enum], value_type: type) -> Read:
         return members.get(value) or enum(value)
 
     return read
+
+
+def _nullable_reader(read: Read) -> Read:
+    return lambda value, zones: None if value is None else read(value, zones)
 
 
 def _list_reader(read_item: Read) -> Read:

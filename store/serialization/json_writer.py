@@ -17,17 +17,7 @@ from typing import Any
 from uuid import UUID
 
 from store.governance.checks import DIGITS_AFTER_MAX, DIGITS_BEFORE_MAX
-from store.governance.column_types import (
-    AnyJson,
-    ColumnType,
-    DictOf,
-    EnumOf,
-    ListOf,
-    Nullable,
-    Record,
-    Scalar,
-    TypeParam,
-)
+from store.governance.column_types import ColumnType, EnumOf, PerType
 from store.times import instant_text, zone_text
 
 Write = Callable[[Any], str]
@@ -49,25 +39,18 @@ def check_text(text: str) -> None:
             raise ValueError("half a surrogate pair is no character") from None
 
 
-def writer(kind: ColumnType, of_record: Callable[[type], Write]) -> Write:
-    """The function that writes values of a type as JSON text."""
-    match kind:
-        case Scalar(python=python):
-            return _WRITERS[python]
-        case EnumOf(python=enum):
-            return _enum_writer(enum)
-        case Record(python=record):
-            # Looked up at each use: a class may refer to itself.
-            return lambda value: of_record(record)(value)  # noqa: PLW0108
-        case ListOf(item=item):
-            return _list_writer(writer(item, of_record))
-        case DictOf(value=value):
-            return _dict_writer(writer(value, of_record))
-        case Nullable(inner=inner):
-            write = writer(inner, of_record)
-            return lambda value: "null" if value is None else write(value)
-        case AnyJson() | TypeParam():
-            return _write_any
+def writers(of_record: Callable[[type], Write]) -> PerType[Write]:
+    """The functions that write values of types as JSON text."""
+    return PerType(
+        scalar=_WRITERS.__getitem__,
+        enum=_enum_writer,
+        # Looked up at each use: a class may refer to itself.
+        record=lambda record: lambda value: of_record(record)(value),  # noqa: PLW0108
+        list_of=_list_writer,
+        dict_of=_dict_writer,
+        nullable=_nullable_writer,
+        any_json=_write_any,
+    )
 
 
 def zones_of(kind: ColumnType) -> Zones | None:
@@ -75,21 +58,32 @@ def zones_of(kind: ColumnType) -> Zones | None:
 
     Dataclasses inside keep the zones of their own fields.
     """
-    match kind:
-        case Scalar(python=python) if python is datetime:
-            return zone_text
-        case ListOf(item=item):
-            inner = zones_of(item)
-            return None if inner is None else lambda value: _listed(map(inner, value))
-        case DictOf(value=each):
-            inside = zones_of(each)
-            if inside is None:
-                return None
-            return lambda value: _named((key, inside(part)) for key, part in value.items())
-        case Nullable(inner=within):
-            found = zones_of(within)
-            return None if found is None else lambda v: None if v is None else found(v)
-    return None
+    return _ZONES.of(kind)
+
+
+def _zones_in_list(of_item: Zones | None) -> Zones | None:
+    return None if of_item is None else lambda value: _listed(map(of_item, value))
+
+
+def _zones_in_dict(of_value: Zones | None) -> Zones | None:
+    if of_value is None:
+        return None
+    return lambda value: _named((key, of_value(part)) for key, part in value.items())
+
+
+def _zones_if_any(inner: Zones | None) -> Zones | None:
+    return None if inner is None else lambda value: None if value is None else inner(value)
+
+
+_ZONES: PerType[Zones | None] = PerType(
+    scalar=lambda python: zone_text if python is datetime else None,
+    enum=lambda _: None,
+    record=lambda _: None,
+    list_of=_zones_in_list,
+    dict_of=_zones_in_dict,
+    nullable=_zones_if_any,
+    any_json=None,
+)
 
 
 def _listed(zones: Iterable[Any]) -> list[Any] | None:
@@ -184,7 +178,12 @@ def _write_any(value: Any) -> str:
     raise TypeError(f"{type(value).__name__} has no JSON form of its own")
 
 
-def _enum_writer(enum: type[Enum]) -> Write:
+def _nullable_writer(write: Write) -> Write:
+    return lambda value: "null" if value is None else write(value)
+
+
+def _enum_writer(kind: EnumOf) -> Write:
+    enum: type[Enum] = kind.python
     texts = {member: _value_text(member.value) for member in enum}
 
     def write(value: Any) -> str:

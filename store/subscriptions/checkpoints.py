@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from store.database.statements import rows_of
+from store.database.execute import PgConnection, execute
 from store.errors import PositionError, SubscriptionError
 from store.events import ChangeEvent
 from store.position import Position
@@ -55,14 +55,18 @@ class Taken(SubscriptionError):
 class Checkpoint:
     """A subscription that this session holds; from `position` on nothing was handled yet."""
 
-    def __init__(self, conn: Any, subscriber_id: str, lease: int, position: Position) -> None:
+    def __init__(
+        self, conn: PgConnection, subscriber_id: str, lease: int, position: Position
+    ) -> None:
         self._conn = conn
         self._id = subscriber_id
         self.lease = lease
         self.position = position
 
     @classmethod
-    def claim(cls, conn: Any, subscriber_id: str, epoch: str, start: Position) -> Checkpoint:
+    def claim(
+        cls, conn: PgConnection, subscriber_id: str, epoch: str, start: Position
+    ) -> Checkpoint:
         """Hold a subscription; a new one begins at `start`.
 
         Taken while another session holds it; PositionError if it belongs to another cluster.
@@ -71,7 +75,7 @@ class Checkpoint:
         row: tuple[Any, ...] = ()
         while not row or (row[0] is False and row[5] == 0):
             # Somebody else came first, by a hair, or has just let go of it.
-            row = next(iter(rows_of(conn, _CLAIM, values)), ())
+            row = next(iter(execute(conn, _CLAIM, values)), ())
         taken, lease, stored_epoch, xid, seq, holder = row
         if not taken:
             raise Taken(
@@ -102,7 +106,7 @@ class Checkpoint:
         entity_id, version = (parked.entity_id, parked.version) if parked else (None, None)
         where = (self._id, self.lease, str(position.xid), position.seq)
         values = (*where, entity_id, version, error, attempts)
-        if not rows_of(self._conn, _MOVE, values)[0][0]:
+        if not execute(self._conn, _MOVE, values)[0][0]:
             raise LeaseLost(
                 f"subscriber {self._id!r} was taken over by another session, or forgotten"
             )
@@ -110,7 +114,7 @@ class Checkpoint:
 
     def release(self) -> None:
         """Let others hold it at once."""
-        rows_of(self._conn, _RELEASE, (self._id, self.lease))
+        execute(self._conn, _RELEASE, (self._id, self.lease))
 
 
 @dataclass(frozen=True)
@@ -144,21 +148,21 @@ class ParkedEvent:
     username: str
 
 
-def subscribers(conn: Any) -> list[Subscriber]:
+def subscribers(conn: PgConnection) -> list[Subscriber]:
     """The durable subscriptions of the connection's user; an administrator sees all users'."""
     return [
         Subscriber(name, Position(epoch, int(xid), seq), *rest)
-        for name, epoch, xid, seq, *rest in rows_of(conn, _ALL, ())
+        for name, epoch, xid, seq, *rest in execute(conn, _ALL, ())
     ]
 
 
-def parked_events(conn: Any, subscriber_id: str | None = None) -> list[ParkedEvent]:
+def parked_events(conn: PgConnection, subscriber_id: str | None = None) -> list[ParkedEvent]:
     """The events that subscribers of the connection's user parked, in the order of the log.
 
     An administrator sees all users'.
     """
     found = []
-    for name, entity_id, version, error, attempts, at, xid, seq, epoch, user in rows_of(
+    for name, entity_id, version, error, attempts, at, xid, seq, epoch, user in execute(
         conn, _PARKED, (subscriber_id,)
     ):
         position = Position(epoch, int(xid), seq)
@@ -166,18 +170,18 @@ def parked_events(conn: Any, subscriber_id: str | None = None) -> list[ParkedEve
     return found
 
 
-def unpark(conn: Any, parked: ParkedEvent) -> bool:
+def unpark(conn: PgConnection, parked: ParkedEvent) -> bool:
     """Take an event off the list of parked ones; was it there?
 
     It is not delivered again: read the version with `history`, and deal with it.
     """
     values = (parked.subscriber_id, parked.entity_id, parked.version)
-    return bool(rows_of(conn, _UNPARK, values)[0][0])
+    return bool(execute(conn, _UNPARK, values)[0][0])
 
 
-def forget_subscriber(conn: Any, subscriber_id: str) -> bool:
+def forget_subscriber(conn: PgConnection, subscriber_id: str) -> bool:
     """Delete a subscription and what it parked; was there one?
 
     One that is running notices, and begins anew where it stood.
     """
-    return bool(rows_of(conn, _FORGET, (subscriber_id,))[0][0])
+    return bool(execute(conn, _FORGET, (subscriber_id,))[0][0])

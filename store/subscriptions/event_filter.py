@@ -58,7 +58,7 @@ class _OfClass:
         self._meaning = as_read(cls)
         self._expr = expr.typed(self._meaning.types)
         self._version = len(upcasters_of(cls)) + 1
-        self._exact = has_decimal(Record(cls), set())
+        self._exact = has_decimal(Record(cls))
 
     def passes(self, event: ChangeEvent, names: set[str]) -> bool:
         data = event.fields(exact=self._exact)

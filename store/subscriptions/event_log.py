@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from store.base import Storable
-from store.database.statements import rows_of
+from store.database.execute import PgConnection, execute
 from store.entities.appender import aware
 from store.errors import PositionError, SubscriptionError
 from store.events import ChangeEvent
@@ -95,7 +95,7 @@ class EventLog:
 
     def __init__(
         self,
-        conn: Any,
+        conn: PgConnection,
         *,
         types: Iterable[str | type[Storable]] = (),
         until: datetime | None = None,
@@ -171,7 +171,7 @@ class EventLog:
         return int(self._rows(_FENCE, ())[0][0])
 
     def _rows(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        return rows_of(self._conn, statement, values)
+        return execute(self._conn, statement, values)
 
 
 def _event(row: tuple[Any, ...], epoch: str) -> ChangeEvent:

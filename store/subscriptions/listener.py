@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterable
-from types import TracebackType
+from contextlib import closing
 from typing import Literal
 
 from reactive.expr import Expr
 from store.base import Storable
+from store.database.login import Login
 from store.database.wakeup import Waiter
 from store.errors import SubscriptionError, Unavailable
 from store.events import ChangeEvent
@@ -25,8 +26,8 @@ from store.subscriptions.delivery import (
 )
 from store.subscriptions.event_bus import EventBus
 from store.subscriptions.event_filter import EventFilter
-from store.subscriptions.event_log import PAGE_EVENTS, Lag
-from store.subscriptions.session import Login, Session, Start
+from store.subscriptions.event_log import PAGE_EVENTS, EventLog, Lag
+from store.subscriptions.session import Session, Start
 from store.subscriptions.status import Counters, State, SubscriptionStatus
 
 _LOG = logging.getLogger(__name__)
@@ -173,12 +174,7 @@ class SubscriptionListener:
     def __enter__(self) -> SubscriptionListener:
         return self.start()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     @property
@@ -196,8 +192,8 @@ class SubscriptionListener:
         position = self.position
         if position is None:
             raise SubscriptionError("this listener has no place in the log yet; start() it")
-        with self._login.log(self._types) as log:
-            return log.lag(position)
+        with closing(self._login.connect()) as conn:
+            return EventLog(conn, types=self._types).lag(position)
 
     # --- in the thread ----------------------------------------------------------------------------
 

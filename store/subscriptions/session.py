@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 import psycopg2
 
 from store.base import Storable
-from store.database.login import address, connect
-from store.database.sqlstates import login_refused, translated
+from store.database.execute import execute
+from store.database.login import Login
+from store.database.sqlstates import translated
 from store.database.wakeup import CHANNEL, Pace, Waiter
 from store.errors import StoreError, SubscriptionError
 from store.events import ChangeEvent
@@ -29,46 +28,6 @@ Types = Iterable[str | type[Storable]]
 
 # How often the checkpoint follows where there is nothing to hand over.
 SAVE_SECONDS = 1.0
-# Both ends notice within half a minute that the other one is gone without a word.
-_KEEPALIVE = {"idle": 10, "interval": 5, "count": 3}
-
-
-@dataclass(frozen=True)
-class Login:
-    """Where to log in, and as whom."""
-
-    user: str
-    password: str = field(repr=False)
-    host: str
-    port: int
-    dbname: str
-    sslmode: str = "prefer"
-    sslrootcert: str | None = None
-
-    def connect(self) -> Any:
-        """A connection in autocommit mode; Unavailable or AccessError."""
-        options = "".join(f" -c tcp_keepalives_{key}={n}" for key, n in _KEEPALIVE.items())
-        try:
-            return connect(
-                {
-                    **asdict(self),
-                    "application_name": "object_store subscriber",
-                    "options": "-c TimeZone=UTC" + options,
-                    **{f"keepalives_{key}": n for key, n in _KEEPALIVE.items()},
-                }
-            )
-        except psycopg2.OperationalError as error:
-            where = address(self.host, self.port)
-            raise login_refused(error, self.user, where) from error
-
-    @contextmanager
-    def log(self, types: Types) -> Iterator[EventLog]:
-        """The log, for some questions."""
-        conn = self.connect()
-        try:
-            yield EventLog(conn, types=types)
-        finally:
-            conn.close()
 
 
 class Session:
@@ -82,12 +41,8 @@ class Session:
         self.position = START
         try:
             # Before anything is read: what is committed after that wakes this session.
-            with self._conn.cursor() as cursor:
-                cursor.execute(f"LISTEN {CHANNEL}")
+            execute(self._conn, f"LISTEN {CHANNEL}")
             self.log = EventLog(self._conn, types=types)
-        except psycopg2.Error as error:
-            self._conn.close()
-            raise translated(error) from error
         except BaseException:
             self._conn.close()
             raise

@@ -222,7 +222,7 @@ def test_a_load_that_breaks_off_is_not_tried_again_on_the_same_tables(
     alice.write_many(trades(5))
     bridge = make_bridge()
     bridge.register(Trade)
-    run = snapshot.run
+    run = snapshot.execute
     fetched = 0
 
     def cut(conn: Any, statement: str, values: Any = ()) -> Any:
@@ -232,7 +232,7 @@ def test_a_load_that_breaks_off_is_not_tried_again_on_the_same_tables(
             raise Unavailable("cut")
         return run(conn, statement.replace("FETCH 5000", "FETCH 2"), values)
 
-    monkeypatch.setattr(snapshot, "run", cut)
+    monkeypatch.setattr(snapshot, "execute", cut)
     with pytest.raises(Unavailable, match="cut"):
         bridge.start("present")
     monkeypatch.undo()

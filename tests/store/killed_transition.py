@@ -55,7 +55,7 @@ def main() -> None:
     # Every statement of the client, with the step that comes before it.
     before = {"append(": "before the append", "promise(": "before the promise"}
     before |= {"COMMIT": "before the commit", "claim_promise": "before the claim"}
-    run = store.database.connection._run
+    run = store.database.connection.execute
 
     def watched(connection: Any, statement: str, *rest: Any) -> Any:
         for word, at in before.items():
@@ -66,7 +66,7 @@ def main() -> None:
             die("after the record")
         return found
 
-    store.database.connection._run = watched
+    store.database.connection.execute = watched
     obj = client.read(Swap, entity_id)
     assert obj is not None
     obj._workflow_engine = Engine(Path(folder))

@@ -10,11 +10,10 @@ import psycopg2
 import pytest
 
 from store.client import StoreClient
-from store.database.login import address, connect
+from store.database.login import Login, address, connect
 from store.errors import ServerError, Unavailable
 from store.models import Signal
 from store.server import ObjectStoreServer, _url, parsed
-from store.subscriptions.session import Login
 from tests.processes import Process
 from tests.store.desk import ADMIN_PASSWORD, Desk, password_of
 

@@ -185,14 +185,14 @@ def test_what_an_action_changed_is_taken_back_if_the_rest_fails(
         obj.quantity = 5
         obj.tags.append("changed")
         if what == "the commit":
-            monkeypatch.setattr("store.database.connection._run", lost_at_the_commit)
+            monkeypatch.setattr("store.database.connection.execute", lost_at_the_commit)
 
     def lost_at_the_commit(connection: Any, statement: str, *rest: Any) -> Any:
         if statement == "COMMIT":
             raise Unavailable("the connection is lost")
         return run(connection, statement, *rest)
 
-    run = store.database.connection._run
+    run = store.database.connection.execute
     workflow = (lambda entity_id: None) if what == "the promise" else None
     obj = swap(alice, engine, action=act, start_workflow=workflow)
     before, data = known(obj), obj.to_json()
