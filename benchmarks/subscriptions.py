@@ -24,16 +24,17 @@ from typing import Any
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 import psutil
-import psycopg2
 
 from store.client import StoreClient
 from store.models import Trade
 from store.schema import provision_user
 from store.server import ObjectStoreServer
-from store.subscriptions import EventBus, SubscriptionListener
+from store.subscriptions import EventBus, EventLog, Page, SubscriptionListener
 
 EVENTS = int(os.environ.get("BENCH_EVENTS", "500000"))
 SECONDS = 4.0
+# For so long nothing has happened when the idle listeners are looked at.
+IDLE_SECONDS = 25.0
 LOGIN = {"user": "alice", "password": "alice"}
 # Processes and threads in each: Python's own lock must not be what is measured.
 WRITERS = {1: (1, 1), 16: (4, 4)}
@@ -139,30 +140,37 @@ def delays(info: dict[str, Any]) -> None:
     print(f"16 writers without a listener {alone:.0f}, with one {heard:.0f}: {heard / alone:.2f} x")
 
 
-def idle(info: dict[str, Any]) -> None:
-    pipe, theirs = spawn.Pipe()
-    listener = spawn.Process(target=listen, args=(info, theirs))
-    listener.start()
-    pipe.recv()
-    time.sleep(1)
-    conn = psycopg2.connect(**LOGIN, **info)
-    with conn, conn.cursor() as cursor:
+def idle(info: dict[str, Any], admin: Any, listeners: int) -> None:
+    """What many listeners cost in one process while nothing is written, their sessions included."""
+    own, looks = psutil.Process(), 0
+    page = EventLog.page
+
+    def counted_page(*args: Any) -> Page:
+        nonlocal looks
+        looks += 1
+        return page(*args)
+
+    EventLog.page = counted_page  # type: ignore[method-assign]
+    started = [SubscriptionListener(EventBus(), **info, **LOGIN).start() for _ in range(listeners)]
+    with admin.cursor() as cursor:
         cursor.execute("SELECT pid FROM pg_stat_activity WHERE application_name LIKE '%sub%'")
-        [backend] = [psutil.Process(int(pid)) for (pid,) in cursor.fetchall()]
-    conn.close()
+        backends = [psutil.Process(int(pid)) for (pid,) in cursor.fetchall()]
 
     def used() -> float:
-        pipe.send("cpu")
-        times = backend.cpu_times()
-        return float(pipe.recv()) + times.user + times.system
+        return sum(times.user + times.system for times in (p.cpu_times() for p in [own, *backends]))
 
-    before = used()
+    time.sleep(IDLE_SECONDS)
+    before, asked, since = used(), looks, time.monotonic()
     time.sleep(10)
-    share = (used() - before) / 10
-    pipe.send("end")
-    pipe.recv()
-    listener.join()
-    print(f"an idle listener, with its session in the server: {share:.1%} of a core")
+    seconds = time.monotonic() - since
+    share, rate = (used() - before) / seconds, (looks - asked) / seconds
+    for each in started:
+        each.stop()
+    EventLog.page = page  # type: ignore[method-assign]
+    print(
+        f"{listeners} idle listener{'s' * (listeners > 1)}, sessions in the server included: "
+        f"{share:.1%} of a core, {rate:.0f} queries/s"
+    )
 
 
 def counted(admin: Any) -> int:
@@ -251,7 +259,8 @@ def main() -> None:
         info = server.conn_info()
         wanted = sys.argv[1:] or ["idle", "delays", "catch_up"]
         if "idle" in wanted:
-            idle(info)
+            for listeners in (1, 100):
+                idle(info, admin, listeners)
         if "delays" in wanted:
             delays(info)
         if "catch_up" in wanted:

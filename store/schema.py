@@ -52,6 +52,7 @@ MIGRATIONS = (
         "sharing.sql",
     ),
     ("outbox.sql",),
+    ("type_names.sql",),
 )
 # One first bootstrap at a time in a database; the number means nothing else.
 _LOCK = 7_021_415_119

@@ -53,6 +53,7 @@ _MEANINGS: dict[str, _Meaning] = {
     "OS006": _Meaning(SchemaError),
     "OS007": _Meaning(FutureTimeError),
     "OS008": _Meaning(TooLarge),
+    "OS009": _Meaning(AccessError),
     # The connection, or the session, is gone.
     "08": _LOST,
     "57P01": _LOST,

@@ -34,6 +34,9 @@ _APPEND_MANY = """
 SELECT * FROM object_store.append_many(
     %s, %s::uuid[], %s::int[], %s::text[], %s::jsonb[], %s::text[], %s, %s, %s::uuid[], %s)
 """
+_STORED_AS = """
+SELECT type_name FROM object_store.versions(%s::uuid, NULL) ORDER BY version DESC LIMIT 1
+"""
 _FIND = "SELECT * FROM object_store.written_as(%s::uuid)"
 # Where many databases and programs put the end of time.
 _LAST_DAY = datetime(9999, 12, 31)
@@ -74,7 +77,7 @@ class Appender:
                 kind,
                 new_entity_id() if is_new else obj._store_entity_id,
                 None if is_new else _expected(obj),
-                type(obj).type_name(),
+                (type_name := self._type_name(obj)),
                 data,
                 state,
                 *_checked(period),
@@ -84,7 +87,7 @@ class Appender:
             )
             (row,) = self._send(_APPEND, values, repeats=ids.given[0] is not None)
         receipt = Receipt(*row)
-        self._done([obj], [receipt], [data], meta_text)
+        self._done([obj], [receipt], [type_name], [data], meta_text)
         return receipt
 
     def many(
@@ -108,7 +111,7 @@ class Appender:
             for number, obj in enumerate(objects):
                 self._check(kind, obj, ids, number)
             entities = [new_entity_id() if is_new else obj._store_entity_id for obj in objects]
-            types = [type(obj).type_name() for obj in objects]
+            types = [self._type_name(obj) for obj in objects]
             data = [obj.to_json() for obj in objects]
             if is_new:
                 states: list[str | None] = [initial_state(obj) for obj in objects]
@@ -123,7 +126,7 @@ class Appender:
                 values = (*what, *_checked(period), ids.given, ids.of_step)
                 rows = self._send(_APPEND_MANY, values, repeats=ids.given[0] is not None)
         receipts = [Receipt(*row) for row in rows]
-        self._done(objects, receipts, data, None)
+        self._done(objects, receipts, types, data, None)
         return receipts
 
     def find(self, event_id: EventId) -> Receipt | None:
@@ -150,6 +153,19 @@ class Appender:
         if block is not None:
             block.on_rollback(numbers.give_back)
 
+    def _type_name(self, obj: Storable) -> str:
+        """The name that the next version is stored under.
+
+        A renamed class stores under its new name, but only the owner can change an entity's: what
+        others own stays under the name that it has.
+        """
+        cls = type(obj)
+        if obj._store_owner in (None, self._connection.user) or len(cls.type_names()) == 1:
+            return cls.type_name()
+        rows = self._connection.read(_STORED_AS, (obj._store_entity_id,))
+        stored = rows[0][0] if rows else None
+        return stored if stored in cls.type_names() else cls.type_name()
+
     def _send(self, statement: str, values: Sequence[Any], *, repeats: bool) -> list[Any]:
         try:
             return self._connection.write(statement, values, repeats=repeats)
@@ -163,18 +179,19 @@ class Appender:
         self,
         objects: Sequence[Storable],
         receipts: Sequence[Receipt],
+        types: Sequence[str],
         data: Sequence[str | None],
         meta: str | None,
     ) -> None:
         """Write the receipts on the objects, and tell the listeners once all is committed."""
         block = self._connection.transaction_block
-        for obj, receipt, text in zip(objects, receipts, data, strict=True):
+        for obj, receipt, name, text in zip(objects, receipts, types, data, strict=True):
             if block is not None:
                 block.restore_on_rollback(id(obj), restorer(obj))
             mark(obj, receipt, receipt.version)
             if self._bus is None or receipt.repeated:
                 continue
-            event = _change(type(obj).type_name(), receipt, text, meta)
+            event = _change(name, receipt, text, meta)
             if block is None:
                 self._tell(event)
             else:

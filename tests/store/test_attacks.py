@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import psycopg2
@@ -10,9 +12,10 @@ from psycopg2 import errors
 
 import store.schema
 from reactive import Field
+from store import Storable
 from store.client import StoreClient
 from store.errors import AccessError, EntityNotFound, StoreError
-from store.models import Trade
+from store.models import Order, Trade
 from store.permissions import (
     list_shared_with,
     share_read,
@@ -22,6 +25,7 @@ from store.permissions import (
     unshare_write,
 )
 from store.schema import MIGRATIONS, bootstrap_schema
+from store.subscriptions import EventBus
 from tests.store.desk import Desk
 from tests.store.test_races import at_once
 
@@ -343,3 +347,72 @@ def test_two_who_make_the_schema_at_the_same_time(desk: Desk) -> None:
     assert at_once([lambda a=a: bootstrap_schema(a) for a in admins]) == [None] * 3
     found = run(admins[0], "SELECT version FROM object_store.schema_version ORDER BY 1")
     assert found == [(number,) for number in range(1, len(MIGRATIONS) + 1)]
+
+
+APPEND_TO = "SELECT * FROM object_store.append(%s, %s, %s, %s, %s, NULL, %s, NULL, NULL, NULL)"
+APPEND_MANY_TO = (
+    "SELECT * FROM object_store.append_many('UPDATED', ARRAY[%s]::uuid[], ARRAY[%s], ARRAY[%s], "
+    "ARRAY[%s]::jsonb[], ARRAY[NULL]::text[], NULL, NULL, ARRAY[NULL]::uuid[])"
+)
+
+
+def test_a_writer_cannot_change_the_class_of_an_entity(
+    desk: Desk, alice: StoreClient, rogue: Any, secret: Trade
+) -> None:
+    entity_id, data = secret._store_entity_id, secret.to_json()
+    assert share_write(alice.conn, entity_id, "mallory")
+    yesterday = datetime.now(timezone.utc) - timedelta(days=1)
+    before = state_of(desk)
+    for kind in ("UPDATED", "STATE_CHANGE", "DELETED"):
+        for valid_from in (None, yesterday):
+            with pytest.raises(psycopg2.Error, match="only its owner") as caught:
+                run(rogue, APPEND_TO, [kind, entity_id, 1, "store.models.Order", data, valid_from])
+            assert caught.value.pgcode == "OS009"
+    with pytest.raises(psycopg2.Error, match="only its owner") as caught:
+        run(rogue, APPEND_MANY_TO, [entity_id, 1, "store.models.Order", data])
+    assert caught.value.pgcode == "OS009"
+    assert state_of(desk) == before
+    # Under its own class she may write it.
+    run(rogue, APPEND_TO, ["UPDATED", entity_id, 1, "store.models.Trade", data, None])
+    mallory, other = desk.client("mallory"), Order(symbol="SECRET")
+    known = mallory.read(Trade, entity_id)
+    other._store_entity_id, other._store_version = entity_id, known._store_version
+    with pytest.raises(AccessError, match="only its owner, alice"):
+        mallory.update(other)
+
+
+def test_the_owner_and_writers_go_on_after_a_class_was_renamed(
+    desk: Desk, alice: StoreClient
+) -> None:
+    @dataclass
+    class Former(Storable):
+        symbol: str = ""
+
+    @dataclass
+    class Renamed(Storable):
+        _type_aliases = (Former.type_name(),)
+        symbol: str = ""
+
+    def stored_as() -> str:
+        return str(alice.audit(ids[0])[-1]["type_name"])
+
+    heard: list[str] = []
+    bus = EventBus()
+    bus.on_all(lambda event: heard.append(event.type_name))
+    bob = desk.client("bob", event_bus=bus)
+    ids = alice.write_many([Former("A"), Former("B")])
+    for entity_id in ids:
+        assert share_write(alice.conn, entity_id, "bob")
+    others = [bob.read(Renamed, entity_id) for entity_id in ids]
+    bob.update(others[0])
+    assert stored_as() == Former.type_name()
+    bob.update_many(others)
+    assert stored_as() == Former.type_name()
+    with bob.transaction():
+        bob.delete(others[1])
+    assert heard == [Former.type_name()] * 4
+    alice.update(alice.read(Renamed, ids[0]))
+    assert stored_as() == Renamed.type_name()
+    bob.update(bob.read(Renamed, ids[0]))
+    assert stored_as() == Renamed.type_name() == heard[-1]
+    assert alice.verify().breaks == ()

@@ -23,6 +23,7 @@ from typing import Any
 
 import psycopg2
 import pytest
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 import store.admin.cluster
 from reactive import Const, Field
@@ -42,6 +43,7 @@ from store.schema import (
 from store.server import ObjectStoreServer, _programs
 from tests.processes import ROOT, Process, wait_until
 from tests.store.desk import ADMIN_PASSWORD, Desk
+from tests.store.test_attacks import run
 from tests.store.test_races import at_once
 
 INDEX = "object_store.seg_by_field_quantity"
@@ -695,3 +697,78 @@ def test_a_user_is_made_changed_disabled_and_let_in_again(desk: Desk) -> None:
     ):
         with pytest.raises(AccessError):
             refused()
+
+
+STATES = ("with", "after a statement", "BEGIN", "not autocommit", "in a transaction")
+
+
+@contextlib.contextmanager
+def in_state(desk: Desk, state: str) -> Iterator[Any]:
+    """A connection of the administrator that is in use already; committed at the end."""
+    admin = desk.admin()
+    if state in ("with", "after a statement"):
+        with admin:
+            if state == "after a statement":
+                run(admin, "SELECT 1")
+            yield admin
+    elif state == "BEGIN":
+        run(admin, "BEGIN")
+        yield admin
+        run(admin, "COMMIT")
+    else:
+        admin.autocommit = False
+        if state == "in a transaction":
+            run(admin, "SELECT 1")
+        yield admin
+        admin.commit()
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_users_are_set_up_whatever_the_connection_is_doing(desk: Desk, state: str) -> None:
+    with in_state(desk, state) as admin:
+        waits = run(admin, "SHOW lock_timeout") if state not in ("with", "not autocommit") else None
+        before = admin.autocommit
+        provision_user(admin, "dora", "one")
+        change_password(admin, "dora", "two")
+        with pytest.raises(AccessError):
+            change_password(admin, "nobody", "x")
+        allow_dispatch(admin, "dora")
+        bootstrap_schema(admin)
+        assert admin.autocommit is before
+        if waits is not None:
+            assert run(admin, "SHOW lock_timeout") == waits
+            assert run(admin, "SELECT current_user") == [("postgres",)]
+    StoreClient("dora", "two", **desk.info).close()
+    with in_state(desk, state) as admin:
+        disable_user(admin, "dora")
+    with pytest.raises(AccessError):
+        StoreClient("dora", "two", **desk.info)
+
+
+def test_what_was_set_up_in_a_transaction_ends_with_it(desk: Desk) -> None:
+    admin = desk.admin()
+    run(admin, "BEGIN")
+    provision_user(admin, "erin", "one")
+    run(admin, "ROLLBACK")
+    with pytest.raises(AccessError):
+        StoreClient("erin", "one", **desk.info)
+    run(admin, "BEGIN")
+    with pytest.raises(psycopg2.Error):
+        run(admin, "SELECT 1 / 0")
+    with pytest.raises(SchemaError, match="roll it back"):
+        provision_user(admin, "erin", "one")
+    run(admin, "ROLLBACK")
+    provision_user(admin, "erin", "one")
+    StoreClient("erin", "one", **desk.info).close()
+
+
+def test_an_index_is_made_outside_of_transactions_alone(desk: Desk) -> None:
+    admin = desk.admin()
+    with admin:
+        index_field(admin, "symbol")
+        run(admin, "SELECT 1")
+        with pytest.raises(SchemaError, match="inside a transaction"):
+            index_field(admin, "price")
+    found = "SELECT indexname FROM pg_indexes WHERE indexname LIKE 'seg_by_field_%'"
+    assert run(admin, found) == [("seg_by_field_symbol",)]
+    assert admin.info.transaction_status == TRANSACTION_STATUS_IDLE

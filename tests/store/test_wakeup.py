@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from store.database.wakeup import CHANNEL, Waiter
+from store.database.wakeup import CHANNEL, IDLE_SECONDS_MAX, LOOK_SECONDS, Pace, Waiter
 from tests.store.desk import Desk
 
 SECONDS = 30
@@ -48,3 +48,31 @@ def test_a_wait_ends_when_it_is_woken(desk: Desk, waiter: Waiter) -> None:
     waiter.sleep(SECONDS)
     assert time.monotonic() < begun + SECONDS / 2
     waking.join()
+
+
+def test_the_pause_grows_with_the_time_in_which_nothing_was_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    pace = Pace()
+    pauses, looks = [], 0
+    while now < 160.0:
+        pauses.append(pace.pause())
+        now += pauses[-1]
+        looks += now >= 150.0
+    assert pauses[0] == LOOK_SECONDS, "close looking at first"
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == IDLE_SECONDS_MAX
+    assert looks <= 11, "ten seconds of an idle listener"
+    pace.found()
+    assert pace.pause() == LOOK_SECONDS
+
+
+def test_an_event_without_a_notification_comes_within_a_part_of_the_quiet_time() -> None:
+    for quiet_seconds in (0.05, 0.5, 2.0, 10.0, 100.0):
+        pace = Pace()
+        pace._found_at -= quiet_seconds
+        waited = pace.pause()
+        assert waited <= max(LOOK_SECONDS, 0.051 * quiet_seconds + 0.01)
+        assert waited <= IDLE_SECONDS_MAX
