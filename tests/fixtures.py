@@ -14,13 +14,14 @@ from hypothesis import HealthCheck, settings
 
 from tests.postgres import postgres_dsn
 from tests.processes import free_port
+from tests.store.fixtures import store_server
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
     from server.trading_server import TradingServer
 
-__all__ = ["postgres_dsn"]
+__all__ = ["postgres_dsn", "store_server"]
 
 # The machine's load must not decide whether a property holds.
 _COMMON = {

@@ -12,7 +12,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 90.0
@@ -153,3 +155,25 @@ def server_process(
 def client_script(name: str, *options: str, cwd: Path = ROOT) -> Process:
     """Start one of the role clients."""
     return Process(sys.executable, str(ROOT / "client" / name), *options, cwd=cwd)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+
+
+def at_once(calls: list[Callable[[], Any]]) -> list[Any]:
+    """What each call gives, or the error that it raises; all begin together."""
+    gate = threading.Barrier(len(calls))
+
+    def run(call: Callable[[], Any]) -> Any:
+        gate.wait(30)
+        try:
+            return call()
+        except Exception as error:  # noqa: BLE001 - the test looks at it
+            return error
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(run, calls))

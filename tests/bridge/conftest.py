@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.bridge.books import bridge_of
-from tests.store.conftest import alice, bob, desk, store_server
 from tests.store.desk import Desk
+from tests.store.fixtures import alice, bob, desk, store_server
 
 if TYPE_CHECKING:
     from bridge import Push, Recording, StoreBridge

@@ -28,8 +28,7 @@ from tests.processes import (
     server_process,
     wait_until,
 )
-from tests.server.test_jdk import make_home
-from tests.server.test_replay import REAL_PRICES
+from tests.server.samples import REAL_PRICES, make_home
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

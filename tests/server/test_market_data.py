@@ -28,7 +28,7 @@ from server.replay import Replay
 from server.risk_engine import calculate_greeks
 from server.simulator import Simulator
 from tests.processes import wait_until
-from tests.server.test_replay import REAL_PRICES
+from tests.server.samples import REAL_PRICES
 
 
 @dataclass

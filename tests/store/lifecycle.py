@@ -9,6 +9,7 @@ from typing import Any
 
 from reactive import Field
 from store import Storable
+from store.client import StoreClient
 from store.state_machine import StateMachine, Transition
 
 
@@ -64,3 +65,19 @@ def machine_with(**effects: Any) -> type[StateMachine]:
         (StateMachine,),
         {"initial": "PENDING", "transitions": (Transition("PENDING", "FILLED", **effects),)},
     )
+
+
+class Broken(FileEngine):
+    """An engine that is down."""
+
+    def start_once(self, workflow_id: str, fn: Any, *args: Any) -> None:
+        raise ConnectionError("the engine is down")
+
+
+def swap(client: StoreClient, engine: Any = None, **effects: Any) -> Swap:
+    obj = Swap(symbol="EUR", quantity=1, tags=["new"])
+    if effects:
+        obj._state_machine = machine_with(**effects)
+    obj._workflow_engine = engine
+    client.write(obj)
+    return obj

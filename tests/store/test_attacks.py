@@ -26,28 +26,9 @@ from store.permissions import (
 )
 from store.schema import MIGRATIONS, bootstrap_schema
 from store.subscriptions import EventBus
+from tests.processes import at_once
 from tests.store.desk import Desk
-from tests.store.test_races import at_once
-
-TABLES = [
-    "event",
-    "head",
-    "seg",
-    "past",
-    "acl",
-    "refusal",
-    "schema_version",
-    "checkpoint",
-    "parked_event",
-    "intent",
-    "snapshot",
-]
-
-
-def run(connection: Any, statement: str, values: Any = None) -> list[Any]:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, values)
-        return cursor.fetchall() if cursor.description else []
+from tests.store.sql import TABLES, run
 
 
 @pytest.fixture

@@ -16,40 +16,14 @@ from types import SimpleNamespace
 import psycopg2
 import pyarrow.parquet as pq
 import pytest
-from psycopg2.extensions import make_dsn
 
 from store.cli import main
 from store.client import StoreClient
 from store.models import Trade
 from store.server import ObjectStoreServer
-from tests.processes import ROOT, Process, wait_until
-from tests.store.desk import ADMIN_PASSWORD, Desk
-from tests.store.test_delivery import alive
-from tests.store.test_server import folder
-
-__all__ = ["folder"]
-
-
-def command(
-    *arguments: str | Path, stdin: str = "", **environment: str
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "store", *map(str, arguments)],
-        input=stdin,
-        env={**os.environ, **environment},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
-
-
-@pytest.fixture
-def where(desk: Desk) -> dict[str, str]:
-    """The variable that names the desk's database to the commands."""
-    dsn = make_dsn(**desk.info, user="postgres", password=ADMIN_PASSWORD)
-    return {"OBJECT_STORE_DSN": dsn}
+from tests.processes import ROOT, Process, alive, wait_until
+from tests.store.commands import command
+from tests.store.desk import Desk
 
 
 def test_an_embedded_server_is_started_used_and_stopped(folder: Path) -> None:

@@ -7,12 +7,10 @@ from pathlib import Path
 from store import Trade
 from store.client import StoreClient
 from tests.processes import wait_until
+from tests.store.commands import command
 from tests.store.desk import Desk
-from tests.store.test_cli import command, where
-from tests.store.test_subscriptions import Picky, listener
-from tests.store.test_transitions import Broken, swap
-
-__all__ = ["where"]
+from tests.store.hearing import Picky, listener
+from tests.store.lifecycle import Broken, swap
 
 
 def test_subscribers_and_what_they_parked(

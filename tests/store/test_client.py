@@ -30,16 +30,7 @@ from store.errors import (
 )
 from store.permissions import share_read
 from tests.store.desk import ADMIN_PASSWORD, Desk
-
-HOUR = timedelta(hours=1)
-
-
-def now() -> datetime:
-    return datetime.now(timezone.utc)
-
-
-def trade(**changes: Any) -> Trade:
-    return Trade(**{"symbol": "AAPL", "quantity": 100, "price": 228.5, "side": "BUY", **changes})
+from tests.store.values import HOUR, now, trade
 
 
 def test_a_written_object_knows_what_the_store_knows(alice: StoreClient) -> None:

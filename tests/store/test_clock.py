@@ -16,7 +16,7 @@ from store.models import Trade
 from store.permissions import share_read
 from store.projections import Projection, state_of
 from tests.store.desk import Desk
-from tests.store.test_attacks import run
+from tests.store.sql import run
 
 AHEAD = timedelta(hours=1)
 

@@ -21,7 +21,7 @@ from tests.reactive.expr.test_agreement import agree, in_python, is_lazy
 from tests.reactive.postgres import to_json_value
 from tests.reactive.strategies import expressions, rows
 from tests.store.desk import Desk
-from tests.store.test_attacks import run
+from tests.store.sql import run
 
 CASES = 5_000 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 300
 QUIET: dict[str, Any] = {

@@ -25,9 +25,9 @@ from store.errors import StoreError, Unavailable
 from store.schema import provision_user
 from store.server import ObjectStoreServer
 from store.subscriptions import EventBus, State, SubscriptionListener
-from tests.processes import Process, wait_until
+from tests.processes import Process, alive, at_once, wait_until
 from tests.store.desk import Desk, password_of
-from tests.store.test_races import at_once
+from tests.store.values import early_and_late
 
 ROUNDS = 50 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 3
 Key = tuple[str, int]
@@ -89,14 +89,6 @@ def work(client: StoreClient, seed: float, events: int) -> None:
             size = 1
             client.update(chance.choice(known))
         left -= size
-
-
-def early_and_late(client: StoreClient, seconds: float) -> None:
-    """A transaction that takes the first number of all and commits as the last."""
-    with client.transaction():
-        client.write(Trade(symbol="EARLY"))
-        time.sleep(seconds)
-        client.write(Trade(symbol="LATE"))
 
 
 def everything(desk: Desk) -> set[Key]:
@@ -171,13 +163,6 @@ def kill_and_restart(server: ObjectStoreServer) -> None:
     wait_until(lambda: not any(alive(int(each)) for each in children), 30, "the end of PostgreSQL")
     server.stop()
     server.start()
-
-
-def alive(pid: int) -> bool:
-    try:
-        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
 
 
 def until_it_works(call: Callable[[], Any]) -> Any:

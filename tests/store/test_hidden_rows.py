@@ -26,7 +26,7 @@ from store.models import Order, Signal, Trade
 from store.permissions import share_read
 from store.schema import index_field
 from tests.store.desk import Desk
-from tests.store.test_attacks import TABLES, run
+from tests.store.sql import TABLES, run
 
 HIDDEN = 400
 INDEXED = ("symbol", "price", "quantity", "timestamp")

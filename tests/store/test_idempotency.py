@@ -19,7 +19,7 @@ from store.errors import AlreadyStored, EventIdReused, InvalidPeriod, VersionCon
 from store.events import ChangeEvent
 from store.models import Order, Signal, Trade
 from tests.store.desk import Desk
-from tests.store.test_client import HOUR, now, trade
+from tests.store.values import HOUR, now, trade
 
 # As an engine would publish it; the store was not told of it.
 engine_variable: ContextVar[Any] = ContextVar("idempotency_key")

@@ -16,7 +16,7 @@ from store.position import START, Position
 from store.subscriptions import SubscriptionError
 from store.subscriptions.event_log import EventLog, Page
 from tests.store.desk import Desk
-from tests.store.test_races import clock
+from tests.store.sql import clock
 
 
 def read(log: EventLog, after: Position = START, limit: int = 7) -> tuple[list[Any], Position]:

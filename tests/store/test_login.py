@@ -14,42 +14,10 @@ from store.database.login import Login, address, connect
 from store.errors import ServerError, Unavailable
 from store.models import Signal
 from store.server import ObjectStoreServer, _url, parsed
+from tests.environment import VARIABLES
 from tests.processes import Process
 from tests.store.desk import ADMIN_PASSWORD, Desk, password_of
 
-VARIABLES = {
-    "PGHOST": "nowhere.invalid",
-    "PGHOSTADDR": "127.0.0.9",
-    "PGPORT": "1",
-    "PGUSER": "somebody",
-    "PGDATABASE": "staging",
-    "PGPASSWORD": "another one's",
-    "PGPASSFILE": "/nowhere",
-    "PGSERVICE": "prod",
-    "PGSERVICEFILE": "/nowhere",
-    "PGOPTIONS": "-c statement_timeout=1 -c default_transaction_read_only=on",
-    "PGAPPNAME": "another",
-    "PGSSLMODE": "require",
-    "PGSSLNEGOTIATION": "direct",
-    "PGSSLROOTCERT": "/nowhere.pem",
-    "PGSSLCERT": "/nowhere.pem",
-    "PGSSLKEY": "/nowhere.key",
-    "PGSSLCERTMODE": "require",
-    "PGSSLMINPROTOCOLVERSION": "TLSv1.3",
-    "PGSSLMAXPROTOCOLVERSION": "TLSv1",
-    "PGGSSENCMODE": "require",
-    "PGCHANNELBINDING": "require",
-    "PGREQUIREAUTH": "md5",
-    "PGREQUIREPEER": "nobody",
-    "PGTARGETSESSIONATTRS": "standby",
-    "PGLOADBALANCEHOSTS": "random",
-    "PGMINPROTOCOLVERSION": "3.2",
-    "PGCLIENTENCODING": "LATIN1",
-    "PGTZ": "Asia/Tokyo",
-    "PGDATESTYLE": "SQL, DMY",
-    "PGGEQO": "off",
-    "PGCONNECT_TIMEOUT": "x",
-}
 NOTES = "naïve 日本 €"
 
 

@@ -15,7 +15,7 @@ from store.permissions import list_shared_with, share_read, unshare
 from store.schema import MIGRATIONS, bootstrap_schema
 from store.verification import verify
 from tests.store.desk import Desk
-from tests.store.test_attacks import run
+from tests.store.sql import run
 
 FORMER = 2
 APPEND = (

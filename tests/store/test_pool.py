@@ -22,12 +22,10 @@ from store.permissions import share_read
 from store.schema import provision_user
 from store.server import ObjectStoreServer
 from store.subscriptions import EventBus
-from tests.processes import wait_until
+from tests.processes import at_once, wait_until
 from tests.store.desk import Desk
-from tests.store.test_races import at_once, clock
-from tests.store.test_server import folder, postmaster
-
-__all__ = ["folder"]
+from tests.store.servers import postmaster
+from tests.store.sql import clock
 
 
 def sessions(desk: Desk) -> int:

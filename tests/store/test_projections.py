@@ -30,11 +30,11 @@ from store.projections import (
 )
 from store.subscriptions import START, ChangeEvent, State, SubscriptionListener
 from store.subscriptions.event_log import EventLog
-from tests.processes import Process, wait_until
+from tests.processes import Process, at_once, wait_until
 from tests.store.books import BOOK, Book, add
 from tests.store.desk import Desk, password_of
-from tests.store.test_delivery import early_and_late
-from tests.store.test_races import at_once, clock
+from tests.store.sql import clock
+from tests.store.values import early_and_late
 
 ROUNDS = 50 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 3
 LOGIN: Any = {"user": "alice", "password": password_of("alice")}

@@ -3,35 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from concurrent import futures
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
-from typing import Any
 
 import pytest
 
 from store.client import StoreClient, VersionConflict
 from store.errors import FenceTimeout, TransactionConflict, Unavailable
 from store.models import Trade
+from tests.processes import at_once
 from tests.store.desk import Desk
+from tests.store.sql import clock
 
 THREADS = 6
-
-
-def at_once(calls: list[Callable[[], Any]]) -> list[Any]:
-    """What each call gives, or the error that it raises; all begin together."""
-    gate = threading.Barrier(len(calls))
-
-    def run(call: Callable[[], Any]) -> Any:
-        gate.wait(30)
-        try:
-            return call()
-        except Exception as error:  # noqa: BLE001 - the test looks at it
-            return error
-
-    with ThreadPoolExecutor(len(calls)) as pool:
-        return list(pool.map(run, calls))
 
 
 def test_of_writers_on_one_version_exactly_one_wins(desk: Desk) -> None:
@@ -69,13 +53,6 @@ def test_one_event_id_from_many_writers_is_one_event(desk: Desk) -> None:
     calls = [lambda c=c: c.write(Trade(symbol="AAPL"), event_id="once") for c in clients]
     assert len(set(at_once(calls))) == 1
     assert clients[0].count(Trade) == 1
-
-
-def clock(client: StoreClient) -> datetime:
-    with client.conn.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        found: datetime = cursor.fetchone()[0]
-        return found
 
 
 def test_the_past_does_not_change_when_a_slow_transaction_commits(

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import psycopg2
 import pytest
 from psycopg2.extensions import parse_dsn
 
-from store.admin.cluster import Cluster
 from store.client import StoreClient
 from store.errors import AccessError, ServerError, Unavailable
 from store.models import Trade
 from store.schema import change_password, disable_user, index_field, provision_user
-from store.server import ObjectStoreServer, _programs, _url
+from store.server import ObjectStoreServer, _url
 from store.verification import verify
 from tests.store.desk import ADMIN_PASSWORD, Desk, password_of
 from tests.store.tls_front import CERTIFICATE, tls_front
@@ -67,25 +62,6 @@ def test_the_url_of_a_database_says_what_the_dsn_said(
     url = _url(user, password, {"host": host, "port": port, "dbname": dbname}, options)
     said = {"user": user, "host": host, "port": str(port), "dbname": dbname, **options}
     assert parse_dsn(url) == ({**said, "password": password} if password else said)
-
-
-@pytest.fixture
-def elsewhere() -> Iterator[dict[str, Any]]:
-    """A server without the store, which others run; `dba` may make roles and owns `desk`."""
-    folder = Path(tempfile.mkdtemp(prefix="store-of-tests-"))
-    cluster = Cluster(folder, ADMIN_PASSWORD, _programs())
-    cluster.start()
-    where = {"host": "127.0.0.1", "port": cluster.port, "dbname": "postgres"}
-    connection = psycopg2.connect(user="postgres", password=ADMIN_PASSWORD, **where)
-    connection.autocommit = True
-    with connection.cursor() as cursor:
-        cursor.execute("CREATE ROLE dba LOGIN CREATEROLE PASSWORD 'dba'")
-        cursor.execute("CREATE ROLE guest LOGIN PASSWORD 'guest'")
-        cursor.execute("CREATE DATABASE desk OWNER dba")
-    connection.close()
-    yield {**where, "dbname": "desk"}
-    cluster.stop()
-    shutil.rmtree(folder)
 
 
 def test_an_administrator_need_not_be_a_superuser(elsewhere: dict[str, Any]) -> None:

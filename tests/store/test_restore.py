@@ -20,9 +20,6 @@ from store.subscriptions import ChangeEvent, EventBus, EventLog, SubscriptionLis
 from tests.processes import wait_until
 from tests.store.books import BOOK
 from tests.store.desk import ADMIN_PASSWORD, Desk, password_of
-from tests.store.test_reaching_a_server import elsewhere
-
-__all__ = ["elsewhere"]
 
 
 def positions(admin: Any) -> list[tuple[int, int]]:

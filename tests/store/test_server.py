@@ -5,13 +5,11 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import shutil
 import signal
 import socket
 import stat
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -41,23 +39,12 @@ from store.schema import (
     provision_user,
 )
 from store.server import ObjectStoreServer, _programs
-from tests.processes import ROOT, Process, wait_until
+from tests.processes import ROOT, Process, at_once, wait_until
 from tests.store.desk import ADMIN_PASSWORD, Desk
-from tests.store.test_attacks import run
-from tests.store.test_races import at_once
+from tests.store.servers import postmaster
+from tests.store.sql import run
 
 INDEX = "object_store.seg_by_field_quantity"
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    path = Path(tempfile.mkdtemp(prefix="store-of-tests-"))
-    yield path
-    shutil.rmtree(path)
-
-
-def postmaster(folder: Path) -> int:
-    return int((folder / "pg" / "postmaster.pid").read_text().splitlines()[0])
 
 
 def test_data_password_and_port_survive_a_restart_and_a_crash(folder: Path) -> None:

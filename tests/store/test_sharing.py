@@ -23,7 +23,7 @@ from store.position import START
 from store.subscriptions.event_log import EventLog
 from store.verification import verify
 from tests.store.desk import Desk
-from tests.store.test_attacks import run
+from tests.store.sql import run
 
 
 @pytest.fixture

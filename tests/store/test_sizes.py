@@ -14,7 +14,7 @@ from store.models import Signal, Trade
 from store.position import START
 from store.subscriptions.event_log import EventLog
 from tests.store.desk import Desk
-from tests.store.test_attacks import run
+from tests.store.sql import run
 
 APPEND = (
     "SELECT version FROM object_store.append("

@@ -37,31 +37,11 @@ from store.subscriptions import (
 )
 from tests.processes import wait_until
 from tests.store.desk import Desk, password_of
-from tests.store.test_races import clock
+from tests.store.hearing import Heard, Picky, listener
+from tests.store.sql import clock
 from tests.store.tls_front import CERTIFICATE, tls_front
 
 SECONDS = 20
-
-
-def listener(desk: Desk, bus: EventBus | None = None, **options: Any) -> SubscriptionListener:
-    options = {"user": "alice", "retry_seconds": 0.01, **options}
-    return SubscriptionListener(bus, **desk.info, password=password_of(options["user"]), **options)
-
-
-class Heard(list[ChangeEvent]):
-    """A bus, and the events that it told of."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.bus = EventBus()
-        self.bus.on_all(self.append)
-
-    def wait(self, count: int) -> list[tuple[str, int]]:
-        wait_until(lambda: len(self) >= count, SECONDS, f"event {count}")
-        return self.keys()
-
-    def keys(self) -> list[tuple[str, int]]:
-        return [(event.entity_id, event.version) for event in self]
 
 
 @pytest.fixture
@@ -251,21 +231,6 @@ def test_one_that_refuses_fails_where_another_took_its_subscription(
     wait_until(lambda: following.status().state is State.FAILED, SECONDS, "its end")
     assert "taken over" in (following.status().error or "")
     assert following.stop() is True
-
-
-class Picky(Heard):
-    """Will not take events of some entities, however often they come."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.refused: set[str] = set()
-        self.tries = 0
-        self.bus.on_all(self.take)
-
-    def take(self, event: ChangeEvent) -> None:
-        if event.entity_id in self.refused:
-            self.tries += 1
-            raise ZeroDivisionError("not that one")
 
 
 def test_what_a_handler_will_not_take_is_parked(desk: Desk, alice: StoreClient) -> None:

@@ -32,12 +32,11 @@ from store.outbox import Intent, Outbox
 from store.permissions import share_read, share_write
 from store.schema import allow_dispatch
 from store.state_machine import GuardFailure, InvalidTransition, TransitionNotPermitted
-from tests.processes import Process, wait_until
+from tests.processes import Process, at_once, wait_until
 from tests.store.desk import Desk, password_of
 from tests.store.killed_transition import STEPS
-from tests.store.lifecycle import FileEngine, Swap, machine_with, settle
+from tests.store.lifecycle import Broken, FileEngine, Swap, machine_with, settle, swap
 from tests.store.test_idempotency import step
-from tests.store.test_races import at_once
 
 Calls = list[tuple[Any, ...]]
 
@@ -45,15 +44,6 @@ Calls = list[tuple[Any, ...]]
 @pytest.fixture
 def engine(tmp_path: Path) -> FileEngine:
     return FileEngine(tmp_path)
-
-
-def swap(client: StoreClient, engine: Any = None, **effects: Any) -> Swap:
-    obj = Swap(symbol="EUR", quantity=1, tags=["new"])
-    if effects:
-        obj._state_machine = machine_with(**effects)
-    obj._workflow_engine = engine
-    client.write(obj)
-    return obj
 
 
 def known(obj: Any) -> dict[str, Any]:
@@ -316,13 +306,6 @@ def test_a_transition_in_a_step_that_is_run_again(alice: StoreClient) -> None:
 
 
 # --- the outbox -----------------------------------------------------------------------------------
-
-
-class Broken(FileEngine):
-    """An engine that is down."""
-
-    def start_once(self, workflow_id: str, fn: Any, *args: Any) -> None:
-        raise ConnectionError("the engine is down")
 
 
 def test_what_could_not_be_started_stays_until_it_can(

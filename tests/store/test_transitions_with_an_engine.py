@@ -10,7 +10,7 @@ from store.client import StoreClient
 from store.errors import WorkflowReferenceError
 from store.outbox import Outbox
 from tests.processes import wait_until
-from tests.store.test_transitions import swap
+from tests.store.lifecycle import swap
 from workflow.memory_engine import MemoryEngine
 
 settled: list[str] = []

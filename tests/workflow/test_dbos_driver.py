@@ -7,7 +7,7 @@ import math
 import psycopg
 import pytest
 
-from tests.store.test_login import VARIABLES
+from tests.environment import VARIABLES
 from workflow.dbos_driver import connect, driver
 from workflow.dbos_engine import DBOSEngine
 

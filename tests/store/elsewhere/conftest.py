@@ -16,8 +16,8 @@ import pytest
 from store.admin.cluster import Cluster
 from store.schema import bootstrap_schema, provision_user
 from store.server import ObjectStoreServer, _programs
-from tests.store.conftest import TEMPLATE, be_quick
 from tests.store.desk import ADMIN_PASSWORD, USERS, password_of
+from tests.store.fixtures import TEMPLATE, be_quick
 
 
 @pytest.fixture(scope="session")

@@ -106,8 +106,8 @@ _numbers = iter(range(1, 10**9))
 
 
 @pytest.fixture(scope="module")
-def shared(ticks_server: Any) -> Iterator[TickStore]:
-    outside = Desk(ticks_server, "postgres")
+def shared(store_server: Any) -> Iterator[TickStore]:
+    outside = Desk(store_server, "postgres")
     with outside.admin().cursor() as cursor:
         cursor.execute("CREATE DATABASE shared_ticks")
     info = {**outside.info, "dbname": "shared_ticks"}

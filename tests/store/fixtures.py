@@ -1,0 +1,88 @@
+"""One PostgreSQL with the store for the session, and a database of it for each test."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from store.client import StoreClient
+from store.schema import bootstrap_schema, provision_user
+from store.server import ObjectStoreServer
+from tests.store.desk import ADMIN_PASSWORD, USERS, Desk, password_of
+
+TEMPLATE = "store_template"
+_numbers = itertools.count(1)
+
+
+def be_quick(server: ObjectStoreServer) -> None:
+    """Wait for no disk: what these servers hold needs not to survive a power cut.
+
+    And for no ANALYZE that runs by itself: while one is open, the log is complete up to it alone.
+    """
+    outside = Desk(server, "postgres")
+    with outside.admin().cursor() as cursor:
+        for setting in ("fsync", "full_page_writes", "synchronous_commit", "autovacuum"):
+            cursor.execute(f"ALTER SYSTEM SET {setting} = off")
+        cursor.execute("SELECT pg_reload_conf()")
+    outside.close()
+
+
+@pytest.fixture(scope="session")
+def store_server() -> Iterator[ObjectStoreServer]:
+    """A server with the users and the template of the tests' databases."""
+    # Not in pytest's own folder: see tests/postgres.py.
+    folder = Path(tempfile.mkdtemp(prefix="store-of-tests-"))
+    with ObjectStoreServer(folder / "data", ADMIN_PASSWORD) as server:
+        be_quick(server)
+        admin = server.admin_conn()
+        for user in USERS:
+            provision_user(admin, user, password_of(user))
+        with admin.cursor() as cursor:
+            cursor.execute(f"CREATE DATABASE {TEMPLATE}")
+        admin.close()
+        desk = Desk(server, TEMPLATE)
+        bootstrap_schema(desk.admin())
+        desk.close()
+        yield server
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def desk(store_server: ObjectStoreServer) -> Iterator[Desk]:
+    """A database of the test's own, with the store's schema and nothing in it."""
+    name = f"desk_{next(_numbers)}"
+    outside = Desk(store_server, "postgres")
+    admin = outside.admin()
+    with admin.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+        # The rights on the database itself are not copied.
+        cursor.execute(f"REVOKE ALL ON DATABASE {name} FROM PUBLIC")
+        cursor.execute(f"GRANT CONNECT ON DATABASE {name} TO object_store_user")
+    desk = Desk(store_server, name)
+    yield desk
+    desk.close()
+    with admin.cursor() as cursor:
+        cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    outside.close()
+
+
+@pytest.fixture
+def alice(desk: Desk) -> StoreClient:
+    return desk.client("alice")
+
+
+@pytest.fixture
+def bob(desk: Desk) -> StoreClient:
+    return desk.client("bob")
+
+
+@pytest.fixture
+def rogue(desk: Desk) -> psycopg2.extensions.connection:
+    """Mallory, with psql and a password of her own."""
+    return desk.login("mallory")
