@@ -22,7 +22,7 @@ from store.database.wakeup import Pace, Waiter
 from store.errors import AccessError, StoreError, Unavailable
 from store.events import ChangeEvent
 from store.position import START, Position
-from store.subscriptions.checkpoints import LeaseLost, Taken
+from store.subscriptions.checkpoints import LeaseLost, SubscriptionHeld
 from store.subscriptions.event_log import Lag, Page
 
 logger = logging.getLogger(__name__)
@@ -169,7 +169,7 @@ class Follower:
         seconds = SHARED_SECONDS if self._may_share else CLAIM_SECONDS
         try:
             stored = session.claim(self._subscriber_id, begin, self._stop, seconds)
-        except Taken as error:
+        except SubscriptionHeld as error:
             own = None if self._held_by is None else (self._held_by, None)
             if own and (self._stop.is_set() or session.holder(self._subscriber_id) in own):
                 # The server may notice much later than this bridge that a connection is lost.

@@ -15,7 +15,7 @@ from store.database.login import Login
 from store.database.sqlstates import translated
 from store.database.wakeup import CHANNEL, Waiter
 from store.position import Position
-from store.subscriptions.checkpoints import Checkpoint, Taken, subscribers
+from store.subscriptions.checkpoints import Checkpoint, SubscriptionHeld, subscribers
 from store.subscriptions.event_log import EventLog
 
 SAVE_SECONDS = 0.25
@@ -57,8 +57,8 @@ class Session:
     ) -> Position | None:
         """Hold a subscription; where it stood the last time, None for a new one.
 
-        A new one stands at `begin`, or at the end of the log. Taken if another session that is
-        alive does not let go of it, in time or before `stop`.
+        A new one stands at `begin`, or at the end of the log. SubscriptionHeld if another session
+        that is alive does not let go of it, in time or before `stop`.
         """
         end = time.monotonic() + seconds
         while True:
@@ -71,7 +71,7 @@ class Session:
                     self.log.epoch,
                     self.log.end() if begin is None else begin,
                 )
-            except Taken:
+            except SubscriptionHeld:
                 if time.monotonic() > end or stop.wait(CLAIM_AGAIN_SECONDS):
                     raise
             else:

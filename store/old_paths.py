@@ -29,6 +29,8 @@ MOVED = {
     "store.unreadable": "store.entities.unreadable",
 }
 """By the path of a former module with classes that a pickle may hold: where they are now."""
+RENAMED = {"State": "SubscriptionState", "Taken": "SubscriptionHeld"}
+"""By its former name: what such a class is called now."""
 
 
 class MovedModule(types.ModuleType):
@@ -37,7 +39,7 @@ class MovedModule(types.ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        return getattr(import_module(MOVED[self.__name__]), name)
+        return getattr(import_module(MOVED[self.__name__]), RENAMED.get(name, name))
 
 
 def register() -> None:

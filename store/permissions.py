@@ -29,27 +29,27 @@ __all__ = [
 
 
 def share_read(conn: PgConnection, entity_id: str, user: str) -> bool:
-    """Let a user read an entity; did that change anything?"""
+    """Let a user read an entity; True if that changed anything."""
     return _share(conn, entity_id, user, True, None)
 
 
 def share_write(conn: PgConnection, entity_id: str, user: str) -> bool:
-    """Let a user write new versions of an entity, and read it; did that change anything?"""
+    """Let a user write new versions of an entity, and read it; True if that changed anything."""
     return _share(conn, entity_id, user, None, True)
 
 
 def unshare_read(conn: PgConnection, entity_id: str, user: str) -> bool:
-    """Take the right to read back; who may write still reads. Did that change anything?"""
+    """Take the right to read back; who may write still reads. True if that changed anything."""
     return _share(conn, entity_id, user, False, None)
 
 
 def unshare_write(conn: PgConnection, entity_id: str, user: str) -> bool:
-    """Take the right to write back; did that change anything?"""
+    """Take the right to write back; True if that changed anything."""
     return _share(conn, entity_id, user, None, False)
 
 
 def unshare(conn: PgConnection, entity_id: str, user: str) -> bool:
-    """Take both rights back; did that change anything?"""
+    """Take both rights back; True if that changed anything."""
     return _share(conn, entity_id, user, False, False)
 
 
@@ -91,13 +91,13 @@ def refuse_from(conn: PgConnection, owner: str) -> int:
 
 
 def accept(conn: PgConnection, entity_id: str) -> bool:
-    """Let an entity be shared again; was it refused? Its owner shares it anew."""
+    """Let an entity be shared again; True if it was refused. Its owner has to share it again."""
     _require_id(entity_id)
     return bool(_row(conn, "SELECT object_store.accept_sharing(NULL, %s::uuid)", [entity_id])[0])
 
 
 def accept_from(conn: PgConnection, owner: str) -> bool:
-    """Let a user share again; was that refused? Entities refused one by one stay refused."""
+    """Let a user share again; True if that was refused. Entities refused one by one stay so."""
     return bool(_row(conn, "SELECT object_store.accept_sharing(%s, NULL)", [owner])[0])
 
 

@@ -33,7 +33,7 @@ from store.position import START, Position
 from store.subscriptions.event_classes import EventClasses
 from store.subscriptions.event_log import EventLog
 from store.subscriptions.listener import SubscriptionListener
-from store.subscriptions.status import State, SubscriptionStatus
+from store.subscriptions.status import SubscriptionState, SubscriptionStatus
 
 _LOG = logging.getLogger(__name__)
 
@@ -165,7 +165,10 @@ class Projector(Generic[S]):
     def start(self) -> Projector[S]:
         """Take up the newest kept state, and follow the log from there in a thread."""
         status = self.status()
-        if status is not None and status.state not in (State.STOPPED, State.FAILED):
+        if status is not None and status.state not in (
+            SubscriptionState.STOPPED,
+            SubscriptionState.FAILED,
+        ):
             raise ProjectionError("this projector runs already; stop() it first")
         with closing(self._login.connect()) as conn:
             epoch = EventLog(conn).epoch
@@ -211,13 +214,13 @@ class Projector(Generic[S]):
         return None if self._listener is None else self._listener.status()
 
     def wait_for(self, position: Position, seconds: float = 30.0) -> bool:
-        """Wait until all events up to a position are folded; are they?"""
+        """Wait until all events up to a position are folded; False if time ran out or it failed."""
         end = time.monotonic() + seconds
         while self._listener is not None:
             if (self._listener.position or START) >= position:
                 return True
             left = end - time.monotonic()
-            if left <= 0 or self._listener.status().state is State.FAILED:
+            if left <= 0 or self._listener.status().state is SubscriptionState.FAILED:
                 break
             time.sleep(min(left, 0.01))
         return False

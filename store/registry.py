@@ -86,11 +86,11 @@ class ColumnRegistry:
         return found
 
     def has(self, name: str) -> bool:
-        """May a field have this name, prefixed or not?"""
+        """Whether a field may have this name, prefixed or not."""
         return name in self._names
 
     def is_prefixed(self, name: str) -> bool:
-        """Is it a column with one of its allowed prefixes, such as `trader_name`?"""
+        """Whether it is a column with one of its allowed prefixes, such as `trader_name`."""
         return self._names.get(name, (None, None))[1] is not None
 
     def prefixed_columns(self, name: str) -> list[str]:

@@ -40,19 +40,26 @@ __all__ = [
 
 # The files that lead from each version to the next; never edit one that was released.
 MIGRATIONS = (
-    ("tables.sql", "appending.sql", "batches.sql", "reading.sql", "verifying.sql", "rights.sql"),
-    ("delivery.sql",),
     (
-        "viewers.sql",
-        "writing.sql",
-        "looking.sql",
-        "conditions.sql",
-        "following.sql",
-        "proving.sql",
-        "sharing.sql",
+        "0001_tables.sql",
+        "0001_appending.sql",
+        "0001_batches.sql",
+        "0001_reading.sql",
+        "0001_verifying.sql",
+        "0001_rights.sql",
     ),
-    ("outbox.sql",),
-    ("type_names.sql",),
+    ("0002_delivery.sql",),
+    (
+        "0003_viewers.sql",
+        "0003_writing.sql",
+        "0003_queries.sql",
+        "0003_conditions.sql",
+        "0003_log.sql",
+        "0003_verification.sql",
+        "0003_sharing.sql",
+    ),
+    ("0004_outbox.sql",),
+    ("0005_type_names.sql",),
 )
 # One first bootstrap at a time in a database; the number means nothing else.
 _LOCK = 7_021_415_119

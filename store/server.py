@@ -70,7 +70,7 @@ class ObjectStoreServer:
 
     @property
     def is_embedded(self) -> bool:
-        """Is it one that this object starts and stops?"""
+        """Whether this object starts and stops the server."""
         return self._dsn is None
 
     def start(self) -> ObjectStoreServer:

@@ -87,11 +87,11 @@ class Transition:
             object.__setattr__(self, "allowed_by", tuple(given))
 
     def permits(self, user: str) -> bool:
-        """May this user take it?"""
+        """Whether this user may take it."""
         return self.allowed_by is None or user in self.allowed_by
 
     def passes(self, context: Mapping[str, Any]) -> bool:
-        """Is the guard true of these fields?"""
+        """Whether the guard is true of these fields."""
         return self.guard is None or bool(self.guard.eval(context))
 
     def __str__(self) -> str:
@@ -219,7 +219,7 @@ def _check_transitions(cls: type[StateMachine]) -> None:
     for each in cls.transitions:
         if not isinstance(each, Transition):
             raise StateMachineError(
-                f"{cls.__name__}.transitions holds {each!r:.80}, which is no Transition"
+                f"{cls.__name__}.transitions: expected a Transition, got {each!r:.80}"
             )
         if (each.from_state, each.to_state) in seen:
             raise StateMachineError(f"{cls.__name__} has two transitions {each}; join them")

@@ -53,7 +53,7 @@ _UNTOUCHED = "nothing was changed"
 
 
 def holds_cluster(directory: Path, owner: int) -> bool:
-    """Is the store's cluster there, whole? False where a new one may be made.
+    """Whether the store's cluster is there and whole; False where a new one may be made.
 
     `owner` is the user id that PostgreSQL will run with. ServerError for a directory that is
     damaged, half made or another program's.

@@ -106,7 +106,7 @@ def _turn(cursor: PgCursor) -> Iterator[None]:
 
 
 def _is_valid(cursor: PgCursor, schema: str, name: str) -> bool | None:
-    """Is the index whole? None where there is none."""
+    """Whether the index is valid; None where there is none."""
     cursor.execute(
         "SELECT i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid "
         "WHERE c.relnamespace = to_regnamespace(%s) AND c.relname = %s",

@@ -132,7 +132,7 @@ def _postgres_processes() -> Iterator[psutil.Process]:
 
 
 def _serves(process: psutil.Process, data: Path, started: float | None) -> bool:
-    """Is it the server of this directory, and not one of the processes that it began?
+    """Whether it is the server of this directory, not one of the processes that it started.
 
     `started` counts where the system does not tell in which directory the process is.
     """
@@ -157,7 +157,7 @@ def _is_child(arguments: list[str]) -> bool:
 
 
 def _works_in(process: psutil.Process, data: Path) -> bool | None:
-    """Is this its working directory, as of every process of a server? None where one cannot see."""
+    """Whether this is its working directory, as of each process of a server; None if unknown."""
     link = Path(f"/proc/{process.pid}/cwd")
     try:
         # Beyond the name: another container may have a directory of the same name.
@@ -181,7 +181,7 @@ def _wait_for_orphans(data: Path) -> None:
 
 
 def _is_gone(process: psutil.Process) -> bool:
-    """Has it ended? A zombie has, too: somebody has only not asked yet how."""
+    """Whether it has ended; a zombie has, its parent has only not asked yet how."""
     try:
         return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -1,4 +1,4 @@
-"""What all that administrators do has in common: its roles, and one transaction, tried again."""
+"""The roles of the store, and one transaction of an administrator, repeated after a clash."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ P = ParamSpec("P")
 
 
 def repeated(call: Callable[P, None]) -> Callable[P, None]:
-    """The call, made again where another administrator did the same at the same time."""
+    """The call, repeated where another administrator did the same at the same time."""
 
     @functools.wraps(call)
     def again(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -113,6 +113,6 @@ def bound_waits(cursor: PgCursor, seconds: float) -> None:
 
 
 def is_superuser(cursor: PgCursor) -> bool:
-    """May the session's role do everything?"""
+    """Whether the session's role is a superuser."""
     cursor.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
     return bool(value_of(cursor))

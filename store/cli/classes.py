@@ -19,5 +19,5 @@ def class_named(name: str) -> type[Storable]:
             "store.models.Trade, of a module that Python finds from here"
         ) from error
     if not (isinstance(found, type) and issubclass(found, Storable)):
-        raise StoreError(f"{name} is no Storable class")
+        raise StoreError(f"expected a Storable class, got {name}")
     return found

@@ -303,7 +303,7 @@ SELECT rolsuper OR rolbypassrls OR EXISTS (
 FROM pg_catalog.pg_roles r WHERE r.rolname = session_user
 """
 _SETTLE = "SELECT object_store.settle_time(%s)"
-# Is a transaction open that took its number before this one, other than the block's own?
+# Whether a transaction is open that took its number before this one, other than the block's own.
 _EARLIER = """
 SELECT EXISTS (
     SELECT FROM pg_snapshot_xip(pg_current_snapshot()) open

@@ -95,7 +95,7 @@ class Pool:
             return self._first
 
     def _take_turn(self, for_block: bool) -> bool:
-        """Wait until a connection may be taken; is it the first one?"""
+        """Wait until a connection may be taken; True if it is the first one."""
         with self._free:
             if not self._free.wait_for(lambda: self._has_turn(for_block), WAIT_SECONDS):
                 raise Unavailable(
@@ -146,7 +146,7 @@ class Pool:
 
 
 def is_alive(connection: PgConnection) -> bool:
-    """Is the server still there, as far as one can tell without asking it each time?"""
+    """Whether the server is still there, as far as can be told without asking it each time."""
     if connection.closed:
         return False
     poll = select.poll()

@@ -118,11 +118,11 @@ def translated(error: psycopg2.Error) -> StoreError:
         # The server said nothing: it is gone, or the way to it is.
         meaning = _LOST
     if meaning is None:
-        return StoreError(f"the database refuses: {said}")
+        return StoreError(f"database error: {said}")
     if meaning is _LOST:
         said = f"the connection is lost: {said}"
     elif meaning in (_TOO_LARGE, _REFUSED):
-        said = f"the database refuses: {said}"
+        said = f"database error: {said}"
     return meaning.error(f"{said}; {meaning.hint}" if meaning.hint else said)
 
 
@@ -137,5 +137,5 @@ def login_refused(error: psycopg2.Error, user: str, where: str) -> StoreError:
 
 
 def is_wrong_password(error: BaseException | None) -> bool:
-    """Is it the database's error of a login that was refused for its password?"""
+    """Whether it is the database's error of a log-in with a wrong password."""
     return isinstance(error, psycopg2.Error) and "authentication failed" in str(error)

@@ -86,7 +86,7 @@ class Waiter:
         self._theirs.setblocking(False)
 
     def wake(self) -> None:
-        """End the wait, and every later one, from any thread: for stopping."""
+        """End the wait, and every later one, from any thread; used to stop."""
         try:
             self._theirs.send(b"!")
         except OSError as error:
@@ -94,7 +94,7 @@ class Waiter:
             _LOG.debug("nobody waits any more: %s", error)
 
     def wait(self, conn: PgConnection, seconds: float) -> bool:
-        """Wait; was there a notification? An error of psycopg2 says that the connection is lost."""
+        """Wait; True if a notification came. A psycopg2 error means that the connection is lost."""
         with _selector() as selector:
             selector.register(self._ours, selectors.EVENT_READ)
             selector.register(conn, selectors.EVENT_READ)
@@ -114,6 +114,6 @@ class Waiter:
             selector.select(seconds)
 
     def close(self) -> None:
-        """Give the sockets back."""
+        """Close the sockets."""
         self._ours.close()
         self._theirs.close()

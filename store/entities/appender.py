@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from store.base import Storable
 from store.database.connection import Connection
-from store.entities.idempotency import take
+from store.entities.idempotency import reserve
 from store.entities.rows import FOR_EVER, Receipt, mark, restorer
 from store.errors import AlreadyStored, InvalidPeriod, NotStored, StoreError
 from store.events import Bus, ChangeEvent
@@ -140,7 +140,7 @@ class Appender:
         if given is not None:
             yield _EventIds([_event_uuid(each) for each in given], False)
             return
-        numbers = take(size)
+        numbers = reserve(size)
         if numbers is None:
             yield _EventIds([None] * size, False)
             return
@@ -208,7 +208,7 @@ class Appender:
 
     def _check(self, kind: str, obj: Any, ids: _EventIds, number: int) -> None:
         if not isinstance(obj, Storable):
-            raise StoreError(f"{type(obj).__name__} is no Storable; only those can be stored")
+            raise StoreError(f"expected an object of a Storable class, got {type(obj).__name__}")
         if kind == "CREATED" and obj._store_entity_id is not None:
             self._check_repeated(obj, ids, number)
         if kind != "CREATED" and obj._store_entity_id is None:

@@ -91,7 +91,7 @@ class AsRead:
         return reduce(lambda left, right: left | right, parts) if parts else None
 
     def is_old(self, data: dict[str, Any]) -> bool:
-        """Was JSON written by an older program: of another version, or without a field?"""
+        """Whether JSON was written by an older program: of another version, or without a field."""
         return data.get(VERSION_KEY, 1) != self._present or any(n not in data for n in self._fields)
 
     def row(self, obj: Storable) -> dict[str, Any]:
@@ -99,7 +99,7 @@ class AsRead:
         return {name: _plain(getattr(obj, name)) for name in self._fields}
 
     def _fails_of_defaults(self, expr: Expr) -> bool:
-        """Is it a comparison of a field with a constant that the field's default does not pass?"""
+        """Whether it compares a field with a constant that the field's default does not pass."""
         if not (isinstance(expr, BinOp) and expr.op in _COMPARED):
             return False
         left, right = expr.left, expr.right
@@ -122,7 +122,7 @@ class AsRead:
         return None if value is None else Const(value)
 
     def _is_ambiguous(self, name: str) -> bool:
-        """Can a null in JSON be the value None as well as a missing field that is something else?
+        """Whether a null can be the value None as well as a missing field with another default.
 
         So can a field whose default is another one each time.
         """
@@ -145,7 +145,7 @@ def as_read(cls: type[Storable]) -> AsRead:
 
 
 def _compare_alike(one: Const, other: Const) -> bool:
-    """Does Python compare two constants as expressions do, so that none need be evaluated?"""
+    """Whether Python compares two constants as expressions do, so that none is evaluated."""
     kinds = {type(one.value), type(other.value)}
     if kinds <= {int, float}:
         return all(abs(each.value) < _EXACT for each in (one, other))

@@ -63,8 +63,8 @@ def current_scope() -> IdempotencyScope | None:
     return None
 
 
-def take(size: int) -> Numbers | None:
-    """The ids of the next writes of the step; None outside of any."""
+def reserve(size: int) -> Numbers | None:
+    """Reserve the ids of the next writes of the step; None outside of any."""
     scope = current_scope()
     if scope is None:
         return None

@@ -113,7 +113,7 @@ class Reader:
 
 
 def is_entity_id(entity_id: Any) -> bool:
-    """Can this be an entity's id at all?"""
+    """Whether this is a UUID, as entity ids are."""
     try:
         uuid.UUID(str(entity_id))
     except ValueError:

@@ -21,7 +21,7 @@ from uuid import UUID
 from store.base import Storable
 from store.database.connection import Connection
 from store.entities.appender import Appender, initial_state
-from store.entities.idempotency import next_event_id, part_of_step, take
+from store.entities.idempotency import next_event_id, part_of_step, reserve
 from store.entities.rows import Receipt, mark
 from store.errors import EngineNotSet, EventIdReused, NoStateMachine, NotStored, StoreError
 from store.outbox import Outbox, promise
@@ -129,7 +129,7 @@ class Transitions:
                 f"{first.entity_id}"
             )
         if event_id is None:
-            take(1)
+            reserve(1)
         if (obj._store_newest_version or 0) < first.version:
             mark(obj, first, first.version)
         # It may have died before its workflow was started.
@@ -185,7 +185,9 @@ def _machine_of(obj: Storable) -> type[StateMachine]:
         )
     kind = machine if isinstance(machine, type) else type(machine)
     if not issubclass(kind, StateMachine):
-        raise NoStateMachine(f"{cls.__name__}._state_machine is {machine!r:.80}, no StateMachine")
+        raise NoStateMachine(
+            f"{cls.__name__}._state_machine: expected a StateMachine, got {machine!r:.80}"
+        )
     checked = _checked.setdefault(cls, weakref.WeakSet())
     if kind not in checked:
         kind.check_fields(cls.__name__, cls._registry.types_for(cls))

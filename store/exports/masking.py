@@ -13,7 +13,7 @@ from store.governance.column import SENSITIVITIES, ColumnDef
 
 
 def is_visible(column: ColumnDef, clearance: str) -> bool:
-    """May somebody with this clearance see the values of a column?
+    """Whether somebody with this clearance may see the values of a column.
 
     Clearances are the levels of `sensitivity`: public, internal, confidential, restricted.
     """

@@ -40,7 +40,7 @@ class AnnotatedField:
 
     @property
     def has_default(self) -> bool:
-        """Does the class give a default or a factory of one?"""
+        """Whether the class gives a default or a factory of one."""
         return self.default is not MISSING or self.factory is not MISSING
 
 

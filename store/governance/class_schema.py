@@ -65,12 +65,12 @@ class GovernedField:
 
     @property
     def is_secret(self) -> bool:
-        """Must messages not show its values?"""
+        """Whether messages must not show its values."""
         return self.column.sensitivity in ("confidential", "restricted")
 
     @property
     def may_be_missing(self) -> bool:
-        """Is there a value for it where JSON lacks it?"""
+        """Whether there is a value for it where JSON lacks it."""
         has_default = self.default is not MISSING or self.factory is not MISSING
         return has_default or self.nullable or self.column.default is not None
 
@@ -79,7 +79,7 @@ class GovernedField:
         return self.default if self.factory is MISSING else self.factory()
 
     def is_default(self, value: Any) -> bool:
-        """Does the field still hold what its class put there, of the same type?"""
+        """Whether a value is the default of the class, of the same type."""
         default = self.class_default()
         return type(default) is type(value) and bool(default == value)
 

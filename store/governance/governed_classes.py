@@ -61,7 +61,7 @@ def names_of(cls: type) -> tuple[str, ...]:
 
 
 def _is_finished(cls: type) -> bool:
-    """Has a class fields, and has `dataclass` run on it to its end?
+    """Whether a class has fields and `dataclass` has finished with it.
 
     It runs after the class was checked, and may still refuse it.
     """

@@ -97,7 +97,7 @@ def _named(zones: Iterable[tuple[str, Any]]) -> dict[str, Any] | None:
 
 def _write_int(value: Any) -> str:
     if value.__class__ is bool or not isinstance(value, int):
-        raise TypeError(f"{type(value).__name__} is no int")
+        raise TypeError(f"expected int, got {type(value).__name__}")
     return int.__repr__(value)
 
 
@@ -118,7 +118,7 @@ def _without_exponent(text: str) -> str:
 
 def _float(value: Any) -> float:
     if value.__class__ is not int and (not isinstance(value, int) or value.__class__ is bool):
-        raise TypeError(f"{type(value).__name__} is no float")
+        raise TypeError(f"expected float, got {type(value).__name__}")
     number = float(value)
     if number != value:
         raise ValueError("a float would lose digits of this int")
@@ -127,13 +127,13 @@ def _float(value: Any) -> float:
 
 def _write_bool(value: Any) -> str:
     if not isinstance(value, bool):
-        raise TypeError(f"{type(value).__name__} is no bool")
+        raise TypeError(f"expected bool, got {type(value).__name__}")
     return "true" if value else "false"
 
 
 def _write_decimal(value: Any) -> str:
     if not isinstance(value, Decimal):
-        raise TypeError(f"{type(value).__name__} is no Decimal")
+        raise TypeError(f"expected Decimal, got {type(value).__name__}")
     if not value.is_finite():
         raise ValueError(f"{value} is no finite number")
     exponent = int(value.as_tuple().exponent)
@@ -144,19 +144,19 @@ def _write_decimal(value: Any) -> str:
 
 def _write_datetime(value: Any) -> str:
     if not isinstance(value, datetime):
-        raise TypeError(f"{type(value).__name__} is no datetime")
+        raise TypeError(f"expected datetime, got {type(value).__name__}")
     return f'"{instant_text(value)}"'
 
 
 def _write_date(value: Any) -> str:
     if not isinstance(value, date) or isinstance(value, datetime):
-        raise TypeError(f"{type(value).__name__} is no date")
+        raise TypeError(f"expected date, got {type(value).__name__}")
     return f'"{value.isoformat()}"'
 
 
 def _write_uuid(value: Any) -> str:
     if not isinstance(value, UUID):
-        raise TypeError(f"{type(value).__name__} is no UUID")
+        raise TypeError(f"expected UUID, got {type(value).__name__}")
     return f'"{value}"'
 
 
@@ -188,7 +188,7 @@ def _enum_writer(kind: EnumOf) -> Write:
 
     def write(value: Any) -> str:
         if not isinstance(value, enum):
-            raise TypeError(f"{type(value).__name__} is no {enum.__name__}")
+            raise TypeError(f"expected {enum.__name__}, got {type(value).__name__}")
         # Combined flags are no members of their own.
         return texts.get(value) or _value_text(value.value)
 
@@ -202,7 +202,7 @@ def _value_text(value: str | int) -> str:
 def _list_writer(write_item: Write) -> Write:
     def write(value: Any) -> str:
         if not isinstance(value, list):
-            raise TypeError(f"{type(value).__name__} is no list")
+            raise TypeError(f"expected list, got {type(value).__name__}")
         return f"[{','.join(map(write_item, value))}]"
 
     return write
@@ -211,7 +211,7 @@ def _list_writer(write_item: Write) -> Write:
 def _dict_writer(write_value: Write) -> Write:
     def write(value: Any) -> str:
         if not isinstance(value, dict):
-            raise TypeError(f"{type(value).__name__} is no dict")
+            raise TypeError(f"expected dict, got {type(value).__name__}")
         pairs = ((quote(key), write_value(part)) for key, part in sorted(value.items(), key=_key))
         return "{" + ",".join(f"{key}:{text}" for key, text in pairs) + "}"
 

@@ -9,12 +9,14 @@ with SubscriptionListener(bus, **server.conn_info(), user="bob", password="…",
 
 from __future__ import annotations
 
+from store.deprecated import former_names
 from store.errors import PositionError, SubscriptionError
 from store.events import ChangeEvent
 from store.position import START, Position
 from store.subscriptions.checkpoints import (
     ParkedEvent,
     Subscriber,
+    SubscriptionHeld,
     forget_subscriber,
     parked_events,
     subscribers,
@@ -23,7 +25,7 @@ from store.subscriptions.checkpoints import (
 from store.subscriptions.event_bus import BusCounts, EventBus
 from store.subscriptions.event_log import EventLog, Lag, Page
 from store.subscriptions.listener import SubscriptionListener
-from store.subscriptions.status import State, SubscriptionStatus
+from store.subscriptions.status import SubscriptionState, SubscriptionStatus
 from store.subscriptions.streaming import stream
 
 __all__ = [
@@ -37,10 +39,11 @@ __all__ = [
     "ParkedEvent",
     "Position",
     "PositionError",
-    "State",
     "Subscriber",
     "SubscriptionError",
+    "SubscriptionHeld",
     "SubscriptionListener",
+    "SubscriptionState",
     "SubscriptionStatus",
     "forget_subscriber",
     "parked_events",
@@ -48,3 +51,5 @@ __all__ = [
     "subscribers",
     "unpark",
 ]
+
+__getattr__ = former_names(__name__, {"State": "SubscriptionState"}, globals())

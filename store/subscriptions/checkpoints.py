@@ -1,4 +1,4 @@
-"""Checkpoints: how far a subscriber has come, and the events that its handler would not take.
+"""Checkpoints: how far a subscriber has come, and its dead letters.
 
 Each user has their own; nobody else can read or move them.
 """
@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from store.database.execute import PgConnection, execute
+from store.deprecated import former_names
 from store.errors import PositionError, SubscriptionError
 from store.events import ChangeEvent
 from store.position import Position
@@ -41,7 +42,7 @@ class LeaseLost(SubscriptionError):
     """Another session took the subscription over, or somebody forgot it."""
 
 
-class Taken(SubscriptionError):
+class SubscriptionHeld(SubscriptionError):
     """Another session that is alive holds the subscription, by this lease."""
 
     def __init__(self, message: str, lease: int) -> None:
@@ -69,7 +70,7 @@ class Checkpoint:
     ) -> Checkpoint:
         """Hold a subscription; a new one begins at `start`.
 
-        Taken while another session holds it; PositionError if it belongs to another cluster.
+        SubscriptionHeld while another session holds it; PositionError if it is of another cluster.
         """
         values = (subscriber_id, start.epoch or epoch, str(start.xid), start.seq)
         row: tuple[Any, ...] = ()
@@ -78,9 +79,9 @@ class Checkpoint:
             row = next(iter(execute(conn, _CLAIM, values)), ())
         taken, lease, stored_epoch, xid, seq, holder = row
         if not taken:
-            raise Taken(
+            raise SubscriptionHeld(
                 f"subscriber {subscriber_id!r} is held by session {holder} of this user; stop that "
-                "one, give another subscriber_id, or wait for it with if_taken='wait'",
+                "one, give another subscriber_id, or wait for it with if_held='wait'",
                 lease,
             )
         if stored_epoch != epoch:
@@ -136,7 +137,7 @@ class Subscriber:
 
 @dataclass(frozen=True)
 class ParkedEvent:
-    """An event that a subscriber's handler kept raising on, with the last error's traceback."""
+    """A dead letter: an event that a handler kept raising on, with the last error's traceback."""
 
     subscriber_id: str
     entity_id: str
@@ -157,7 +158,7 @@ def subscribers(conn: PgConnection) -> list[Subscriber]:
 
 
 def parked_events(conn: PgConnection, subscriber_id: str | None = None) -> list[ParkedEvent]:
-    """The events that subscribers of the connection's user parked, in the order of the log.
+    """The dead letters of the connection's user's subscribers, in the order of the log.
 
     An administrator sees all users'.
     """
@@ -171,7 +172,7 @@ def parked_events(conn: PgConnection, subscriber_id: str | None = None) -> list[
 
 
 def unpark(conn: PgConnection, parked: ParkedEvent) -> bool:
-    """Take an event off the list of parked ones; was it there?
+    """Take an event off the list of dead letters; True if it was there.
 
     It is not delivered again: read the version with `history`, and deal with it.
     """
@@ -180,8 +181,11 @@ def unpark(conn: PgConnection, parked: ParkedEvent) -> bool:
 
 
 def forget_subscriber(conn: PgConnection, subscriber_id: str) -> bool:
-    """Delete a subscription and what it parked; was there one?
+    """Delete a subscription and its dead letters; True if there was one.
 
     One that is running notices, and begins anew where it stood.
     """
     return bool(execute(conn, _FORGET, (subscriber_id,))[0][0])
+
+
+__getattr__ = former_names(__name__, {"Taken": "SubscriptionHeld"}, globals())

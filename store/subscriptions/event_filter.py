@@ -35,7 +35,7 @@ class EventFilter:
                 self._typed(each)
 
     def passes(self, event: ChangeEvent) -> bool:
-        """Does it pass? SerializationError or ExpressionError where its data cannot be read."""
+        """Whether an event passes; SerializationError or ExpressionError if it cannot be read."""
         cls = self._classes.get(event.type_name)
         if cls is None or not self._names <= governed(cls).fields.keys():
             return self._expr.eval(event.fields()) is True

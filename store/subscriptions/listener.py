@@ -12,10 +12,11 @@ from reactive.expr import Expr
 from store.base import Storable
 from store.database.login import Login
 from store.database.wakeup import Waiter
+from store.deprecated import warn_of
 from store.errors import SubscriptionError, Unavailable
 from store.events import ChangeEvent
 from store.position import Position
-from store.subscriptions.checkpoints import LeaseLost, Taken
+from store.subscriptions.checkpoints import LeaseLost, SubscriptionHeld
 from store.subscriptions.delivery import (
     BatchHandler,
     BusHandler,
@@ -28,7 +29,7 @@ from store.subscriptions.event_bus import EventBus
 from store.subscriptions.event_filter import EventFilter
 from store.subscriptions.event_log import PAGE_EVENTS, EventLog, Lag
 from store.subscriptions.session import Session, Start
-from store.subscriptions.status import Counters, State, SubscriptionStatus
+from store.subscriptions.status import Counters, SubscriptionState, SubscriptionStatus
 
 _LOG = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ class SubscriptionListener:
     moves after each list, else after every `checkpoint_every` events. A handler that raises is
     tried again `retries` times; then its event is parked with the error and the rest goes on, or
     with `on_error="stop"` the listener fails. A subscription is held by one session:
-    `if_taken="wait"` or "refuse". `sslmode` and `sslrootcert` are those of StoreClient.
+    `if_held="wait"` or "raise". `sslmode` and `sslrootcert` are those of StoreClient.
     """
 
     def __init__(
@@ -78,16 +79,20 @@ class SubscriptionListener:
         retries: int = 3,
         retry_seconds: float = 0.1,
         on_error: OnError = "park",
-        if_taken: Literal["wait", "refuse"] = "wait",
+        if_held: Literal["wait", "raise"] = "wait",
         sslmode: str = "prefer",
         sslrootcert: str | None = None,
+        if_taken: Literal["wait", "refuse"] | None = None,
     ) -> None:
+        if if_taken is not None:
+            warn_of("if_taken", "if_held, and 'refuse' is 'raise'")
+            if_held = "raise" if if_taken == "refuse" else if_taken
         if (event_bus is None) == (on_batch is None):
             raise SubscriptionError("give either an event_bus or on_batch, which take the events")
         if on_error not in ("park", "stop"):
             raise SubscriptionError(f"on_error={on_error!r}; 'park' and 'stop' are possible")
-        if if_taken not in ("wait", "refuse"):
-            raise SubscriptionError(f"if_taken={if_taken!r}; 'wait' and 'refuse' are possible")
+        if if_held not in ("wait", "raise"):
+            raise SubscriptionError(f"if_held={if_held!r}; 'wait' and 'raise' are possible")
         if batch_size < 1 or checkpoint_every < 1 or retries < 0 or retry_seconds < 0:
             raise SubscriptionError(
                 "batch_size and checkpoint_every are at least 1, retries and retry_seconds 0"
@@ -99,7 +104,7 @@ class SubscriptionListener:
         self._start_at = start
         self._types = [types] if isinstance(types, (str, type)) else list(types)
         self._page_size = max(batch_size, PAGE_EVENTS)
-        self._waits = if_taken == "wait"
+        self._waits = if_held == "wait"
         self._stop_asked = threading.Event()
         # One for each start; it is closed when the thread ends.
         self._waiter: Waiter | None = None
@@ -131,11 +136,11 @@ class SubscriptionListener:
         """Log in, and follow the log from a thread of its own.
 
         What is committed after this returned is delivered. Unavailable or AccessError if the
-        server cannot be used now; SubscriptionError if the subscription is taken and
-        `if_taken="refuse"`.
+        server cannot be used now; SubscriptionError if the subscription is held and
+        `if_held="raise"`.
         """
         if self._thread is not None and self._thread.is_alive():
-            if self._counters.state not in (State.STOPPED, State.FAILED):
+            if self._counters.state not in (SubscriptionState.STOPPED, SubscriptionState.FAILED):
                 raise SubscriptionError("this listener runs already; stop() it first")
             # It has said so, and is leaving.
             self._thread.join()
@@ -144,11 +149,11 @@ class SubscriptionListener:
         self._position = self._lease = None
         try:
             self._open()
-            self._counters.become(State.READING)
-        except Taken:
+            self._counters.become(SubscriptionState.READING)
+        except SubscriptionHeld:
             if not self._waits:
                 raise
-            self._counters.become(State.WAITING)
+            self._counters.become(SubscriptionState.WAITING)
         self._waiter = Waiter()
         self._thread = threading.Thread(
             target=self._run, args=(self._waiter,), name="store-subscription", daemon=True
@@ -157,7 +162,7 @@ class SubscriptionListener:
         return self
 
     def stop(self, timeout: float | None = 30.0) -> bool:
-        """End it cleanly; what is being handled is finished. Did it end within these seconds?"""
+        """End it cleanly, after what is being handled; False if it takes longer than `timeout`."""
         thread, waiter = self._thread, self._waiter
         if thread is None or waiter is None:
             return True
@@ -199,7 +204,7 @@ class SubscriptionListener:
 
     def _run(self, waiter: Waiter) -> None:
         pause = RETRY_SECONDS
-        state = State.STOPPED
+        state = SubscriptionState.STOPPED
         error: BaseException | None = None
         while not self._stop_asked.is_set():
             try:
@@ -208,16 +213,16 @@ class SubscriptionListener:
                 self._follow(session, waiter)
             except Stopped:
                 break
-            except (Taken, LeaseLost) as lost:
+            except (SubscriptionHeld, LeaseLost) as lost:
                 # The server may not have missed the session yet that was lost.
-                is_own = isinstance(lost, Taken) and lost.lease == self._lease
+                is_own = isinstance(lost, SubscriptionHeld) and lost.lease == self._lease
                 if not (self._waits or is_own):
-                    state, error = State.FAILED, lost
+                    state, error = SubscriptionState.FAILED, lost
                     break
-                self._counters.become(State.WAITING, lost)
+                self._counters.become(SubscriptionState.WAITING, lost)
                 waiter.sleep(RETRY_SECONDS)
             except Unavailable as lost:
-                self._counters.become(State.RECONNECTING, lost)
+                self._counters.become(SubscriptionState.RECONNECTING, lost)
                 self._counters.reconnects += 1
                 _LOG.info("subscriber %s reconnects: %s", self.subscriber_id, lost)
                 waiter.sleep(pause)
@@ -225,7 +230,7 @@ class SubscriptionListener:
             except BaseException as failed:  # noqa: BLE001 - told by status() and the log
                 # Also what a handler ends its thread by, such as sys.exit().
                 _LOG.exception("subscriber %s has failed", self.subscriber_id)
-                state, error = State.FAILED, failed
+                state, error = SubscriptionState.FAILED, failed
                 break
             finally:
                 self._leave()
@@ -260,7 +265,7 @@ class SubscriptionListener:
             self._check()
             page = session.log.page(session.position, limit)
             if page.events:
-                self._counters.become(State.READING)
+                self._counters.become(SubscriptionState.READING)
                 self._delivery.deliver(session, page.events)
                 session.pace.found()
                 limit = self._next_limit(page.events, limit)

@@ -80,7 +80,7 @@ class Session:
         self._saved_at = time.monotonic()
 
     def wait(self, waiter: Waiter) -> bool:
-        """Wait until it is time to look again; was there a notification?"""
+        """Wait until it is time to look again; True if a notification came."""
         if time.monotonic() - self._saved_at > SAVE_SECONDS:
             self.save()
         try:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 
+from store.deprecated import former_names
 from store.entities.unreadable import DATA_KEPT_MAX
 from store.events import ChangeEvent
 from store.position import Position
@@ -15,7 +16,7 @@ from store.position import Position
 PARKED_SHOWN_MAX = 100
 
 
-class State(str, Enum):
+class SubscriptionState(str, Enum):
     """What a listener is about."""
 
     STOPPED = "stopped"
@@ -37,7 +38,7 @@ class SubscriptionStatus:
     the last hundred events that were set aside, each with its error, those of long data without.
     """
 
-    state: State
+    state: SubscriptionState
     position: Position | None = None
     delivered: int = 0
     filtered: int = 0
@@ -55,7 +56,7 @@ class Counters:
     """Counts for one listener: its thread writes, any thread may read."""
 
     def __init__(self) -> None:
-        self.state = State.STOPPED
+        self.state = SubscriptionState.STOPPED
         self.error: str | None = None
         self.delivered = self.filtered = self.retries = self.parked = 0
         self.reconnects = self.wakeups = 0
@@ -63,7 +64,7 @@ class Counters:
         self._caught_up_at: float | None = None
         self._recently_parked: deque[tuple[ChangeEvent, str]] = deque(maxlen=PARKED_SHOWN_MAX)
 
-    def become(self, state: State, error: object = None) -> None:
+    def become(self, state: SubscriptionState, error: object = None) -> None:
         """Another state; an error stays until the next one."""
         # In this order: who sees the state of an error sees the error.
         self.error = None if error is None else str(error) or repr(error)
@@ -84,8 +85,8 @@ class Counters:
     def caught_up(self) -> None:
         """Everything that could be read is read."""
         self._caught_up_at = time.monotonic()
-        if self.state is not State.LIVE:
-            self.become(State.LIVE)
+        if self.state is not SubscriptionState.LIVE:
+            self.become(SubscriptionState.LIVE)
 
     def status(self, position: Position | None) -> SubscriptionStatus:
         """All of it."""
@@ -104,3 +105,6 @@ class Counters:
             error=self.error,
             recently_parked=tuple(self._recently_parked.copy()),
         )
+
+
+__getattr__ = former_names(__name__, {"State": "SubscriptionState"}, globals())

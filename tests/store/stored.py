@@ -34,8 +34,8 @@ from store.subscriptions import (
     Page,
     ParkedEvent,
     Position,
-    State,
     Subscriber,
+    SubscriptionState,
     SubscriptionStatus,
 )
 from store.verification import Break, Verification
@@ -89,7 +89,7 @@ def values() -> dict[str, Any]:
         "lag": Lag(3, 1.5, 0),
         "page": Page([event()], PLACE, True),
         "bus counts": BusCounts(5, 4, 1),
-        "subscription status": SubscriptionStatus(State.LIVE, PLACE, delivered=4),
+        "subscription status": SubscriptionStatus(SubscriptionState.LIVE, PLACE, delivered=4),
         "subscriber": Subscriber("risk", PLACE, TIME, 4711, 0, "bob", 12),
         "parked event": ParkedEvent("risk", ENTITY, 3, "ValueError", 4, TIME, PLACE, "bob"),
         "column": REGISTRY.get("price"),

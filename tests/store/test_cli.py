@@ -207,7 +207,11 @@ def test_a_class_is_exported_as_its_user_sees_it(
         (["status", "--dsn", "host=x password=secret"], 3, "everybody on this machine can read"),
         (["status", "--dsn", "host"], 3, "the dsn cannot be read"),
         (["export", "store.models.Nothing", "x.jsonl", "--user", "alice"], 3, "no class"),
-        (["export", "json.JSONDecoder", "x.jsonl", "--user", "alice"], 3, "no Storable"),
+        (
+            ["export", "json.JSONDecoder", "x.jsonl", "--user", "alice"],
+            3,
+            "expected a Storable class",
+        ),
         (["export", "a.B", "x.jsonl", "--user", "a", "--tx-time", "noon"], 2, "no ISO 8601"),
     ],
 )

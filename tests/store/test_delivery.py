@@ -24,7 +24,7 @@ from store.client import StoreClient
 from store.errors import StoreError, Unavailable
 from store.schema import provision_user
 from store.server import ObjectStoreServer
-from store.subscriptions import EventBus, State, SubscriptionListener
+from store.subscriptions import EventBus, SubscriptionListener, SubscriptionState
 from tests.processes import Process, alive, at_once, wait_until
 from tests.store.desk import Desk, password_of
 from tests.store.values import early_and_late
@@ -230,7 +230,7 @@ def test_the_server_is_killed_under_writers_and_subscribers(tmp_path: Path) -> N
         finally:
             inside.stop()
             outside.end(signal.SIGKILL)
-        assert inside.status().state is State.STOPPED
+        assert inside.status().state is SubscriptionState.STOPPED
 
 
 def test_a_paused_subscriber_is_not_overtaken(desk: Desk, tmp_path: Path) -> None:
@@ -247,7 +247,7 @@ def test_a_paused_subscriber_is_not_overtaken(desk: Desk, tmp_path: Path) -> Non
                 user="bob",
                 password=password_of("bob"),
                 subscriber_id="one",
-                if_taken="refuse",
+                if_held="raise",
             ).start()
     finally:
         os.kill(first.child.pid, signal.SIGCONT)

@@ -28,7 +28,7 @@ from store.projections import (
     rebuild,
     state_of,
 )
-from store.subscriptions import START, ChangeEvent, State, SubscriptionListener
+from store.subscriptions import START, ChangeEvent, SubscriptionListener, SubscriptionState
 from store.subscriptions.event_log import EventLog
 from tests.processes import Process, at_once, wait_until
 from tests.store.books import BOOK, Book, add
@@ -186,7 +186,7 @@ def test_an_event_that_cannot_be_folded_ends_it(desk: Desk, alice: StoreClient) 
     alice.write_many([Trade(symbol=name) for name in ("A", "B", "BAD", "C")])
     counting = Projection("picky", 0, picky)
     projector = Projector(counting, **desk.info, **LOGIN).start()
-    wait_until(lambda: projector.status().state is State.FAILED, 20, "its end")  # type: ignore[union-attr]
+    wait_until(lambda: projector.status().state is SubscriptionState.FAILED, 20, "its end")  # type: ignore[union-attr]
     assert not projector.wait_for(EventLog(alice.conn).end(), 0.1)
     projector.stop()
     assert projector.state.value == 2
@@ -216,7 +216,7 @@ def test_one_thread_at_a_time_folds(
     with pytest.raises(ProjectionError, match="runs already"):
         projector.start()
     go.set()
-    wait_until(lambda: projector.status().state is State.STOPPED, 30, "its end")  # type: ignore[union-attr]
+    wait_until(lambda: projector.status().state is SubscriptionState.STOPPED, 30, "its end")  # type: ignore[union-attr]
     monkeypatch.setattr(SubscriptionListener.stop, "__defaults__", (30,))
     with projector:
         assert projector.wait_for(EventLog(alice.conn).end())

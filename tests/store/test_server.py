@@ -399,7 +399,7 @@ def test_bootstrap_migrates_forward_once(
     entity_id = alice.write(Trade(symbol="AAPL"))
     admin = desk.admin()
     bootstrap_schema(admin)
-    monkeypatch.setattr("store.schema.MIGRATIONS", (*MIGRATIONS, ("tables.sql",)))
+    monkeypatch.setattr("store.schema.MIGRATIONS", (*MIGRATIONS, ("0001_tables.sql",)))
     with pytest.raises(psycopg2.errors.DuplicateTable):
         bootstrap_schema(admin)
     with admin.cursor() as cursor:

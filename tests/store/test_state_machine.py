@@ -108,7 +108,7 @@ def test_transitions_that_cannot_be(arguments: tuple[Any, ...], said: str) -> No
     [
         ({"transitions": [Transition("A", "B")]}, "no initial state"),
         ({"initial": ""}, "no state"),
-        ({"initial": "A", "transitions": ["A to B"]}, "no Transition"),
+        ({"initial": "A", "transitions": ["A to B"]}, "expected a Transition"),
         ({"initial": "A", "transitions": [Transition("A", "B")] * 2}, "two transitions A → B"),
         ({"initial": "A", "transitions": [Transition("B", "C")]}, "never reaches B, C from 'A'"),
     ],

@@ -26,9 +26,9 @@ from store.subscriptions import (
     EventBus,
     EventLog,
     Position,
-    State,
     SubscriptionError,
     SubscriptionListener,
+    SubscriptionState,
     forget_subscriber,
     parked_events,
     stream,
@@ -61,13 +61,15 @@ def test_what_is_committed_after_the_start_is_heard(
             alice.delete(obj)
         entity_id = obj._store_entity_id
         assert heard.wait(3) == [(entity_id, 1), (entity_id, 2), (entity_id, 3)]
-        wait_until(lambda: following.status().state is State.LIVE, SECONDS, "being up to date")
+        wait_until(
+            lambda: following.status().state is SubscriptionState.LIVE, SECONDS, "being up to date"
+        )
         assert following.status().delivered == 3
         assert following.status().last_tx_time == heard[-1].tx_time
         assert following.lag().events == 0
         with pytest.raises(SubscriptionError, match="runs already"):
             following.start()
-    assert following.status().state is State.STOPPED
+    assert following.status().state is SubscriptionState.STOPPED
     alice.write(Trade(symbol="AFTER"))
     with listener(desk, heard.bus):
         again = alice.write(Trade(symbol="AGAIN"))
@@ -170,11 +172,11 @@ def test_of_two_with_one_id_the_second_waits_or_is_refused(desk: Desk, alice: St
     first, second = Heard(), Heard()
     holding = listener(desk, first.bus, subscriber_id="one").start()
     with pytest.raises(SubscriptionError, match="is held by session"):
-        listener(desk, EventBus(), subscriber_id="one", if_taken="refuse").start()
+        listener(desk, EventBus(), subscriber_id="one", if_held="raise").start()
     waiting = listener(desk, second.bus, subscriber_id="one").start()
-    assert waiting.status().state is State.WAITING
+    assert waiting.status().state is SubscriptionState.WAITING
     # Another user's subscription of this name is another one.
-    with listener(desk, EventBus(), subscriber_id="one", user="bob", if_taken="refuse"):
+    with listener(desk, EventBus(), subscriber_id="one", user="bob", if_held="raise"):
         pass
     alice.write(Trade(symbol="A"))
     first.wait(1)
@@ -198,12 +200,12 @@ def test_a_session_that_is_gone_holds_nothing(desk: Desk, alice: StoreClient) ->
     assert len(heard) == 1
 
 
-@pytest.mark.parametrize("if_taken", ["wait", "refuse"])
+@pytest.mark.parametrize("if_held", ["wait", "raise"])
 def test_a_session_that_the_server_has_not_missed_yet_is_its_own(
-    desk: Desk, alice: StoreClient, heard: Heard, if_taken: str
+    desk: Desk, alice: StoreClient, heard: Heard, if_held: str
 ) -> None:
     """The connection is lost, and the server finds out half a minute later."""
-    options: Any = {"subscriber_id": "one", "if_taken": if_taken}
+    options: Any = {"subscriber_id": "one", "if_held": if_held}
     with listener(desk, heard.bus, **options) as following:
         [held] = subscribers(alice.conn)
         assert held.holder_pid is not None
@@ -212,7 +214,9 @@ def test_a_session_that_the_server_has_not_missed_yet_is_its_own(
             assert following._session is not None
             with socket.fromfd(following._session._conn.fileno(), socket.AF_INET, 1) as lost:
                 lost.shutdown(socket.SHUT_RDWR)
-            wait_until(lambda: following.status().state is State.WAITING, SECONDS, "its turn")
+            wait_until(
+                lambda: following.status().state is SubscriptionState.WAITING, SECONDS, "its turn"
+            )
             entity_id = alice.write(Trade(symbol="A"))
         finally:
             os.kill(held.holder_pid, signal.SIGCONT)
@@ -222,13 +226,13 @@ def test_a_session_that_the_server_has_not_missed_yet_is_its_own(
 def test_one_that_refuses_fails_where_another_took_its_subscription(
     desk: Desk, alice: StoreClient, heard: Heard
 ) -> None:
-    options: Any = {"subscriber_id": "one", "if_taken": "refuse"}
+    options: Any = {"subscriber_id": "one", "if_held": "raise"}
     following = listener(desk, heard.bus, **options).start()
     with alice.conn.cursor() as cursor:
         cursor.execute("SELECT object_store.take_checkpoint('one', 1, now(), '', '0', 0)")
         assert cursor.fetchone() == (True,)
     alice.write(Trade(symbol="A"))
-    wait_until(lambda: following.status().state is State.FAILED, SECONDS, "its end")
+    wait_until(lambda: following.status().state is SubscriptionState.FAILED, SECONDS, "its end")
     assert "taken over" in (following.status().error or "")
     assert following.stop() is True
 
@@ -334,7 +338,7 @@ def test_or_the_listener_stops_and_begins_there_again(desk: Desk, alice: StoreCl
     picky.refused.add(ids[1])
     options: Any = {"subscriber_id": "s", "start": "beginning", "retries": 0, "on_error": "stop"}
     following = listener(desk, picky.bus, **options).start()
-    wait_until(lambda: following.status().state is State.FAILED, SECONDS, "its end")
+    wait_until(lambda: following.status().state is SubscriptionState.FAILED, SECONDS, "its end")
     assert "that is to be the end" in (following.status().error or "")
     following.stop()
     assert [e.entity_id for e in picky] == ids[:2]
@@ -390,7 +394,7 @@ def test_a_handler_may_stop_its_listener(desk: Desk, alice: StoreClient) -> None
     following = listener(desk, bus).start()
     bus.on_all(lambda event: following.stop())
     alice.write(Trade(symbol="A"))
-    wait_until(lambda: following.status().state is State.STOPPED, SECONDS, "its end")
+    wait_until(lambda: following.status().state is SubscriptionState.STOPPED, SECONDS, "its end")
     assert following.status().delivered == 1
 
 
@@ -400,12 +404,12 @@ def test_a_handler_that_ends_its_thread_is_told(desk: Desk, alice: StoreClient) 
     bus.on_all(lambda event: sys.exit("no more"))
     following = listener(desk, bus, subscriber_id="exit").start()
     entity_id = alice.write(Trade(symbol="A"))
-    wait_until(lambda: following.status().state is State.FAILED, SECONDS, "its end")
+    wait_until(lambda: following.status().state is SubscriptionState.FAILED, SECONDS, "its end")
     assert following.status().error == "no more"
     assert following.stop() is True
     # It was not handled, so it comes again.
     heard = Heard()
-    with listener(desk, heard.bus, subscriber_id="exit", if_taken="refuse"):
+    with listener(desk, heard.bus, subscriber_id="exit", if_held="raise"):
         assert heard.wait(1) == [(entity_id, 1)]
 
 
@@ -425,15 +429,15 @@ def test_a_listener_that_has_ended_is_started_again(
     picky.refused.add(alice.write(Trade(symbol="A")))
     options: Any = {"start": "beginning", "retries": 0, "on_error": "stop"}
     following = listener(desk, picky.bus, **options).start()
-    assert following.status().state is State.READING
+    assert following.status().state is SubscriptionState.READING
     go.set()
-    wait_until(lambda: following.status().state is State.FAILED, SECONDS, "its end")
+    wait_until(lambda: following.status().state is SubscriptionState.FAILED, SECONDS, "its end")
     go.clear()
     with ThreadPoolExecutor(1) as other:
         starting = other.submit(following.start)
         leave.set()
         starting.result(SECONDS)
-    assert (following.status().state, following.status().error) == (State.READING, None)
+    assert (following.status().state, following.status().error) == (SubscriptionState.READING, None)
     picky.refused.clear()
     go.set()
     picky.wait(2)
@@ -547,7 +551,7 @@ def test_a_checkpoint_of_another_cluster_is_refused(desk: Desk, alice: StoreClie
         {"event_bus": None},
         {"on_batch": print},
         {"on_error": "ignore"},
-        {"if_taken": "fight"},
+        {"if_held": "fight"},
         {"batch_size": 0},
         {"checkpoint_every": 0},
         {"retries": -1},

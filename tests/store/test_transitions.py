@@ -94,7 +94,7 @@ def test_what_is_refused_changes_nothing(alice: StoreClient, bob: StoreClient) -
     with pytest.raises(NoStateMachine, match="has no state machine"):
         alice.transition(Trade(), "FILLED")
     obj._state_machine = dict
-    with pytest.raises(NoStateMachine, match="no StateMachine"):
+    with pytest.raises(NoStateMachine, match="expected a StateMachine"):
         alice.transition(obj, "FILLED")
     del obj._state_machine
     assert known(obj) == before

@@ -20,7 +20,14 @@ from store.errors import SerializationError
 from store.events import ChangeEvent
 from store.permissions import share_read, share_write, unshare
 from store.projections import Projection, Projector, state_of
-from store.subscriptions import START, EventBus, State, SubscriptionListener, parked_events, stream
+from store.subscriptions import (
+    START,
+    EventBus,
+    SubscriptionListener,
+    SubscriptionState,
+    parked_events,
+    stream,
+)
 from store.subscriptions.event_log import EventLog
 from store.subscriptions.status import DATA_KEPT_MAX, Counters
 from tests.processes import wait_until
@@ -74,7 +81,11 @@ def test_meta_that_python_cannot_parse_ends_nothing(desk: Desk, meta: str) -> No
         heard.clear()
         listener = listening(desk, bus, subscriber_id=subscriber_id, start="beginning").start()
         status = listener.status
-        wait_until(lambda status=status: status().state is State.LIVE, 20, "the listener is live")
+        wait_until(
+            lambda status=status: status().state is SubscriptionState.LIVE,
+            20,
+            "the listener is live",
+        )
         listener.stop()
         if subscriber_id is None:
             assert [event.entity_id for event in heard] == [spoilt, mine]
@@ -216,7 +227,7 @@ def test_a_filter_parks_what_it_cannot_be_asked_of_and_goes_on(desk: Desk) -> No
     )
     with listener:
         wait_until(lambda: listener.status().delivered == 1, 20, "the good event is delivered")
-        assert listener.status().state in (State.LIVE, State.READING)
+        assert listener.status().state in (SubscriptionState.LIVE, SubscriptionState.READING)
     assert [parked.entity_id for parked in parked_events(alice.conn)] == spoilt
 
 
