@@ -23,7 +23,7 @@ from tests.reactive.strategies import expressions, rows
 from tests.store.desk import Desk
 from tests.store.sql import run
 
-CASES = 5_000 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 300
+CASES = 5_000 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 150
 QUIET: dict[str, Any] = {
     "deadline": None,
     "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

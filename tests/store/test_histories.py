@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from store.client import StoreClient
 from store.models import Trade
 
-HISTORIES = 2_000 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 300
+HISTORIES = 2_000 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 120
 MINUTE = timedelta(minutes=1)
 TICK = timedelta(microseconds=1)
 FOR_EVER = datetime.max.replace(tzinfo=timezone.utc)
