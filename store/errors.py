@@ -275,8 +275,8 @@ class BatchConflict(VersionConflict):
 
     def __init__(self, conflicts: Sequence[Conflict]) -> None:
         self.conflicts = [Conflict(*each) for each in conflicts]
-        _, *first = self.conflicts[0]
-        super().__init__(*first)
+        first = self.conflicts[0]
+        super().__init__(first.entity_id, first.expected_version, first.actual_version)
         self.args = (self.conflicts,)
 
     def __str__(self) -> str:

@@ -119,7 +119,9 @@ def translated(error: psycopg2.Error) -> StoreError:
         entity_id, expected, actual = (error.diag.message_detail or "").split()
         return VersionConflict(entity_id, int(expected), int(actual))
     if code == "OS011":
-        return BatchConflict([Conflict(*each) for each in json.loads(error.diag.message_detail)])
+        return BatchConflict(
+            [Conflict(*each) for each in json.loads(error.diag.message_detail or "[]")]
+        )
     meaning = _MEANINGS.get(code) or _MEANINGS.get(code[:2])
     if not code and not isinstance(error, _OF_THE_DRIVER):
         # The server said nothing: it is gone, or the way to it is.

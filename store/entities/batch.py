@@ -13,6 +13,7 @@ import json
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import datetime
+from functools import partial
 from types import TracebackType
 from typing import NamedTuple
 
@@ -231,7 +232,7 @@ class Batch:
             kept = [stack.enter_context(restored(changes[m.place].obj, m.step)) for m in moves]
             block = stack.enter_context(self._connection.transaction())
             for undone, move in zip(kept, moves, strict=True):
-                block.on_rollback(lambda undone=undone, move=move: undone.append(move))
+                block.on_rollback(partial(undone.append, move))
             receipts = self._appender.batch(changes, self._readers, self._lease, self._numbers)
             for place, step, before in moves:
                 receipt = receipts[place]
