@@ -18,6 +18,7 @@ from uuid import UUID
 from store.base import Storable
 from store.database import Connection, Login, PgConnection, Transaction
 from store.entities.appender import Appender, initial_state
+from store.entities.batch import Batch
 from store.entities.query import Filters, Query, QueryResult
 from store.entities.reader import History, Reader
 from store.entities.rows import Receipt
@@ -25,6 +26,7 @@ from store.entities.transitions import TransitionCounts, Transitions
 from store.entities.unreadable import OnUnreadable
 from store.errors import StoreError, VersionConflict
 from store.events import Bus
+from store.leases import Lease, LeaseStatus, all_leases, taken
 from store.outbox import leave, serve
 from store.verification import Verification, verify
 
@@ -196,6 +198,32 @@ class StoreClient:
         period = (valid_from, valid_to)
         receipts = self._appender.many("UPDATED", list(objects), period, event_ids)
         return [receipt.version for receipt in receipts]
+
+    def batch(self, *, readers: Sequence[str] = (), lease: Lease | None = None) -> Batch:
+        """Collect changes of many entities, to be written in one round trip, all or none.
+
+        It has `write`, `update`, `delete` and `transition` with the arguments of this class, and
+        writes at the end of its block, or when it is told to `commit()`. An entity may be changed
+        several times. `readers` are users who may read what the batch creates. Under a `lease` the
+        batch is written only while this program holds it, and once, however often it is sent.
+        BatchConflict names every entity that somebody else wrote meanwhile.
+        """
+        return Batch(self._connection, self._appender, self._transitions, readers, lease)
+
+    def lease(
+        self, name: str, *, seconds: float = 2.0, wait: float = 0.0, holder: str | None = None
+    ) -> Lease:
+        """Take a lease, so that this program alone writes batches under it.
+
+        Its name belongs to this login. It is held for `seconds` after it was taken, renewed or
+        written under. LeaseHeld where another program holds it, and still does after `wait`
+        seconds. `holder` is how this program is named to others: host and process by default.
+        """
+        return taken(self._connection, name, seconds, wait, holder)
+
+    def leases(self) -> list[LeaseStatus]:
+        """The leases of this login, held or over, by name."""
+        return all_leases(self._connection)
 
     def find_event(self, event_id: str | UUID) -> Receipt | None:
         """What this user's write under an `event_id` answered; None where there was none."""

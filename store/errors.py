@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class StoreError(Exception):
@@ -253,3 +253,61 @@ class VersionConflict(StoreError):
             f"entity {self.entity_id}: expected version {self.expected_version}, "
             f"actual version {self.actual_version}; read it again and repeat the change"
         )
+
+
+class Conflict(NamedTuple):
+    """A change of a batch that builds on another version than the newest one.
+
+    `place` counts the batch's changes from 0.
+    """
+
+    place: int
+    entity_id: str
+    expected_version: int
+    actual_version: int
+
+
+class BatchConflict(VersionConflict):
+    """Changes of a batch build on other versions than the newest; nothing of it was written.
+
+    `conflicts` has all of them; the attributes of a VersionConflict are those of the first.
+    """
+
+    def __init__(self, conflicts: Sequence[Conflict]) -> None:
+        self.conflicts = [Conflict(*each) for each in conflicts]
+        first = self.conflicts[0]
+        super().__init__(first.entity_id, first.expected_version, first.actual_version)
+        self.args = (self.conflicts,)
+
+    def __str__(self) -> str:
+        shown = "; ".join(
+            f"change {each.place} of entity {each.entity_id}: expected version "
+            f"{each.expected_version}, actual version {each.actual_version}"
+            for each in self.conflicts[:5]
+        )
+        more = len(self.conflicts) - 5
+        return (
+            f"nothing of the batch was written: {shown}"
+            + (f"; and {more} more" if more > 0 else "")
+            + "; read these entities again and repeat the changes"
+        )
+
+
+class LeaseHeld(StoreError):
+    """Another holds the lease that was asked for; it can be taken once its time is over."""
+
+    def __init__(self, name: str, holder: str, seconds_left: float) -> None:
+        super().__init__(name, holder, seconds_left)
+        self.name = name
+        self.holder = holder
+        self.seconds_left = seconds_left
+
+    def __str__(self) -> str:
+        return (
+            f"lease {self.name!r} is held by {self.holder} for {self.seconds_left:.1f} s more, if "
+            "it is not renewed; wait for it, or let its holder release it"
+        )
+
+
+class LeaseLost(StoreError):
+    """Another has taken the lease since: nothing was written, and nothing can be under it."""

@@ -3,6 +3,7 @@ write in another language, nor by a class of the driver, which puts unlike error
 
 from __future__ import annotations
 
+import json
 from typing import NamedTuple
 
 import psycopg2
@@ -10,10 +11,13 @@ import psycopg2
 from store.errors import (
     AccessError,
     AlreadyStored,
+    BatchConflict,
+    Conflict,
     EntityNotFound,
     EventIdReused,
     FutureTimeError,
     InvalidPeriod,
+    LeaseLost,
     ReplicaError,
     SchemaError,
     StoreError,
@@ -44,7 +48,7 @@ _NO_SCHEMA = _Meaning(
 )
 
 # A whole SQLSTATE, or the two characters of its class. Those of the store's own begin with OS;
-# OS001 is a VersionConflict.
+# OS001 is a VersionConflict, OS011 a BatchConflict.
 _MEANINGS: dict[str, _Meaning] = {
     "OS002": _Meaning(EntityNotFound),
     "OS003": _Meaning(InvalidPeriod),
@@ -54,6 +58,7 @@ _MEANINGS: dict[str, _Meaning] = {
     "OS007": _Meaning(FutureTimeError),
     "OS008": _Meaning(TooLarge),
     "OS009": _Meaning(AccessError),
+    "OS010": _Meaning(LeaseLost, "stop writing, and take the lease anew"),
     # The connection, or the session, is gone.
     "08": _LOST,
     "57P01": _LOST,
@@ -113,6 +118,10 @@ def translated(error: psycopg2.Error) -> StoreError:
     if code == "OS001":
         entity_id, expected, actual = (error.diag.message_detail or "").split()
         return VersionConflict(entity_id, int(expected), int(actual))
+    if code == "OS011":
+        return BatchConflict(
+            [Conflict(*each) for each in json.loads(error.diag.message_detail or "[]")]
+        )
     meaning = _MEANINGS.get(code) or _MEANINGS.get(code[:2])
     if not code and not isinstance(error, _OF_THE_DRIVER):
         # The server said nothing: it is gone, or the way to it is.

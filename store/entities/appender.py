@@ -17,10 +17,11 @@ from typing import Any, NamedTuple
 
 from store.base import Storable
 from store.database.connection import Connection
-from store.entities.idempotency import reserve
+from store.entities.idempotency import Numbers, reserve
 from store.entities.rows import FOR_EVER, Receipt, mark, restorer
 from store.errors import AlreadyStored, InvalidPeriod, NotStored, StoreError
 from store.events import Bus, ChangeEvent
+from store.leases import Lease
 
 _APPEND = """
 SELECT * FROM object_store.append(
@@ -30,9 +31,10 @@ _APPEND_NEW = """
 SELECT * FROM object_store.append_new(
     %s::uuid[], %s::text[], %s::jsonb[], %s::text[], %s, %s)
 """
-_APPEND_MANY = """
-SELECT * FROM object_store.append_many(
-    %s, %s::uuid[], %s::int[], %s::text[], %s::jsonb[], %s::text[], %s, %s, %s::uuid[], %s)
+_APPEND_BATCH = """
+SELECT * FROM object_store.append_batch(
+    %s::text[], %s::uuid[], %s::int[], %s::text[], %s::jsonb[], %s::text[], %s::timestamptz[],
+    %s::timestamptz[], %s::jsonb[], %s::uuid[], %s::text[], %s, %s, %s, %s::uuid, %s, %s)
 """
 _STORED_AS = """
 SELECT type_name FROM object_store.versions(%s::uuid, NULL) ORDER BY version DESC LIMIT 1
@@ -44,6 +46,21 @@ _log = logging.getLogger(__name__)
 
 Period = tuple[datetime | None, datetime | None]
 EventId = str | uuid.UUID
+
+
+class Change(NamedTuple):
+    """One change of a batch; `expected` is the version that it builds on, None for a new entity."""
+
+    kind: str
+    obj: Storable
+    entity_id: str
+    expected: int | None
+    type_name: str
+    data: str | None
+    state: str | None
+    period: Period
+    meta: str | None
+    event_id: EventId | None
 
 
 class Appender:
@@ -77,7 +94,7 @@ class Appender:
                 kind,
                 new_entity_id() if is_new else obj._store_entity_id,
                 None if is_new else _expected(obj),
-                (type_name := self._type_name(obj)),
+                (type_name := self.type_name(obj)),
                 data,
                 state,
                 *_checked(period),
@@ -87,7 +104,7 @@ class Appender:
             )
             (row,) = self._send(_APPEND, values, repeats=ids.given[0] is not None)
         receipt = Receipt(*row)
-        self._done([obj], [receipt], [type_name], [data], meta_text)
+        self._done([obj], [receipt], [type_name], [data], [meta_text])
         return receipt
 
     def many(
@@ -111,22 +128,59 @@ class Appender:
             for number, obj in enumerate(objects):
                 self._check(kind, obj, ids, number)
             entities = [new_entity_id() if is_new else obj._store_entity_id for obj in objects]
-            types = [self._type_name(obj) for obj in objects]
+            types = [self.type_name(obj) for obj in objects]
             data = [obj.to_json() for obj in objects]
             if is_new:
                 states: list[str | None] = [initial_state(obj) for obj in objects]
             else:
                 states = [obj._store_state for obj in objects]
             if is_new and ids.given[0] is None:
-                values: tuple[Any, ...] = (entities, types, data, states, *_checked(period))
+                values = (entities, types, data, states, *_checked(period))
                 rows = self._send(_APPEND_NEW, values, repeats=False)
             else:
                 expected = [None] * len(objects) if is_new else _expected_in_turn(objects)
-                what = (kind, entities, expected, types, data, states)
-                values = (*what, *_checked(period), ids.given, ids.of_step)
-                rows = self._send(_APPEND_MANY, values, repeats=ids.given[0] is not None)
+                changes = [
+                    Change(
+                        kind, obj, entity or "", version, name, text, state, period, None, event_id
+                    )
+                    for obj, entity, version, name, text, state, event_id in zip(
+                        objects, entities, expected, types, data, states, ids.given, strict=True
+                    )
+                ]
+                rows = self._send_batch(changes, (), None, ids.of_step)
         receipts = [Receipt(*row) for row in rows]
-        self._done(objects, receipts, types, data, None)
+        self._done(objects, receipts, types, data, [None] * len(objects))
+        return receipts
+
+    def batch(
+        self,
+        changes: Sequence[Change],
+        readers: Sequence[str],
+        lease: Lease | None,
+        numbers: Numbers | None,
+    ) -> list[Receipt]:
+        """Append changes of any kinds in one call, all or none, in their order.
+
+        `readers` may read the entities that are new. Under a lease, or where every change has an
+        event id, the call outlasts a restart of the server. `numbers` of a step of a workflow say
+        that the event ids are made from its name.
+        """
+        block = self._connection.transaction_block
+        if block is not None and numbers is not None:
+            block.on_rollback(numbers.give_back)
+        rows = self._send_batch(changes, readers, lease, numbers is not None)
+        receipts = [Receipt(*row) for row in rows]
+        if lease is not None:
+            lease.turn += 1
+            if block is not None:
+                block.on_rollback(partial(lease.go_back, lease.turn))
+        self._done(
+            [change.obj for change in changes],
+            receipts,
+            [change.type_name for change in changes],
+            [change.data for change in changes],
+            [change.meta for change in changes],
+        )
         return receipts
 
     def find(self, event_id: EventId) -> Receipt | None:
@@ -153,7 +207,7 @@ class Appender:
         if block is not None:
             block.on_rollback(numbers.give_back)
 
-    def _type_name(self, obj: Storable) -> str:
+    def type_name(self, obj: Storable) -> str:
         """The name that the next version is stored under.
 
         A renamed class stores under its new name, but only the owner can change an entity's: what
@@ -165,6 +219,28 @@ class Appender:
         rows = self._connection.read(_STORED_AS, (obj._store_entity_id,))
         stored = rows[0][0] if rows else None
         return stored if stored in cls.type_names() else cls.type_name()
+
+    def _send_batch(
+        self, changes: Sequence[Change], readers: Sequence[str], lease: Lease | None, of_step: bool
+    ) -> list[Any]:
+        ids = [None if c.event_id is None else _event_uuid(c.event_id) for c in changes]
+        periods = [_checked(change.period) for change in changes]
+        values = (
+            [change.kind for change in changes],
+            [change.entity_id for change in changes],
+            [change.expected for change in changes],
+            [change.type_name for change in changes],
+            [change.data for change in changes],
+            [change.state for change in changes],
+            [since for since, _ in periods],
+            [until for _, until in periods],
+            [change.meta for change in changes],
+            ids,
+            list(readers),
+            *((None,) * 5 if lease is None else lease.next_turn()),
+            of_step,
+        )
+        return self._send(_APPEND_BATCH, values, repeats=lease is not None or None not in ids)
 
     def _send(self, statement: str, values: Sequence[Any], *, repeats: bool) -> list[Any]:
         try:
@@ -181,11 +257,13 @@ class Appender:
         receipts: Sequence[Receipt],
         types: Sequence[str],
         data: Sequence[str | None],
-        meta: str | None,
+        metas: Sequence[str | None],
     ) -> None:
         """Write the receipts on the objects, and tell the listeners once all is committed."""
         block = self._connection.transaction_block
-        for obj, receipt, name, text in zip(objects, receipts, types, data, strict=True):
+        for obj, receipt, name, text, meta in zip(
+            objects, receipts, types, data, metas, strict=True
+        ):
             if block is not None:
                 block.restore_on_rollback(id(obj), restorer(obj))
             mark(obj, receipt, receipt.version)
@@ -207,12 +285,17 @@ class Appender:
             _log.exception("the event bus failed on %s", event)
 
     def _check(self, kind: str, obj: Any, ids: _EventIds, number: int) -> None:
+        if isinstance(obj, Storable):
+            if kind == "CREATED" and obj._store_entity_id is not None:
+                self._check_repeated(obj, ids, number)
+            if kind != "CREATED" and obj._store_entity_id is None:
+                raise NotStored(f"this {type(obj).__name__} was never written; write() it first")
+        self.check(kind, obj)
+
+    def check(self, kind: str, obj: Any) -> None:
+        """Refuse what is no Storable, and values that break the catalog's rules."""
         if not isinstance(obj, Storable):
             raise StoreError(f"expected an object of a Storable class, got {type(obj).__name__}")
-        if kind == "CREATED" and obj._store_entity_id is not None:
-            self._check_repeated(obj, ids, number)
-        if kind != "CREATED" and obj._store_entity_id is None:
-            raise NotStored(f"this {type(obj).__name__} was never written; write() it first")
         if kind == "DELETED":
             return
         violations = type(obj)._registry.validate_instance(obj)

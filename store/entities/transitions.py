@@ -19,7 +19,7 @@ from typing import Any
 from uuid import UUID
 
 from store.base import Storable
-from store.database.connection import Connection
+from store.database.connection import Connection, Transaction
 from store.entities.appender import Appender, initial_state
 from store.entities.idempotency import next_event_id, part_of_step, reserve
 from store.entities.rows import Receipt, mark
@@ -66,13 +66,34 @@ class Transitions:
 
     def move(self, obj: Storable, new_state: str, period: Period, event_id: EventId) -> int:
         """Move an object to another state; return the version that says so."""
-        machine = _machine_of(obj)
+        _machine_of(obj)
         if obj._store_entity_id is None:
             raise NotStored(f"this {type(obj).__name__} was never written; write() it first")
         first = self._first(obj, new_state, event_id)
         if first is not None:
             return first.version
-        before = obj._store_state
+        step, before, meta = self.plan(obj, obj._store_state, new_state)
+        # Of the write itself, which takes it in a moment.
+        name = event_id or next_event_id()
+        with restored(obj, step) as undone, self._connection.transaction() as block:
+            block.on_rollback(lambda: undone.append(step))
+            receipt = self._appender.one(
+                "STATE_CHANGE", obj, period, state=new_state, meta=meta, event_id=event_id
+            )
+            if receipt.repeated:
+                # Written at the same time by another attempt under this id; that one does the rest.
+                return receipt.version
+            self.carry_out(step, obj, before, receipt, f"{name}:action", block)
+        return receipt.version
+
+    def plan(
+        self, obj: Storable, before: str | None, new_state: str
+    ) -> tuple[Transition, str, dict[str, Any]]:
+        """The step from a state to another, where it begins, and what its event says of it.
+
+        It has been checked: InvalidTransition, TransitionNotPermitted, GuardFailure, EngineNotSet.
+        """
+        machine = _machine_of(obj)
         if before is None:
             # Written before there was a machine.
             before = initial_state(obj) or ""
@@ -84,32 +105,38 @@ class Transitions:
                 f"{type(obj).__name__}._workflow_engine is not set, and the transition {step} "
                 "starts a workflow; set it to an engine first; nothing was written"
             )
-        # Of the write itself, which takes it in a moment.
-        name = event_id or next_event_id()
-        meta = {"from_state": before, "to_state": new_state}
+        meta: dict[str, Any] = {"from_state": before, "to_state": new_state}
         if step.guard is not None:
             meta["guard"] = repr(step.guard)
-        with _restored(obj, step) as undone, self._connection.transaction() as block:
-            block.on_rollback(lambda: undone.append(step))
-            receipt = self._appender.one(
-                "STATE_CHANGE", obj, period, state=new_state, meta=meta, event_id=event_id
+        return step, before, meta
+
+    def carry_out(
+        self,
+        step: Transition,
+        obj: Storable,
+        before: str,
+        receipt: Receipt,
+        name: str,
+        block: Transaction,
+    ) -> None:
+        """Do what belongs to a transition that was written just now, in its transaction.
+
+        Hooks, and the start of its workflow, follow the commit. `name` is for the event ids of
+        what the action writes.
+        """
+        after = receipt.state or ""
+        if step.action is not None:
+            with part_of_step(name):
+                step.action(obj, before, after)
+        if step.start_workflow is not None:
+            promise(
+                self._connection,
+                receipt.entity_id,
+                receipt.version,
+                step.start_workflow,
+                obj._workflow_engine,
             )
-            if receipt.repeated:
-                # Written at the same time by another attempt under this id; that one does the rest.
-                return receipt.version
-            if step.action is not None:
-                with part_of_step(f"{name}:action"):
-                    step.action(obj, before, new_state)
-            if step.start_workflow is not None:
-                promise(
-                    self._connection,
-                    receipt.entity_id,
-                    receipt.version,
-                    step.start_workflow,
-                    obj._workflow_engine,
-                )
-            block.on_commit(lambda: self._afterwards(step, obj, before, new_state, receipt))
-        return receipt.version
+        block.on_commit(lambda: self._afterwards(step, obj, before, after, receipt))
 
     def _first(self, obj: Storable, new_state: str, event_id: EventId) -> Receipt | None:
         """What the transition under this id answered, if it was made before.
@@ -213,7 +240,7 @@ def _plain(value: Any) -> Any:
 
 
 @contextmanager
-def _restored(obj: Storable, step: Transition) -> Iterator[list[object]]:
+def restored(obj: Storable, step: Transition) -> Iterator[list[object]]:
     """Give the object's fields what they had before the action, if the block raises and is undone.
 
     Into what it yields, whoever undoes it puts something: what follows the commit may raise, too.

@@ -129,6 +129,46 @@ class History:
             return
         events.append(as_event(obj))
 
+    def batch(self, changes: list[tuple[str, int, tuple[int | None, int | None]]]) -> None:
+        """Write changes in one call; a number that no object has is that of a new one."""
+        written: list[tuple[int, int]] = []
+        with self.client.batch() as batch:
+            for action, number, period in changes:
+                which, bounds = min(number, len(self.objects)), self.bounds(period)
+                if which == len(self.objects):
+                    obj = Trade(symbol=self.symbol, quantity=self.next_quantity())
+                    batch.write(obj, **bounds)
+                    self.objects.append(obj)
+                    self.events.append([])
+                elif action == "delete":
+                    of_this = [quantity for number, quantity in written if number == which]
+                    self.objects[which].quantity = (
+                        of_this[-1] if of_this else self.events[which][-1].quantity
+                    )
+                    batch.delete(self.objects[which], **bounds)
+                else:
+                    self.objects[which].quantity = self.next_quantity()
+                    batch.update(self.objects[which], **bounds)
+                written.append((which, self.objects[which].quantity))
+        for (which, quantity), (_, _, period), receipt in zip(
+            written, changes, batch.receipts, strict=True
+        ):
+            start, end = self.bounds(period).values()
+            assert start in (None, receipt.valid_from)
+            assert receipt.valid_to == (end or FOR_EVER)
+            corrects = receipt.event_type == "CORRECTED"
+            assert not corrects or receipt.valid_from < receipt.tx_time
+            self.events[which].append(
+                Event(
+                    receipt.version,
+                    receipt.event_type,
+                    receipt.tx_time,
+                    receipt.valid_from,
+                    receipt.valid_to,
+                    quantity,
+                )
+            )
+
     def moments(self) -> list[datetime]:
         """The moments at which something changes, and those next to them."""
         bounds = {
@@ -146,7 +186,11 @@ def check_history(client: StoreClient, starts: Any, steps: Any, data: st.DataObj
     history = History(client, list(starts))
     for action, which, period in steps:
         history.step(action, which, period)
+    check_reading(history, data)
 
+
+def check_reading(history: History, data: st.DataObject) -> None:
+    client = history.client
     now = datetime.now(timezone.utc)
     ids = [obj._store_entity_id for obj in history.objects]
     for entity_id, events in zip(ids, history.events, strict=True):
@@ -196,6 +240,35 @@ def test_every_reading_follows_the_rule(
     alice: StoreClient, starts: Any, steps: Any, data: st.DataObject
 ) -> None:
     check_history(alice, starts, steps, data)
+
+
+_batches = st.lists(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["update", "update", "update", "delete"]),
+            st.integers(0, 4),
+            # Mostly the usual period, for which a batch is written in one statement.
+            st.just((None, None))
+            | st.tuples(st.none() | st.integers(-5, -1), st.none())
+            | _periods,
+        ),
+        min_size=1,
+        max_size=8,
+    ),
+    max_size=4,
+)
+
+
+@settings(max_examples=HISTORIES // 4, **NO_DEADLINE)
+@given(starts=st.tuples(_periods, _periods), batches=_batches, data=st.data())
+def test_batches_follow_the_rule(
+    alice: StoreClient, starts: Any, batches: Any, data: st.DataObject
+) -> None:
+    history = History(alice, list(starts))
+    for changes in batches:
+        history.batch(changes)
+    check_reading(history, data)
+    assert alice.verify()
 
 
 def test_nothing_was_lost_or_altered_by_any_history(alice: StoreClient) -> None:

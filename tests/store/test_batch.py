@@ -1,0 +1,455 @@
+"""Batches: many changes in one call, all or none, and under a lease by its holder alone."""
+
+from __future__ import annotations
+
+import contextvars
+import pickle
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import psycopg2
+import pytest
+
+from store import Storable
+from store.client import StoreClient
+from store.entities.batch import Batch
+from store.entities.idempotency import VARIABLE
+from store.errors import (
+    AccessError,
+    AlreadyStored,
+    BatchConflict,
+    Conflict,
+    EntityNotFound,
+    GuardFailure,
+    LeaseHeld,
+    LeaseLost,
+    NotStored,
+    StoreError,
+    ValidationError,
+    VersionConflict,
+)
+from store.models import Order, Trade
+from store.permissions import refuse_from, share_read, share_write
+from store.subscriptions import ChangeEvent, EventBus
+from tests.store.desk import Desk
+from tests.store.lifecycle import Swap, machine_with
+
+
+def trade(quantity: int = 1) -> Trade:
+    return Trade(symbol="AAPL", quantity=quantity, price=228.0, side="BUY")
+
+
+def updates_of(client: StoreClient, *objects: Storable) -> Batch:
+    batch = client.batch()
+    for each in objects:
+        batch.update(each)
+    return batch
+
+
+def test_an_entity_is_created_changed_and_moved_in_one_batch(alice: StoreClient) -> None:
+    swap, old = Swap("AAPL", 5), trade()
+    alice.write(old)
+    with alice.batch() as batch:
+        entity_id = batch.write(swap)
+        swap.quantity = 7
+        assert batch.update(swap) == 2
+        old.quantity = 9
+        assert batch.update(old) == 2
+        assert swap._store_entity_id is None, "nothing is known before the commit"
+        assert len(batch) == 3
+    assert [(r.entity_id, r.version, r.event_type) for r in batch.receipts] == [
+        (entity_id, 1, "CREATED"),
+        (entity_id, 2, "UPDATED"),
+        (old._store_entity_id, 2, "UPDATED"),
+    ]
+    assert (swap._store_entity_id, swap._store_version, swap._store_state) == (
+        entity_id,
+        2,
+        "PENDING",
+    )
+    assert [each.quantity for each in alice.history(Swap, entity_id)] == [5, 7]
+    times = [receipt.tx_time for receipt in batch.receipts]
+    assert times[0] < times[1]
+    first = alice.as_of(Swap, entity_id, tx_time=times[0])
+    assert first is not None
+    assert first.quantity == 5
+    assert alice.verify()
+
+
+def test_an_object_is_taken_as_it_is_when_it_is_given(alice: StoreClient) -> None:
+    each = trade(1)
+    batch = alice.batch()
+    entity_id = batch.write(each)
+    each.quantity = 2
+    batch.commit()
+    assert alice.read(Trade, entity_id).quantity == 1  # type: ignore[union-attr]
+
+
+def test_a_block_that_raises_writes_nothing(alice: StoreClient) -> None:
+    with pytest.raises(InterruptedError), alice.batch() as batch:  # noqa: PT012 - the whole block
+        batch.write(trade())
+        raise InterruptedError
+    assert alice.count(Trade) == 0
+    assert len(batch) == 0
+    assert alice.batch().commit() == []
+
+
+def test_every_conflict_is_named_and_nothing_is_written(desk: Desk, alice: StoreClient) -> None:
+    other = desk.client("alice")
+    objects = [trade(number) for number in range(5)]
+    alice.write_many(objects)
+    for number in (1, 3):
+        mine = other.read(Trade, objects[number]._store_entity_id or "")
+        assert mine is not None
+        mine.quantity = 100
+        other.update(mine)
+    new = trade(50)
+    batch = alice.batch()
+    batch.write(new)
+    for each in objects:
+        each.quantity += 10
+        batch.update(each)
+    with pytest.raises(BatchConflict, match=r"change 2 of entity .*; change 4 of entity") as caught:
+        batch.commit()
+    assert [tuple(each) for each in caught.value.conflicts] == [
+        (2, objects[1]._store_entity_id, 1, 2),
+        (4, objects[3]._store_entity_id, 1, 2),
+    ]
+    assert isinstance(caught.value, VersionConflict)
+    assert (caught.value.expected_version, caught.value.actual_version) == (1, 2)
+    assert new._store_entity_id is None
+    assert [each._store_version for each in objects] == [1] * 5
+    assert alice.count(Trade) == 5
+
+
+def test_errors_survive_pickle() -> None:
+    error = BatchConflict([Conflict(2, "an id", 1, 4)])
+    again = pickle.loads(pickle.dumps(error))
+    assert str(again) == str(error)
+    assert again.conflicts == error.conflicts
+    held = pickle.loads(pickle.dumps(LeaseHeld("a", "b", 1.5)))
+    assert str(held) == "lease 'a' is held by b for 1.5 s more, if it is not renewed; wait for " + (
+        "it, or let its holder release it"
+    )
+
+
+def test_what_cannot_be_written_is_refused_before_anything_is(alice: StoreClient) -> None:
+    stored = trade()
+    alice.write(stored)
+    batch = alice.batch()
+    with pytest.raises(AlreadyStored, match="is an entity already"):
+        batch.write(stored)
+    with pytest.raises(NotStored, match="was never written"):
+        batch.update(trade())
+    with pytest.raises(StoreError, match="Storable"):
+        batch.write("no object")  # type: ignore[arg-type]
+    new = trade()
+    batch.write(new)
+    with pytest.raises(AlreadyStored):
+        batch.write(new)
+    new.quantity = "many"  # type: ignore[assignment]
+    with pytest.raises(ValidationError):
+        batch.update(new)
+    batch.commit()
+    assert alice.count(Trade) == 2
+
+
+def test_entities_of_others(desk: Desk, alice: StoreClient, bob: StoreClient) -> None:
+    """Those shared for writing are written, for all who see them; others are refused."""
+    given, shown, hidden = trade(1), trade(2), trade(3)
+    alice.write_many([given, shown, hidden])
+    share_write(alice.conn, given._store_entity_id, "bob")
+    share_read(alice.conn, given._store_entity_id, "carol")
+    share_read(alice.conn, shown._store_entity_id, "bob")
+
+    own = trade(4)
+    theirs = bob.read(Trade, given._store_entity_id or "")
+    assert theirs is not None
+    with bob.batch() as batch:
+        batch.write(own)
+        for quantity in (11, 12):
+            theirs.quantity = quantity
+            batch.update(theirs)
+    for user in (alice, bob, desk.client("carol")):
+        seen = user.read(Trade, given._store_entity_id or "")
+        assert seen is not None
+        assert (seen.quantity, seen._store_owner, seen._store_updated_by) == (12, "alice", "bob")
+    assert alice.verify()
+
+    shown_to_bob = bob.read(Trade, shown._store_entity_id or "")
+    assert shown_to_bob is not None
+    batch = updates_of(bob, own, shown_to_bob)
+    with pytest.raises(AccessError):
+        batch.commit()
+    batch = updates_of(bob, own, hidden)
+    with pytest.raises(EntityNotFound):
+        batch.commit()
+    assert own._store_version == 1
+
+
+def test_what_is_new_is_shared_at_once(desk: Desk, alice: StoreClient, bob: StoreClient) -> None:
+    plain, dated = trade(1), trade(2)
+    since = datetime.now(timezone.utc) + timedelta(hours=1)
+    for each, period in ((plain, {}), (dated, {"valid_to": since})):
+        with alice.batch(readers=["bob"]) as batch:
+            batch.write(each, **period)
+            each.quantity += 10
+            batch.update(each)
+    assert sorted(each.quantity for each in bob.query(Trade)) == [11, 12]
+    assert desk.client("carol").count(Trade) == 0
+    for wrong in ("alice", "nobody"):
+        batch = alice.batch(readers=[wrong])
+        batch.write(trade())
+        with pytest.raises(StoreError, match="no other user of the store"):
+            batch.commit()
+    refuse_from(bob.conn, "alice")
+    batch = alice.batch(readers=["bob"])
+    batch.write(trade())
+    with pytest.raises(AccessError, match="bob refuses what alice shares"):
+        batch.commit()
+
+
+def test_a_repeat_under_the_same_event_ids_gives_the_first_answer(alice: StoreClient) -> None:
+    def write() -> list[Any]:
+        each = trade(3)
+        batch = alice.batch()
+        batch.write(each, event_id="order 7: new")
+        each.quantity = 4
+        batch.update(each, event_id="order 7: changed")
+        return batch.commit()
+
+    first, again = write(), write()
+    assert [r.repeated for r in first] == [False, False]
+    assert [r.repeated for r in again] == [True, True]
+    assert [r[:-1] for r in first] == [r[:-1] for r in again]
+    assert alice.count(Trade) == 1
+
+
+@dataclass
+class Scope:
+    key: str
+    count: int = 0
+
+
+def test_a_step_that_is_run_again_writes_nothing_twice(alice: StoreClient) -> None:
+    variable: contextvars.ContextVar[Any] = contextvars.ContextVar(VARIABLE)
+
+    def step() -> list[Any]:
+        variable.set(Scope("a workflow: step 1"))
+        swap = Swap("AAPL", 5)
+        receipts = []
+        with alice.batch() as batch:
+            batch.write(swap)
+            batch.update(swap)
+        receipts += batch.receipts
+        with alice.batch() as batch:
+            batch.update(swap)
+        alice.write(trade())
+        return receipts + batch.receipts
+
+    first = contextvars.copy_context().run(step)
+    again = contextvars.copy_context().run(step)
+    assert [r[:-1] for r in first] == [r[:-1] for r in again]
+    assert all(r.repeated for r in again)
+    assert (alice.count(Swap), alice.count(Trade)) == (1, 1)
+
+
+def test_transitions_are_checked_and_their_effects_follow(alice: StoreClient) -> None:
+    done: list[str] = []
+
+    def action(obj: Swap, before: str, after: str) -> None:
+        alice.write(trade(obj.quantity))
+        done.append(f"action {before} {after}")
+
+    def hook(_obj: Swap, before: str, after: str) -> None:
+        done.append(f"hook {before} {after}")
+
+    swap = Swap("AAPL", 5)
+    swap._state_machine = machine_with(action=action, on_enter=hook)  # type: ignore[assignment]
+    batch = alice.batch()
+    batch.write(swap)
+    batch.transition(swap, "FILLED")
+    assert done == []
+    batch.commit()
+    assert done == ["action PENDING FILLED", "hook PENDING FILLED"]
+    assert swap._store_state == "FILLED"
+    assert alice.count(Trade) == 1
+    meta = alice.audit(swap._store_entity_id or "")[1]["event_meta"]
+    assert (meta["from_state"], meta["to_state"]) == ("PENDING", "FILLED")
+
+    empty = Swap("AAPL", 0)
+    batch = alice.batch()
+    batch.write(empty)
+    with pytest.raises(GuardFailure):
+        batch.transition(empty, "FILLED")
+    batch.discard()
+    assert alice.count(Swap) == 1
+
+
+def test_an_action_that_raises_undoes_the_batch(alice: StoreClient) -> None:
+    def action(obj: Swap, _before: str, _after: str) -> None:
+        obj.quantity = 99
+        raise InterruptedError
+
+    swap, other = Swap("AAPL", 5), trade()
+    swap._state_machine = machine_with(action=action)  # type: ignore[assignment]
+    batch = alice.batch()
+    batch.write(other)
+    batch.write(swap)
+    batch.transition(swap, "FILLED")
+    with pytest.raises(InterruptedError):
+        batch.commit()
+    assert (swap.quantity, swap._store_entity_id, other._store_entity_id) == (5, None, None)
+    assert alice.count() == 0
+
+
+def test_a_batch_in_a_transaction_that_is_undone(alice: StoreClient) -> None:
+    each = trade()
+    with alice.lease("desk") as lease:
+        with pytest.raises(InterruptedError), alice.transaction():  # noqa: PT012
+            with alice.batch(lease=lease) as batch:
+                batch.write(each)
+            assert each._store_version == 1
+            raise InterruptedError
+        assert (each._store_entity_id, alice.count(Trade)) == (None, 0)
+        with alice.batch(lease=lease) as batch:
+            batch.write(each)
+    assert alice.count(Trade) == 1
+
+
+def test_listeners_hear_of_each_change(desk: Desk) -> None:
+    bus, heard = EventBus(), []
+
+    def listen(event: ChangeEvent) -> None:
+        heard.append((event.event_type, event.version))
+
+    bus.on_all(listen)
+    client = desk.client("alice", event_bus=bus)
+    each = trade()
+    with client.batch() as batch:
+        batch.write(each)
+        batch.update(each)
+        assert heard == []
+    assert heard == [("CREATED", 1), ("UPDATED", 2)]
+
+
+# --- leases ---------------------------------------------------------------------------------------
+
+
+def test_one_holds_a_lease_and_another_waits(desk: Desk, alice: StoreClient) -> None:
+    other = desk.client("alice")
+    lease = alice.lease("account 7", seconds=0.5, holder="first")
+    with pytest.raises(LeaseHeld, match="lease 'account 7' is held by first for 0") as caught:
+        other.lease("account 7")
+    assert 0 < caught.value.seconds_left <= 0.5
+    desk.client("bob").lease("account 7").release()  # names of another login
+    taken = other.lease("account 7", wait=20.0, holder="second")
+    assert taken.epoch == lease.epoch + 1
+    assert not lease.renew()
+    assert [(s.name, s.holder, s.epoch) for s in alice.leases()] == [("account 7", "second", 2)]
+    taken.release()
+    assert alice.lease("account 7").epoch == 3
+
+
+def test_a_holder_that_was_stopped_writes_nothing(desk: Desk, alice: StoreClient) -> None:
+    other = desk.client("alice")
+    stopped = alice.lease("account 7", seconds=0.1)
+    with alice.batch(lease=stopped) as batch:
+        batch.write(trade(1))
+    taken = other.lease("account 7", wait=20.0)
+    assert taken.turn == 1, "it knows how many batches there were"
+    late = trade(2)
+    batch = alice.batch(lease=stopped)
+    batch.write(late)
+    with pytest.raises(LeaseLost, match="epoch 1 of lease account 7 is refused: it is at epoch 2"):
+        batch.commit()
+    assert late._store_entity_id is None
+    with other.batch(lease=taken) as batch:
+        batch.write(trade(3))
+    assert sorted(each.quantity for each in alice.query(Trade)) == [1, 3]
+
+
+def test_the_same_batch_sent_again_is_written_once(
+    alice: StoreClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a connection that was lost when the commit was answered."""
+    lease = alice.lease("account 7")
+    connection = alice._connection
+    write = type(connection).write
+    lost: list[int] = []
+
+    def write_and_lose(self: Any, statement: str, values: Any, *, repeats: bool = False) -> Any:
+        rows = write(self, statement, values, repeats=repeats)
+        if "append_batch" in statement and not lost:
+            assert repeats, "a batch under a lease may be sent again"
+            lost.append(len(rows))
+            return write(self, statement, values, repeats=repeats)
+        return rows
+
+    monkeypatch.setattr(type(connection), "write", write_and_lose)
+    each = trade()
+    with alice.batch(lease=lease) as batch:
+        batch.write(each)
+        each.quantity = 5
+        batch.update(each)
+    assert lost == [2]
+    assert [(r.version, r.repeated) for r in batch.receipts] == [(1, True), (2, True)]
+    assert each._store_version == 2
+    assert [t.quantity for t in alice.history(Trade, each._store_entity_id or "")] == [1, 5]
+
+
+def test_a_server_that_restarts_in_the_middle(desk: Desk, alice: StoreClient) -> None:
+    """The connection is cut while batches are written; each is there once."""
+    admin = desk.admin()
+    lease = alice.lease("account 7", seconds=60)
+    for number in range(20):
+        if number % 4 == 2:
+            with admin.cursor() as cursor:
+                cursor.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE usename = 'alice' AND datname = current_database()"
+                )
+        with alice.batch(lease=lease) as batch:
+            batch.write(trade(number))
+    assert sorted(each.quantity for each in alice.query(Trade)) == list(range(20))
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 1e9, float("nan")])
+def test_a_time_that_is_no_time_of_a_lease(alice: StoreClient, seconds: float) -> None:
+    with pytest.raises(StoreError, match=r"0\.1 to 3600 are possible"):
+        alice.lease("account 7", seconds=seconds)
+
+
+def test_leases_and_batches_by_sql_alone(rogue: psycopg2.extensions.connection) -> None:
+    """Who has psql cannot touch the table, nor skip a batch's checks."""
+    with rogue.cursor() as cursor:
+        for statement in (
+            "SELECT * FROM object_store.lease",
+            "SELECT object_store.take_turn('a', 1, 1, NULL, 1)",
+            "SELECT * FROM object_store.append_plain_batch("
+            "'{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '1', now())",
+        ):
+            with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+                cursor.execute(statement)
+
+
+def test_orders_of_a_day(alice: StoreClient) -> None:
+    """Many entities with several versions each, in batches of several hundred changes."""
+    orders = [Order("AAPL", n + 1, 228.0, "BUY", "LIMIT", "NEW") for n in range(300)]
+    with alice.batch() as batch:
+        for order in orders:
+            batch.write(order)
+            order.status = "SENT"
+            batch.update(order)
+    for status in ("FILLED", "SETTLED"):
+        with alice.batch() as batch:
+            for order in reversed(orders):
+                order.status = status
+                batch.update(order)
+    assert {order._store_version for order in orders} == {4}
+    found = alice.query(Order, {"status": "SETTLED"}, limit=None)
+    assert sorted(order.quantity for order in found) == list(range(1, 301))
+    checked = alice.verify()
+    assert checked
+    assert checked.events == 1200
