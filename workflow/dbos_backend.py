@@ -26,7 +26,7 @@ from workflow.dbos_driver import driver
 from workflow.dbos_forks import close_in_children
 from workflow.dbos_liveness import Liveness
 from workflow.dbos_log import hush, tame
-from workflow.dbos_steering import Steering
+from workflow.dbos_steering import Steering, claim_under_present_limits
 from workflow.dbos_sweeping import Sweeper
 from workflow.dbos_threads import WorkflowThreads
 from workflow.errors import EngineNotRunning, EngineUnavailable
@@ -53,6 +53,17 @@ class _Instance(DBOS):
         # Refuses once it was destroyed. Its own threads would hold up the end of the process.
         super()._executor  # noqa: B018
         return self.threads
+
+    # Set during the launch, before anything reads from it.
+    @property
+    def _sys_db_field(self) -> Any:
+        return self._database
+
+    @_sys_db_field.setter
+    def _sys_db_field(self, database: Any) -> None:
+        if database is not None:
+            claim_under_present_limits(database)
+        self._database = database
 
 
 class Backend:

@@ -5,6 +5,7 @@ No lock is taken that another role of the database could hold against them.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -149,3 +150,49 @@ class Steering:
     def _run(self, statement: str, **values: Any) -> None:
         with self.database.begin() as connection:
             connection.execute(sqlalchemy.text(statement), values)
+
+
+def claim_under_present_limits(database: Any) -> None:
+    """Have DBOS's system database claim workflows under the present limits of their queue only.
+
+    DBOS reads a queue's limits, waits for its next poll and then claims under what it has read.
+    Limits that were changed in between would not hold for workflows that were queued after the
+    change. So a claim also demands that the table has these limits still: one snapshot decides
+    both, and a claim that is behind takes nothing. The next poll reads the limits again.
+    """
+    claiming = threading.local()
+    claim, gate = database.start_queued_workflows, database._claim_gate
+
+    def claim_of_present(queue: Any, *args: Any, **kwargs: Any) -> Any:
+        claiming.queue = queue
+        try:
+            return claim(queue, *args, **kwargs)
+        finally:
+            claiming.queue = None
+
+    def gate_of_present(queue_name: str, partition_key: str | None) -> list[Any]:
+        queue = getattr(claiming, "queue", None)
+        conditions: list[Any] = gate(queue_name, partition_key)
+        # DBOS's own queues are in no table, and their limits never change.
+        if queue is None or not queue.database_backed_queue:
+            return conditions
+        return [*conditions, _has_limits_of(queue, database.tables.queues)]
+
+    database.start_queued_workflows = claim_of_present
+    database._claim_gate = gate_of_present
+
+
+def _has_limits_of(queue: Any, queues: Any) -> sqlalchemy.ColumnElement[bool]:
+    """Return the condition that the table has the limits that a queue was read with."""
+    rate = queue._limiter or {"limit": None, "period": None}
+    limits = {
+        "concurrency": queue._concurrency,
+        "worker_concurrency": queue._worker_concurrency,
+        "rate_limit_max": rate["limit"],
+        "rate_limit_period_sec": rate["period"],
+    }
+    columns = queues.c
+    return sqlalchemy.exists().where(
+        columns.name == queue.name,
+        *(columns[name].is_not_distinct_from(value) for name, value in limits.items()),
+    )

@@ -173,7 +173,7 @@ class WorkflowEngine(ABC):
         worker_concurrency: int | None = None,
         rate_limit: RateLimit | None = None,
     ) -> None:
-        """Make a queue, or change its limits.
+        """Make a queue, or change its limits, for whatever is queued from then on.
 
         `concurrency` is how many of its workflows run at a time in all processes together,
         `worker_concurrency` in each; None means no limit.

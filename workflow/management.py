@@ -185,6 +185,8 @@ class ManagedEngine(BackendEngine):
     ) -> None:
         """Make a queue, or change its limits; one that is used before has the default ones.
 
+        The new limits hold in every process for each workflow that is queued after this returned.
+
         `concurrency` is how many of its workflows run at a time in all processes together,
         `worker_concurrency` in each; None means no limit.
         """

@@ -8,11 +8,14 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from dbos._dbos import _get_dbos_instance
 
 from tests.processes import Process, wait_until
 from tests.workflow import flows
@@ -21,6 +24,7 @@ from workflow import (
     EngineUnavailable,
     NotRecoverable,
     OptionError,
+    RateLimit,
     ResultTimeout,
     WorkflowStatus,
     errors,
@@ -102,6 +106,48 @@ def test_engines_of_other_names_keep_to_themselves(database_url: str) -> None:
 def test_a_unix_socket_will_do(postgres_dsn: str) -> None:
     with DBOSEngine(postgres_dsn, "socket") as engine:
         assert engine.run(flows.greet, "you") == "hello you"
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"concurrency": 1},
+        {"concurrency": None, "worker_concurrency": 1},
+        {"concurrency": None, "rate_limit": RateLimit(1, 60.0)},
+    ],
+    ids=str,
+)
+def test_changed_limits_hold_for_what_is_queued_after_them(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, limits: dict[str, Any]
+) -> None:
+    """A queue's thread that has read the limits before they change claims nothing by them."""
+    has_read, may_claim = threading.Event(), threading.Event()
+    with DBOSEngine(database_url, "limits") as engine:
+        engine.queue("changed", flows.nothing).get_result(SECONDS)
+        database = _get_dbos_instance()._sys_db
+        read = database.get_queue
+
+        def read_then_wait(name: str) -> Any:
+            found = read(name)
+            if threading.current_thread().name.startswith("queue-worker-"):
+                has_read.set()
+                assert may_claim.wait(SECONDS)
+            return found
+
+        monkeypatch.setattr(database, "get_queue", read_then_wait)
+        assert has_read.wait(SECONDS)
+        engine.create_queue("changed", **limits)
+        waiting = [engine.queue("changed", flows.receives, 1) for _ in range(3)]
+        may_claim.set()
+
+        def running() -> int:
+            return len(engine.list_workflows(queue="changed", status=WorkflowStatus.RUNNING))
+
+        # A claim takes all that it takes in one transaction.
+        wait_until(running, SECONDS, "the first workflow")
+        assert running() == 1
+        for handle in waiting:
+            engine.cancel(handle.workflow_id)
 
 
 def test_old_workflows_are_forgotten_by_themselves(
