@@ -29,7 +29,8 @@ from workflow import (
     WorkflowStatus,
     errors,
 )
-from workflow.dbos_backend import _app_name
+from workflow.dbos import backend
+from workflow.dbos.process import application_name
 from workflow.dbos_engine import DBOSEngine
 
 SECONDS = 20.0
@@ -82,9 +83,9 @@ def test_wrong_addresses(database_url: str) -> None:
 
 
 def test_names_of_engines() -> None:
-    assert _app_name("settlement_2") == "settlement_2"
+    assert application_name("settlement_2") == "settlement_2"
     names = ["Desk A", "desk a", "d", "D", "é" * 300, "x" * 300]
-    found = {_app_name(name) for name in names}
+    found = {application_name(name) for name in names}
     assert len(found) == len(names)
     assert all(3 <= len(name) <= 100 for name in found)
 
@@ -153,7 +154,7 @@ def test_changed_limits_hold_for_what_is_queued_after_them(
 def test_old_workflows_are_forgotten_by_themselves(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workflow.dbos_engine._RETENTION_PERIOD_SECONDS", 0.1)
+    monkeypatch.setattr(backend, "_RETENTION_PERIOD_SECONDS", 0.1)
     with DBOSEngine(database_url, "short", retention=timedelta(0)) as engine:
         engine.workflow(flows.greet, "you")
         wait_until(lambda: not engine.list_workflows(), SECONDS, "an empty list")
@@ -224,7 +225,7 @@ def test_what_cannot_go_on_says_why(
             with pytest.raises(NotRecoverable, match=text):
                 engine.get_workflow_result(kind, timeout=SECONDS)
         else:
-            wait_until(lambda: engine._info(kind).blocked, SECONDS, "a reason")
+            wait_until(lambda: engine._backend.info(kind).blocked, SECONDS, "a reason")
             with pytest.raises(ResultTimeout, match=f"it is PENDING, and waits: .*{text}"):
                 engine.get_workflow_result(kind, timeout=0.1)
 
