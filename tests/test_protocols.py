@@ -32,7 +32,11 @@ from trading.ticks.feeds import Feed, FromMarketFeed
 from trading.ticks.feeds import MarketFeed as SourceOfTicks
 from trading.ticks.feeds.market import TickBatch as SourceBatch
 from workflow import MemoryEngine, WorkflowSource
+from workflow.backend import Backend
+from workflow.dbos import DBOSBackend
 from workflow.dispatcher import TransitionClient
+from workflow.durable import DurableEngine
+from workflow.memory import MemoryBackend
 
 
 def test_feeds() -> None:
@@ -76,6 +80,11 @@ def test_the_store_starts_workflows_and_workflows_use_the_store() -> None:
     source: type[WorkflowSource] = Outbox
     mover: type[TransitionClient] = RealStoreClient
     assert (source.__name__, mover.__name__) == ("Outbox", "StoreClient")
+
+
+def test_engines_take_both_backends() -> None:
+    backends: list[Backend] = [MemoryBackend(), DBOSBackend("postgresql://", "name", 1.0, None)]
+    assert [DurableEngine(backend).is_running for backend in backends] == [False, False]
 
 
 def test_the_store_takes_what_the_graph_writes_back() -> None:

@@ -1,15 +1,27 @@
-"""What a backend does for an engine: it keeps bytes, and runs functions that were interrupted."""
+"""Backend: what a durable engine needs from whatever keeps its workflows.
+
+A backend keeps bytes, and runs functions again that were interrupted; what the bytes mean is the
+engine's business. Values, errors and functions are packed before a backend sees them.
+
+class FileBackend:                      # satisfies the protocol by its methods alone
+    def open(self, execute): ...
+engine = DurableEngine(FileBackend())
+"""
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from typing import Protocol
 
-from workflow.engine import WorkflowEngine, WorkflowInfo, WorkflowStatus
+from workflow.handle import WorkflowInfo, WorkflowStatus
 from workflow.options import Cron, RateLimit, StartOptions
 from workflow.packing import pack, unpack
+
+# Runs a workflow, given its id, its function's reference and its packed arguments, in the calling
+# thread; returns the packed result. An error that it raises pickles.
+Execute = Callable[[str, str, bytes], bytes]
 
 
 @dataclass(frozen=True)
@@ -33,7 +45,7 @@ class QueueLimits:
     rate_limit: RateLimit | None
 
 
-# Of a queue that is used before anybody made it; create_queue has the same by default.
+# Of a queue that is used before anybody created it; create_queue has the same by default.
 DEFAULT_LIMITS = QueueLimits(10, None, None)
 
 
@@ -55,7 +67,7 @@ class Filter:
 
 @dataclass(frozen=True)
 class Scheduled:
-    """What a schedule starts, in a form that can be kept."""
+    """What a schedule starts. Schedules are stored with it pickled: the class keeps its path."""
 
     name: str
     reference: str
@@ -63,7 +75,7 @@ class Scheduled:
     wants_time: bool
 
     def start_at(self, moment: datetime) -> Start:
-        """The workflow of one moment; its id is the same in every process."""
+        """Return the workflow of one moment; its id is the same in every process."""
         arguments = self.arguments
         if self.wants_time:
             args, kwargs = unpack(arguments, "an argument of the schedule")
@@ -73,8 +85,96 @@ class Scheduled:
         return Start(workflow_id, self.reference, arguments, StartOptions(), None, None)
 
 
+class Backend(Protocol):
+    """Keeps workflows, and runs them by the `execute` that it is opened with.
+
+    It calls `execute` in a thread of its own for each workflow; `checkpoint`, `wait_until`,
+    `receive` and `publish` are called in that thread. A workflow whose `execute` raises Postponed
+    has not ended: it waits, and is run again.
+    """
+
+    @property
+    def unwinding(self) -> tuple[type[BaseException], ...]:
+        """What leaves a workflow's function without ending the workflow, beside `Exception`."""
+
+    # --- life and workflows -----------------------------------------------------------------------
+
+    def open(self, execute: Execute, /) -> None:
+        """Begin to run workflows, first those that were interrupted."""
+
+    def close(self) -> None:
+        """Stop running workflows; those that run unwind with Interrupted."""
+
+    def begin(self, start: Start, /) -> tuple[str, bool]:
+        """Start a workflow, or put it on its queue; return its id and whether it surely is new.
+
+        A queue that was never created is created with DEFAULT_LIMITS.
+        """
+
+    def info(self, workflow_id: str, /) -> WorkflowInfo:
+        """Return what is known of a workflow; WorkflowNotFound."""
+
+    def find(self, wanted: Filter, /) -> list[WorkflowInfo]:
+        """Return the workflows that pass a filter, the newest first."""
+
+    def result(self, workflow_id: str, timeout: float | None, /) -> bytes:
+        """Wait for the end of a workflow; return its packed result, or raise its error.
+
+        ResultTimeout after `timeout` seconds, WorkflowCancelled, WorkflowNotFound.
+        """
+
+    def cancel(self, workflow_id: str, /) -> None:
+        """Mark a workflow that has not ended as cancelled."""
+
+    def resume(self, workflow_id: str, /) -> None:
+        """Run a workflow again that is cancelled, or that waits since nobody could run it."""
+
+    def delete_finished(self, before: datetime, /) -> int:
+        """Delete the workflows that ended before a time, and return how many."""
+
+    def registered(self, name: str, /) -> None:
+        """Try workflows again that waited for a function of this name; this process has it now."""
+
+    # --- in a workflow ----------------------------------------------------------------------------
+
+    def checkpoint(self, name: str, work: Callable[[str], bytes], /) -> bytes:
+        """Return the bytes kept for the next step of this workflow, or do the work and keep them.
+
+        `work` is given the key of the step. NonDeterministic if another name was kept.
+        """
+
+    def now(self) -> float:
+        """Return the time in seconds since 1970."""
+
+    def wait_until(self, moment: float, /) -> None:
+        """Wait until `now()` is `moment`; Interrupted if the engine stops."""
+
+    def receive(self, topic: str, timeout: float | None, /) -> bytes | None:
+        """Take a message as the next step of this workflow; None after the timeout."""
+
+    def publish(self, key: str, value: bytes, /) -> None:
+        """Keep a value of this workflow, as its next step."""
+
+    # --- messages, events, queues and schedules ---------------------------------------------------
+
+    def deliver(self, workflow_id: str, topic: str, message: bytes, key: str | None, /) -> None:
+        """Keep a message for a workflow; once for each key that is not None."""
+
+    def published(self, workflow_id: str, key: str, timeout: float, /) -> bytes | None:
+        """Wait for a value that a workflow publishes, while it runs and `timeout` seconds last."""
+
+    def make_queue(self, name: str, limits: QueueLimits, /) -> None:
+        """Create a queue or change its limits, for whatever is queued from then on."""
+
+    def schedule(self, cron: Cron, what: Scheduled, /) -> None:
+        """Keep a schedule, in place of one of the same name."""
+
+    def unschedule(self, name: str, /) -> bool:
+        """Remove a schedule; return whether there was one."""
+
+
 def not_ended(info: WorkflowInfo, timeout: float | None) -> str:
-    """What is said where a result is not there in time."""
+    """Return the message of a ResultTimeout."""
     why = "" if info.blocked is None else f", and waits: {info.blocked}"
     return (
         f"workflow {info.workflow_id!r} did not end within {timeout:g} s; it is "
@@ -83,108 +183,8 @@ def not_ended(info: WorkflowInfo, timeout: float | None) -> str:
 
 
 def other_step(workflow_id: str, number: int, kept: str, wanted: str) -> str:
-    """What is said where a replay comes to a step of another name."""
+    """Return the message of a NonDeterministic: a replay comes to a step of another name."""
     return (
         f"workflow {workflow_id} did {kept!r} as step {number} before, and now does {wanted!r}; "
         "run it with the code that began it, or let what it does depend on arguments and steps only"
     )
-
-
-class BackendEngine(WorkflowEngine):
-    """The contract of backends; `DurableEngine` makes an engine of it.
-
-    A backend runs a workflow by `_execute`, in a thread that it marks as running that workflow for
-    its own `_checkpoint`, `_receive` and `_publish`.
-    """
-
-    @abstractmethod
-    def _execute(self, workflow_id: str, reference: str, arguments: bytes) -> bytes:
-        """Run a workflow in this thread and return its packed result; its errors are portable."""
-
-    # --- life and workflows -----------------------------------------------------------------------
-
-    @abstractmethod
-    def _open(self) -> None:
-        """Begin to run workflows, those first that were interrupted."""
-
-    @abstractmethod
-    def _close(self) -> None:
-        """Stop running workflows; those that run unwind with Interrupted."""
-
-    @abstractmethod
-    def _begin(self, start: Start) -> tuple[str, bool]:
-        """Start a workflow, or put it on its queue; return its id and whether it surely is new.
-
-        A queue that was never made is made with DEFAULT_LIMITS.
-        """
-
-    @abstractmethod
-    def _info(self, workflow_id: str) -> WorkflowInfo:
-        """What is known of a workflow; WorkflowNotFound."""
-
-    @abstractmethod
-    def _find(self, wanted: Filter) -> list[WorkflowInfo]:
-        """The workflows that pass a filter, the newest first."""
-
-    @abstractmethod
-    def _await(self, workflow_id: str, timeout: float | None) -> bytes:
-        """Wait for the end of a workflow; its packed result, or raise its error."""
-
-    @abstractmethod
-    def _cancel(self, workflow_id: str) -> None:
-        """Mark a workflow that has not ended as cancelled."""
-
-    @abstractmethod
-    def _resume(self, workflow_id: str) -> None:
-        """Let a workflow go on that is cancelled, or that waits as nobody could go on with it."""
-
-    @abstractmethod
-    def _forget(self, workflow_ids: list[str]) -> None:
-        """Delete finished workflows and all that is kept of them."""
-
-    # --- in a workflow ----------------------------------------------------------------------------
-
-    @abstractmethod
-    def _checkpoint(self, name: str, work: Callable[[str], bytes]) -> bytes:
-        """Return the bytes kept for the next step of this workflow, or do the work and keep them.
-
-        `work` gets the key of the step. NonDeterministic if another name was kept.
-        """
-
-    @abstractmethod
-    def _now(self) -> float:
-        """The time in seconds since 1970."""
-
-    @abstractmethod
-    def _wait_until(self, moment: float) -> None:
-        """Wait until `_now()` has come so far; Interrupted if the engine stops."""
-
-    @abstractmethod
-    def _receive(self, topic: str, timeout: float | None) -> bytes | None:
-        """Take a message as the next step of this workflow; None after the timeout."""
-
-    @abstractmethod
-    def _publish(self, key: str, value: bytes) -> None:
-        """Keep a value of this workflow, as its next step."""
-
-    # --- messages, events, queues and schedules ---------------------------------------------------
-
-    @abstractmethod
-    def _deliver(self, workflow_id: str, topic: str, message: bytes, key: str | None) -> None:
-        """Keep a message for a workflow; once for each key that is not None."""
-
-    @abstractmethod
-    def _published(self, workflow_id: str, key: str, timeout: float) -> bytes | None:
-        """Wait for a value of a workflow, while the workflow runs."""
-
-    @abstractmethod
-    def _make_queue(self, name: str, limits: QueueLimits) -> None:
-        """Make a queue or change its limits."""
-
-    @abstractmethod
-    def _schedule(self, cron: Cron, what: Scheduled) -> None:
-        """Keep a schedule, in place of one of the same name."""
-
-    @abstractmethod
-    def _unschedule(self, name: str) -> bool:
-        """Remove a schedule; was there one?"""

@@ -1,4 +1,4 @@
-"""What a thread knows of the workflow that it runs."""
+"""The workflow and the step that a thread runs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from itertools import count
 
+import step_scope
+from step_scope import StepScope
 from workflow.engine import WorkflowEngine
 from workflow.errors import InsideStep, NotInWorkflow
 
@@ -15,7 +17,7 @@ from workflow.errors import InsideStep, NotInWorkflow
 class Interrupted(BaseException):
     """Unwinds a workflow whose engine stops or that another execution has taken over.
 
-    No exception that a workflow's `except Exception` could catch.
+    A BaseException, so that `except Exception` in a workflow does not catch it.
     """
 
 
@@ -33,23 +35,8 @@ class Postponed(BaseException):
 
 
 @dataclass
-class IdempotencyKey:
-    """Names one execution of one step: a store writes once for each pair of key and count.
-
-    A client counts its writes in `count`, which starts at 0 each time that the step runs.
-    """
-
-    key: str
-    count: int = 0
-
-
-# Stores find it by this name, so that neither package imports the other.
-idempotency_key: ContextVar[IdempotencyKey | None] = ContextVar("idempotency_key", default=None)
-
-
-@dataclass
 class Undo:
-    """How to take back one step that was done."""
+    """The compensation of one step that was done."""
 
     name: str
     call: Callable[[], object]
@@ -68,7 +55,7 @@ class Running:
     numbers: Iterator[int] = field(default_factory=count)
 
     def derived_key(self) -> str:
-        """A key for the next effect inside a step, the same when the step runs again."""
+        """Return a key for the next effect inside a step, the same when the step runs again."""
         return f"{self.step_key}:{next(self.numbers)}"
 
 
@@ -76,17 +63,17 @@ _running: ContextVar[Running | None] = ContextVar("running_workflow", default=No
 
 
 def running() -> Running | None:
-    """The workflow that this thread runs, or None."""
+    """Return the workflow that this thread runs, or None."""
     return _running.get()
 
 
 def body(what: str) -> Running:
-    """The workflow whose body this thread runs; the errors say what cannot be done here."""
+    """Return the workflow whose body this thread runs; NotInWorkflow, InsideStep."""
     found = _running.get()
     if found is None:
         raise NotInWorkflow(
             f"{what} belongs into a workflow, and no workflow runs in this thread; call it from a "
-            "function given to engine.workflow, run or queue, and not from a thread of its own"
+            "function given to engine.workflow, run or queue, in the thread that runs the function"
         )
     if found.step_key is not None:
         raise InsideStep(
@@ -97,19 +84,18 @@ def body(what: str) -> Running:
 
 
 @contextmanager
-def entered(workflow: Running, key: IdempotencyKey | None = None) -> Iterator[None]:
-    """Mark this thread as running a workflow, or a step of it."""
+def entered(workflow: Running, scope: StepScope | None = None) -> Iterator[None]:
+    """Mark this thread as running a workflow, or a step of it in the step's scope."""
     token = _running.set(workflow)
-    key_token = idempotency_key.set(key)
     try:
-        yield
+        with step_scope.entered(scope):
+            yield
     finally:
-        idempotency_key.reset(key_token)
         _running.reset(token)
 
 
 def current_engine() -> WorkflowEngine:
-    """The engine that runs this workflow, for functions that know no engine by name."""
+    """Return the engine that runs this workflow; NotInWorkflow outside of one."""
     found = _running.get()
     if found is None:
         raise NotInWorkflow("no workflow runs in this thread, so there is no current engine")
@@ -117,7 +103,7 @@ def current_engine() -> WorkflowEngine:
 
 
 def current_workflow_id() -> str:
-    """The id of the workflow that runs in this thread."""
+    """Return the id of the workflow that runs in this thread; NotInWorkflow outside of one."""
     found = _running.get()
     if found is None:
         raise NotInWorkflow("no workflow runs in this thread")

@@ -16,7 +16,7 @@ from croniter import CroniterBadDateError, croniter
 from workflow.errors import OptionError
 from workflow.options import Cron
 
-# A time whose start is later than this was missed, and is left out: nobody was there for it.
+# A time whose start is later than this was missed, and is left out: no process was running.
 LATE_SECONDS = 60.0
 
 
@@ -41,7 +41,7 @@ def check(cron: Cron) -> None:
 
 
 def next_time(cron: Cron, after: float) -> datetime:
-    """The first time of the expression that is later than `after`, seconds since 1970."""
+    """Return the first time of the expression that is later than `after`, seconds since 1970."""
     start = datetime.fromtimestamp(after, ZoneInfo(cron.timezone))
     times = croniter(cron.expression, start, second_at_beginning=True)
     while True:
@@ -51,7 +51,7 @@ def next_time(cron: Cron, after: float) -> datetime:
 
 
 def is_repeat(cron: Cron, moment: datetime) -> bool:
-    """Is it the second of two equal times of day, for an expression that names hours?
+    """Whether it is the second of two equal times of day, for an expression that names hours.
 
     `moment` is a time of the expression, in its zone.
     """

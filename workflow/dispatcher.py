@@ -17,10 +17,10 @@ from workflow.references import name_of
 
 
 class TransitionClient(Protocol):
-    """What moves an object to another state, and changes the object accordingly."""
+    """A client that moves an object to another state, and updates the object accordingly."""
 
     def transition(self, obj: Any, new_state: str, *args: Any, **kwargs: Any) -> Any:
-        """Move the object to another state and return what the caller may want to know."""
+        """Move the object to another state; return what `durable_transition` should return."""
 
 
 class WorkflowDispatcher:
@@ -33,7 +33,7 @@ class WorkflowDispatcher:
     def durable_transition(self, obj: Any, new_state: str, **kwargs: Any) -> Any:
         """Move an object to another state as a step, once, and return what the client returned.
 
-        Whether the step runs or is replayed, the object is afterwards as the transition left it.
+        The object has the fields that the transition left it with, also where the step is replayed.
         """
 
         def transition() -> tuple[Any, Any]:

@@ -1,4 +1,4 @@
-"""WorkflowEngine: what every engine offers."""
+"""WorkflowEngine: the interface of every engine."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class WorkflowSource(Protocol):
     """Something that holds workflows to be started, such as the store's outbox."""
 
     def drain(self, engine: WorkflowEngine, /) -> int:
-        """Start what waits by `engine.start_once`, and return how many that were."""
+        """Start what waits with `engine.start_once`, and return how many that were."""
 
 
 class WorkflowEngine(ABC):
-    """Runs plain functions as durable workflows; the backend is not seen from outside.
+    """Runs plain functions as durable workflows; callers do not see what keeps them.
 
-    The first eight methods make an engine. The others say NotSupported until an engine has them,
-    or are built on those eight.
+    The first eight methods are abstract. The others are built on those eight, or raise NotSupported
+    in an engine that does not offer them.
     """
 
     @abstractmethod
@@ -56,7 +56,7 @@ class WorkflowEngine(ABC):
     ) -> WorkflowHandle:
         """Put a workflow on a queue, to be started as the queue's limits allow.
 
-        A queue that nobody made runs ten at a time, as one of `create_queue` does by default.
+        A queue that nobody created runs ten at a time, as `create_queue` does by default.
         """
 
     @abstractmethod
@@ -73,7 +73,7 @@ class WorkflowEngine(ABC):
 
     @abstractmethod
     def get_workflow_status(self, workflow_id: str) -> WorkflowStatus:
-        """Where a workflow stands now; WorkflowNotFound if there is none of this id."""
+        """Return where a workflow stands now; WorkflowNotFound if none has this id."""
 
     @abstractmethod
     def get_workflow_result(self, workflow_id: str, *, timeout: float | None = None) -> Any:
@@ -89,9 +89,9 @@ class WorkflowEngine(ABC):
     def start_once(
         self, workflow_id: str, fn: Callable[..., Any] | str, /, *args: Any, **kwargs: Any
     ) -> WorkflowHandle:
-        """Start a workflow under an id; the same id again gives the handle of the first.
+        """Start a workflow under an id; the same id again returns the handle of the first.
 
-        `fn` is a function or the text `module:qualname`. An engine that lets ids be chosen keeps
+        `fn` is a function or the text `module:qualname`. An engine whose ids can be chosen keeps
         this over restarts; here it holds for this object only.
         """
         with _lock:
@@ -104,17 +104,17 @@ class WorkflowEngine(ABC):
             return once.handle
 
     def attach(self, source: WorkflowSource, /) -> None:
-        """Start what a source holds; an engine with a life of its own goes on looking for more."""
+        """Start what a source holds; an engine with threads of its own keeps polling the source."""
         source.drain(self)
 
     def register(self, name: str, fn: Callable[..., Any], /) -> None:
-        """Make a function known by a name, where another process could not find it otherwise."""
+        """Register a function under a name, where other processes could not find it otherwise."""
         register(name, fn)
 
     def reference(self, fn: Callable[..., Any], /) -> str | None:
-        """The name under which any process finds a function again; None if none could.
+        """Return the name by which any process finds a function; None if none could.
 
-        That it was registered under, or `module:qualname`.
+        It is the name that it was registered under, or `module:qualname`.
         """
         try:
             name, args, kwargs = refer(fn, (), {})
@@ -127,11 +127,11 @@ class WorkflowEngine(ABC):
 
     def launch(self) -> WorkflowEngine:
         """Begin to run workflows, also those that were interrupted; return the engine."""
-        raise self._lacks("launch")
+        raise self._not_supported("launch")
 
     def destroy(self) -> None:
         """Stop; what runs is interrupted, and goes on when an engine is launched again."""
-        raise self._lacks("destroy")
+        raise self._not_supported("destroy")
 
     def options(
         self,
@@ -142,13 +142,14 @@ class WorkflowEngine(ABC):
         deduplication_id: str | None = None,
         delay: float | None = None,
     ) -> Starter:
-        """Say more about workflows that are then started with `.workflow`, `.run` or `.queue`.
+        """Return a starter with options, for `.workflow`, `.run` or `.queue`.
 
         With a `workflow_id` the start is idempotent. After `timeout` seconds the workflow is
-        cancelled. On queues: the smaller `priority` starts first, while one `deduplication_id`
-        waits or runs a second start gives the handle of the first, `delay` is in seconds.
+        cancelled. On queues: the smaller `priority` starts first; while a workflow of the same
+        `deduplication_id` waits or runs, a start returns the handle of that one; `delay` is in
+        seconds.
         """
-        raise self._lacks("options")
+        raise self._not_supported("options")
 
     def step_options(
         self,
@@ -158,12 +159,12 @@ class WorkflowEngine(ABC):
         timeout: float | None = None,
         undo: Callable[..., object] | None = None,
     ) -> Stepper:
-        """Say more about a step that is then run with `.step`, whose keywords are all `fn`'s own.
+        """Return a stepper with options, for `.step`, whose keywords are all `fn`'s own.
 
-        `timeout` is for each attempt, in seconds; StepTimeout is raised, though what the thread
-        does cannot be stopped.
+        `timeout` is for each attempt, in seconds: StepTimeout is raised then, but the thread of the
+        attempt cannot be stopped.
         """
-        raise self._lacks("step_options")
+        raise self._not_supported("step_options")
 
     def create_queue(
         self,
@@ -173,30 +174,30 @@ class WorkflowEngine(ABC):
         worker_concurrency: int | None = None,
         rate_limit: RateLimit | None = None,
     ) -> None:
-        """Make a queue, or change its limits.
+        """Create a queue, or change its limits, for whatever is queued from then on.
 
         `concurrency` is how many of its workflows run at a time in all processes together,
         `worker_concurrency` in each; None means no limit.
         """
-        raise self._lacks("create_queue")
+        raise self._not_supported("create_queue")
 
     def set_event(self, key: str, value: Any) -> None:
         """Publish a value of this workflow, such as its progress; the last one counts."""
-        raise self._lacks("set_event")
+        raise self._not_supported("set_event")
 
     def get_event(
         self, workflow_id: str, key: str, timeout: float = 60.0, *, default: Any = None
     ) -> Any:
-        """What a workflow published, waiting for it for `timeout` seconds while it runs."""
-        raise self._lacks("get_event")
+        """Return what a workflow published, waiting for it for `timeout` seconds while it runs."""
+        raise self._not_supported("get_event")
 
     def cancel(self, workflow_id: str, *, children: bool = False) -> None:
         """Cancel a workflow: it does no further step. `children` cancels those it started too."""
-        raise self._lacks("cancel")
+        raise self._not_supported("cancel")
 
     def resume(self, workflow_id: str) -> WorkflowHandle:
-        """Let a workflow go on after its last step: one that is cancelled, or is `blocked`."""
-        raise self._lacks("resume")
+        """Continue a workflow after its last step: one that is cancelled, or is `blocked`."""
+        raise self._not_supported("resume")
 
     def list_workflows(
         self,
@@ -211,28 +212,28 @@ class WorkflowEngine(ABC):
         limit: int | None = 100,
         offset: int = 0,
     ) -> list[WorkflowInfo]:
-        """The workflows that pass all filters, the newest first."""
-        raise self._lacks("list_workflows")
+        """Return the workflows that pass all filters, the newest first."""
+        raise self._not_supported("list_workflows")
 
     def delete_finished(self, older_than: timedelta) -> int:
-        """Forget workflows that ended longer ago than this, and return how many."""
-        raise self._lacks("delete_finished")
+        """Delete workflows that ended longer ago than this, and return how many."""
+        raise self._not_supported("delete_finished")
 
     def schedule(
         self, name: str, cron: str | Cron, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
     ) -> None:
         """Start a workflow at each time of a cron expression (UTC where it is a text).
 
-        The schedule is kept under its name, which replaces an earlier one. A function with a
-        parameter `scheduled_at` gets the time that it was meant for.
+        The schedule is kept under its name, and replaces an earlier one. A function with a
+        parameter `scheduled_at` is given the time that it was meant for.
         """
-        raise self._lacks("schedule")
+        raise self._not_supported("schedule")
 
     def unschedule(self, name: str) -> bool:
-        """Remove a schedule; False if there was none of this name."""
-        raise self._lacks("unschedule")
+        """Remove a schedule; return whether there was one of this name."""
+        raise self._not_supported("unschedule")
 
-    def _lacks(self, what: str) -> NotSupported:
+    def _not_supported(self, what: str) -> NotSupported:
         return NotSupported(f"{type(self).__name__} has no {what}()")
 
 

@@ -19,8 +19,11 @@ class WorkflowStatus(str, Enum):
 
     @property
     def is_final(self) -> bool:
-        """Has the workflow ended? A cancelled one can be resumed."""
+        """Whether the workflow has ended; a cancelled one can be resumed."""
         return self not in (WorkflowStatus.PENDING, WorkflowStatus.RUNNING)
+
+
+FINAL = tuple(status for status in WorkflowStatus if status.is_final)
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Results(Protocol):
     """An engine, as far as a handle needs one."""
 
     def get_workflow_status(self, workflow_id: str) -> WorkflowStatus:
-        """Where a workflow stands now."""
+        """Return where a workflow stands now."""
 
     def get_workflow_result(self, workflow_id: str, *, timeout: float | None = None) -> Any:
         """Wait for a workflow's end and return its result, or raise what it raised."""
@@ -61,7 +64,7 @@ class WorkflowHandle:
         self._engine = _engine
 
     def get_status(self) -> WorkflowStatus:
-        """Where the workflow stands now."""
+        """Return where the workflow stands now."""
         return self._engine.get_workflow_status(self.workflow_id)
 
     def get_result(self, timeout: float | None = None) -> Any:

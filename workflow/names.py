@@ -1,4 +1,4 @@
-"""Texts that name something: workflows, queues, topics, keys, schedules, steps.
+"""Checks of names: of workflows, queues, topics, keys, schedules and steps.
 
 name = checked_name(name, "a queue's name")
 """
@@ -14,7 +14,7 @@ NAME_BYTES_MAX = 500
 
 
 def checked_name(value: object, what: str) -> str:
-    """A text that can be a new name; OptionError says `what` it should name and what is wrong."""
+    """Return a text that can be a new name; OptionError says `what` it names and what is wrong."""
     name = checked_key(value, what)
     size = len(name.encode())
     if size > NAME_BYTES_MAX:
@@ -26,7 +26,7 @@ def checked_name(value: object, what: str) -> str:
 
 
 def checked_key(value: object, what: str) -> str:
-    """A text to look something up by, of any length; OptionError as for a new name."""
+    """Return a text to look something up by, of any length; OptionError as for a new name."""
     if not isinstance(value, str):
         wrong = f"it is a {type(value).__name__}; give a text"
     elif not value.strip():

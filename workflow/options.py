@@ -21,8 +21,8 @@ DEFAULT_PRIORITY = 1_000
 PRIORITY_MAX = 1_000_000
 
 
-def seconds(value: float, name: str, *, above_zero: bool = False) -> float:
-    """A duration as a float; OptionError if it is negative or no number."""
+def checked_seconds(value: float, name: str, *, above_zero: bool = False) -> float:
+    """Return a duration as a float; OptionError if it is negative or not a number."""
     try:
         found = float(value)
     except (TypeError, ValueError):
@@ -52,11 +52,11 @@ class Retry:
             raise OptionError(f"attempts={self.attempts!r}; 1 or more are possible")
         if self.backoff < 1:
             raise OptionError(f"backoff={self.backoff!r}; a factor from 1 on is possible")
-        seconds(self.delay, "delay")
-        seconds(self.delay_max, "delay_max")
+        checked_seconds(self.delay, "delay")
+        checked_seconds(self.delay_max, "delay_max")
 
     def pause_after(self, attempt: int) -> float:
-        """Seconds to wait after a failed attempt, the first being 1."""
+        """Return the seconds to wait after a failed attempt, the first being 1."""
         try:
             return min(self.delay * self.backoff ** (attempt - 1), self.delay_max)
         except OverflowError:
@@ -73,7 +73,7 @@ class RateLimit:
     def __post_init__(self) -> None:
         if self.count < 1:
             raise OptionError(f"count={self.count!r}; 1 or more are possible")
-        seconds(self.seconds, "seconds", above_zero=True)
+        checked_seconds(self.seconds, "seconds", above_zero=True)
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Cron:
 
 @dataclass(frozen=True)
 class StartOptions:
-    """What can be said about a workflow that is started; see `WorkflowEngine.options`."""
+    """Options of a workflow that is started; see `WorkflowEngine.options`."""
 
     workflow_id: str | None = None
     timeout: float | None = None
@@ -105,9 +105,9 @@ class StartOptions:
         if self.deduplication_id is not None:
             checked_name(self.deduplication_id, "a deduplication_id")
         if self.timeout is not None:
-            seconds(self.timeout, "timeout", above_zero=True)
+            checked_seconds(self.timeout, "timeout", above_zero=True)
         if self.delay is not None:
-            seconds(self.delay, "delay")
+            checked_seconds(self.delay, "delay")
         if self.priority is not None and not 1 <= self.priority <= PRIORITY_MAX:
             raise OptionError(
                 f"priority={self.priority!r}; 1 (first) to {PRIORITY_MAX} (last) are possible, "
@@ -115,7 +115,7 @@ class StartOptions:
             )
 
     def refuse_queue_options(self) -> None:
-        """Raise OptionError for options that mean something on a queue only."""
+        """Raise OptionError for options that apply to queues only."""
         for name in ("priority", "deduplication_id", "delay"):
             if getattr(self, name) is not None:
                 raise OptionError(
@@ -125,7 +125,7 @@ class StartOptions:
 
 @dataclass(frozen=True)
 class StepOptions:
-    """What can be said about a step; see `WorkflowEngine.step_options`."""
+    """Options of a step; see `WorkflowEngine.step_options`."""
 
     name: str | None = None
     retry: Retry | None = None
@@ -136,7 +136,7 @@ class StepOptions:
         if self.name is not None:
             checked_name(self.name, "a step's name")
         if self.timeout is not None:
-            seconds(self.timeout, "timeout", above_zero=True)
+            checked_seconds(self.timeout, "timeout", above_zero=True)
 
 
 class Starter:

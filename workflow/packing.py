@@ -1,4 +1,4 @@
-"""Values as bytes: what an engine keeps of arguments, results, messages and errors."""
+"""Pickling of arguments, results, messages and errors, with errors that say what was pickled."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def pack_failure(error: Exception) -> bytes:
 
 
 def portable(error: Exception) -> Exception:
-    """The exception itself if pickle gives it back as it was, else an OpaqueError about it."""
+    """Return the exception itself if it survives pickle, else an OpaqueError about it."""
     try:
         twin = pickle.loads(pickle.dumps(error))
         if type(twin) is type(error) and str(twin) == str(error):
@@ -58,7 +58,7 @@ def portable(error: Exception) -> Exception:
 
 
 def opaque(error: BaseException) -> OpaqueError:
-    """What tells of an exception that cannot be given on itself."""
+    """Return an OpaqueError with the type, text and traceback of an exception."""
     kind = type(error)
     try:
         message = str(error)

@@ -1,4 +1,4 @@
-"""Functions by name: `module:qualname`, so that any process can find them again.
+"""References of functions, `module:qualname`, by which any process finds them.
 
 reference, args = refer(settle, (trade_id,))     # "desk.settlement:settle"
 function = resolve("desk.settlement:settle")
@@ -24,7 +24,7 @@ _registered: dict[str, Callable[..., Any]] = {}
 
 
 def register(name: str, function: Callable[..., Any]) -> None:
-    """Make a function known under a name of its own, `:` excluded, in this process."""
+    """Register a function in this process under a name without `:`."""
     checked_name(name, "a function's name")
     if ":" in name:
         raise OptionError(f"{name!r} cannot be a function's name; it needs a text without ':'")
@@ -34,7 +34,7 @@ def register(name: str, function: Callable[..., Any]) -> None:
 
 
 def registered_name(function: Callable[..., Any]) -> str | None:
-    """The name that a function was registered under; None if it was not."""
+    """Return the name that a function was registered under; None if it was not."""
     for name, known in _registered.items():
         if known is function:
             return name
@@ -44,7 +44,7 @@ def registered_name(function: Callable[..., Any]) -> str | None:
 def refer(
     function: Callable[..., Any] | str, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
-    """The reference of a function and the arguments that go with it.
+    """Return the reference of a function and the arguments that go with it.
 
     A bound method's object and the arguments of a `functools.partial` become arguments.
     FunctionNotFound if no other process could find it.
@@ -68,7 +68,7 @@ def refer(
 
 
 def name_of(function: Callable[..., Any]) -> str:
-    """A name for people and for the check of a replay: `module.qualname`."""
+    """Return a name for people and for the check of a replay: `module.qualname`."""
     if isinstance(function, functools.partial):
         return name_of(function.func)
     qualname = getattr(function, "__qualname__", None) or type(function).__qualname__
@@ -101,7 +101,7 @@ def refuse_arguments(
 
 
 def resolve(reference: str) -> Callable[..., Any]:
-    """The function of a reference; FunctionNotFound says what is missing."""
+    """Return the function of a reference; FunctionNotFound says what is missing."""
     if reference in _registered:
         return _registered[reference]
     place, colon, qualname = reference.rpartition(":")
@@ -116,15 +116,15 @@ def resolve(reference: str) -> Callable[..., Any]:
             found = getattr(found, part)
     except Exception as error:  # a module may raise anything while it is imported
         raise FunctionNotFound(
-            f"the function {reference!r} cannot be found: {_said(error)}; it must be importable "
-            "here, under the name it had when the workflow was started"
+            f"the function {reference!r} cannot be found: {_message_of(error)}; it must be "
+            "importable here, under the name it had when the workflow was started"
         ) from error
     if not callable(found):
-        raise FunctionNotFound(f"{reference!r} is no function, but {found!r}")
+        raise FunctionNotFound(f"expected a function under {reference!r}, got {found!r}")
     return found  # type: ignore[no-any-return]
 
 
-def _said(error: Exception) -> str:
+def _message_of(error: Exception) -> str:
     expected = isinstance(error, ImportError | AttributeError | OSError)
     return str(error) if expected else f"{type(error).__name__}: {error}"
 
@@ -153,7 +153,7 @@ def _unfindable(function: Callable[..., Any], why: str) -> FunctionNotFound:
 
 
 def _main_place() -> str:
-    """Where other processes find what this one runs as `__main__`: a module, or a file's path."""
+    """Return where other processes find `__main__` of this one: a module, or a file's path."""
     main = sys.modules["__main__"]
     spec = getattr(main, "__spec__", None)
     if spec is not None:

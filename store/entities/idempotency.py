@@ -1,9 +1,7 @@
 """Event ids of writes in a step that a workflow engine may run again.
 
-An engine publishes a `contextvars.ContextVar` named "idempotency_key" for the duration of a step.
-Nobody imports anybody for that: the store finds the variable by its name.
-
-scope = SomeScope(key="order 7:fill", count=0)     # an IdempotencyScope
+An engine enters a `step_scope.StepScope` around each execution of a step. The ids are made of its
+key and of the number of the write.
 """
 
 from __future__ import annotations
@@ -13,27 +11,16 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
-VARIABLE = "idempotency_key"
-
-
-@runtime_checkable
-class IdempotencyScope(Protocol):
-    """What the variable holds: a name for the step, and how many writes it has made.
-
-    `count` begins at 0 each time that the step is run.
-    """
-
-    key: str
-    count: int
+import step_scope
+from step_scope import StepScope
 
 
 @dataclass(frozen=True)
 class Numbers:
     """Event ids taken for one or several writes of a step, to be given back if these fail."""
 
-    scope: IdempotencyScope
+    scope: StepScope
     first: int
     size: int
 
@@ -52,15 +39,9 @@ class Numbers:
                 self.scope.count = self.first
 
 
-def current_scope() -> IdempotencyScope | None:
-    """The scope of the step that this code runs in; None outside of any."""
-    part = _part.get()
-    if part is not None:
-        return part
-    for variable, value in contextvars.copy_context().items():
-        if variable.name == VARIABLE and isinstance(value, IdempotencyScope):
-            return value
-    return None
+def current_scope() -> StepScope | None:
+    """Return the scope of the step, or the part of one, that this code runs in; None outside."""
+    return _part.get() or step_scope.current()
 
 
 def reserve(size: int) -> Numbers | None:
@@ -90,20 +71,14 @@ def part_of_step(name: str) -> Iterator[None]:
     if current_scope() is None:
         yield
         return
-    token = _part.set(_Part(name))
+    token = _part.set(StepScope(name))
     try:
         yield
     finally:
         _part.reset(token)
 
 
-@dataclass
-class _Part:
-    key: str
-    count: int = 0
-
-
-_part: contextvars.ContextVar[IdempotencyScope | None] = contextvars.ContextVar(
+_part: contextvars.ContextVar[StepScope | None] = contextvars.ContextVar(
     "store_part_of_step", default=None
 )
 # Threads of one step may write at the same time.

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextvars
 import pickle
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import psycopg2
 import pytest
 
+from step_scope import StepScope, entered
 from store import Storable
 from store.client import StoreClient
 from store.entities.batch import Batch
-from store.entities.idempotency import VARIABLE
 from store.errors import (
     AccessError,
     AlreadyStored,
@@ -226,30 +224,20 @@ def test_a_repeat_under_the_same_event_ids_gives_the_first_answer(alice: StoreCl
     assert alice.count(Trade) == 1
 
 
-@dataclass
-class Scope:
-    key: str
-    count: int = 0
-
-
 def test_a_step_that_is_run_again_writes_nothing_twice(alice: StoreClient) -> None:
-    variable: contextvars.ContextVar[Any] = contextvars.ContextVar(VARIABLE)
 
     def step() -> list[Any]:
-        variable.set(Scope("a workflow: step 1"))
         swap = Swap("AAPL", 5)
-        receipts = []
-        with alice.batch() as batch:
-            batch.write(swap)
-            batch.update(swap)
-        receipts += batch.receipts
-        with alice.batch() as batch:
-            batch.update(swap)
-        alice.write(trade())
-        return receipts + batch.receipts
+        with entered(StepScope("a workflow: step 1")):
+            with alice.batch() as both:
+                both.write(swap)
+                both.update(swap)
+            with alice.batch() as batch:
+                batch.update(swap)
+            alice.write(trade())
+        return both.receipts + batch.receipts
 
-    first = contextvars.copy_context().run(step)
-    again = contextvars.copy_context().run(step)
+    first, again = step(), step()
     assert [r[:-1] for r in first] == [r[:-1] for r in again]
     assert all(r.repeated for r in again)
     assert (alice.count(Swap), alice.count(Trade)) == (1, 1)

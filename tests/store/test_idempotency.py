@@ -8,43 +8,37 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from step_scope import StepScope, entered
 from store.client import StoreClient
-from store.entities.idempotency import IdempotencyScope, current_scope, next_event_id, part_of_step
+from store.entities.idempotency import current_scope, next_event_id, part_of_step
 from store.errors import AlreadyStored, EventIdReused, InvalidPeriod, VersionConflict
 from store.events import ChangeEvent
 from store.models import Order, Signal, Trade
 from tests.store.desk import Desk
 from tests.store.values import HOUR, now, trade
 
-# As an engine would publish it; the store was not told of it.
-engine_variable: ContextVar[Any] = ContextVar("idempotency_key")
-
-
-@dataclass
-class Step:
-    key: str
-    count: int = 0
-
 
 @contextmanager
-def step(key: str = "workflow 1:0") -> Iterator[Step]:
-    token = engine_variable.set(running := Step(key))
-    yield running
-    engine_variable.reset(token)
+def step(key: str = "workflow 1:0") -> Iterator[StepScope]:
+    """As an engine runs a step."""
+    scope = StepScope(key)
+    with entered(scope):
+        yield scope
 
 
 def test_outside_of_a_step_nothing_is_numbered(alice: StoreClient) -> None:
-    scope: IdempotencyScope = Step("x")
-    assert scope.key == "x"
     assert (current_scope(), next_event_id()) == (None, None)
-    token = engine_variable.set("a text of somebody else's")
+    # A variable of somebody else that has the same name is not taken for it.
+    foreign: ContextVar[StepScope] = ContextVar("idempotency_key")
+    token = foreign.set(StepScope("somebody else's"))
     assert current_scope() is None
-    engine_variable.reset(token)
+    foreign.reset(token)
+    with step("outer"), entered(None):
+        assert current_scope() is None
     with part_of_step("part"):
         assert next_event_id() is None
     assert alice.write(trade()) != alice.write(trade())

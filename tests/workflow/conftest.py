@@ -14,7 +14,7 @@ from store.server import ObjectStoreServer
 from tests.workflow import flows
 from workflow import MemoryEngine
 from workflow.dbos_engine import DBOSEngine
-from workflow.durable_engine import DurableEngine
+from workflow.durable import DurableEngine
 
 _numbers = itertools.count(1)
 

@@ -9,8 +9,8 @@ import time
 from datetime import datetime
 from typing import Any
 
+import step_scope
 from workflow import Retry, WorkflowHandle, current_engine, current_workflow_id
-from workflow.context import idempotency_key
 
 # What steps did, in order; appending is atomic.
 log: list[Any] = []
@@ -158,7 +158,7 @@ def timed_step(seconds: float) -> str:
 
 
 def key_of_step() -> tuple[str, int] | None:
-    key = idempotency_key.get()
+    key = step_scope.current()
     if key is None:
         return None
     key.count += 1
@@ -378,7 +378,7 @@ def meets_error() -> str:
 
 
 def meets_error_with_key() -> str:
-    key = idempotency_key.get()
+    key = step_scope.current()
     log.append(None if key is None else (key.key, key.count))
     return meets_error()
 

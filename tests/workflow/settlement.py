@@ -93,7 +93,8 @@ def killed_asleep() -> int:
     step(write, "asleep", 1)
     if HOLD:
         note("at asleep")
-    current_engine().sleep(1.5)
+    # Longer than a loaded machine takes to see it asleep; it begins while others are started.
+    current_engine().sleep(5)
     step(write, "asleep", 2)
     return 2
 

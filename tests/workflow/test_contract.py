@@ -33,7 +33,7 @@ from workflow import (
     WorkflowStatus,
     references,
 )
-from workflow.durable_engine import DurableEngine
+from workflow.durable import DurableEngine, steps
 
 SECONDS = 20.0
 
@@ -284,7 +284,7 @@ def test_a_refused_start_changes_nothing_of_the_first(
 ) -> None:
     """Neither of the functions can be found by name; the second one comes before the first runs."""
     once = engine.options(workflow_id=new_id())
-    called = engine._called
+    called = engine._runner._call_of
 
     def after_another(*arguments: Any) -> Any:
         monkeypatch.undo()
@@ -301,7 +301,7 @@ def test_a_refused_start_changes_nothing_of_the_first(
         except WorkflowIdInUse as error:
             said.append(error)
 
-    monkeypatch.setattr(engine, "_called", after_another)
+    monkeypatch.setattr(engine._runner, "_call_of", after_another)
     assert once.run(lambda: "the first") == "the first"
     assert len(said) == 1
 
@@ -579,7 +579,7 @@ def test_a_step_is_repeated_while_a_database_is_away(
     engine: DurableEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beyond the attempts of its own policy, and under the same key."""
-    monkeypatch.setattr("workflow.steps._PAUSE_SECONDS", (0.01, 0.02))
+    monkeypatch.setattr(steps, "_PAUSE_SECONDS", (0.01, 0.02))
     flows.errors[:] = [Away("1"), Away("2"), Away("3"), ValueError("its own"), Away("4")]
     handle = engine.workflow(flows.meets_errors, Retry(attempts=2, delay=0.01))
     assert handle.get_result(SECONDS) == "done"
@@ -591,7 +591,7 @@ def test_a_step_is_repeated_while_a_database_is_away(
 def test_where_a_database_stays_away_nothing_is_undone(
     engine: DurableEngine, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
-    monkeypatch.setattr("workflow.steps.OUTAGE_SECONDS", 0.0)
+    monkeypatch.setattr(steps, "OUTAGE_SECONDS", 0.0)
     flows.errors[:] = [Away("the server is down")]
     handle = engine.workflow(flows.books_then_meets_errors, where)
     assert "Away: the server is down" in blocked(engine, handle)
@@ -610,7 +610,7 @@ def test_where_a_database_stays_away_nothing_is_undone(
 def test_what_is_postponed_cannot_be_caught(
     engine: DurableEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workflow.steps.OUTAGE_SECONDS", 0.0)
+    monkeypatch.setattr(steps, "OUTAGE_SECONDS", 0.0)
     flows.errors[:] = [Away("the server is down")]
     handle = engine.workflow(flows.catches_everything)
     assert "Away: the server is down" in blocked(engine, handle)

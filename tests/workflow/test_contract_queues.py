@@ -19,7 +19,7 @@ from workflow import (
     WorkflowEngine,
     WorkflowStatus,
 )
-from workflow.durable_engine import DurableEngine
+from workflow.durable import DurableEngine
 
 SECONDS = 20.0
 _numbers = itertools.count(1)

@@ -8,11 +8,14 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from dbos._dbos import _get_dbos_instance
 
 from tests.processes import Process, wait_until
 from tests.workflow import flows
@@ -21,11 +24,13 @@ from workflow import (
     EngineUnavailable,
     NotRecoverable,
     OptionError,
+    RateLimit,
     ResultTimeout,
     WorkflowStatus,
     errors,
 )
-from workflow.dbos_backend import _app_name
+from workflow.dbos import backend
+from workflow.dbos.process import application_name
 from workflow.dbos_engine import DBOSEngine
 
 SECONDS = 20.0
@@ -78,9 +83,9 @@ def test_wrong_addresses(database_url: str) -> None:
 
 
 def test_names_of_engines() -> None:
-    assert _app_name("settlement_2") == "settlement_2"
+    assert application_name("settlement_2") == "settlement_2"
     names = ["Desk A", "desk a", "d", "D", "é" * 300, "x" * 300]
-    found = {_app_name(name) for name in names}
+    found = {application_name(name) for name in names}
     assert len(found) == len(names)
     assert all(3 <= len(name) <= 100 for name in found)
 
@@ -104,10 +109,52 @@ def test_a_unix_socket_will_do(postgres_dsn: str) -> None:
         assert engine.run(flows.greet, "you") == "hello you"
 
 
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"concurrency": 1},
+        {"concurrency": None, "worker_concurrency": 1},
+        {"concurrency": None, "rate_limit": RateLimit(1, 60.0)},
+    ],
+    ids=str,
+)
+def test_changed_limits_hold_for_what_is_queued_after_them(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, limits: dict[str, Any]
+) -> None:
+    """A queue's thread that has read the limits before they change claims nothing by them."""
+    has_read, may_claim = threading.Event(), threading.Event()
+    with DBOSEngine(database_url, "limits") as engine:
+        engine.queue("changed", flows.nothing).get_result(SECONDS)
+        database = _get_dbos_instance()._sys_db
+        read = database.get_queue
+
+        def read_then_wait(name: str) -> Any:
+            found = read(name)
+            if threading.current_thread().name.startswith("queue-worker-"):
+                has_read.set()
+                assert may_claim.wait(SECONDS)
+            return found
+
+        monkeypatch.setattr(database, "get_queue", read_then_wait)
+        assert has_read.wait(SECONDS)
+        engine.create_queue("changed", **limits)
+        waiting = [engine.queue("changed", flows.receives, 1) for _ in range(3)]
+        may_claim.set()
+
+        def running() -> int:
+            return len(engine.list_workflows(queue="changed", status=WorkflowStatus.RUNNING))
+
+        # A claim takes all that it takes in one transaction.
+        wait_until(running, SECONDS, "the first workflow")
+        assert running() == 1
+        for handle in waiting:
+            engine.cancel(handle.workflow_id)
+
+
 def test_old_workflows_are_forgotten_by_themselves(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workflow.dbos_engine._RETENTION_PERIOD_SECONDS", 0.1)
+    monkeypatch.setattr(backend, "_RETENTION_PERIOD_SECONDS", 0.1)
     with DBOSEngine(database_url, "short", retention=timedelta(0)) as engine:
         engine.workflow(flows.greet, "you")
         wait_until(lambda: not engine.list_workflows(), SECONDS, "an empty list")
@@ -178,7 +225,7 @@ def test_what_cannot_go_on_says_why(
             with pytest.raises(NotRecoverable, match=text):
                 engine.get_workflow_result(kind, timeout=SECONDS)
         else:
-            wait_until(lambda: engine._info(kind).blocked, SECONDS, "a reason")
+            wait_until(lambda: engine._backend.info(kind).blocked, SECONDS, "a reason")
             with pytest.raises(ResultTimeout, match=f"it is PENDING, and waits: .*{text}"):
                 engine.get_workflow_result(kind, timeout=0.1)
 

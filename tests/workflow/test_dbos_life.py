@@ -19,9 +19,10 @@ from tests.workflow import flows
 from tests.workflow.test_dbos_engine import SECONDS, script
 from workflow import WorkflowInfo
 from workflow.backend import Filter, Scheduled
+from workflow.dbos import DBOSBackend
+from workflow.dbos.liveness import Liveness
+from workflow.dbos.views import find_one
 from workflow.dbos_engine import DBOSEngine
-from workflow.dbos_liveness import Liveness
-from workflow.dbos_views import find_one
 
 
 def test_what_waits_may_run_before_the_launch_is_over(
@@ -62,9 +63,9 @@ def test_who_begins_to_wait_while_the_engine_stops_is_interrupted(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_it, go_on = threading.Event(), threading.Event()
-    receive = DBOSEngine._receive
+    receive = DBOSBackend.receive
 
-    def late(self: DBOSEngine, topic: str, timeout: float | None) -> bytes | None:
+    def late(self: DBOSBackend, topic: str, timeout: float | None) -> bytes | None:
         receiving.append(threading.current_thread())
         return receive(self, topic, timeout)
 
@@ -74,11 +75,9 @@ def test_who_begins_to_wait_while_the_engine_stops_is_interrupted(
         return setup(*arguments)
 
     receiving: list[threading.Thread] = []
-    monkeypatch.setattr(DBOSEngine, "_receive", late)
+    monkeypatch.setattr(DBOSBackend, "receive", late)
     with DBOSEngine(database_url, "late") as engine:
-        assert engine._backend is not None
-        assert engine._backend._dbos is not None
-        database = engine._backend._dbos._sys_db
+        database = engine._backend.process._instance._sys_db
         setup = database.recv_setup
         monkeypatch.setattr(database, "recv_setup", slow)
         engine.workflow(flows.receives, 1)
@@ -163,9 +162,8 @@ def test_a_child_of_a_dead_process_does_not_pass_for_it(database_url: str, tmp_p
 def test_two_resume_a_workflow_once(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     executed: list[str] = []
     with DBOSEngine(database_url, "two") as engine:
-        backend = engine._backend
-        assert backend is not None
-        execute = backend.execute
+        backend, process = engine._backend, engine._backend.process
+        execute = process.execute
 
         def noted(workflow_id: str, *rest: Any) -> bytes:
             executed.append(workflow_id)
@@ -173,16 +171,16 @@ def test_two_resume_a_workflow_once(database_url: str, monkeypatch: pytest.Monke
 
         handle = engine.workflow(flows.receives, 1)
         engine.cancel(handle.workflow_id)
-        look = engine._info
+        look = backend.info
 
         def resumed_by_another(workflow_id: str) -> WorkflowInfo:
             found = look(workflow_id)
-            monkeypatch.setattr(engine, "_info", look)
+            monkeypatch.setattr(backend, "info", look)
             engine.resume(workflow_id)
             return found
 
-        monkeypatch.setattr(backend, "execute", noted)
-        monkeypatch.setattr(engine, "_info", resumed_by_another)
+        monkeypatch.setattr(process, "execute", noted)
+        monkeypatch.setattr(backend, "info", resumed_by_another)
         engine.resume(handle.workflow_id)
         engine.send(handle.workflow_id, "go", "on")
         assert handle.get_result(SECONDS) == ["on"]
@@ -196,15 +194,16 @@ def test_what_was_resumed_is_not_forgotten(
         done, cancelled = engine.workflow(flows.nothing), engine.workflow(flows.receives, 1)
         done.get_result(SECONDS)
         engine.cancel(cancelled.workflow_id)
-        look = engine._find
+        backend = engine._backend
+        look = backend.find
 
         def resumed_meanwhile(wanted: Filter) -> list[WorkflowInfo]:
             found = look(wanted)
-            monkeypatch.setattr(engine, "_find", look)
+            monkeypatch.setattr(backend, "find", look)
             engine.resume(cancelled.workflow_id)
             return found
 
-        monkeypatch.setattr(engine, "_find", resumed_meanwhile)
+        monkeypatch.setattr(backend, "find", resumed_meanwhile)
         engine.delete_finished(timedelta(0))
         assert not cancelled.get_status().is_final
         assert [info.workflow_id for info in engine.list_workflows()] == [cancelled.workflow_id]
@@ -216,8 +215,8 @@ def test_a_schedule_that_was_removed_or_replaced_starts_nothing(
 ) -> None:
     """Nor does what the backend had begun to start, which hears of it late."""
     fired: list[tuple[Any, Scheduled]] = []
-    fire = DBOSEngine._fire
-    monkeypatch.setattr(DBOSEngine, "_fire", lambda _, *arguments: fired.append(arguments))
+    fire = DBOSBackend._fire
+    monkeypatch.setattr(DBOSBackend, "_fire", lambda _, *arguments: fired.append(arguments))
     flows.log.clear()
     with DBOSEngine(database_url, "schedules") as engine:
         engine.schedule("tick", "* * * * * *", flows.scheduled, "first")
@@ -227,8 +226,8 @@ def test_a_schedule_that_was_removed_or_replaced_starts_nothing(
             engine.unschedule("tick")
         else:
             engine.schedule("tick", "0 0 1 1 *", flows.scheduled, "second")
-        fire(engine, *arguments)
+        fire(engine._backend, *arguments)
         assert engine.list_workflows(id_prefix="tick@") == []
         engine.schedule("tick", "* * * * * *", flows.scheduled, "first")
-        fire(engine, *arguments)
+        fire(engine._backend, *arguments)
         wait_until(lambda: flows.log, SECONDS, "what is scheduled")

@@ -125,7 +125,7 @@ def test_other_code_undoes_nothing_and_the_right_code_goes_on(
         deployment.process("new")
 
         def blocked() -> str | None:
-            return onlooker._info("pay-1").blocked
+            return onlooker._backend.info("pay-1").blocked
 
         wait_until(blocked, SECONDS, "a workflow that waits")
         assert "as step 2 before, and now does 'payments.check_limits'" in (blocked() or "")
@@ -156,7 +156,7 @@ def test_functions_that_nobody_knows_wait_for_a_process_that_does(
         left = [n for n in range(20) if not onlooker.get_workflow_status(f"new-{n}").is_final]
         old = deployment.process("old")
         for n in left:
-            wait_until(lambda n=n: onlooker._info(f"new-{n}").blocked, SECONDS, "a refusal")
+            wait_until(lambda n=n: onlooker._backend.info(f"new-{n}").blocked, SECONDS, "a refusal")
         old.end(signal.SIGKILL)
         deployment.process("new")
         found = [onlooker.get_workflow_result(f"new-{n}", timeout=SECONDS) for n in range(20)]

@@ -19,6 +19,7 @@ from tests.processes import Process, wait_until
 from tests.workflow import flows
 from tests.workflow.test_dbos_engine import script
 from workflow import WorkflowStatus
+from workflow.dbos import sweeper
 from workflow.dbos_engine import DBOSEngine
 
 SECONDS = 30.0
@@ -129,13 +130,12 @@ def test_what_was_claimed_and_never_run_is_run(
     stranger: Stranger, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The database was lost between the claim and the start."""
-    monkeypatch.setattr("workflow.dbos_sweeping._LOOKS_UNTIL_LOST", 2)
+    monkeypatch.setattr(sweeper, "_SWEEPS_UNTIL_LOST", 2)
     with DBOSEngine(database_url, "lost") as engine:
         handle = engine.options(delay=3_600).queue("q", flows.greet, "you")
-        assert engine._backend is not None
         stranger.asked(
             "UPDATE dbos.workflow_status SET status = 'PENDING', owner_xid = 'lost', "
-            f"executor_id = '{engine._backend.executor_id}'"
+            f"executor_id = '{engine._backend.process.executor_id}'"
         )
         assert handle.get_result(SECONDS) == "hello you"
 

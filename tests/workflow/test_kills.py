@@ -52,8 +52,8 @@ def test_killed_at_every_point(scenario: Scenario) -> None:
     starts.append("undoing=killed_undoing:[]")
     starts += [f"queue-{n}@killed_in_queue:[{n}]" for n in range(1, QUEUED + 1)]
     first = scenario.worker(*starts, hold=True)
-    scenario.wait_for_points({*POINTS, "queue", "undoing"})
     with scenario.look() as engine:
+        scenario.wait_for_points({*POINTS, "queue", "undoing"})
         states = {each: engine.get_workflow_status(each) for each in ids}
         waiting = {each for each, status in states.items() if status is WorkflowStatus.PENDING}
         assert waiting == {"queue-2", "queue-3"}

@@ -26,6 +26,7 @@ from workflow import (
     WorkflowEngine,
     WorkflowStatus,
 )
+from workflow.durable import sources
 
 
 def test_memory_s_clock_may_be_advanced() -> None:
@@ -133,7 +134,7 @@ def test_times_at_which_it_does_not_run_are_left_out() -> None:
         engine.advance(86_400)
         wait_until(lambda: flows.log, SECONDS, "the schedule")
         _, at = flows.log[0]
-        assert at.timestamp() > engine._now() - 86_400
+        assert at.timestamp() > engine._memory.now() - 86_400
 
 
 class NotLoaded:
@@ -175,7 +176,7 @@ def test_two_resume_a_workflow_once(monkeypatch: pytest.MonkeyPatch) -> None:
         flows.log.clear()
         handle = engine.workflow(flows.waits_then_notes, "x")
         engine.cancel(handle.workflow_id)
-        look = engine._info
+        look = engine._memory.info
 
         def resumed_by_another(workflow_id: str) -> Any:
             found = look(workflow_id)
@@ -185,10 +186,12 @@ def test_two_resume_a_workflow_once(monkeypatch: pytest.MonkeyPatch) -> None:
             assert handle.get_result(SECONDS) == "x"
             return found
 
-        monkeypatch.setattr(engine, "_info", resumed_by_another)
+        monkeypatch.setattr(engine._memory, "info", resumed_by_another)
         engine.resume(handle.workflow_id)
         assert handle.get_status() is WorkflowStatus.SUCCESS
-        assert engine._records[handle.workflow_id].run == 2, "what has ended does not run again"
+        assert engine._memory._records[handle.workflow_id].run == 2, (
+            "what has ended does not run again"
+        )
 
 
 def test_two_forget_workflows_but_none_that_was_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,7 +199,7 @@ def test_two_forget_workflows_but_none_that_was_resumed(monkeypatch: pytest.Monk
         done, cancelled = engine.workflow(flows.nothing), engine.workflow(flows.receives, 1)
         done.get_result(SECONDS)
         engine.cancel(cancelled.workflow_id)
-        look = engine._find
+        look = engine._memory.find
 
         def another_comes_first(wanted: Any) -> Any:
             found = look(wanted)
@@ -205,7 +208,7 @@ def test_two_forget_workflows_but_none_that_was_resumed(monkeypatch: pytest.Monk
             assert engine.delete_finished(timedelta(0)) == 1
             return found
 
-        monkeypatch.setattr(engine, "_find", another_comes_first)
+        monkeypatch.setattr(engine._memory, "find", another_comes_first)
         engine.delete_finished(timedelta(0))
         assert cancelled.get_status() is WorkflowStatus.RUNNING
 
@@ -215,7 +218,7 @@ def test_who_waits_for_an_event_hears_of_the_engine_s_end() -> None:
     with MemoryEngine() as engine:
         handle = engine.workflow(flows.receives, 1)
         waiting = threading.Event()
-        engine._wait_while = _told(engine._wait_while, waiting)  # type: ignore[method-assign]
+        engine._memory._wait_while = _told(engine._memory._wait_while, waiting)  # type: ignore[method-assign]
 
         def wait() -> None:
             try:
@@ -239,7 +242,7 @@ def _told(call: Any, begins: threading.Event) -> Any:
 
 
 def test_a_drain_that_outlasts_a_stop_ends_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workflow.sources.STOP_SECONDS", 0.05)
+    monkeypatch.setattr(sources, "STOP_SECONDS", 0.05)
     begins, go_on = threading.Event(), threading.Event()
     drained_by: list[threading.Thread] = []
 

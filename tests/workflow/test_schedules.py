@@ -73,7 +73,7 @@ def test_a_repeat_is_told_from_the_first_time() -> None:
 def test_memory_starts_once_in_the_hour_that_comes_twice() -> None:
     with MemoryEngine() as engine:
         flows.log.clear()
-        engine._ahead = datetime.fromisoformat(BACK).timestamp() - time.time()
+        engine._memory._ahead = datetime.fromisoformat(BACK).timestamp() - time.time()
         engine.schedule("close", Cron("30 1 * * *", ZONE), flows.scheduled, "close")
         engine.advance(3 * 86_400 + 7_200)
         wait_until(lambda: len(flows.log) >= 3, SECONDS, "three days")
@@ -90,18 +90,22 @@ def test_dbos_starts_once_in_the_hour_that_comes_twice(database_url: str) -> Non
         packed = pack((("close",), {}), "the arguments")
         what = Scheduled("close", "tests.workflow.flows:scheduled", packed, True)
         first = datetime(2026, 11, 1, 1, 30, tzinfo=ZoneInfo(ZONE))
-        engine._fire(first.replace(fold=1), what)
+        engine._backend._fire(first.replace(fold=1), what)
         assert engine.list_workflows(id_prefix="close@") == []
-        engine._fire(first, what)
+        engine._backend._fire(first, what)
         [info] = engine.list_workflows(id_prefix="close@")
         assert info.workflow_id == "close@2026-11-01T05:30:00+00:00"
 
 
 PAUSED = """
     import sys, time
-    from workflow import MemoryEngine, cron, dbos_engine, memory_runner
+    import workflow.dbos.backend, workflow.memory.backend
+    from workflow import MemoryEngine
+    from workflow.dbos_engine import DBOSEngine
 
-    cron.LATE_SECONDS = dbos_engine.LATE_SECONDS = memory_runner.LATE_SECONDS = 2.0
+    for backend in (workflow.dbos.backend, workflow.memory.backend):
+        assert backend.LATE_SECONDS == 60.0
+        backend.LATE_SECONDS = 2.0
 
     def told(scheduled_at):
         # One write: two threads may tell at once, and their lines must not mix.
@@ -110,7 +114,7 @@ PAUSED = """
 
     if __name__ == "__main__":
         url = sys.argv[1]
-        engine = MemoryEngine() if url == "memory" else dbos_engine.DBOSEngine(url, "paused")
+        engine = MemoryEngine() if url == "memory" else DBOSEngine(url, "paused")
         with engine:
             engine.schedule("tick", "* * * * * *", told)
             time.sleep(120)

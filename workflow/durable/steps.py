@@ -1,4 +1,4 @@
-"""One execution of a step: its attempts, their timeout, and how it is undone."""
+"""One execution of a step: its attempts, their timeout, and its compensation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from dataclasses import replace
 from itertools import count
 from typing import Any
 
-from workflow.context import IdempotencyKey, Postponed, Running, entered
+from step_scope import StepScope
+from workflow.context import Postponed, Running, entered
 from workflow.errors import OptionError, StepTimeout
 from workflow.options import StepOptions
 from workflow.references import name_of
@@ -25,7 +26,7 @@ _PAUSE_SECONDS = (0.1, 2.0)
 
 
 def is_transient(error: BaseException) -> bool:
-    """Is it the fault of a database that is away, not of the workflow? Its class says so."""
+    """Whether an error is an outage and no fault of the workflow, as its class declares."""
     return getattr(error, "is_transient", False) is True
 
 
@@ -47,7 +48,7 @@ def attempts(
         attempt += 1
         step = replace(workflow, step_key=key, numbers=count())
         try:
-            with entered(step, IdempotencyKey(key)):
+            with entered(step, StepScope(key)):
                 return call() if options.timeout is None else _within(call, name, options.timeout)
         except Exception as error:
             if is_transient(error):
@@ -73,10 +74,10 @@ def attempts(
 
 
 def _until_it_is_back(workflow: Running, name: str, waited: float, error: Exception) -> float:
-    """How long to wait before a step is called again; Postponed after OUTAGE_SECONDS."""
+    """Return how long to wait before a step is called again; Postponed after OUTAGE_SECONDS."""
     if waited >= OUTAGE_SECONDS:
-        said = f"{type(error).__name__}: {error}"
-        raise Postponed(f"step {name} was tried for {waited:.0f} s: {said}", RETRY_SECONDS)
+        message = f"{type(error).__name__}: {error}"
+        raise Postponed(f"step {name} was tried for {waited:.0f} s: {message}", RETRY_SECONDS)
     if waited == 0:
         _log.warning(
             "step %s of workflow %s is repeated, as a database is away: %s",
@@ -116,10 +117,10 @@ def _within(call: Callable[[], Any], name: str, timeout: float) -> Any:
 def undo_call(
     undo: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Callable[[Any], object]:
-    """How to undo a step, as a function of the step's result.
+    """Return the compensation of a step, as a function of the step's result.
 
-    `undo` gets the step's own arguments, and the result under the name `result` if it has such a
-    parameter; one without parameters gets nothing. OptionError if the arguments do not fit.
+    `undo` is given the step's own arguments, and the result as `result` if it has such a parameter;
+    one without parameters is given nothing. OptionError if the arguments do not fit.
     """
     try:
         signature = inspect.signature(undo)

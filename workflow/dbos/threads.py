@@ -44,7 +44,7 @@ class WorkflowThreads(Executor):
             self._by_workflow.pop(workflow_id, None)
 
     def wait(self, workflow_id: str, timeout: float) -> bytes | None:
-        """The result of a workflow that runs here; None if it does not, fails or takes longer."""
+        """Return the result of a workflow that runs here; None if none is there in time."""
         future = self._by_workflow.get(workflow_id)
         if future is None:
             return None

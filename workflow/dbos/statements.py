@@ -1,18 +1,19 @@
-"""Statements by which a workflow changes hands; each looks and acts at once, with nobody between.
+"""WorkflowTable: the statements by which workflows wait, are queued again and are deleted.
 
-No lock is taken that another role of the database could hold against them.
+Each checks and changes in one statement. No lock is taken that another role of the database could
+hold against them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy
-from dbos._utils import INTERNAL_QUEUE_NAME  # what recovered and resumed workflows wait in
 
-# Delayed until then, a workflow waits for a process that can go on with it: for ever.
+from workflow.dbos.private import recovery_queue
+
+# Delayed until then, the last day of 9999, a workflow waits for a process that can go on with it.
 FOR_EVER_MS = 253_402_300_799_000
 _NOW_MS = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 # A workflow that is tried again by the clock waits twice as long each time, an hour at the most.
@@ -45,14 +46,14 @@ UPDATE dbos.workflow_status SET
 WHERE workflow_uuid = :workflow_id AND status = 'PENDING'
     AND owner_xid IS NOT DISTINCT FROM CAST(:owner AS text)
 """
-# Into its queue, for every process that has not refused it yet.
-_WAKE = f"""
+# Into its queue, where this process has not refused it yet.
+_REQUEUE_WAITING = f"""
 UPDATE dbos.workflow_status SET status = 'ENQUEUED', updated_at = {_NOW_MS}
 WHERE status = 'DELAYED' AND delay_until_epoch_ms = {FOR_EVER_MS}
     AND application_name = :engine
     AND NOT (attributes #> '{{blocked,refused_by}}') @> to_jsonb(CAST(:executor_id AS text))
 """
-_FORGIVE = f"""
+_CLEAR_REFUSALS = f"""
 UPDATE dbos.workflow_status SET
     attributes = jsonb_set(attributes, '{{blocked,refused_by}}',
         (attributes #> '{{blocked,refused_by}}') - CAST(:executor_id AS text))
@@ -78,17 +79,17 @@ WHERE workflow_uuid = ANY(:workflow_ids)
 FOR UPDATE
 """
 _TABLES = ("workflow_input", "workflow_output", "operation_outputs", "workflow_status")
-_RUNNING = """
+_CLAIMED = """
 SELECT workflow_uuid FROM dbos.workflow_status
 WHERE status = 'PENDING' AND application_name = :engine AND executor_id = :executor_id
 """
 
 
 @dataclass(frozen=True)
-class Steering:
-    """The workflows of one engine, as one of its processes may steer them."""
+class WorkflowTable:
+    """The workflows of one engine in DBOS's table, as one of its processes may change them."""
 
-    database: sqlalchemy.Engine
+    connections: sqlalchemy.Engine
     engine_name: str
     executor_id: str
 
@@ -107,26 +108,32 @@ class Steering:
             why=why[:2_000].replace("\0", "?").encode("utf-8", "replace").decode(),
             pause_ms=None if retry_after is None else int(retry_after * 1_000),
             executor_id=self.executor_id,
-            queue=INTERNAL_QUEUE_NAME,
+            queue=recovery_queue(),
         )
 
-    def wake(self) -> None:
-        """Have those tried that wait for a process which can go on, and were not tried here yet."""
-        self._run(_WAKE, engine=self.engine_name, executor_id=self.executor_id)
+    def requeue_waiting(self) -> None:
+        """Queue the workflows that wait for a process which knows what is missing elsewhere.
 
-    def forgive(self, function: str) -> None:
-        """Forget that this process could not run a function: it can now."""
+        Those that this process has refused already stay as they are.
+        """
+        self._run(_REQUEUE_WAITING, engine=self.engine_name, executor_id=self.executor_id)
+
+    def clear_refusals(self, function: str) -> None:
+        """Delete the notes that this process could not run a function: it can now."""
         self._run(
-            _FORGIVE, engine=self.engine_name, executor_id=self.executor_id, function=function
+            _CLEAR_REFUSALS,
+            engine=self.engine_name,
+            executor_id=self.executor_id,
+            function=function,
         )
 
     def resume(self, workflow_id: str) -> None:
-        """Let a workflow go on that is cancelled still or waits; one that runs is left alone."""
-        self._run(_RESUME, workflow_id=workflow_id, queue=INTERNAL_QUEUE_NAME)
+        """Queue a workflow that is cancelled still or waits; one that runs is left alone."""
+        self._run(_RESUME, workflow_id=workflow_id, queue=recovery_queue())
 
-    def forget(self, workflow_ids: list[str]) -> None:
+    def delete(self, workflow_ids: list[str]) -> None:
         """Delete those of the workflows that have ended still; one may have been resumed."""
-        with self.database.begin() as connection:
+        with self.connections.begin() as connection:
             ended = [
                 row[0]
                 for row in connection.execute(
@@ -137,15 +144,15 @@ class Steering:
                 statement = f"DELETE FROM dbos.{table} WHERE workflow_uuid = ANY(:ended)"
                 connection.execute(sqlalchemy.text(statement), {"ended": ended})
 
-    def lost(self, active: Iterable[str]) -> set[str]:
-        """The workflows that this process should run, by the table, and which it does not."""
-        with self.database.connect() as connection:
+    def claimed(self) -> set[str]:
+        """Return the ids of the workflows that this process runs, according to the table."""
+        with self.connections.connect() as connection:
             rows = connection.execute(
-                sqlalchemy.text(_RUNNING),
+                sqlalchemy.text(_CLAIMED),
                 {"engine": self.engine_name, "executor_id": self.executor_id},
             )
-            return {str(row[0]) for row in rows} - set(active)
+            return {str(row[0]) for row in rows}
 
     def _run(self, statement: str, **values: Any) -> None:
-        with self.database.begin() as connection:
+        with self.connections.begin() as connection:
             connection.execute(sqlalchemy.text(statement), values)

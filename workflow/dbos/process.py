@@ -1,4 +1,4 @@
-"""The one instance of DBOS that a process can have, as an engine needs it."""
+"""Process: the one instance of DBOS that this process can have, run for one engine."""
 
 from __future__ import annotations
 
@@ -12,25 +12,24 @@ import secrets
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import psycopg
 import sqlalchemy
 from dbos import DBOS, DBOSConfig
-from dbos._context import current_owner_xid
-from dbos._utils import INTERNAL_QUEUE_NAME  # what recovered workflows wait in
 
+from workflow.backend import Execute, Scheduled
 from workflow.context import Interrupted, Postponed
-from workflow.dbos_driver import driver
-from workflow.dbos_forks import close_in_children
-from workflow.dbos_liveness import Liveness
-from workflow.dbos_log import hush, tame
-from workflow.dbos_steering import Steering
-from workflow.dbos_sweeping import Sweeper
-from workflow.dbos_threads import WorkflowThreads
+from workflow.dbos.connections import close_in_children, driver
+from workflow.dbos.liveness import Liveness
+from workflow.dbos.log import forward_warnings, silence
+from workflow.dbos.private import Instance, check_version, owner_of
+from workflow.dbos.statements import WorkflowTable
+from workflow.dbos.sweeper import Sweeper
+from workflow.dbos.threads import WorkflowThreads
+from workflow.durable.steps import RETRY_SECONDS
 from workflow.errors import EngineNotRunning, EngineUnavailable
-from workflow.steps import RETRY_SECONDS
 
 _log = logging.getLogger("workflow")
 R = TypeVar("R")
@@ -39,30 +38,20 @@ POLL_SECONDS = 0.05
 # The same for what was recovered or resumed.
 _RECOVERY_POLL_SECONDS = 0.25
 
-Execute = Callable[[str, str, bytes], bytes]
-Fire = Callable[..., None]
+Fire = Callable[[Any, Scheduled], None]
 
 
-class _Instance(DBOS):
-    """DBOS with the threads of this package, also for what its queues start during the launch."""
+class Process:
+    """DBOS, launched for one engine; `threads` are those that workflows run in.
 
-    threads: WorkflowThreads
-
-    @property
-    def _executor(self) -> Any:
-        # Refuses once it was destroyed. Its own threads would hold up the end of the process.
-        super()._executor  # noqa: B018
-        return self.threads
-
-
-class Backend:
-    """DBOS, launched for one engine; `threads` are those that workflows run in."""
+    `execute` runs a workflow, `fire` starts that of a schedule.
+    """
 
     def __init__(
         self, url: str, name: str, takeover_seconds: float, execute: Execute, fire: Fire
     ) -> None:
         self.url = url.replace("postgresql+psycopg://", "postgresql://", 1)
-        self.name = _app_name(name)
+        self.name = application_name(name)
         self.execute = execute
         self.fire = fire
         self.threads = WorkflowThreads()
@@ -73,44 +62,39 @@ class Backend:
         self.liveness = Liveness(
             self.url, self.name, self.executor_id, self._take_over, takeover_seconds
         )
-        self._dbos: _Instance | None = None
+        self._dbos: Instance | None = None
 
     def open(self) -> None:
         """Launch; EngineUnavailable if the database cannot be used."""
         global _active  # noqa: PLW0603 - DBOS allows one instance a process, too
+        check_version()
         with _lock:
             if _active is not None:
                 raise EngineNotRunning(
                     f"engine {_active.name!r} runs in this process already, and a process can "
                     "have one; destroy() it first, or share it"
                 )
-            tame()
+            forward_warnings()
             _register()
             try:
                 self.liveness.hold()
-                self._dbos = _Instance(config=self._config())
+                self._dbos = Instance(config=self._config())
                 self._dbos.threads = self.threads
-                # Before the first look into it: recovery should not take a second.
-                self._dbos._registry._register_internal_queue(
-                    INTERNAL_QUEUE_NAME, polling_interval_sec=_RECOVERY_POLL_SECONDS
-                )
+                # Recovery should not take a second.
+                self._dbos.look_for_recovered(_RECOVERY_POLL_SECONDS)
                 _active = self
                 outside(DBOS.launch)
-                # DBOS lets one process at a time do some chores, by an advisory lock that any role
-                # of the database can hold for ever: delayed workflows would never start.
-                database: Any = self._dbos._sys_db
-                database.background_job_lock = lambda _job: nullcontext(True)
             except BaseException as error:
                 _active = None
                 self._stop()
                 if not isinstance(error, Exception):
                     raise
-                said = str(error).strip().split("\n")[0]
+                message = str(error).strip().split("\n")[0]
                 raise EngineUnavailable(
-                    f"the database of engine {self.name!r} cannot be used: {said}"
+                    f"the database of engine {self.name!r} cannot be used: {message}"
                 ) from error
             self.liveness.watch()
-            self._sweeper().start()
+            Sweeper(self.table, self._dbos.active_ids, self._requeue, self.stopping).start()
 
     def close(self) -> None:
         """Stop; workflows that run here unwind, and are left to be taken over."""
@@ -121,49 +105,38 @@ class Backend:
                 _active = None
 
     @property
-    def database(self) -> sqlalchemy.Engine:
-        """The engine's own connections to its database."""
-        if self._dbos is None:
-            raise EngineNotRunning("this engine was stopped")
-        return self._dbos._sys_db.engine
-
-    @property
-    def steering(self) -> Steering:
-        """What this process can do about the engine's workflows."""
-        return Steering(self.database, self.name, self.executor_id)
+    def table(self) -> WorkflowTable:
+        """The engine's workflows in the database; EngineNotRunning."""
+        return WorkflowTable(self._instance.connections, self.name, self.executor_id)
 
     def postpone(self, workflow_id: str, postponed: Postponed) -> None:
         """Let a workflow wait that runs in this thread; to be called within it."""
         _log.warning("workflow %s cannot go on here and waits: %s", workflow_id, postponed.reason)
-        owner = current_owner_xid(workflow_id)
+        owner = owner_of(workflow_id)
         while not self.stopping.is_set():
             try:
-                self.steering.postpone(workflow_id, owner, postponed.reason, postponed.retry_after)
+                self.table.postpone(workflow_id, owner, postponed.reason, postponed.retry_after)
             except sqlalchemy.exc.SQLAlchemyError:
                 # It stays this process's until then.
                 self.stopping.wait(1.0)
             else:
                 return
 
-    def _sweeper(self) -> Sweeper:
-        dbos = self._dbos
-        assert dbos is not None
+    @property
+    def _instance(self) -> Instance:
+        if self._dbos is None:
+            raise EngineNotRunning("this engine was stopped")
+        return self._dbos
 
-        def recover(workflow_id: str) -> None:
-            dbos._sys_db.reenqueue_for_recovery(
-                workflow_id, [self.executor_id], INTERNAL_QUEUE_NAME
-            )
-
-        active = dbos._active_workflows_set
-        return Sweeper(self.steering, active.activeList, recover, self.stopping)
+    def _requeue(self, workflow_id: str) -> None:
+        self._instance.requeue(workflow_id, self.executor_id)
 
     def _stop(self) -> None:
         self.stopping.set()
-        hush()
+        silence()
         try:
             if self._dbos is not None:
-                if self._dbos._sys_db_field is not None:
-                    _interrupt_receivers(self._dbos._sys_db_field)
+                self._dbos.interrupt_receivers()
                 outside(DBOS.destroy)
                 self._dbos = None
         finally:
@@ -171,8 +144,9 @@ class Backend:
             self.liveness.stop()
 
     def _take_over(self, executor_id: str) -> None:
-        if self._dbos is not None:
-            outside(lambda: DBOS._recover_pending_workflows([executor_id]))
+        dbos = self._dbos
+        if dbos is not None:
+            outside(lambda: dbos.recover(executor_id))
 
     def _config(self) -> DBOSConfig:
         return {
@@ -193,33 +167,33 @@ class Backend:
         }
 
 
-def _app_name(name: str) -> str:
-    """The engine's name in the letters that DBOS allows; different names stay different."""
+def application_name(name: str) -> str:
+    """Return the engine's name in the letters that DBOS allows; different names stay different."""
     if re.fullmatch(r"[a-z0-9_-]{3,100}", name):
         return name
     letters = re.sub(r"[^a-z0-9_-]", "_", name.lower())[:60]
     return f"{letters}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 
 
-_active: Backend | None = None
+_active: Process | None = None
 _lock = threading.RLock()
 _entries: dict[str, Callable[..., Any]] = {}
 
 
-def active() -> Backend:
-    """The backend that runs in this process."""
+def active() -> Process:
+    """Return the engine's process; Interrupted where the engine was stopped."""
     if _active is None:
         raise Interrupted
     return _active
 
 
 def workflow_entry() -> Callable[[str, bytes], bytes]:
-    """What DBOS knows as the one workflow: any function, by its reference."""
+    """Return what DBOS knows as the one workflow: any function, by its reference."""
     return _entries["workflow"]
 
 
 def schedule_entry() -> Callable[..., None]:
-    """What DBOS starts at the times of a schedule."""
+    """Return what DBOS starts at the times of a schedule."""
     return _entries["schedule"]
 
 
@@ -227,6 +201,7 @@ def _register() -> None:
     if _entries:
         return
 
+    # Their names are stored with each workflow.
     def workflow(reference: str, arguments: bytes) -> bytes:
         workflow_id = DBOS.workflow_id
         assert workflow_id is not None
@@ -244,7 +219,7 @@ def _register() -> None:
 
 @contextmanager
 def _waiting() -> Iterator[None]:
-    """Have the workflow of this thread wait where it cannot go on, without an outcome."""
+    """Let the workflow of this thread wait where it cannot go on, without an outcome."""
     try:
         try:
             yield
@@ -257,30 +232,17 @@ def _waiting() -> Iterator[None]:
         raise Interrupted from postponed
 
 
+# --- calls of DBOS --------------------------------------------------------------------------------
+
+
 @contextmanager
-def as_postponed() -> Iterator[None]:
-    """Take an error of the engine's own database for what it is: none of the workflow."""
+def postponing_database_errors() -> Iterator[None]:
+    """Postpone the workflow for an error of the engine's own database: it is none of its own."""
     try:
         yield
     except sqlalchemy.exc.SQLAlchemyError as error:
         reason = f"the engine's database does not take it: {_first_line(error)}"
         raise Postponed(reason, RETRY_SECONDS) from error
-
-
-def _first_line(error: Exception) -> str:
-    # What follows is a statement with its values.
-    return str(error).strip().split("\n", 1)[0]
-
-
-def _is_outage(error: Exception) -> bool:
-    lost = isinstance(error, sqlalchemy.exc.DBAPIError) and error.connection_invalidated
-    return lost or isinstance(
-        error,
-        sqlalchemy.exc.OperationalError
-        | sqlalchemy.exc.InterfaceError
-        | sqlalchemy.exc.TimeoutError
-        | psycopg.OperationalError,
-    )
 
 
 def outside(call: Callable[[], R]) -> R:
@@ -290,22 +252,22 @@ def outside(call: Callable[[], R]) -> R:
         asyncio.get_running_loop()
     except RuntimeError:
         return context.run(call)
-    ended: list[R] = []
-    failed: list[BaseException] = []
+    returned: list[R] = []
+    raised: list[BaseException] = []
 
     def work() -> None:
         try:
-            ended.append(context.run(call))
+            returned.append(context.run(call))
         except BaseException as error:  # noqa: BLE001 - raised again by who waits
-            failed.append(error)
+            raised.append(error)
 
-    # In a notebook, say: the backend refuses to work where an event loop runs.
+    # In a notebook, say: DBOS refuses to work where an event loop runs.
     thread = threading.Thread(target=work, name="workflow call")
     thread.start()
     thread.join()
-    if failed:
-        raise failed[0]
-    return ended[0]
+    if raised:
+        raise raised[0]
+    return returned[0]
 
 
 def ask(call: Callable[[], R]) -> R:
@@ -325,14 +287,17 @@ def ask(call: Callable[[], R]) -> R:
         raise
 
 
-def _interrupt_receivers(database: Any) -> None:
-    """Wake those who wait for a message, and let them unwind instead of noting a timeout."""
+def _first_line(error: Exception) -> str:
+    # What follows is a statement with its values.
+    return str(error).strip().split("\n", 1)[0]
 
-    def interrupted(*_args: Any, **_kwargs: Any) -> Any:
-        raise Interrupted
 
-    database.recv_consume = interrupted
-    # Those who come now look here once they can be woken, before they wait.
-    database.recv_check = interrupted
-    for _key, _components, signal in database.notifications_map.snapshot():
-        signal.set()
+def _is_outage(error: Exception) -> bool:
+    lost = isinstance(error, sqlalchemy.exc.DBAPIError) and error.connection_invalidated
+    return lost or isinstance(
+        error,
+        sqlalchemy.exc.OperationalError
+        | sqlalchemy.exc.InterfaceError
+        | sqlalchemy.exc.TimeoutError
+        | psycopg.OperationalError,
+    )

@@ -18,7 +18,7 @@ class Sources:
     def __init__(self, engine: WorkflowEngine) -> None:
         self._engine = engine
         self._sources: list[WorkflowSource] = []
-        self._look = threading.Event()
+        self._wake = threading.Event()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
         self._failing: dict[int, str] = {}
@@ -27,13 +27,13 @@ class Sources:
         """Drain this source from now on; adding it again changes nothing."""
         if not any(known is source for known in self._sources):
             self._sources.append(source)
-        self._look.set()
+        self._wake.set()
 
     def start(self) -> None:
         """Begin to drain, in a thread of its own."""
         # One for each start: a drain that outlasts a stop must not go on after the next start.
         self._stopped = threading.Event()
-        self._look.set()
+        self._wake.set()
         self._thread = threading.Thread(
             target=self._run, args=(self._stopped,), name="workflow sources", daemon=True
         )
@@ -42,15 +42,15 @@ class Sources:
     def stop(self) -> None:
         """Stop draining."""
         self._stopped.set()
-        self._look.set()
+        self._wake.set()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(STOP_SECONDS)
         self._thread = None
 
     def _run(self, stopped: threading.Event) -> None:
         while not stopped.is_set():
-            self._look.wait(PERIOD_SECONDS)
-            self._look.clear()
+            self._wake.wait(PERIOD_SECONDS)
+            self._wake.clear()
             for source in list(self._sources):
                 if not stopped.is_set():
                     self._drain(source, stopped)
@@ -59,7 +59,7 @@ class Sources:
         try:
             source.drain(self._engine)
         except Exception as error:  # noqa: BLE001 - a source of somebody's own
-            # Said once for each new error, not every second.
+            # Logged once for each new error, not every second.
             if self._failing.get(id(source)) != repr(error) and not stopped.is_set():
                 _log.warning("%r could not be drained; tried again", source, exc_info=True)
             self._failing[id(source)] = repr(error)

@@ -1,12 +1,12 @@
-"""The backend's log, as far as it is worth saying, under the name `workflow.backend`."""
+"""Warnings of DBOS, those that say something about the database, in the log `workflow.backend`."""
 
 from __future__ import annotations
 
 import logging
 import time
 
-# What it says of a workflow that fails is an outcome, not a fault; a step's retries are ours; the
-# rest is about features that are not used.
+# That a workflow fails is an outcome, not a fault; a step's retries are ours; the rest is about
+# features that are not used.
 _NOISE = (
     "Exception encountered in background workflow",
     "Step being automatically retried",
@@ -22,7 +22,7 @@ _NOISE = (
     "to verify existence of",
 )
 _CONNECTION = ("OperationalError", "connection", "Exception polling schedules")
-# Each of its threads says several times a second that the server is away.
+# Each of its threads reports several times a second that the server is away.
 _AGAIN_SECONDS = 30.0
 
 
@@ -30,7 +30,7 @@ class _Forward(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self._log = logging.getLogger("workflow.backend")
-        self._said: dict[str, float] = {}
+        self._logged: dict[str, float] = {}
         self.is_stopping = False
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -44,17 +44,17 @@ class _Forward(logging.Handler):
             subject = "connection"
             text = f"the database cannot be reached, and is tried again: {text}"
         now = time.monotonic()
-        if now - self._said.get(subject, -_AGAIN_SECONDS) >= _AGAIN_SECONDS:
-            self._said = {known: at for known, at in self._said.items() if now - at < 600}
-            self._said[subject] = now
+        if now - self._logged.get(subject, -_AGAIN_SECONDS) >= _AGAIN_SECONDS:
+            self._logged = {known: at for known, at in self._logged.items() if now - at < 600}
+            self._logged[subject] = now
             self._log.log(record.levelno, "%s", text)
 
 
 _handler = _Forward()
 
 
-def tame() -> None:
-    """Let the backend say nothing by itself; it makes no handler of its own if it finds one."""
+def forward_warnings() -> None:
+    """Forward its warnings, and nothing else; it makes no handler of its own if it finds one."""
     log = logging.getLogger("dbos")
     if _handler not in log.handlers:
         log.addHandler(_handler)
@@ -62,6 +62,6 @@ def tame() -> None:
     _handler.is_stopping = False
 
 
-def hush() -> None:
-    """Drop what it says while it is stopped: threads that lose their connection."""
+def silence() -> None:
+    """Drop its warnings while it is stopped: its threads lose their connections."""
     _handler.is_stopping = True

@@ -1,4 +1,4 @@
-"""Which processes of an engine are alive, and who takes over the work of those that are not.
+"""Liveness: which processes of an engine are alive; takes over the work of those that are not.
 
 Each process keeps a session open that bears its identity as `application_name`. PostgreSQL itself
 says which sessions there are, and of which role: another role can neither hold such a session
@@ -16,8 +16,7 @@ from typing import Any
 
 import psycopg
 
-from workflow.dbos_driver import connect
-from workflow.dbos_forks import close_in_children
+from workflow.dbos.connections import close_in_children, connect
 
 _log = logging.getLogger("workflow")
 PERIOD_SECONDS = 0.25
@@ -42,7 +41,7 @@ WHERE NOT EXISTS (
 
 
 class Liveness:
-    """Keeps this process's session open and looks after the others'.
+    """Keeps this process's session open and watches those of the others.
 
     `takeover_seconds` is how long a session must have been missing: after a restart of the server
     each living process needs a moment to log in again.
@@ -72,7 +71,7 @@ class Liveness:
         self._connection = self._connect()
 
     def watch(self) -> None:
-        """Stay logged in, and look after the others."""
+        """Stay logged in, and watch the others."""
         self._thread.start()
 
     def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""What the in-memory engine keeps of workflows and queues."""
+"""Records of workflows and queues in memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
 from workflow.backend import Filter, QueueLimits, Start
-from workflow.engine import WorkflowInfo, WorkflowStatus
+from workflow.handle import WorkflowInfo, WorkflowStatus
 from workflow.options import DEFAULT_PRIORITY
 
 
@@ -38,7 +38,7 @@ class Record:
 
     @property
     def works(self) -> bool:
-        """Is it running, and not waiting for anything?"""
+        """Whether it is running, and not waiting for anything."""
         if self.status is not WorkflowStatus.RUNNING or self.execution is None:
             return False
         blocked = self.execution.blocked
@@ -56,14 +56,14 @@ class Record:
         return (DEFAULT_PRIORITY if priority is None else priority, self.number)
 
     def due(self) -> list[float]:
-        """The moments at which something is to be done about the workflow."""
+        """Return the moments at which something is to be done about the workflow."""
         if self.status.is_final:
             return []
         found = [] if self.deadline is None else [self.deadline]
         return [*found, self.not_before] if self.status is WorkflowStatus.PENDING else found
 
     def info(self) -> WorkflowInfo:
-        """What is shown of the workflow."""
+        """Return what `list_workflows` shows of the workflow."""
         priority = self.start.options.priority
         return WorkflowInfo(
             workflow_id=self.workflow_id,
@@ -88,14 +88,14 @@ class Queue:
     starts: deque[float] = field(default_factory=deque)
 
     def room(self, running: int, now: float) -> bool:
-        """May another workflow start now?"""
+        """Whether another workflow may start now."""
         for limit in (self.limits.concurrency, self.limits.worker_concurrency):
             if limit is not None and running >= limit:
                 return False
         return self.wait(now) == 0
 
     def wait(self, now: float) -> float:
-        """Seconds until the rate limit lets another workflow start."""
+        """Return the seconds until the rate limit lets another workflow start."""
         rate = self.limits.rate_limit
         if rate is None:
             return 0.0
@@ -119,7 +119,7 @@ class Execution:
     blocked: Callable[[], bool] | None = None
 
     def next_step(self) -> int:
-        """The number of the next step, from 1."""
+        """Return the number of the next step, from 1."""
         self.steps_seen += 1
         return self.steps_seen
 
@@ -128,7 +128,7 @@ execution: ContextVar[Execution] = ContextVar("memory_execution")
 
 
 def holder_of(records: Iterable[Record], start: Start) -> str | None:
-    """The workflow that waits or runs on a queue under the deduplication id of a start."""
+    """Return the id of the workflow that holds the deduplication id of a start on its queue."""
     wanted = start.options.deduplication_id
     for record in records:
         same = record.start.options.deduplication_id == wanted
@@ -138,7 +138,7 @@ def holder_of(records: Iterable[Record], start: Start) -> str | None:
 
 
 def passes(info: WorkflowInfo, wanted: Filter) -> bool:
-    """Does a workflow pass a filter?"""
+    """Whether a workflow passes a filter."""
     return (
         (wanted.status is None or info.status in wanted.status)
         and (wanted.function is None or info.function == wanted.function)

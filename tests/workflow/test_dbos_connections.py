@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from tests.environment import VARIABLES
-from workflow.dbos_driver import connect, driver
+from workflow.dbos.connections import connect, driver
 from workflow.dbos_engine import DBOSEngine
 
 ASKED = ("client_encoding", "TimeZone", "DateStyle", "geqo", "statement_timeout")

@@ -1,4 +1,4 @@
-"""What DBOS knows of workflows, in this package's words."""
+"""Workflows as DBOS lists them, in the classes of this package."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dbos import DBOS
 from dbos import WorkflowStatus as Row
 
 from workflow.backend import Filter
-from workflow.dbos_backend import ask
-from workflow.engine import WorkflowInfo, WorkflowStatus
+from workflow.dbos.process import ask
 from workflow.errors import NotRecoverable, SerializationError, WorkflowCancelled, WorkflowNotFound
+from workflow.handle import WorkflowInfo, WorkflowStatus
 from workflow.options import DEFAULT_PRIORITY
 
 _STATUS = {
@@ -29,13 +29,13 @@ _TOO_OFTEN = "it was interrupted too often: each process that ran it ended; resu
 
 
 def find_one(workflow_id: str) -> WorkflowInfo | None:
-    """One workflow, of whatever engine of the database."""
+    """Return one workflow, of whatever engine of the database; None if there is none."""
     rows = _rows(workflow_ids=[workflow_id], load_output=False)
     return _info(rows[0]) if rows else None
 
 
 def find(engine_name: str, wanted: Filter) -> list[WorkflowInfo]:
-    """The workflows of an engine that pass a filter, the newest first."""
+    """Return the workflows of an engine that pass a filter, the newest first."""
     attributes = {
         name: value
         for name, value in (("function", wanted.function), ("parent", wanted.parent))
@@ -64,7 +64,7 @@ def find(engine_name: str, wanted: Filter) -> list[WorkflowInfo]:
 
 
 def outcome(workflow_id: str) -> bytes | None:
-    """The packed result of a workflow, None while it runs, or its error raised."""
+    """Return the packed result of a workflow, None while it runs; raise its error."""
     rows = _rows(workflow_ids=[workflow_id], load_output=True)
     if not rows:
         raise WorkflowNotFound(f"no workflow has the id {workflow_id!r}")

@@ -1,7 +1,10 @@
-"""psycopg, with connections that their own address alone decides.
+"""Connections of the engine: decided by their address alone, and closed in forked children.
 
-Its library, libpq, takes what an address leaves out from variables such as PGHOST, PGSSLMODE or
-PGOPTIONS. They are meant for other databases, so here nothing but a password is left out.
+libpq takes what an address leaves out from variables such as PGHOST, PGSSLMODE or PGOPTIONS. They
+are meant for other databases, so here nothing but a password is left out.
+
+A forked child that outlives its parent would keep the parent's connections open, and with them
+whatever was locked in the middle of a transaction: nobody could take the parent's work over.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import functools
 import os
 import threading
+import weakref
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any, TypeVar
@@ -51,11 +55,11 @@ _environment = threading.RLock()
 
 def connect(address: str = "", **given: Any) -> psycopg.Connection[Any]:
     """As psycopg.connect; the variables of the environment change nothing."""
-    said = {**conninfo_to_dict(address), **given}
-    if "service" in said:
+    options: dict[str, Any] = {**conninfo_to_dict(address), **given}
+    if "service" in options:
         # What it leaves out, the service says.
         return psycopg.connect(address, **given)
-    options: dict[str, Any] = {**_left_out(said), **given}
+    options = {**_left_out(options), **given}
     connection = _without_service(lambda: psycopg.connect(address, **options))
     usual = [statement for name, statement in _SESSION.items() if name in os.environ]
     for statement in usual:
@@ -74,9 +78,9 @@ def driver() -> ModuleType:
     return module
 
 
-def _left_out(said: dict[str, Any]) -> dict[str, str]:
+def _left_out(options: dict[str, Any]) -> dict[str, str]:
     known = {each.keyword.decode() for each in pq.Conninfo.get_defaults() if each.envvar}
-    return {name: _USUAL.get(name, "") for name in known - said.keys() - _FREE}
+    return {name: _USUAL.get(name, "") for name in known - options.keys() - _FREE}
 
 
 def _without_service(make: Callable[[], R]) -> R:
@@ -90,3 +94,26 @@ def _without_service(make: Callable[[], R]) -> R:
         finally:
             if service is not None:
                 os.environ["PGSERVICE"] = service
+
+
+# --- forked children ----------------------------------------------------------------------------
+
+_not_for_children: weakref.WeakSet[psycopg.Connection[Any]] = weakref.WeakSet()
+
+
+def close_in_children(connection: psycopg.Connection[Any], *_: object) -> None:
+    """Have forked children close a connection; also as a listener of a pool's `connect`."""
+    _not_for_children.add(connection)
+
+
+def _replace_sockets_in_child() -> None:
+    """Put /dev/null in the place of the sockets: closing them would end the parent's."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for connection in _not_for_children:
+        if not connection.closed:
+            os.dup2(nothing, connection.fileno(), inheritable=False)
+    os.close(nothing)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_replace_sockets_in_child)
