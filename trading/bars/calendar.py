@@ -61,7 +61,7 @@ class TradingCalendar:
         cls, name: str, zone: str, sessions: Sequence[tuple[Any, Any]]
     ) -> TradingCalendar:
         """A calendar of (open, close) pairs: datetimes with a time zone, or nanoseconds."""
-        from trading.bars.columns import instant_ns  # noqa: PLC0415
+        from trading.bars.ticks import instant_ns  # noqa: PLC0415
 
         pairs = [(instant_ns(opens), instant_ns(closes)) for opens, closes in sessions]
         array = np.array(pairs, dtype=np.int64).reshape(len(pairs), 2)
