@@ -63,6 +63,21 @@ class AmountCutter:
             complete[code], self._so_far[name] = len(ends), rest
         return ordinal, complete
 
+    def count(self, symbol: str, price: int, size: int) -> bool:
+        """Count one tick in whole units of its symbol; True where it reached the threshold."""
+        if self.interval.kind is IntervalKind.TICKS:
+            amount = 1
+        else:
+            price_digits, size_digits = (0, 0) if self._units is None else self._units(symbol)
+            amount, digits = size, size_digits
+            if self.interval.kind is IntervalKind.NOTIONAL:
+                amount, digits = abs(price * size), size_digits + price_digits
+            amount *= 10 ** (self._digits - digits)
+        so_far = self._so_far.get(symbol, 0) + amount
+        reached = so_far >= int(self.interval.threshold.scaleb(self._digits))
+        self._so_far[symbol] = 0 if reached else so_far
+        return reached
+
     def _amounts(self, columns: TickColumns, rows: Any) -> tuple[npt.NDArray[Any], int]:
         sizes, size_digits = whole_units(columns.size.take(rows))
         places = self._units

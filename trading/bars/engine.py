@@ -93,7 +93,7 @@ class BarEngine:
         # The bar of the latest ticks, and the clock before which no bar can become final.
         self._slot: Slots | None = None
         self._slot_bounds = (0, 0)
-        self._next_end = _BEGIN
+        self._next_end = NEVER if calendar is None else _BEGIN
         self._arrivals = 0
         self._open: dict[tuple[str, int], OpenBar] = {}
         self._closed: dict[tuple[str, int], OpenBar] = {}
@@ -210,19 +210,29 @@ class BarEngine:
         return found
 
     def add(
-        self, symbol: str, moment: int, slot: tuple[int, int], price: Any, size: int, amount: int
-    ) -> None:
-        """Put one tick that is in time into its bar; size and notional amount as in `OpenBar`."""
+        self,
+        symbol: str,
+        at: tuple[int, int],
+        slot: tuple[int, int],
+        price: Any,
+        size: int,
+        amount: int,
+    ) -> bool:
+        """Put one tick that is in time into its bar; size and notional amount as in `OpenBar`.
+
+        `at` is its time and arrival. True where the bar is a new one.
+        """
         bar = self._open.get((symbol, slot[0]))
-        if bar is None:
-            bar = self._open_bar(symbol, slot[0], slot[1])
-        at = (moment, 0)
-        bar.add(at, at, (price, price, price, price), size, amount, 1)
+        if bar is not None:
+            bar.add_one(at, price, size, amount)
+            return False
+        self._open_bar(symbol, slot[0], slot[1]).add_one(at, price, size, amount)
+        return True
 
     def revise(
         self,
         symbol: str,
-        moment: int,
+        at: tuple[int, int],
         known: int,
         slot: tuple[int, int],
         price: Any,
@@ -231,9 +241,34 @@ class BarEngine:
     ) -> list[BarRow]:
         """Put one late tick into its bar; returns the revision where it is not to be gathered."""
         tick = OpenBar(symbol, *slot)
-        at = (moment, 0)
-        tick.add(at, at, (price, price, price, price), size, amount, 1)
+        tick.add_one(at, price, size, amount)
         return [row for _, _, row in self._revised(known, (symbol, slot[0]), tick)]
+
+    def add_amount(
+        self,
+        symbol: str,
+        moment: int,
+        arrival: int,
+        price: int,
+        units: int,
+        size: int,
+        amount: int,
+    ) -> BarRow | None:
+        """Put one tick into a bar by amount; returns the bar where it reached its amount.
+
+        `units` is the size in the symbol's own units, size and amount as in `OpenBar`.
+        """
+        assert self._cutter is not None
+        bar = self._open.get((symbol, 0))
+        if bar is None:
+            bar = self._open[symbol, 0] = OpenBar(symbol, moment, moment + 1)
+        bar.add_one((arrival, arrival), price, size, amount)
+        bar.start, bar.end = min(bar.start, moment), max(bar.end, moment + 1)
+        if not self._cutter.count(symbol, price, units):
+            return None
+        bar.version += 1
+        del self._open[symbol, 0]
+        return bar.row(self._state(bar))
 
     def _take_quotes(self, columns: TickColumns, known: Integers) -> None:
         """Keep the last quote of each open bar; after a bar is final none counts."""

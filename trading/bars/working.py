@@ -67,6 +67,24 @@ class OpenBar(msgspec.Struct, array_like=True, gc=False):
         self.notional += notional
         self.count += count
 
+    def add_one(self, at: tuple[int, int], price: Any, size: int, amount: int) -> None:
+        """Join one tick of a time and arrival."""
+        if self.count == 0:
+            self.first = self.last = at
+            self.open = self.high = self.low = self.close = price
+        else:
+            if at < self.first:  # type: ignore[operator]  # a bar with a tick has both
+                self.first, self.open = at, price
+            if at >= self.last:  # type: ignore[operator]
+                self.last, self.close = at, price
+            if price > self.high:
+                self.high = price
+            elif price < self.low:
+                self.low = price
+        self.volume += size
+        self.notional += amount
+        self.count += 1
+
     def quote(self, moment: tuple[int, int], bid: float, ask: float) -> None:
         """Keep the latest quote."""
         if self.quoted is None or moment >= self.quoted:

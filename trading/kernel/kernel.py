@@ -22,7 +22,7 @@ from trading.journal import reports
 from trading.journal.inputs import Input
 from trading.journal.outputs import Alert, CommandAnswered, Output
 from trading.journal.recorder import Recorder
-from trading.kernel.bars import BarFold, TimeBars
+from trading.kernel.bars import BarFold, TickBars
 from trading.kernel.columns import TickColumns
 from trading.kernel.desk import Desk, next_day
 from trading.kernel.hosting import AcceptAll, Context, HostedStrategy, Picker, StrategyHost
@@ -83,8 +83,16 @@ class Kernel:
         if len(set(names)) != len(names):
             raise SettingsError(f"two strategies have one name: {', '.join(sorted(names))}")
         self._host = StrategyHost(self._recorder, strategies)
-        if fold is None and settings.bar_interval:
-            fold = TimeBars(settings.bar_interval, settings.bar_lateness)
+        if fold is None and (settings.bar_interval or settings.timeframes):
+            first = (settings.bar_interval,) if settings.bar_interval else ()
+            fold = TickBars(
+                *first,
+                *settings.timeframes,
+                lateness=settings.bar_lateness,
+                memory=settings.bar_memory,
+            )
+        if fold is not None:
+            fold.connect(self._market)
         self._fold = fold
         self._desk = Desk(
             settings,
@@ -103,7 +111,7 @@ class Kernel:
             self._host,
             fold,
             broker,
-            settings.bar_interval,
+            settings.fills_timeframe,
             self._advance,
             self._due,
         )
@@ -157,7 +165,7 @@ class Kernel:
         if self._paper is not None:
             self._paper.state.now = recorder.now
         if kind in _PRICES_AND_TIME and not self._host.started:
-            self._host.start()
+            self._begin()
         handler(event)
         self._desk.settle()
 
@@ -177,6 +185,12 @@ class Kernel:
         if self.settings.check_invariants:
             self.check()
         return self._recorder.take()
+
+    def _begin(self) -> None:
+        """Prices or the time begin: strategies hear of it; bars that began before are partial."""
+        self._host.start()
+        if self._fold is not None:
+            self._fold.begin(self._recorder.now)
 
     def _known(self, symbol: str) -> None:
         if symbol not in self._market.specs:
@@ -206,7 +220,7 @@ class Kernel:
             if self._paper is not None:
                 self._paper.state.now = recorder.now
             if self._data.due <= due:
-                self._data.close_bars(due)
+                self._data.close_bars(recorder.now)
             elif self._timers.due <= due:
                 _, _, kind, subject = self._timers.pop()
                 self._fire(kind, subject)
@@ -274,6 +288,7 @@ class Kernel:
             given.SetAtr: self._set_atr,
             given.SplitShares: self._split,
             given.CashDividend: self._dividend,
+            given.FeedGap: self._gap,
         }
         for kind, answer in commands.items():
             handlers[kind] = self._command(answer)
@@ -430,9 +445,17 @@ class Kernel:
             )
             return
         self._market.define(spec)
+        if self._fold is not None:
+            self._fold.refresh()
 
     def _define_sessions(self, event: given.DefineSessions) -> None:
         self._market.sessions[event.calendar] = sorted(event.sessions)
+        if self._fold is not None:
+            self._fold.refresh()
+
+    def _gap(self, event: given.FeedGap) -> None:
+        if self._fold is not None:
+            self._fold.gap(event.start, event.end, event.symbol)
 
     def _set_rate(self, event: given.SetRate) -> None:
         if event.numerator > 0 and event.denominator > 0:
@@ -569,6 +592,7 @@ class Kernel:
         if self._paper is not None and snapshot.paper is not None:
             self._paper.restore(snapshot.paper)
         if self._fold is not None:
+            self._fold.connect(self._market)
             self._fold.load(snapshot.fold)
         _refill(self._data.last_bars, snapshot.last_bars)
         self._data.measures = snapshot.measures
