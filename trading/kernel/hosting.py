@@ -261,11 +261,13 @@ class Context:
         recorder.emit(signal)
         account = self._accounts[own.account]
         code, quantity, detail = self._picker.decide(signal, account, recorder.now)
+        self._ledger.touch(symbol)
         order = None
         if code == "OK":
             side = 1 if action == "BUY" else -1
             order = self._orders.open_terms(self._market_terms(symbol, side, quantity))
             self._picker.order_placed(signal, order, recorder.now)
+            self._ledger.touch(symbol)
         recorder.emit(
             PickerDecision(
                 recorder.now,

@@ -34,6 +34,7 @@ from trading.orders.order import Order
 from trading.positions.lots import Position
 from trading.risk.account import ACTIVE, HALTED, TRADING_STATES, Account, Market
 from trading.risk.limits import HeldLimits, Limits
+from trading.risk.totals import Watch
 
 __all__ = ["Kernel", "step"]
 
@@ -94,6 +95,7 @@ class Kernel:
         if fold is not None:
             fold.connect(self._market)
         self._fold = fold
+        watch: Watch = []
         self._desk = Desk(
             settings,
             self._recorder,
@@ -103,6 +105,7 @@ class Kernel:
             self._host,
             self._picker,
             broker,
+            watch,
         )
         self._data = MarketData(
             self._recorder,
@@ -114,6 +117,7 @@ class Kernel:
             settings.fills_timeframe,
             self._advance,
             self._due,
+            watch,
         )
         if broker is not None:
             broker.connect(self._market, self._report)
@@ -226,6 +230,7 @@ class Kernel:
                 self._fire(kind, subject)
             else:
                 self._picker.expire(due)
+                self._desk.gate.forget_totals()
                 if self._picker.due <= due:
                     raise SettingsError(
                         f"the picker has something due at {self._picker.due} and kept it when it "
@@ -463,6 +468,7 @@ class Kernel:
         else:
             # No rate is better than a wrong one: rules that need it refuse.
             self._market.rates.pop(event.currency, None)
+        self._desk.gate.forget_totals()
 
     def _set_atr(self, event: given.SetAtr) -> None:
         if event.atr is None:
@@ -476,6 +482,7 @@ class Kernel:
         for prices in (market.last, market.correlations.last):
             if symbol in prices:
                 prices[symbol] = prices[symbol] * event.old // event.new
+        self._desk.ledger.touch(symbol)
         for stale in (market.bid, market.ask, market.atr):
             stale.pop(symbol, None)
         if self._paper is not None:

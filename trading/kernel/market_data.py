@@ -23,6 +23,7 @@ from trading.kernel.desk import Desk
 from trading.kernel.hosting import StrategyHost
 from trading.kernel.timers import NEVER
 from trading.risk.account import Market
+from trading.risk.totals import Watch
 
 __all__ = ["MarketData"]
 
@@ -45,6 +46,7 @@ class MarketData:
         fills_interval: Timeframe,
         advance: Callable[[int], None],
         due: Callable[[], int],
+        watch: Watch,
     ) -> None:
         self._recorder = recorder
         self._market = market
@@ -55,6 +57,7 @@ class MarketData:
         self._fills_interval = fills_interval
         self._advance = advance
         self._due = due
+        self.watch = watch
         self.last_bars: dict[str, dict[Timeframe, Bar]] = {}
         self.measures = False
 
@@ -103,6 +106,7 @@ class MarketData:
                 for price in prices:
                     self._desk.emulator.on_price(symbol, price)
             self._market.last[symbol] = bar.close
+            self._desk.ledger.touch(symbol)
         if self.measures:
             self._market.correlations.observe(symbol, bar.end, bar.close)
 
@@ -135,6 +139,8 @@ class MarketData:
                 paper.on_quote(symbol, tick.bid, tick.ask, now)
         if tick.price is not None and not late:
             market.last[symbol] = tick.price
+            for dirty in self.watch:
+                dirty.add(symbol)
             if paper is not None:
                 paper.on_trade(symbol, tick.price, tick.size, now)
             if symbol in self._desk.emulator.held:
@@ -334,13 +340,15 @@ class _Sight:
         """Write the last price, bid and ask of every symbol in these rows to the market."""
         ticks, market = self.ticks, self._data.prices
         codes = ticks.codes[start:stop]
-        self._keep(codes, ticks.prices[start:stop], market.last, ticks.bids is not None)
+        moved = self._keep(codes, ticks.prices[start:stop], market.last, ticks.bids is not None)
+        for dirty in self._data.watch:
+            dirty.update(moved)
         if ticks.bids is not None and ticks.asks is not None:
             quoted = (ticks.bids[start:stop] != MISSING) & (ticks.asks[start:stop] != MISSING)
             self._keep(codes[quoted], ticks.bids[start:stop][quoted], market.bid, False)
             self._keep(codes[quoted], ticks.asks[start:stop][quoted], market.ask, False)
 
-    def _keep(self, codes: Ints, values: Ints, target: dict[str, int], sift: bool) -> None:
+    def _keep(self, codes: Ints, values: Ints, target: dict[str, int], sift: bool) -> list[str]:
         last = self._last
         last.fill(MISSING)
         if sift:
@@ -348,5 +356,7 @@ class _Sight:
             codes, values = codes[present], values[present]
         # Of several rows of one symbol the last one stays.
         last[codes] = values
-        found = zip(self.ticks.symbols, last.tolist(), strict=True)
-        target.update((symbol, value) for symbol, value in found if value != MISSING)
+        moved = np.flatnonzero(last != MISSING).tolist()
+        symbols = [self.ticks.symbols[place] for place in moved]
+        target.update(zip(symbols, last[moved].tolist(), strict=True))
+        return symbols
