@@ -128,12 +128,13 @@ class Gate:
             self.refuse(order, refused)
             return refused
         asked = order.qty
-        totals = self.totals(account, bounds)
+        totals = self.totals(account, bounds) if bounds.needs_totals else None
         verdict = judge(order, account, self._market, bounds, recorder.now, totals)
         if isinstance(verdict, Refused):
             self.refuse(order, verdict, bounds.limits_id)
             return verdict
-        record_sent(verdict)
+        if bounds.needs_record:
+            record_sent(verdict)
         recorder.emit(
             RiskDecision(
                 recorder.now,

@@ -80,13 +80,16 @@ def judge(
     `totals` are running sums of the account, where somebody keeps them.
     The order's quantity is reduced where the drawdown of its account says so.
     """
-    spec = market.specs[order.symbol]
-    exposure = account.exposure(order.symbol)
+    symbol = order.symbol
+    spec = market.specs[symbol]
+    exposure = account.exposures.get(symbol)
+    if exposure is None:
+        exposure = account.exposure(symbol)
     net, side = exposure.net, order.side
     against = exposure.open_buy if side > 0 else exposure.open_sell
     reduces = net * side < 0 and (order.reduce_only or order.qty + against <= abs(net))
     question = Question(order, spec, account, market, bounds, now, exposure, reduces, totals)
-    for rule in bounds.rules:
+    for rule in bounds.reducing if reduces else bounds.rules:
         refused = rule(question)
         if refused is not None:
             return refused
@@ -135,13 +138,14 @@ def cancel_rate(account: Account, bounds: Bounds, now: int) -> Refused | None:
     limits, times = bounds.limits, account.cancel_times
     if limits.max_cancels is None:
         return None
-    forget_before(times, now - limits.cancel_window)
-    if not len(times) < limits.max_cancels:
+    left = forget_before(times, now - limits.cancel_window)
+    count = len(times) - left
+    if not count < limits.max_cancels:
         return Refused(
             "CANCEL_RATE",
             f"{limits.max_cancels} cancels in {limits.cancel_window} ns",
-            f"{len(times)} before this one",
-            f"the next one from {times[0] + limits.cancel_window} on" if times else "none",
+            f"{count} before this one",
+            f"the next one from {times[left] + limits.cancel_window} on" if count else "none",
         )
     times.append(now)
     return None
