@@ -8,7 +8,7 @@ with any `Market` and any function for reports.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import msgspec
@@ -140,6 +140,8 @@ class PaperBroker:
         self.levels = LevelBook()
         self.reports: list[object] = []
         self._sink: Sink = self.reports.append
+        self._accepted: Callable[[OrderAccepted], None] = self._sink
+        self._filled: Callable[[OrderFilled], None] = self._sink
         self._keeps = True
         self._submitted: set[str] = set()
         self._market = Market(10)
@@ -147,13 +149,22 @@ class PaperBroker:
         self._budget: int | None = None
         self.wakes: list[int] = []
 
-    def connect(self, market: Market, sink: Sink) -> None:
+    def connect(
+        self,
+        market: Market,
+        sink: Sink,
+        on_accepted: Callable[[OrderAccepted], None] | None = None,
+        on_filled: Callable[[OrderFilled], None] | None = None,
+    ) -> None:
         """Take prices and instruments from a market, and send reports to a function.
 
-        Who hears every report has no need to ask for executions: none are kept then.
+        The two most frequent kinds may go to functions of their own. Who hears every report has no
+        need to ask for executions: none are kept then.
         """
         self._market = market
         self._sink = sink
+        self._accepted = sink if on_accepted is None else on_accepted
+        self._filled = sink if on_filled is None else on_filled
         self._keeps = False
 
     # --- the broker's protocol --------------------------------------------------------------------
@@ -282,13 +293,14 @@ class PaperBroker:
                 )
             )
             return
-        waits = resting.tif in ("AT_OPEN", "AT_CLOSE")
+        tif = resting.tif
+        waits = tif in ("AT_OPEN", "AT_CLOSE")
         if waits:
             self.wakes += [t for t in (resting.opens_at, resting.closes_at) if t is not None]
         if resting.kind == "TRAILING_STOP":
             self._follow(resting, self._market.last.get(symbol))
         self._by_id[resting.order_id] = resting
-        self._sink(OrderAccepted(state.now, resting.account, resting.order_id))
+        self._accepted(OrderAccepted(state.now, resting.account, resting.order_id))
         if self._by_id.get(resting.order_id) is not resting:
             return  # whoever heard of it has cancelled it
         if not waits and self.model.at_once:
@@ -324,7 +336,12 @@ class PaperBroker:
 
     def _take(self, resting: Resting) -> None:
         """Trade at once what the market gives, where nothing bounds the volume."""
-        price = self._reference(resting.symbol, resting.side)
+        market, symbol = self._market, resting.symbol
+        price = None
+        if self.model.by_ticks:
+            price = (market.ask if resting.side > 0 else market.bid).get(symbol)
+        if price is None:
+            price = market.last.get(symbol)
         if price is None:
             return
         if resting.stop is not None and resting.waits_for_stop:
@@ -332,11 +349,12 @@ class PaperBroker:
             if last is None or (last - resting.stop) * resting.side < 0:
                 return
             self._trigger(resting)
-        if self._fits(resting, price) and (
+        if (resting.limit is None or (resting.limit - price) * resting.side >= 0) and (
             self.model.volume_share is None or resting.tif in ("IOC", "FOK")
         ):
             self._budget = None
-            self._fill(resting, self._worse(resting, price), self.state.now, maker=False)
+            worse = price if self._exact else self._worse(resting, price)
+            self._fill(resting, worse, self.state.now, maker=False)
 
     def _worse(self, resting: Resting, price: int) -> int:
         """The price with slippage, never beyond the order's limit."""
@@ -450,7 +468,10 @@ class PaperBroker:
         resting.fills += 1
         net[symbol] = held + size * resting.side
         if resting.filled == resting.qty:
-            self._remove(resting)
+            del self._by_id[resting.order_id]
+            listed = state.resting.get(symbol)
+            if listed and listed.pop(resting.order_id, None) is not None:
+                self.levels.drop(resting.order_id)
         report = OrderFilled(
             state.now,
             account,
@@ -470,7 +491,7 @@ class PaperBroker:
             state.executions.append((state.sequence, report))
             if len(state.executions) > 2 * _EXECUTIONS_KEPT:
                 del state.executions[:_EXECUTIONS_KEPT]
-        self._sink(report)
+        self._filled(report)
 
     # --- ticks ------------------------------------------------------------------------------------
 

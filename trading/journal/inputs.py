@@ -19,6 +19,7 @@ __all__ = [
     "Clock",
     "DefineInstrument",
     "DefineSessions",
+    "FeedGap",
     "Flatten",
     "Input",
     "OpenAccount",
@@ -32,8 +33,13 @@ __all__ = [
     "Submit",
     "Tick",
     "TickBatch",
+    "Timeframe",
     "Transfer",
 ]
+
+
+Timeframe = int | str
+"""The length of a bar in nanoseconds, or the text of an interval that has no fixed length."""
 
 
 class Tick(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
@@ -49,11 +55,15 @@ class Tick(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
 
 
 class Bar(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
-    """A final bar of `[start, end)`; `notional` is the sum of price times size."""
+    """A bar of `[start, end)`; `notional` is the sum of price times size.
+
+    The state is `final`, `partial` (data of a part is missing), `empty` (nothing was traded),
+    `missing` (no data came) or `revised` (a late tick changed it after it was final).
+    """
 
     time: int
     symbol: str
-    interval: int
+    interval: Timeframe
     start: int
     end: int
     open: int
@@ -246,6 +256,15 @@ class Transfer(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=18):
     amount: int
 
 
+class FeedGap(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=31):
+    """No data came in `[start, end)`, of one symbol or (empty) of all: bars there say so."""
+
+    time: int
+    start: int
+    end: int
+    symbol: str = ""
+
+
 class TickBatch(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=19):
     """Many ticks as columns of little-endian 64-bit integers; `symbols` are what codes count.
 
@@ -282,5 +301,6 @@ Input = (
     | CashDividend
     | Transfer
     | TickBatch
+    | FeedGap
     | BrokerReport
 )

@@ -5,7 +5,7 @@ outputs = kernel.step(Clock(1_700_000_000_000_000_000))
 kernel.digest, kernel.snapshot()
 """
 
-from trading.kernel.bars import BarFold, TimeBars
+from trading.kernel.bars import BarFold, TickBars
 from trading.kernel.columns import MISSING, TickColumns
 from trading.kernel.hosting import AcceptAll, Context, HostedStrategy, Picker
 from trading.kernel.kernel import Kernel, step
@@ -20,7 +20,7 @@ __all__ = [
     "Kernel",
     "Picker",
     "Settings",
+    "TickBars",
     "TickColumns",
-    "TimeBars",
     "step",
 ]

@@ -22,7 +22,7 @@ from trading.journal import reports
 from trading.journal.inputs import Input
 from trading.journal.outputs import Alert, CommandAnswered, Output
 from trading.journal.recorder import Recorder
-from trading.kernel.bars import BarFold, TimeBars
+from trading.kernel.bars import BarFold, TickBars
 from trading.kernel.columns import TickColumns
 from trading.kernel.desk import Desk, next_day
 from trading.kernel.hosting import AcceptAll, Context, HostedStrategy, Picker, StrategyHost
@@ -34,6 +34,7 @@ from trading.orders.order import Order
 from trading.positions.lots import Position
 from trading.risk.account import ACTIVE, HALTED, TRADING_STATES, Account, Market
 from trading.risk.limits import HeldLimits, Limits
+from trading.risk.totals import Watch
 
 __all__ = ["Kernel", "step"]
 
@@ -74,6 +75,7 @@ class Kernel:
         self._market = Market(settings.money_decimals)
         self._accounts: dict[str, Account] = {}
         self._timers = Timers()
+        self._checks = settings.check_invariants
         self._commands: dict[str, int] = {}
         self._moved: dict[tuple[str, str], int] = {}
         self._day_set = False
@@ -83,9 +85,18 @@ class Kernel:
         if len(set(names)) != len(names):
             raise SettingsError(f"two strategies have one name: {', '.join(sorted(names))}")
         self._host = StrategyHost(self._recorder, strategies)
-        if fold is None and settings.bar_interval:
-            fold = TimeBars(settings.bar_interval, settings.bar_lateness)
+        if fold is None and (settings.bar_interval or settings.timeframes):
+            first = (settings.bar_interval,) if settings.bar_interval else ()
+            fold = TickBars(
+                *first,
+                *settings.timeframes,
+                lateness=settings.bar_lateness,
+                memory=settings.bar_memory,
+            )
+        if fold is not None:
+            fold.connect(self._market)
         self._fold = fold
+        watch: Watch = []
         self._desk = Desk(
             settings,
             self._recorder,
@@ -95,6 +106,7 @@ class Kernel:
             self._host,
             self._picker,
             broker,
+            watch,
         )
         self._data = MarketData(
             self._recorder,
@@ -103,12 +115,14 @@ class Kernel:
             self._host,
             fold,
             broker,
-            settings.bar_interval,
+            settings.fills_timeframe,
             self._advance,
             self._due,
+            watch,
         )
         if broker is not None:
-            broker.connect(self._market, self._report)
+            writer = self._desk.writer
+            broker.connect(self._market, self._report, writer.accepted, writer.filled)
         self._host.contexts = {each.name: self._context(each) for each in strategies}
         self._handlers = self._find_handlers()
         self._reports = self._find_reports()
@@ -140,24 +154,30 @@ class Kernel:
                 f"{', '.join(sorted(each.__name__ for each in self._handlers))}"
             )
         self._step_one(event, kind, handler)
-        if self.settings.check_invariants:
+        if self._checks:
             self.check()
         return self._recorder.take()
 
     def _step_one(self, event: Any, kind: type, handler: Callable[[Any], None]) -> None:
         time = event.time
-        if kind in _OF_A_SYMBOL:
+        if kind in _OF_A_SYMBOL and event.symbol not in self._market.specs:
             self._known(event.symbol)
         if not self._day_set:
             self._begin_day(time)
-        recorder = self._recorder
-        if self._due() <= time:
+        recorder, fold, heap = self._recorder, self._fold, self._timers.heap
+        if (
+            (heap and heap[0][0] <= time)
+            or (fold is not None and fold.due <= time)
+            or self._picker.due <= time
+        ):
             self._advance(time)
-        recorder.begin(time)
+        recorder.now = max(recorder.now, time)
+        recorder.number += 1
+        recorder.ordinal = 0
         if self._paper is not None:
             self._paper.state.now = recorder.now
-        if kind in _PRICES_AND_TIME and not self._host.started:
-            self._host.start()
+        if not self._host.started and kind in _PRICES_AND_TIME:
+            self._begin()
         handler(event)
         self._desk.settle()
 
@@ -177,6 +197,12 @@ class Kernel:
         if self.settings.check_invariants:
             self.check()
         return self._recorder.take()
+
+    def _begin(self) -> None:
+        """Prices or the time begin: strategies hear of it; bars that began before are partial."""
+        self._host.start()
+        if self._fold is not None:
+            self._fold.begin(self._recorder.now)
 
     def _known(self, symbol: str) -> None:
         if symbol not in self._market.specs:
@@ -206,12 +232,13 @@ class Kernel:
             if self._paper is not None:
                 self._paper.state.now = recorder.now
             if self._data.due <= due:
-                self._data.close_bars(due)
+                self._data.close_bars(recorder.now)
             elif self._timers.due <= due:
                 _, _, kind, subject = self._timers.pop()
                 self._fire(kind, subject)
             else:
                 self._picker.expire(due)
+                self._desk.gate.forget_totals()
                 if self._picker.due <= due:
                     raise SettingsError(
                         f"the picker has something due at {self._picker.due} and kept it when it "
@@ -274,6 +301,7 @@ class Kernel:
             given.SetAtr: self._set_atr,
             given.SplitShares: self._split,
             given.CashDividend: self._dividend,
+            given.FeedGap: self._gap,
         }
         for kind, answer in commands.items():
             handlers[kind] = self._command(answer)
@@ -306,14 +334,15 @@ class Kernel:
         def run(command: Any) -> None:
             recorder, known = self._recorder, self._commands
             command_id = command.command_id
-            if command_id and command_id in known:
+            if not command_id:
+                answer(command)
+                return
+            if command_id in known:
                 recorder.emit(CommandAnswered(recorder.now, command_id, "REPEATED"))
                 return
-            if command_id:
-                known[command_id] = recorder.now
+            known[command_id] = recorder.now
             code, detail = answer(command)
-            if command_id:
-                recorder.emit(CommandAnswered(recorder.now, command_id, code, detail))
+            recorder.emit(CommandAnswered(recorder.now, command_id, code, detail))
 
         return run
 
@@ -430,9 +459,17 @@ class Kernel:
             )
             return
         self._market.define(spec)
+        if self._fold is not None:
+            self._fold.refresh()
 
     def _define_sessions(self, event: given.DefineSessions) -> None:
         self._market.sessions[event.calendar] = sorted(event.sessions)
+        if self._fold is not None:
+            self._fold.refresh()
+
+    def _gap(self, event: given.FeedGap) -> None:
+        if self._fold is not None:
+            self._fold.gap(event.start, event.end, event.symbol)
 
     def _set_rate(self, event: given.SetRate) -> None:
         if event.numerator > 0 and event.denominator > 0:
@@ -440,6 +477,7 @@ class Kernel:
         else:
             # No rate is better than a wrong one: rules that need it refuse.
             self._market.rates.pop(event.currency, None)
+        self._desk.gate.forget_totals()
 
     def _set_atr(self, event: given.SetAtr) -> None:
         if event.atr is None:
@@ -453,6 +491,7 @@ class Kernel:
         for prices in (market.last, market.correlations.last):
             if symbol in prices:
                 prices[symbol] = prices[symbol] * event.old // event.new
+        self._desk.ledger.touch(symbol)
         for stale in (market.bid, market.ask, market.atr):
             stale.pop(symbol, None)
         if self._paper is not None:
@@ -569,6 +608,7 @@ class Kernel:
         if self._paper is not None and snapshot.paper is not None:
             self._paper.restore(snapshot.paper)
         if self._fold is not None:
+            self._fold.connect(self._market)
             self._fold.load(snapshot.fold)
         _refill(self._data.last_bars, snapshot.last_bars)
         self._data.measures = snapshot.measures

@@ -27,7 +27,15 @@ from trading.journal.reports import (
     OrderTriggered,
 )
 from trading.orders.order import Order
-from trading.orders.status import EDGES, PENDING, TERMINAL, WORKING, OrderStatus, next_status
+from trading.orders.status import (
+    EDGES,
+    NEXT,
+    PENDING,
+    TERMINAL,
+    WORKING,
+    OrderStatus,
+    next_status,
+)
 from trading.positions.lots import Execution
 
 __all__ = ["Books", "Listener", "OrderWriter", "Venue"]
@@ -146,28 +154,26 @@ class OrderWriter:
     def event(self, order: Order, name: str, detail: str = "") -> None:
         """Lead an order along an edge and say so; InvalidOrderEvent where there is none."""
         before = order.status
-        if before in PENDING:
+        found = NEXT[before].get(name)
+        if found is None or before in PENDING:
             # The cancel of an order whose replace is open gives the pending replace back.
             both = before is _PENDING_CANCEL and order.update_pending
             previous = _PENDING_UPDATE if both else order.previous
-            status = next_status(before, name, previous=previous, order_id=order.order_id)
-        else:
-            status = next_status(before, name, order_id=order.order_id)
-            if status in PENDING:
-                order.previous = before
-        order.status = status
+            found = next_status(before, name, previous=previous, order_id=order.order_id)
+        elif found in PENDING:
+            order.previous = before
+        order.status = found
         recorder = self._recorder
-        order.updated = recorder.now
-        recorder.emit(
-            OrderEvent(recorder.now, order.order_id, name, _NAMES[status], order.filled, detail)
-        )
-        if status in TERMINAL and before not in TERMINAL:
+        order.updated = now = recorder.now
+        recorder.emit(OrderEvent(now, order.order_id, name, _NAMES[found], order.filled, detail))
+        if found in TERMINAL and before not in TERMINAL:
             self._close(order)
 
     def _close(self, order: Order) -> None:
         order.cancel_wanted = order.update_pending = False
         order.wanted = None
-        self.recount(order)
+        if order.counted:
+            self.recount(order)
         if not order.group:  # a group's orders are needed until all of them have ended
             self.finished.append((self._recorder.now, order.order_id))
 
@@ -284,7 +290,9 @@ class OrderWriter:
             return
         if order.acknowledged:
             return  # said before
-        if order.filled or order.status in WORKING:
+        if order.status is _SUBMITTED:
+            self.event(order, "ACCEPTED")
+        elif order.filled or order.status in WORKING:
             pass  # a late acknowledgement of what already fills changes no state
         elif not self._report(order, report, "ACCEPTED"):
             return
@@ -426,6 +434,12 @@ class OrderWriter:
         full = order.filled >= order.qty
         before = order.status
         order.updated = self._recorder.now
+        if before is _ACCEPTED and order.filled <= order.qty:
+            # By far the most; the general way is below.
+            order.status = _FILLED if full else _PARTIAL
+            if full:
+                self._close(order)
+            return ""
         over = "OVERFILL" if order.filled > order.qty else ""
         if before in TERMINAL and before is not _CANCELED:
             return over or "LATE"
