@@ -85,6 +85,8 @@ _COMMANDS: tuple[tuple[str, str, tuple[tuple[tuple[str, ...], dict[str, Any]], .
         ),
     ),
     ("clear", "end all faults of links", ()),
+    ("pause", "let the makers stand still; their quotes stay", ()),
+    ("resume", "let the makers go on", ()),
     (
         "bust",
         "take a trade back, for both sides",
@@ -165,5 +167,5 @@ def _command(options: argparse.Namespace) -> int:
         elif options.command == "reject":
             admin.reject(options.account, options.count, options.reason)
         else:
-            admin.clear()
+            admin.ask(options.command)
     return 0

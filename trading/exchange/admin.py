@@ -74,6 +74,14 @@ class ExchangeAdmin:
         """End all faults of the link."""
         self.ask("clear")
 
+    def pause(self) -> None:
+        """Let the makers stand still; their quotes stay."""
+        self.ask("pause")
+
+    def resume(self) -> None:
+        """Let the makers go on."""
+        self.ask("resume")
+
     def bust(self, trade: int, reason: str = "") -> None:
         """Take a trade back, for both of its sides."""
         self.ask("bust", (trade, reason))

@@ -130,6 +130,6 @@ def answer_admin(
         number = _argument(argument, int)
         return pack(state.trades.get(number))
     raise ExchangeError(
-        f"there is no command {shown(what)}; there are: {' '.join(_INPUTS)} fault clear status "
-        "trade"
+        f"there is no command {shown(what)}; there are: {' '.join(_INPUTS)} fault clear pause "
+        "resume status trade"
     )

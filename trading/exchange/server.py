@@ -82,6 +82,7 @@ class ExchangeServer:
         self._maker_interval_s = maker_interval_s
         self._clock_offset_ns = clock_offset_ns
         self._queue: list[_Item] = []
+        self._makers_paused = False
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
@@ -112,8 +113,9 @@ class ExchangeServer:
         with ThreadPoolExecutor(1, "exchange-disk") as disk:
             try:
                 while not self._stopping or self._queue:
-                    await self._wait(next_step if self.exchange.engine.makers.active else None)
-                    step = self.exchange.engine.makers.active and loop.time() >= next_step
+                    makers = self.exchange.engine.makers.active and not self._makers_paused
+                    await self._wait(next_step if makers else None)
+                    step = makers and loop.time() >= next_step
                     if step:
                         next_step = max(next_step + self._maker_interval_s, loop.time())
                     items, self._queue = self._queue[:_GROUP], self._queue[_GROUP:]
@@ -292,7 +294,10 @@ class ExchangeServer:
                 body = answer_account(self.exchange, session.account, query.what, query.argument)
             else:
                 event = admin_input(query.what, query.argument, self._now())
-                if event is None:
+                if query.what in ("pause", "resume"):
+                    self._makers_paused = query.what == "pause"
+                    body = pack(True)
+                elif event is None:
                     body = answer_admin(self.exchange, self.faults, query.what, query.argument)
                 else:
                     self._stage(group, event)
