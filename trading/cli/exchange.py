@@ -13,7 +13,7 @@ from store.cli.output import say
 from trading.errors import ExchangeError
 from trading.exchange import ExchangeAdmin, Fault
 from trading.exchange.faults import DIRECTIONS, FAULT_KINDS
-from trading.exchange.inputs import PHASES, SELF_TRADE, ExchangeSettings
+from trading.exchange.matching.inputs import PHASES, SELF_TRADE, ExchangeSettings
 from trading.exchange.serving import listed, read_accounts, serve
 
 

@@ -10,9 +10,9 @@ broker.submit(effect)
 from trading.exchange.admin import ExchangeAdmin
 from trading.exchange.broker import ExchangeBroker
 from trading.exchange.durable import DurableExchange
-from trading.exchange.engine import MatchingEngine
 from trading.exchange.faults import Fault
-from trading.exchange.inputs import ExchangeSettings
+from trading.exchange.matching.engine import MatchingEngine
+from trading.exchange.matching.inputs import ExchangeSettings
 from trading.exchange.server import ExchangeServer
 
 __all__ = [

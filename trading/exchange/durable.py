@@ -15,15 +15,15 @@ from pathlib import Path
 import msgspec
 
 from trading.errors import ExchangeError, ExchangeLogError
-from trading.exchange.engine import MatchingEngine
-from trading.exchange.inputs import (
+from trading.exchange.log import INPUT, REPORT, ExchangeLog, LogRecord, Position
+from trading.exchange.matching.engine import MatchingEngine
+from trading.exchange.matching.inputs import (
     AddAccount,
     ExchangeInput,
     ExchangeSettings,
     decode_exchange_input,
 )
-from trading.exchange.log import INPUT, REPORT, ExchangeLog, LogRecord, Position
-from trading.exchange.state import ExchangeState, Outcome
+from trading.exchange.matching.state import ExchangeState, Outcome
 from trading.exchange.wire import Report
 from trading.journal.codec import pack
 
@@ -214,7 +214,12 @@ class DurableExchange:
 
 
 def _shown(data: bytes | None) -> str:
-    return "nothing" if data is None else repr(msgspec.msgpack.decode(data))
+    if data is None:
+        return "nothing"
+    try:
+        return repr(msgspec.msgpack.decode(data))
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return f"{len(data)} bytes that are no report"
 
 
 def _same_rules(one: ExchangeSettings, other: ExchangeSettings) -> bool:

@@ -13,14 +13,14 @@ import msgspec
 from trading.errors import ExchangeError, shown
 from trading.exchange.durable import DurableExchange
 from trading.exchange.faults import Fault, LinkFaults
-from trading.exchange.inputs import (
+from trading.exchange.matching.inputs import (
     BustTrade,
     CorrectTrade,
     ExchangeInput,
     RejectNext,
     SetPhase,
 )
-from trading.exchange.orders import view
+from trading.exchange.matching.orders import view
 from trading.exchange.wire import Report
 from trading.journal.codec import pack
 from trading.journal.reports import OrderFilled
@@ -42,7 +42,7 @@ class ExecutionsPage(msgspec.Struct, frozen=True, array_like=True, gc=False):
 def _argument(data: bytes, kind: type[T]) -> T:
     try:
         return msgspec.msgpack.decode(data, type=kind, strict=False)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ExchangeError(f"the argument is none: {error}") from None
 
 

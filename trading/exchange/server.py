@@ -18,10 +18,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from trading.errors import ExchangeError
-from trading.exchange.accounts import Trade
 from trading.exchange.durable import DurableExchange
 from trading.exchange.faults import LinkFaults
-from trading.exchange.inputs import Clock, ExchangeInput, MakerStep, RaiseEpoch, Request
+from trading.exchange.matching.accounts import Trade
+from trading.exchange.matching.inputs import Clock, ExchangeInput, MakerStep, RaiseEpoch, Request
 from trading.exchange.queries import admin_input, answer_account, answer_admin
 from trading.exchange.session import Session
 from trading.exchange.wire import (

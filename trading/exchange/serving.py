@@ -14,7 +14,7 @@ import msgspec
 
 from trading.errors import ExchangeError, TradingError
 from trading.exchange.durable import DurableExchange
-from trading.exchange.inputs import AddAccount, AddInstrument, ExchangeSettings
+from trading.exchange.matching.inputs import AddAccount, AddInstrument, ExchangeSettings
 from trading.exchange.server import ExchangeServer
 from trading.numbers import MONEY_DECIMALS, to_units
 from trading.specification import InstrumentSpec, specify
@@ -49,7 +49,7 @@ def read_accounts(path: str | Path) -> AccountsFile:
     """Read accounts and keys from a JSON file that only its owner may read."""
     try:
         found = msgspec.json.decode(private_text(path), type=AccountsFile)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ExchangeError(f"{path} is no file of accounts: {error}") from error
     keys = [entry.key for entry in found.accounts.values()]
     keys += [found.admin_key] if found.admin_key is not None else []
@@ -74,7 +74,7 @@ def listed(texts: Sequence[str] = (), file: str | Path | None = None) -> list[Li
     if file is not None:
         try:
             entries += msgspec.json.decode(Path(file).read_bytes(), type=list[dict[str, Any]])
-        except (OSError, msgspec.MsgspecError) as error:
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise ExchangeError(f"{file} is no file of instruments: {error}") from error
     found = []
     for entry in entries:

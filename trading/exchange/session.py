@@ -16,9 +16,9 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from trading.errors import WireError
-from trading.exchange.accounts import Trade
 from trading.exchange.durable import DurableExchange
 from trading.exchange.faults import LinkFaults
+from trading.exchange.matching.accounts import Trade
 from trading.exchange.wire import (
     ADMIN,
     LARGEST_REQUEST,

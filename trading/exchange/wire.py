@@ -251,7 +251,7 @@ def decode_client(data: bytes) -> ClientMessage:
     """Return a client's message; WireError where the bytes are none."""
     try:
         return _CLIENT.decode(data)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise WireError(f"these {len(data)} bytes are no message of a client: {error}") from None
 
 
@@ -259,7 +259,7 @@ def decode_server(data: bytes) -> ServerMessage:
     """Return a message of the exchange; WireError where the bytes are none."""
     try:
         return _SERVER.decode(data)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise WireError(
             f"these {len(data)} bytes are no message of the exchange: {error}"
         ) from None

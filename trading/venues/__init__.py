@@ -6,6 +6,7 @@ for event in broker.poll(timeout=1.0): ...
 """
 
 from trading.venues.keys import private_text, secret
+from trading.venues.paper import PaperVenue
 from trading.venues.protocol import (
     ConnectionChanged,
     ConnectionState,
@@ -19,6 +20,7 @@ from trading.venues.protocol import (
 __all__ = [
     "ConnectionChanged",
     "ConnectionState",
+    "PaperVenue",
     "RequestRefused",
     "SequencedReport",
     "VenueBroker",

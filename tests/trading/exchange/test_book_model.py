@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tests.trading.exchange.naive import NaiveExchange
 from tests.trading.exchange.orders import AAPL, START, cancel, order, replace, short
-from trading.exchange.engine import MatchingEngine
-from trading.exchange.inputs import (
+from trading.exchange.matching.engine import MatchingEngine
+from trading.exchange.matching.inputs import (
     SELF_TRADE,
     AddAccount,
     AddInstrument,

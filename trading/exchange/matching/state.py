@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 from trading.brokers.commissions import MakerTaker
 from trading.errors import ExchangeError
-from trading.exchange.accounts import ExchangeAccount, NumberedReport, Trade, TradeSide
-from trading.exchange.book import Book
-from trading.exchange.inputs import SELF_TRADE, ExchangeSettings
-from trading.exchange.orders import ExchangeOrder
+from trading.exchange.matching.accounts import ExchangeAccount, NumberedReport, Trade, TradeSide
+from trading.exchange.matching.book import Book
+from trading.exchange.matching.inputs import SELF_TRADE, ExchangeSettings
+from trading.exchange.matching.orders import ExchangeOrder
 from trading.journal.codec import pack
 from trading.journal.outputs import SendOrder
 from trading.journal.reports import BrokerReport, OrderCanceled, OrderExpired, OrderFilled

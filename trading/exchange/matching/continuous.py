@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from trading.exchange.accounts import ExchangeAccount
-from trading.exchange.orders import ExchangeOrder
-from trading.exchange.state import ExchangeState
-from trading.exchange.stops import Stops
+from trading.exchange.matching.accounts import ExchangeAccount
+from trading.exchange.matching.orders import ExchangeOrder
+from trading.exchange.matching.state import ExchangeState
+from trading.exchange.matching.stops import Stops
 from trading.journal.outputs import SendReplace
 from trading.journal.reports import OrderReplaced, OrderTriggered
 

@@ -1,104 +1,15 @@
-"""An order as the exchange has it, and what makes a request no order of this exchange."""
+"""What makes a request no order of a venue, whatever the market: said in plain words."""
 
 from __future__ import annotations
-
-import msgspec
 
 from trading.errors import shown
 from trading.journal.outputs import SendOrder
 from trading.orders.request import KINDS, TIMES_IN_FORCE
 from trading.specification import InstrumentSpec
-from trading.venues.protocol import VenueOrder
 
-__all__ = ["ExchangeOrder", "faults_of_order", "faults_of_terms", "view"]
+__all__ = ["faults_of_order", "faults_of_terms"]
 
-WAITING_KINDS = ("STOP", "STOP_LIMIT", "TRAILING_STOP")
 _LONGEST_ID = 200
-
-
-class ExchangeOrder(msgspec.Struct, gc=False):
-    """One order; prices and sizes in the instrument's units, `side` 1 or -1.
-
-    `status` is a name of `OrderStatus`. `answer` is the sequence number of the report that answered
-    the order, `answers` those of its cancels and replaces by their digest.
-    """
-
-    request: SendOrder
-    venue_id: str
-    quantity: int
-    limit: int | None
-    stop: int | None
-    status: str = "ACCEPTED"
-    filled: int = 0
-    value: int = 0
-    fees: int = 0
-    triggered: bool = False
-    # The best price since a trailing stop arrived.
-    best: int | None = None
-    # When it expires.
-    expires: int | None = None
-    resting: bool = False
-    answer: int = 0
-    answers: dict[bytes, int] = {}
-
-    @property
-    def order_id(self) -> str:
-        """The id that its account gave it."""
-        return self.request.order_id
-
-    @property
-    def account(self) -> str:
-        """Whose order it is."""
-        return self.request.account
-
-    @property
-    def symbol(self) -> str:
-        """What it trades."""
-        return self.request.symbol
-
-    @property
-    def side(self) -> int:
-        """1 buys, -1 sells."""
-        return self.request.side
-
-    @property
-    def leaves(self) -> int:
-        """Size that may still fill."""
-        return self.quantity - self.filled
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it may still fill."""
-        return self.status in ("ACCEPTED", "TRIGGERED", "PARTIALLY_FILLED")
-
-    @property
-    def waits(self) -> bool:
-        """Whether it waits for its stop price."""
-        return not self.triggered and self.request.kind in WAITING_KINDS
-
-    @property
-    def for_auction(self) -> bool:
-        """Whether it takes part in an auction only."""
-        return self.request.tif in ("AT_OPEN", "AT_CLOSE")
-
-
-def view(order: ExchangeOrder) -> VenueOrder:
-    """Return an order as its account may see it."""
-    request = order.request
-    return VenueOrder(
-        request.order_id,
-        request.symbol,
-        request.side,
-        request.kind,
-        request.tif,
-        order.quantity,
-        order.filled,
-        order.status,
-        order.limit,
-        order.stop,
-        order.venue_id,
-        order.fees,
-    )
 
 
 def faults_of_order(request: SendOrder, spec: InstrumentSpec | None, now: int) -> str:

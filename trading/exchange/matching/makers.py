@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import random
 
-from trading.exchange.accounts import ExchangeAccount
-from trading.exchange.inputs import ExchangeSettings
-from trading.exchange.matching import Matching
-from trading.exchange.state import ExchangeState
+from trading.exchange.matching.accounts import ExchangeAccount
+from trading.exchange.matching.continuous import Matching
+from trading.exchange.matching.inputs import ExchangeSettings
+from trading.exchange.matching.state import ExchangeState
 from trading.journal.outputs import SendOrder
 
 __all__ = ["MAKER_ACCOUNT", "Makers"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Iterator
 
-from trading.exchange.orders import ExchangeOrder
+from trading.exchange.matching.orders import ExchangeOrder
 
 __all__ = ["Book", "DepthLevel"]
 

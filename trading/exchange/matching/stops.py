@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from trading.exchange.orders import ExchangeOrder
-from trading.exchange.state import ExchangeState
+from trading.exchange.matching.orders import ExchangeOrder
+from trading.exchange.matching.state import ExchangeState
 
 __all__ = ["Stops"]
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from trading.errors import ExchangeError
-from trading.exchange.accounts import ExchangeAccount, Trade, TradeSide
-from trading.exchange.inputs import BustTrade, CorrectTrade
-from trading.exchange.state import ExchangeState
+from trading.exchange.matching.accounts import ExchangeAccount, Trade, TradeSide
+from trading.exchange.matching.inputs import BustTrade, CorrectTrade
+from trading.exchange.matching.state import ExchangeState
 from trading.journal.reports import FillBusted, FillCorrected
 from trading.numbers import MONEY_DECIMALS
 from trading.specification import InstrumentSpec

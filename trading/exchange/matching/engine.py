@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
-from hashlib import blake2b
 from typing import Any
 
 from trading.errors import ExchangeError
-from trading.exchange.accounts import ExchangeAccount
-from trading.exchange.auction import Auction
-from trading.exchange.book import Book
-from trading.exchange.corrections import Corrections
-from trading.exchange.inputs import (
+from trading.exchange.matching.accounts import ExchangeAccount
+from trading.exchange.matching.auction import Auction
+from trading.exchange.matching.book import Book
+from trading.exchange.matching.continuous import Matching
+from trading.exchange.matching.corrections import Corrections
+from trading.exchange.matching.inputs import (
     PHASES,
     AddAccount,
     AddInstrument,
@@ -33,12 +33,10 @@ from trading.exchange.inputs import (
     Request,
     SetPhase,
 )
-from trading.exchange.makers import MAKER_ACCOUNT, Makers
-from trading.exchange.matching import Matching
-from trading.exchange.orders import ExchangeOrder, faults_of_order, faults_of_terms
-from trading.exchange.state import ExchangeState, Outcome
-from trading.exchange.stops import Stops
-from trading.journal.codec import pack
+from trading.exchange.matching.makers import MAKER_ACCOUNT, Makers
+from trading.exchange.matching.orders import ExchangeOrder
+from trading.exchange.matching.state import ExchangeState, Outcome
+from trading.exchange.matching.stops import Stops
 from trading.journal.outputs import SendCancel, SendOrder, SendReplace
 from trading.journal.reports import (
     OrderAccepted,
@@ -48,7 +46,8 @@ from trading.journal.reports import (
 )
 from trading.numbers import MONEY_DECIMALS
 from trading.times import DAY
-from trading.venues.protocol import RequestRefused
+from trading.venues.repeats import Repeats, request_digest, same_terms
+from trading.venues.validation import faults_of_order, faults_of_terms
 
 __all__ = ["MatchingEngine"]
 
@@ -148,7 +147,7 @@ class MatchingEngine:
         if isinstance(request, SendOrder):
             self._new_order(account, request)
             return
-        digest = blake2b(pack(request), digest_size=16).digest()
+        digest = request_digest(request)
         order = account.orders.get(request.order_id)
         answers = account.strays if order is None else order.answers
         if digest in answers:
@@ -168,16 +167,11 @@ class MatchingEngine:
     def _new_order(self, account: ExchangeAccount, request: SendOrder) -> None:
         known = account.orders.get(request.order_id)
         if known is not None:
-            if _same_terms(known.request, request):
+            if same_terms(known.request, request):
                 self._repeat(known.answer)
             else:
                 self.state.out.changed = False
-                self.state.out.refused = RequestRefused(
-                    request.order_id,
-                    "DUPLICATE_ID",
-                    f"order {request.order_id!r} is known here with other terms; it is "
-                    "unchanged, and this one was not taken",
-                )
+                self.state.out.refused = Repeats.refusal(request.order_id)
             return
         order = self.state.enter(account, request)
         spec = self.state.specs.get(request.symbol)
@@ -286,12 +280,3 @@ class MatchingEngine:
         for symbol, price in self.state.last.items():
             self._stops.meet(symbol, price)
         self._matching.run_stops()
-
-
-def _same_terms(one: SendOrder, other: SendOrder) -> bool:
-    """Whether two orders of one id ask for the same; when they were made does not matter."""
-    return all(
-        getattr(one, name) == getattr(other, name)
-        for name in SendOrder.__struct_fields__
-        if name != "time"
-    )

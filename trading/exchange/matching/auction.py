@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from trading.exchange.orders import ExchangeOrder
-from trading.exchange.state import ExchangeState
-from trading.exchange.stops import Stops
+from trading.exchange.matching.orders import ExchangeOrder
+from trading.exchange.matching.state import ExchangeState
+from trading.exchange.matching.stops import Stops
 
 __all__ = ["Auction", "AuctionSide", "auction_price"]
 

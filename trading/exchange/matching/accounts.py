@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from trading.exchange.orders import ExchangeOrder
+from trading.exchange.matching.orders import ExchangeOrder
 from trading.journal.reports import BrokerReport
 from trading.specification import InstrumentSpec
 
