@@ -78,7 +78,6 @@ class PaperVenue:
         self._state = ConnectionState.DISCONNECTED
         self._events: queue.SimpleQueue[VenueEvent] = queue.SimpleQueue()
         self._reports: list[SequencedReport] = []
-        self._delivered = 0
         self._repeats = Repeats()
         self._orders: dict[str, VenueOrder] = {}
         self._expiries: dict[str, int] = {}
@@ -108,6 +107,8 @@ class PaperVenue:
                     f"{len(self._reports)}: it forgets everything when its process ends"
                 )
             self._state = ConnectionState.CONNECTED
+            # What waits for whoever was there before is among the reports.
+            self._events = queue.SimpleQueue()
             self._events.put(ConnectionChanged(self._state))
             for each in self._reports[after:]:
                 self._events.put(each)
