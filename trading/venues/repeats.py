@@ -34,8 +34,9 @@ class Repeats:
 
     def order(self, order: SendOrder) -> str:
         """Note an order; REPEAT or CONFLICT where its id is known, empty where it is new."""
-        known = self.orders.setdefault(order.order_id, order)
-        if known is order:
+        known = self.orders.get(order.order_id)
+        if known is None:
+            self.orders[order.order_id] = order
             return ""
         return "REPEAT" if same_terms(known, order) else "CONFLICT"
 
