@@ -131,6 +131,37 @@ class BrokerError(TradingError):
     """A broker was asked for something that it cannot do."""
 
 
+class BrokerUnavailable(BrokerError):
+    """A venue did not answer in time, or the link to it is down; trying again may help."""
+
+
+class BrokerRefused(BrokerError):
+    """A venue does not let this account in, or not this program; trying again does not help.
+
+    `code` is the venue's: WRONG_KEY, FENCED, SEQUENCE_AHEAD, VERSION, INSTRUMENTS, …
+    """
+
+    def __init__(self, problem: str, code: str = "REFUSED") -> None:
+        self.code = code
+        super().__init__(problem)
+
+    def __reduce__(self) -> tuple[type[BrokerRefused], tuple[str, str]]:
+        """Survive pickle with all fields."""
+        return type(self), (str(self), self.code)
+
+
+class ExchangeError(TradingError):
+    """The simulated exchange was set up or asked wrongly."""
+
+
+class ExchangeLogError(ExchangeError):
+    """The exchange's log cannot be read, written or continued."""
+
+
+class WireError(ExchangeError, ValueError):
+    """Bytes that are no message of the exchange's protocol."""
+
+
 class KernelError(TradingError):
     """Root of what can go wrong in the kernel."""
 
