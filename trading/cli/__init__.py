@@ -4,6 +4,9 @@ python -m trading ingest ticks.parquet more.csv
 python -m trading ingest --simulate AAPL=230 --seconds 60
 python -m trading export day.parquet --symbols AAPL,MSFT --start 2026-02-20T00:00:00Z
 python -m trading bars ticks.parquet --interval 1m --calendar XNYS --output bars.parquet
+python -m trading metrics equity.csv --periods 252 --json
+python -m trading report fills.parquet --cash 100000 --prices bars.parquet --output report
+python -m trading settings --set tradepicker.maxOpenPositions=5
 python -m trading bars verify ticks.parquet --bars bars.parquet --interval 1m --calendar XNYS
 
 The exit status is 0 when all is well, 1 where bars differ from their ticks, 2 for a command line
@@ -17,11 +20,11 @@ from collections.abc import Sequence
 
 from store.cli.output import complain
 from store.errors import StoreError
-from trading.cli import bars, export, ingest
+from trading.cli import bars, export, ingest, metrics, report, settings
 from trading.errors import TradingError
 
 # A command more is a module more, with `add(commands)`.
-COMMANDS = (ingest, export, bars)
+COMMANDS = (ingest, export, bars, metrics, report, settings)
 
 __all__ = ["main"]
 
