@@ -167,7 +167,7 @@ class KernelError(TradingError):
 
 
 class SettingsError(KernelError, ValueError):
-    """Settings of a run that cannot work together."""
+    """Settings that are unknown, out of bounds, or that cannot work together."""
 
 
 class JournalError(KernelError, ValueError):
@@ -213,6 +213,10 @@ class OptionError(TradingError, ValueError):
 
 class IndicatorError(TradingError, ValueError):
     """An indicator was made or fed with a value that it cannot take."""
+
+
+class MetricsError(TradingError, ValueError):
+    """Equity, returns, fills or prices from which no figures can be computed."""
 
 
 class TickStoreError(TradingError):
