@@ -78,7 +78,11 @@ class Login:
 
 
 def _connect(where: Any) -> Any:
-    options = {"options": _OPTIONS, "application_name": "tick_store", "connect_timeout": 10}
+    options: dict[str, Any] = {
+        "options": _OPTIONS,
+        "application_name": "tick_store",
+        "connect_timeout": 10,
+    }
     if isinstance(where, str):
         return psycopg2.connect(where, **options)
     if isinstance(where, Mapping):
