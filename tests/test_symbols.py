@@ -1,20 +1,24 @@
-"""One rule for symbols: in the market server, the store's catalog and the clients."""
+"""One rule for symbols: in the market server, the store's catalog, the clients and ticks."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import trading.symbols
 from client import quant_client
 from server import symbols
 from server.errors import FeedFileError
 from server.replay import Replay
 from store.columns import REGISTRY
 from store.models import Trade
+from trading.errors import TickError
+from trading.ticks.batch import read_batch
 
 OF_ALL_MARKETS = [
     *("AAPL", "BRK.B", "BRK-B", "BRK/B", "BF.B", "M&M.NS", "005930.KS", "7203.T", "0700.HK"),
@@ -48,6 +52,15 @@ def in_catalog(symbol: str) -> bool:
     return not REGISTRY.validate_instance(trade)
 
 
+def in_ticks(symbol: str) -> bool:
+    table = pa.table({"timestamp": [0], "symbol": [symbol], "price": [1.0], "size": [1]})
+    options = {"allow_negative": False, "latest": None, "lateness": 0, "round_to": None}
+    try:
+        return len(read_batch(table, **options)) == 1
+    except TickError:
+        return False
+
+
 def in_watchlist(symbol: str) -> bool:
     try:
         return quant_client.symbols(symbol) == [symbol]
@@ -61,6 +74,7 @@ def test_symbols_of_all_markets_pass(symbol: str, tmp_path: Path) -> None:
     path.write_text(f"date,symbol,close\n2026-02-20,{symbol},1.5\n")
     assert Replay([path]).symbols == (symbol,)
     assert in_catalog(symbol)
+    assert in_ticks(symbol)
     assert in_watchlist(symbol)
 
 
@@ -68,16 +82,18 @@ def test_symbols_of_all_markets_pass(symbol: str, tmp_path: Path) -> None:
 def test_what_no_market_has_is_refused(symbol: str) -> None:
     assert not symbols.is_symbol(symbol)
     assert not in_catalog(symbol)
+    assert not in_ticks(symbol)
 
 
 def test_nothing_is_no_symbol() -> None:
     """The catalog takes an empty text for a field that is not filled in yet."""
     assert not symbols.is_symbol("")
+    assert not trading.symbols.is_symbol("")
 
 
 @given(st.text(min_size=1, max_size=45))
-def test_catalog_and_market_agree_on_any_text(text: str) -> None:
-    assert in_catalog(text) == symbols.is_symbol(text)
+def test_catalog_market_and_ticks_agree_on_any_text(text: str) -> None:
+    assert in_catalog(text) == symbols.is_symbol(text) == trading.symbols.is_symbol(text)
 
 
 def test_a_bad_symbol_of_a_file_is_refused_with_its_line(tmp_path: Path) -> None:

@@ -182,6 +182,10 @@ class InvariantError(KernelError, AssertionError):
     """The books contradict themselves: a fault of the program, never of its input."""
 
 
+class SymbolError(TradingError, ValueError):
+    """A text cannot be a symbol."""
+
+
 class IntervalError(TradingError, ValueError):
     """A text is no interval of bars, or the interval does not fit what it is used for."""
 
@@ -205,6 +209,10 @@ class TickError(TradingError, ValueError):
 
 class BarError(TradingError, ValueError):
     """Bars that cannot be used: columns are missing, or they do not fit what is asked for."""
+
+
+class CorporateActionError(TradingError, ValueError):
+    """A split or dividend cannot be applied to what it is asked of."""
 
 
 class OptionError(TradingError, ValueError):

@@ -53,7 +53,7 @@ def _define_quotes(registry: ColumnRegistry) -> None:
         unit="USD",
         category="finance",
         description="Price of the most recent trade in the market",
-        synonyms=["last price", "last trade", "close"],
+        synonyms=["last price", "last trade", "latest price"],
         sample_values=[228.0],
         semantic_type="currency_amount",
         format=",.2f",

@@ -108,7 +108,7 @@ def _define_numbers(registry: ColumnRegistry) -> None:
         unit="shares",
         category="trading",
         description="Number of shares or contracts; negative where a short position is meant",
-        synonyms=["qty", "size", "shares", "units"],
+        synonyms=["qty", "order size", "shares", "units"],
         sample_values=[100, 2500],
         semantic_type="count",
         format=",d",

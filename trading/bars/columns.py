@@ -340,13 +340,16 @@ def _decimals(name: str, array: pa.Array, kind: pa.DataType) -> Numbers:
         )
     if array.null_count:
         array = pc.fill_null(array, pa.scalar(0, kind))
-    # A decimal of 128 bits is two words: the low one, and the sign's continuation above it.
-    words = np.frombuffer(array.cast(pa.decimal128(38, kind.scale)).buffers()[1], dtype=np.int64)
-    pairs = words.reshape(-1, 2)[array.offset : array.offset + len(array)]
+    scale = max(kind.scale, 0)
+    # A decimal of 128 bits is two words: the low one, and the sign's continuation above it. The
+    # cast may begin its buffer anew, so that the offset is its own.
+    whole = array.cast(pa.decimal128(38, scale))
+    words = np.frombuffer(whole.buffers()[1], dtype=np.int64)
+    pairs = words.reshape(-1, 2)[whole.offset : whole.offset + len(whole)]
     low, high = pairs[:, 0], pairs[:, 1]
     _refuse(
         high != (low >> 63),
         lambda row: f"{name} {array[row].as_py()} of row {row} is beyond 64 bits",
     )
     values = np.ascontiguousarray(low)
-    return Numbers(values, max(kind.scale, 0), pa.decimal128(38, kind.scale), *_extent(values))
+    return Numbers(values, scale, pa.decimal128(38, scale), *_extent(values))

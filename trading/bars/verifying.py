@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Protocol
@@ -79,12 +80,15 @@ def verify(
     lateness: str | int = "0s",
     close_grace: str | int = "0s",
     day: date | None = None,
+    symbols: Iterable[str] | None = None,
+    until: Any = None,
     allow_negative: bool = False,
 ) -> Verification:
     """Build bars again from their ticks, and compare them with those that were kept.
 
     kept: a table of bars; of several versions the newest counts. day: bars that start on it, in
-    the calendar's time zone (UTC without one); None: from the first kept bar to the last. Bars
+    the calendar's time zone (UTC without one); None: from the first kept bar to the last. symbols:
+    None takes those of the kept bars. until: bars that end later are left out. Bars
     without a trade depend on what was known of the feed, and only have to be without a trade.
     IntervalError for intervals by amount: where such bars begin depends on all ticks before.
     """
@@ -99,15 +103,17 @@ def verify(
         raise BarError(f"kept bars have no column {', '.join(missing)}; they are no table of bars")
     rows = _rows(kept)
     if day is not None:
-        low, high = _day(day, calendar)
+        low, high = day_range(day, calendar)
         rows = {key: row for key, row in rows.items() if low <= key[1] < high}
     elif rows:
         low, high = min(at for _s, at in rows), max(row["end"] for row in rows.values())
     else:
         return Verification(0, [])
-    symbols = sorted(set(pc.unique(kept["symbol"].cast(pa.string())).to_pylist()))
+    if symbols is None:
+        symbols = pc.unique(kept["symbol"].cast(pa.string())).to_pylist()
+    names = sorted(set(symbols))
     read = ticks.read(
-        symbols,
+        names,
         *(_moment(at) for at in _reach(low, high, rows, parse_duration_ns(close_grace))),
     )
     rebuilt = bars(
@@ -119,6 +125,10 @@ def verify(
         allow_negative=allow_negative,
     )
     built = {key: row for key, row in _rows(rebuilt).items() if low <= key[1] < high}
+    if until is not None:
+        last = instant_ns(until)
+        rows = {key: row for key, row in rows.items() if row["end"] <= last}
+        built = {key: row for key, row in built.items() if row["end"] <= last}
     return _compared(rows, built)
 
 
@@ -135,7 +145,8 @@ def _reach(
     return low, max(high, last) + grace_ns
 
 
-def _day(day: date, calendar: str | TradingCalendar | None) -> tuple[int, int]:
+def day_range(day: date, calendar: str | TradingCalendar | None) -> tuple[int, int]:
+    """When a day begins and ends: in the calendar's time zone, in UTC without one."""
     begin = int(np.datetime64(day, "ns").astype(np.int64))
     if calendar is None:
         return begin, begin + NS_PER_DAY

@@ -1,8 +1,9 @@
-"""`bars`: bars from files of ticks, and whether kept bars still equal their ticks."""
+"""`bars`: bars of kept ticks or of files, and whether kept bars still equal their ticks."""
 
 from __future__ import annotations
 
 import argparse
+import time
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,16 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from store.cli.output import complain, progress, say
-from trading.bars import bars
-from trading.bars.verifying import TableTicks, verify
+from trading.bars import Verification, bars, parse_duration_ns
+from trading.bars.verifying import TableTicks, day_range, verify
+from trading.cli.tick_store import add_store_options, opened
 from trading.errors import TickError
+from trading.ticks.bar_keeper import rebuild, verify_kept
+from trading.ticks.bar_store import BarRecipe
 
 _SHOWN = 20
 _USAGE = (
+    "bars --interval I [--day D]  |  bars verify --interval I --day D  |  "
     "bars FILE… --interval I --output OUT  |  bars verify FILE… --interval I --bars KEPT.parquet"
 )
 
@@ -26,11 +31,14 @@ def add(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "bars",
-        help="make bars of files of ticks, or verify kept bars",
-        description="Make bars of files of ticks (.parquet, .csv). With the word verify before the "
-        "files: build them again and compare them with kept bars.",
+        help="make bars of ticks, or verify kept bars",
+        description="Without files: make the bars of kept ticks and keep them. With files of ticks "
+        "(.parquet, .csv): write their bars to another file. With the word verify first: build "
+        "the bars again, and compare them with those that were kept.",
     )
-    parser.add_argument("files", nargs="+", metavar="FILE", help="ticks; or verify, then the ticks")
+    parser.add_argument(
+        "files", nargs="*", metavar="FILE", help="files of ticks; the word verify may stand first"
+    )
     parser.add_argument("--interval", required=True, help='"1m", "session", "1000 ticks", …')
     parser.add_argument("--calendar", help='the market\'s sessions: "XNYS", "24/7", …')
     parser.add_argument("--lateness", default="0s", help='how long bars wait: "2s" (default: 0s)')
@@ -39,18 +47,79 @@ def add(commands: Any) -> None:
     parser.add_argument("--output", type=Path, help="FILE.parquet or FILE.csv; it must not exist")
     parser.add_argument("--bars", type=Path, help="verify: the kept bars, a Parquet file")
     parser.add_argument(
-        "--day", type=date.fromisoformat, help="verify: YYYY-MM-DD, in the market's time zone"
+        "--day", type=date.fromisoformat, help="YYYY-MM-DD, in the market's time zone"
     )
+    parser.add_argument("--symbols", help="names with commas between them (default: all)")
+    parser.add_argument("--source", help="ticks of this source alone")
+    parser.add_argument("--run-id", default="live", help="the run that the bars belong to")
+    add_store_options(parser)
     parser.set_defaults(run=run, usage_error=parser.error)
 
 
 def run(options: argparse.Namespace) -> int:
     """Make bars, or verify them."""
-    is_check = options.files[0] == "verify"
+    is_check = options.files[:1] == ["verify"]
     files = [Path(name) for name in options.files[is_check:]]
+    if not files and not options.bars and not options.output:
+        return _verify_kept(options) if is_check else _keep(options)
     if not files or (options.bars if is_check else options.output) is None:
         options.usage_error(f"write {_USAGE}")
-    return _verify(options, files) if is_check else _make(options, files)
+    return _verify_files(options, files) if is_check else _make(options, files)
+
+
+def _recipe(options: argparse.Namespace) -> tuple[BarRecipe, list[str] | None]:
+    recipe = BarRecipe(
+        options.interval, options.calendar, options.source, options.close_grace, options.run_id
+    )
+    return recipe, None if options.symbols is None else options.symbols.split(",")
+
+
+def _keep(options: argparse.Namespace) -> int:
+    """Make the bars of kept ticks and keep them."""
+    recipe, symbols = _recipe(options)
+    with opened(options) as ticks, progress(f"bars of {recipe.interval}") as told:
+        days = ticks.days(symbols)
+        if not days:
+            say("No ticks are kept of these symbols; there are no bars to make.")
+            return 0
+        low, high = day_range(days[0], None)[0], day_range(days[-1], None)[1]
+        if options.day is not None:
+            low, high = day_range(options.day, options.calendar)
+        made, new = rebuild(ticks, recipe, low, high, symbols, now=time.time_ns(), on_progress=told)
+    say(f"{made} bars of {recipe.interval} were made of kept ticks; {new} are new or revised.")
+    return 0
+
+
+def _verify_kept(options: argparse.Namespace) -> int:
+    """Compare the kept bars of a day with the kept ticks."""
+    recipe, symbols = _recipe(options)
+    if options.day is None:
+        options.usage_error(f"--day is missing; write {_USAGE}")
+    low, high = day_range(options.day, options.calendar)
+    with opened(options) as ticks:
+        kept = [day_range(day, None) for day in ticks.days(symbols)]
+        if not any(begin < high and end > low for begin, end in kept):
+            complain(f"no ticks of {options.day} are kept, so that there is nothing to compare")
+            return 1
+        if not len(ticks.bars.read(symbols, recipe, low, high)):
+            there = sorted({_described(held.recipe) for held in ticks.bars.held()})
+            complain(
+                f"no bars of {_described(recipe)} are kept of {options.day}; there are "
+                f"{'; '.join(there) or 'none'}"
+            )
+            return 1
+        now = time.time_ns() - parse_duration_ns(options.lateness, name="lateness")
+        result = verify_kept(ticks, recipe, options.day, symbols, now=now)
+    return _told(result, f"{options.day}, {recipe.interval}: ")
+
+
+def _described(recipe: BarRecipe) -> str:
+    parts = [recipe.interval]
+    parts += [f"--calendar {recipe.calendar}"] if recipe.calendar else []
+    parts += [f"--source {recipe.source!r}"] if recipe.source else []
+    parts += [f"--close-grace {recipe.key[-1] // 1_000_000}ms"] if recipe.key[-1] else []
+    parts += [f"--run-id {recipe.run}"] if recipe.run != "live" else []
+    return " ".join(parts)
 
 
 def _make(options: argparse.Namespace, files: list[Path]) -> int:
@@ -82,10 +151,9 @@ def _make(options: argparse.Namespace, files: list[Path]) -> int:
     return 0
 
 
-def _verify(options: argparse.Namespace, files: list[Path]) -> int:
-    kept = pq.read_table(options.bars)
+def _verify_files(options: argparse.Namespace, files: list[Path]) -> int:
     result = verify(
-        kept,
+        pq.read_table(options.bars),
         TableTicks(_read(files)),
         options.interval,
         calendar=options.calendar,
@@ -94,19 +162,25 @@ def _verify(options: argparse.Namespace, files: list[Path]) -> int:
         day=options.day,
         allow_negative=options.allow_negative,
     )
+    return _told(result, "")
+
+
+def _told(result: Verification, what: str) -> int:
+    """Say the verdict; the exit status."""
+    if not result.differences:
+        say(f"{what}{result.compared} bars equal their ticks.")
+        return 0
     for difference in result.differences[:_SHOWN]:
         say(str(difference))
     more = len(result.differences) - _SHOWN
     if more > 0:
         say(f"… and {more} more")
-    if result.differences:
-        complain(
-            f"{len(result.differences)} differences in {result.compared} bars; build them again "
-            "from the ticks, or look for ticks that were not kept"
-        )
-        return 1
-    say(f"{result.compared} bars equal their ticks.")
-    return 0
+    complain(
+        f"{what}{len(result.differences)} differences in {result.compared} bars, the first in "
+        f"{result.differences[0]}; build them again from the ticks, or look for ticks that were "
+        "not kept"
+    )
+    return 1
 
 
 def _read(files: list[Path]) -> pa.Table:

@@ -11,8 +11,17 @@ from typing import Any
 from store.cli.output import complain, progress, say
 from trading.cli.tick_store import add_store_options, opened
 from trading.errors import FeedError, SequenceConflict
-from trading.ticks import TickStore
-from trading.ticks.feeds import Feed, FieldMapping, Gap, SimulatedMarket, Ticks, WebSocketFeed
+from trading.ticks import BarRecipe, TickStore, files
+from trading.ticks.bar_keeper import BarKeeper, rebuild
+from trading.ticks.feeds import (
+    Feed,
+    FieldMapping,
+    Gap,
+    Heartbeat,
+    SimulatedMarket,
+    Ticks,
+    WebSocketFeed,
+)
 
 
 def add(commands: Any) -> None:
@@ -40,6 +49,16 @@ def add(commands: Any) -> None:
     parser.add_argument("--lateness", default="0s", help="how far times may go back in a file")
     parser.add_argument("--round-to", type=int, help="round prices to so many decimal places")
     parser.add_argument(
+        "--bars",
+        nargs="+",
+        default=[],
+        metavar="INTERVAL",
+        help="keep bars of these intervals too, made of this source's ticks alone",
+    )
+    parser.add_argument("--calendar", help='the sessions of the bars\' market: "XNYS", "24/7", …')
+    parser.add_argument("--close-grace", default="0s", help="time for prints after the close")
+    parser.add_argument("--bar-lateness", default="0s", help='how long bars wait for ticks: "2s"')
+    parser.add_argument(
         "--keep-days", type=int, help="drop older days from now on, as an administrator"
     )
     add_store_options(parser)
@@ -60,8 +79,26 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _recipes(options: argparse.Namespace, source: str) -> list[BarRecipe]:
+    return [
+        BarRecipe(interval, options.calendar, source, options.close_grace)
+        for interval in options.bars
+    ]
+
+
 def _load(store: TickStore, options: argparse.Namespace) -> int:
-    return sum(_load_file(store, file, options) for file in options.files)
+    source = options.source or "default"
+    recipes = _recipes(options, source)
+    new = 0
+    for file in options.files:
+        new += _load_file(store, file, options)
+        extent = files.extent(file) if recipes else None
+        if extent is None:
+            continue
+        for recipe in recipes:
+            made, kept = rebuild(store, recipe, *extent, now=time.time_ns())
+            say(f"{file}: {kept} of {made} bars of {recipe.interval} are new")
+    return new
 
 
 def _load_file(store: TickStore, file: Path, options: argparse.Namespace) -> int:
@@ -102,21 +139,37 @@ def _follow(store: TickStore, feed: Feed, options: argparse.Namespace) -> int:
     source = options.source or f"{feed.name} {time.time_ns()}"
     if isinstance(feed, WebSocketFeed):
         source = options.source or feed.name
-    new = rows = 0
+    keepers = [
+        BarKeeper(store, recipe, lateness=options.bar_lateness, symbols=feed.symbols)
+        for recipe in _recipes(options, source)
+    ]
+    for keeper in keepers:
+        # A live feed goes on now, a simulated one where it begins.
+        keeper.catch_up(time.time_ns() if isinstance(feed, WebSocketFeed) else None)
+    new = rows = bars = 0
     with progress(f"ingest {source}") as show:
         try:
             for event in feed.events():
                 if isinstance(event, Gap):
                     complain(f"gap from {event.start} to {event.end}: {event.reason}")
+                    for keeper in keepers:
+                        keeper.gap(event.start, event.end, event.symbol)
+                elif isinstance(event, Heartbeat):
+                    bars += sum(len(keeper.advance(event.time)) for keeper in keepers)
                 elif isinstance(event, Ticks):
                     try:
                         new += store.append(event.table, source=source, round_to=options.round_to)
                     except SequenceConflict as conflict:
                         new += conflict.new or 0
                         complain(str(conflict))
+                    bars += sum(len(keeper.push(event.table)) for keeper in keepers)
                     rows += len(event.table)
                     show(rows, rows)
+            # It ended by itself: nothing more will come.
+            bars += sum(len(keeper.finish()) for keeper in keepers)
         except KeyboardInterrupt:
             # A live feed has no end of its own.
             say(f"stopped after {rows} rows")
+    if keepers:
+        say(f"{bars} bars of {source} became final or were revised")
     return new

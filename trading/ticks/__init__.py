@@ -7,11 +7,15 @@ with TickStore(server) as ticks:
 """
 
 from trading.errors import SequenceConflict, TickError, TickStoreError
+from trading.ticks.bar_store import BarRecipe, BarStore, HeldBars
 from trading.ticks.schema import bootstrap_ticks
 from trading.ticks.store import Conflict, TickStatus, TickStore
 
 __all__ = [
+    "BarRecipe",
+    "BarStore",
     "Conflict",
+    "HeldBars",
     "SequenceConflict",
     "TickError",
     "TickStatus",

@@ -12,11 +12,11 @@ import pyarrow.compute as pc
 
 from trading.bars.columns import Integers, Numbers, as_arrow, exact_numbers, tick_columns
 from trading.errors import TickError
+from trading.symbols import ALLOWED, is_symbol
 from trading.ticks.scaling import Mask, digits_needed, rounded, scaled
 
 PRICES = ("price", "bid", "ask")
 SIZES = ("size", "bid_size", "ask_size")
-SYMBOL_LENGTH = 64
 Codes = npt.NDArray[np.integer[Any]]
 
 
@@ -168,18 +168,14 @@ def _order(codes: Codes, names: tuple[str, ...]) -> npt.NDArray[np.intp] | None:
 def _check_symbols(batch: Batch) -> None:
     for code in np.flatnonzero(np.bincount(batch.code, minlength=len(batch.names))):
         name = batch.names[code]
-        if not isinstance(name, str) or not 0 < len(name) <= SYMBOL_LENGTH or not _is_symbol(name):
+        if not is_symbol(name):
             row = int(np.argmax(batch.code == code))
             raise TickError(
-                f"symbol {name!r:.100} of row {row} is none; 1 to {SYMBOL_LENGTH} visible "
-                "characters without blanks at the ends are allowed. The table was not taken",
+                f"symbol {name!r:.100} of row {row} is none; allowed are {ALLOWED}. The table was "
+                "not taken",
                 row,
                 int((batch.code == code).sum()),
             )
-
-
-def _is_symbol(name: str) -> bool:
-    return name.isprintable() and name == name.strip()
 
 
 def _check_rows(batch: Batch) -> None:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from trading.bars.columns import SIZE_DIGITS
 from trading.errors import TickError
+from trading.ticks.reading import EARLIEST
 
 # What pieces of a file are read and appended by.
 ROWS = 250_000
@@ -94,6 +95,24 @@ def read(path: Path) -> Iterator[tuple[pa.Table, int, int]]:
     except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeDecodeError) as error:
         first = str(error).splitlines()[0]
         raise TickError(f"{path} cannot be read as ticks: {first}") from error
+
+
+def extent(path: Path) -> tuple[int, int, list[str]] | None:
+    """The first time, the one after the last, in nanoseconds, and the symbols of a file of ticks.
+
+    None for a file without ticks.
+    """
+    low, high, symbols = EARLIEST, EARLIEST, set()
+    for table, _done, _whole in read(path):
+        at = table["timestamp"]
+        if not pa.types.is_integer(at.type):
+            at = at.cast(pa.timestamp("ns", getattr(at.type, "tz", None))).cast(pa.int64())
+        first, last = pc.min_max(at).values()
+        if first.is_valid:
+            low = first.as_py() if low == EARLIEST else min(low, first.as_py())
+            high = max(high, last.as_py() + 1)
+            symbols |= set(pc.unique(table["symbol"].cast(pa.string())).to_pylist())
+    return (low, high, sorted(symbols)) if symbols else None
 
 
 def alike(table: pa.Table) -> list[pa.Table]:

@@ -10,12 +10,16 @@ from psycopg2 import sql
 
 from store.admin.roles import is_superuser, repeated, transaction
 from trading.errors import TickStoreError
+from trading.symbols import require_symbols
 
 OWNER = "trading_ticks_owner"
 READERS = "trading_ticks_reader"
 WRITERS = "trading_ticks_writer"
 # The files that lead from each version to the next; never edit one that was released.
-MIGRATIONS = (("0001_tables.sql", "0002_writing.sql", "0003_reading.sql"),)
+MIGRATIONS = (
+    ("0001_tables.sql", "0002_writing.sql", "0003_reading.sql"),
+    ("0004_bars.sql",),
+)
 # One bootstrap at a time in a database; the number means nothing else.
 _LOCK = 7_021_415_122
 
@@ -73,6 +77,7 @@ def grant_ticks(
 ) -> None:
     """Let a user read the ticks of some symbols, or of all for None, and write if so said."""
     names = None if symbols is None else sorted(set(symbols))
+    require_symbols(names or ())
     with transaction(admin_conn) as cursor:
         _require_role(cursor, user)
         _join(cursor, user, READERS)

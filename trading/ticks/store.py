@@ -17,9 +17,11 @@ from store.cli.output import progress as progress_bar
 from store.client import StoreClient
 from trading.bars.columns import as_arrow, instant_ns
 from trading.bars.interval import parse_duration_ns
+from trading.corporate_actions import CorporateActions
 from trading.errors import SequenceConflict, TickError
 from trading.ticks import files
 from trading.ticks.appending import DAY_NS, Appender
+from trading.ticks.bar_store import BarStore
 from trading.ticks.batch import read_batch
 from trading.ticks.login import Login, Server
 from trading.ticks.reading import EARLIEST, LATEST, layout, read
@@ -74,6 +76,8 @@ class TickStore:
     def __init__(self, client_or_dsn: StoreClient | str | Mapping[str, Any] | Server) -> None:
         self._login = Login(client_or_dsn)
         self._appender = Appender(self._login)
+        # The bars that are kept beside the ticks, under the same rights.
+        self.bars = BarStore(self._login)
 
     def __enter__(self) -> TickStore:
         return self
@@ -137,15 +141,54 @@ class TickStore:
         *,
         source: str | None = None,
         exact: bool = True,
+        actions: CorporateActions | None = None,
     ) -> pa.Table:
         """The ticks of symbols (None: of all) in [start, end) that the user may read.
 
         In the order of time, then of the sequence. Prices and sizes are decimals, with the places
         of the finest symbol, or floats with `exact=False`. A missing start or end is open.
+        `actions` gives the view adjusted by splits and dividends, in floats.
         """
         low, high = _range(start, end)
+        exact = exact and actions is None
         with self._login.transaction() as cursor:
-            return read(cursor, layout(cursor, _names(symbols), source), low, high, exact=exact)
+            table = read(cursor, layout(cursor, _names(symbols), source), low, high, exact=exact)
+        if actions is None:
+            return table
+        return actions.adjust(table, lambda symbol, at: self._last_price(symbol, at, source))
+
+    def _last_price(self, symbol: str, before: int, source: str | None) -> float | None:
+        """The price of the last trade before a time."""
+        for day in reversed(self.days(symbol)):
+            begin = _day_ns(day)
+            if begin < before:
+                end = min(begin + DAY_NS, before)
+                table = self.read(symbol, begin, end, source=source, exact=False)
+                prices = table["price"].drop_null()
+                if len(prices):
+                    return float(prices[-1].as_py())
+        return None
+
+    def symbols(self, symbols: Symbols = None) -> list[str]:
+        """Which of the symbols (None: of all) have ticks that the user may read, by name."""
+        with self._login.transaction() as cursor:
+            return list(layout(cursor, _names(symbols), None).names)
+
+    def newest(self, source: str | None = None) -> int | None:
+        """The time of the latest tick of a source (None: of any), in nanoseconds since 1970 UTC."""
+        with self._login.transaction() as cursor:
+            cursor.execute("SELECT max(newest) FROM trading_ticks.held(NULL, %s)", [source])
+            (newest,) = cursor.fetchone()
+        return None if newest is None else int(newest)
+
+    def days(self, symbols: Symbols = None) -> list[date]:
+        """The days (UTC) of which ticks of the symbols (None: of any) are kept, in their order."""
+        with self._login.transaction() as cursor:
+            cursor.execute(
+                "SELECT DISTINCT day FROM trading_ticks.held(%s, NULL) ORDER BY day",
+                [_names(symbols)],
+            )
+            return [day for (day,) in cursor.fetchall()]
 
     def export(
         self,

@@ -315,3 +315,35 @@ def test_texts_that_are_no_interval_duration_or_calendar() -> None:
 def test_two_far_times_do_not_fill_the_memory() -> None:
     with pytest.raises(IntervalError, match="take a longer interval"):
         bars(ticks([0, ns("2200-01-01")]), "1s")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pa.float64(),
+        pa.int64(),
+        pa.int32(),
+        pa.decimal128(19, 9),
+        pa.decimal128(38, 4),
+        pa.decimal128(9, -2),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("with_null", [False, True])
+def test_a_part_of_a_table_reads_as_that_part(kind: pa.DataType, with_null: bool) -> None:
+    """A slice shares its memory with the whole table and begins somewhere inside it."""
+    prices: list[Any] = [Decimal(100 * number) for number in range(1, 9)]
+    if not pa.types.is_decimal(kind):
+        prices = [int(price) for price in prices]
+    if with_null:
+        prices[5] = None
+    whole = ticks([SECOND * n for n in range(8)], pa.array(prices, kind))
+    chunked = pa.concat_tables([whole.slice(0, 3), whole.slice(3, 2), whole.slice(5)])
+    for table in (whole, chunked):
+        for begin, count in ((0, 8), (2, 3), (3, 5), (7, 1)):
+            read = tick_columns(table.slice(begin, count))
+            numbers = read.price.values / 10.0 ** (read.price.digits or 0)
+            has = [price is not None for price in prices[begin : begin + count]]
+            wanted = [float(p) for p in prices[begin : begin + count] if p is not None]
+            assert numbers[has].tolist() == wanted
+            assert read.timestamp.tolist() == [SECOND * n for n in range(begin, begin + count)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -27,6 +28,7 @@ from trading.ticks.feeds import (
     FieldMapping,
     FromMarketFeed,
     Gap,
+    Heartbeat,
     MarketFeed,
     RecordedTicks,
     SequenceGaps,
@@ -236,6 +238,38 @@ def test_a_websocket_that_breaks_off_is_connected_again_and_its_gap_told() -> No
     builder = BarBuilder("1m")
     builder.push(table)
     builder.gap(lost.start, lost.end, lost.symbol)
+
+
+class QuietVenue(Venue):
+    """Sends its messages, and then nothing until the client goes."""
+
+    def __call__(self, connection: ServerConnection) -> None:
+        for message in next(self._sessions, []):
+            connection.send(json.dumps(message))
+        for _more in connection:
+            pass
+
+
+def test_a_quiet_websocket_beats_and_bars_become_final_by_that() -> None:
+    bad = message(1, "1", "1")
+    bad["data"][0]["s"] = "btc-usd"
+    with running(QuietVenue([bad, message(2, "60000.5", "0.25")])) as url:
+        feed = WebSocketFeed(url, MAPPING, batch_s=0.01)
+        builder = BarBuilder("1s", since=START)
+        finished: list[Any] = []
+        for event in feed.events():
+            if isinstance(event, Ticks):
+                # The clock of the recorded message is long past.
+                builder.push(event.table.drop_columns(["received"]))
+            elif isinstance(event, Heartbeat):
+                assert abs(event.time - time.time_ns()) < 60 * 10**9
+                finished += builder.advance(event.time).to_pylist()
+                feed.stop()
+    assert [(bar["symbol"], bar["state"], bar["count"]) for bar in finished] == [
+        ("BTC-USD", "final", 1)
+    ]
+    assert feed.rejected == 1
+    assert "'btc-usd' is no symbol" in str(feed.last_error)
 
 
 def test_a_websocket_that_is_not_there_ends_after_its_tries() -> None:

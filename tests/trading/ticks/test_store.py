@@ -181,6 +181,8 @@ BAD = {
     "texts as prices": ticks((START, "A", "1.0", 1, 1)),
     "no symbol": ticks((START, "A", 1.0, 1, 1), (START, None, 1.0, 1, 2)),
     "blank symbol": ticks((START, "A", 1.0, 1, 1), (START, " ", 1.0, 1, 2)),
+    "small letters": ticks((START, "A", 1.0, 1, 1), (START, "aapl", 1.0, 1, 2)),
+    "a blank inside": ticks((START, "A", 1.0, 1, 1), (START, "A B", 1.0, 1, 2)),
     "size without price": ticks((START, "A", 1.0, 1, 1), (START, "A", None, 1, 2)),
     "no size": ticks((START, "A", 1.0, 1, 1), (START, "A", 1.0, None, 2)),
     "in the future": ticks((START, "A", 1.0, 1, 1), (2**62, "A", 1.0, 1, 2)),

@@ -7,7 +7,7 @@ for event in SimulatedMarket({"AAPL": 230.0}, seed=1, seconds=60).events():
         builder.gap(event.start, event.end, event.symbol)
 """
 
-from trading.ticks.feeds.events import Depth, Event, Feed, Gap, Ticks
+from trading.ticks.feeds.events import Depth, Event, Feed, Gap, Heartbeat, Ticks
 from trading.ticks.feeds.gaps import SequenceGaps
 from trading.ticks.feeds.market import FromMarketFeed, MarketFeed
 from trading.ticks.feeds.recorded import RecordedTicks
@@ -22,6 +22,7 @@ __all__ = [
     "FieldMapping",
     "FromMarketFeed",
     "Gap",
+    "Heartbeat",
     "MarketFeed",
     "RecordedTicks",
     "SequenceGaps",

@@ -41,7 +41,18 @@ class Depth:
     due_s: float | None = None
 
 
-Event = Ticks | Gap | Depth
+@dataclass(frozen=True)
+class Heartbeat:
+    """Nothing came until `time` (nanoseconds since 1970 UTC), and the connection is well.
+
+    Bars become final by it where no tick comes.
+    """
+
+    time: int
+    due_s: float | None = None
+
+
+Event = Ticks | Gap | Depth | Heartbeat
 
 
 class Feed(Protocol):

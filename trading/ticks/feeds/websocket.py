@@ -19,7 +19,8 @@ from websockets.sync.client import connect
 
 from trading.bars.columns import SIZE_DIGITS, instant_ns
 from trading.errors import FeedError, TickError
-from trading.ticks.feeds.events import Event, Gap, Ticks
+from trading.symbols import ALLOWED, is_symbol
+from trading.ticks.feeds.events import Event, Gap, Heartbeat, Ticks
 from trading.ticks.feeds.gaps import SequenceGaps
 from trading.ticks.feeds.volumes import VolumeTotals
 
@@ -79,7 +80,10 @@ class FieldMapping:
         )
 
     def _tick(self, item: dict[str, Any], received: int) -> dict[str, Any]:
-        tick: dict[str, Any] = {"symbol": str(_at(item, self.symbol)), "received": received}
+        symbol = str(_at(item, self.symbol))
+        if not is_symbol(symbol):
+            raise TickError(f"{symbol!r:.100} is no symbol; allowed are {ALLOWED}")
+        tick: dict[str, Any] = {"symbol": symbol, "received": received}
         for name in (*_NUMBERS, "total_volume"):
             path = getattr(self, name)
             if path is not None:
@@ -117,7 +121,8 @@ class WebSocketFeed:
     to the first one after it; with `contiguous` a jump of a symbol's sequence is a gap, too. It
     tries again after 0.1 s, then twice as long each time up to `retry_s`, and for
     `max_retries` times in a row (None: for ever), then FeedError. A connection on which nothing
-    came for `silence_s` counts as lost. Messages that cannot be read are counted in `rejected`,
+    came for `silence_s` counts as lost; a quiet one gives a `Heartbeat` twice a second. Messages
+    that cannot be read are counted in `rejected`,
     and the last reason stands in `last_error`.
     """
 
@@ -195,6 +200,8 @@ class WebSocketFeed:
                     except TimeoutError:
                         if time.monotonic() - heard > self._silence_s:
                             raise OSError(f"nothing came for {self._silence_s} s") from None
+                        if not waiting and not self._lost:
+                            yield Heartbeat(time.time_ns())
                     else:
                         heard = time.monotonic()
                         if not waiting:
