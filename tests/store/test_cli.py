@@ -194,6 +194,7 @@ def test_a_class_is_exported_as_its_user_sees_it(
     ]
 
 
+@pytest.mark.shared_database
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [

@@ -649,6 +649,7 @@ def test_the_workflow_database_is_made_once_and_closed_to_others(folder: Path) -
         psycopg2.connect(urls[0]).close()
 
 
+@pytest.mark.shared_database
 @pytest.mark.parametrize(
     "name",
     [
