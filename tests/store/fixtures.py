@@ -18,6 +18,8 @@ from tests.store.desk import ADMIN_PASSWORD, USERS, Desk, password_of
 
 TEMPLATE = "store_template"
 _numbers = itertools.count(1)
+# By server and module: the database that tests share.
+_shared: dict[tuple[int, str], str] = {}
 
 
 def be_quick(server: ObjectStoreServer) -> None:
@@ -57,22 +59,43 @@ def store_server() -> Iterator[ObjectStoreServer]:
 
 
 @pytest.fixture
-def desk(store_server: ObjectStoreServer) -> Iterator[Desk]:
-    """A database of the test's own, with the store's schema and nothing in it."""
-    name = f"desk_{next(_numbers)}"
-    outside = Desk(store_server, "postgres")
-    admin = outside.admin()
-    with admin.cursor() as cursor:
-        # Copied as files: to log every page takes several times as long.
-        cursor.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY")
-        # The rights on the database itself are not copied.
-        cursor.execute(f"REVOKE ALL ON DATABASE {name} FROM PUBLIC")
-        cursor.execute(f"GRANT CONNECT ON DATABASE {name} TO object_store_user")
+def desk(request: pytest.FixtureRequest, store_server: ObjectStoreServer) -> Iterator[Desk]:
+    """A database of the test's own, with the store's schema and nothing in it.
+
+    Tests with the mark `shared_database` get the one of their module: what they try is refused, or
+    stands in nobody's way.
+    """
+    is_shared = request.node.get_closest_marker("shared_database") is not None
+    key = (id(store_server), request.node.module.__name__)
+    name = _shared.get(key) if is_shared else None
+    if name is None:
+        name = f"desk_{next(_numbers)}"
+        _make(store_server, name)
+        if is_shared:
+            _shared[key] = name
     desk = Desk(store_server, name)
     yield desk
     desk.close()
-    with admin.cursor() as cursor:
-        cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    if not is_shared:
+        _send(store_server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _make(server: ObjectStoreServer, name: str) -> None:
+    _send(
+        server,
+        # Copied as files: to log every page takes several times as long.
+        f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY",
+        # The rights on the database itself are not copied.
+        f"REVOKE ALL ON DATABASE {name} FROM PUBLIC",
+        f"GRANT CONNECT ON DATABASE {name} TO object_store_user",
+    )
+
+
+def _send(server: ObjectStoreServer, *statements: str) -> None:
+    outside = Desk(server, "postgres")
+    with outside.admin().cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
     outside.close()
 
 

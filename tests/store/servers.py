@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,13 +14,28 @@ import pytest
 from psycopg2.extensions import make_dsn
 
 from store.admin.cluster import Cluster
-from store.server import _programs
+from store.server import ObjectStoreServer, _programs
 from tests.store.desk import ADMIN_PASSWORD, Desk
 
 
-@pytest.fixture
-def folder() -> Iterator[Path]:
+@pytest.fixture(scope="session")
+def made_cluster() -> Iterator[Path]:
+    """A data directory that a server was made in and stopped."""
     path = Path(tempfile.mkdtemp(prefix="store-of-tests-"))
+    with ObjectStoreServer(path):
+        pass
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def folder(request: pytest.FixtureRequest) -> Iterator[Path]:
+    """An empty directory; with the mark `made_cluster` a copy of one where a server was made."""
+    path = Path(tempfile.mkdtemp(prefix="store-of-tests-"))
+    if request.node.get_closest_marker("made_cluster"):
+        made = request.getfixturevalue("made_cluster")
+        # With owners and rights: a server of root runs as another user.
+        subprocess.run(["cp", "-a", f"{made}/.", path], check=True)
     yield path
     shutil.rmtree(path)
 

@@ -44,6 +44,7 @@ def state_of(desk: Desk) -> list[Any]:
     return [run(admin, f"SELECT * FROM object_store.{name} ORDER BY 1, 2") for name in tables]
 
 
+@pytest.mark.shared_database
 @pytest.mark.parametrize("user", ["postgres", "alice", "object_store_owner", "object_store_user"])
 @pytest.mark.parametrize("password", ["", "postgres", "the password of mallory"])
 def test_log_in_as_another(desk: Desk, user: str, password: str) -> None:
@@ -51,6 +52,7 @@ def test_log_in_as_another(desk: Desk, user: str, password: str) -> None:
         psycopg2.connect(user=user, password=password, **desk.info)
 
 
+@pytest.mark.shared_database
 @pytest.mark.parametrize(
     "statement",
     [
@@ -103,6 +105,7 @@ def test_rights_that_nobody_has(rogue: Any, desk: Desk, statement: str, secret: 
     assert state_of(desk) == before
 
 
+@pytest.mark.shared_database
 @pytest.mark.parametrize(
     "statement",
     [
@@ -123,6 +126,7 @@ def test_nobody_writes_a_table(desk: Desk, user: str, statement: str, secret: Tr
             run(login, statement.format(table))
 
 
+@pytest.mark.shared_database
 @pytest.mark.parametrize("column", ["updated_by", "owner", "tx_time", "version", "seq", "data"])
 def test_not_even_the_owner_rewrites_an_event(desk: Desk, column: str, secret: Trade) -> None:
     own = desk.login("alice")
@@ -172,6 +176,7 @@ def test_who_writes_is_who_logged_in(rogue: Any, desk: Desk) -> None:
             run(rogue, kind, [forged])
 
 
+@pytest.mark.shared_database
 @pytest.mark.parametrize("table", ["event", "head", "seg", "acl"])
 @pytest.mark.parametrize(
     "setting", ["", "SET row_security = off", "SET search_path = object_store"]

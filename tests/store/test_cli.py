@@ -67,6 +67,7 @@ def test_a_command_waits_for_a_server_that_is_being_started(folder: Path) -> Non
         assert server.end(signal.SIGTERM, 60) == 0
 
 
+@pytest.mark.made_cluster
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_start_that_is_interrupted_leaves_no_server(folder: Path, number: int) -> None:
     with ObjectStoreServer(folder):
@@ -194,6 +195,7 @@ def test_a_class_is_exported_as_its_user_sees_it(
     ]
 
 
+@pytest.mark.shared_database
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [

@@ -292,6 +292,7 @@ def test_filters_of_all_kinds_agree_with_python(alice: StoreClient) -> None:
         assert alice.count(Trade, filters) == len(found)
 
 
+@pytest.mark.shared_database
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -152,6 +152,7 @@ def _values(plan: Any, key: str) -> list[Any]:
     return own + [found for each in plan.values() for found in _values(each, key)]
 
 
+@pytest.mark.shared_database
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -143,12 +143,12 @@ def test_the_thread_ends_with_the_last_client(desk: Desk) -> None:
     # It starts again with the next, and ends where that is forgotten without being closed.
     third = StoreClient("alice", password_of("alice"), **desk.info)
     assert threads() == 1
-    connection = third._connection
+    pool = third._connection._pool
     del third
     gc.collect()
     if not before:
         wait_until(lambda: threads() == 0, SECONDS, "the end of the thread")
-    connection.close()
+    pool.close()
 
 
 def test_a_server_that_is_gone_is_said_once(

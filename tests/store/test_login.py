@@ -28,6 +28,7 @@ def settings(connection: psycopg2.extensions.connection) -> tuple[str, ...]:
         return tuple(map(str, cursor.fetchone() or ()))
 
 
+@pytest.mark.shared_database
 @pytest.mark.parametrize("names", [*((name,) for name in VARIABLES), tuple(VARIABLES)])
 def test_no_variable_changes_a_connection(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...]

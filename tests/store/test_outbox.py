@@ -66,7 +66,7 @@ def promise(
     obj._store_entity_id, obj._store_version = entity_id, version
     with hostile.transaction():
         receipt = hostile._appender.one("STATE_CHANGE", obj, (valid_from, None), state=state)
-        store.outbox.promise(hostile, entity_id, receipt.version, workflow, None)
+        store.outbox.promise(hostile._connection, entity_id, receipt.version, workflow, None)
 
 
 def test_a_transition_that_the_machine_allows_is_dispatched_for_its_maker(

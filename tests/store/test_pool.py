@@ -268,6 +268,7 @@ def server(folder: Path) -> Iterator[ObjectStoreServer]:
         yield server
 
 
+@pytest.mark.made_cluster
 def test_reads_outlast_a_restart_and_writes_work_after_it(
     server: ObjectStoreServer, folder: Path
 ) -> None:
@@ -309,6 +310,7 @@ def test_reads_outlast_a_restart_and_writes_work_after_it(
     client.close()
 
 
+@pytest.mark.made_cluster
 def test_the_past_is_read_in_a_block_after_a_restart(server: ObjectStoreServer) -> None:
     """The block asks for earlier transactions by a login of its own, which was lost as well."""
     client = StoreClient("alice", "pw", **server.conn_info())
@@ -325,6 +327,7 @@ def test_the_past_is_read_in_a_block_after_a_restart(server: ObjectStoreServer) 
     client.close()
 
 
+@pytest.mark.made_cluster
 def test_a_read_of_a_server_that_does_not_come_back_ends(
     server: ObjectStoreServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -338,6 +341,7 @@ def test_a_read_of_a_server_that_does_not_come_back_ends(
     client.close()
 
 
+@pytest.mark.made_cluster
 @pytest.mark.parametrize("victim", ["session", "server"])
 def test_a_server_that_is_killed_in_the_middle_keeps_whole_batches(
     server: ObjectStoreServer, folder: Path, victim: str

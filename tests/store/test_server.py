@@ -87,6 +87,7 @@ def killed(folder: Path) -> int:
     return postmaster(folder)
 
 
+@pytest.mark.made_cluster
 def test_a_server_whose_program_was_killed_is_taken_over(folder: Path) -> None:
     running = killed(folder)
     with ObjectStoreServer(folder) as server:
@@ -95,6 +96,7 @@ def test_a_server_whose_program_was_killed_is_taken_over(folder: Path) -> None:
     assert not (folder / "pg" / "postmaster.pid").exists()
 
 
+@pytest.mark.made_cluster
 def test_a_server_that_was_left_while_it_stopped_is_started_anew(folder: Path) -> None:
     left = killed(folder)
     password = (folder / "admin_password").read_text()
@@ -112,6 +114,7 @@ def test_a_server_that_was_left_while_it_stopped_is_started_anew(folder: Path) -
     staying.close()
 
 
+@pytest.mark.made_cluster
 def test_a_server_that_was_left_while_it_started_is_waited_for(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,6 +141,7 @@ def test_a_server_that_was_left_while_it_started_is_waited_for(
     server.stop()
 
 
+@pytest.mark.made_cluster
 def test_a_server_stops_whatever_hangs_in_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("store.admin.cluster.STOP_SECONDS", 1)
     server = ObjectStoreServer(folder).start()
@@ -165,6 +169,7 @@ def test_a_start_that_fails_leaves_the_server_as_it_was(folder: Path) -> None:
         assert postmaster(folder) == left
 
 
+@pytest.mark.made_cluster
 def test_a_port_that_is_not_kept_is_no_obstacle(folder: Path) -> None:
     """It was not written whole, on a full disk, or not yet when the program was killed."""
     killed(folder)
@@ -196,6 +201,7 @@ def test_a_port_that_is_taken_at_the_last_moment_is_given_up(
     taken[0].close()
 
 
+@pytest.mark.made_cluster
 def test_a_forked_child_does_not_stop_its_parents_server(folder: Path) -> None:
     """At its end a child leaves the parent's blocks, and makes the parent's calls at exit."""
     code = """
@@ -270,6 +276,7 @@ def test_a_directory_that_cannot_be_used_is_named(folder: Path) -> None:
         ObjectStoreServer(folder, dsn="host=localhost")
 
 
+@pytest.mark.made_cluster
 def test_a_cluster_with_wrong_rights_is_not_started_and_says_why(folder: Path) -> None:
     with ObjectStoreServer(folder) as server:
         provision_user(server.admin_conn(), "alice", "pw")
@@ -553,6 +560,7 @@ def test_an_index_is_made_while_others_write(
     admin.close()
 
 
+@pytest.mark.made_cluster
 def test_databases_that_are_not_the_stores_are_closed(folder: Path) -> None:
     with ObjectStoreServer(folder) as server:
         admin = server.admin_conn()
@@ -573,6 +581,7 @@ def test_databases_that_are_not_the_stores_are_closed(folder: Path) -> None:
         admin.close()
 
 
+@pytest.mark.made_cluster
 def test_strangers_do_not_lock_out_the_administrator(folder: Path) -> None:
     """They open connections and say no password."""
     with ObjectStoreServer(folder) as server:
@@ -587,6 +596,7 @@ def test_strangers_do_not_lock_out_the_administrator(folder: Path) -> None:
             server.admin_conn().close()
 
 
+@pytest.mark.made_cluster
 def test_users_leave_connections_for_the_administrator(folder: Path) -> None:
     with ObjectStoreServer(folder) as server:
         admin = server.admin_conn()
@@ -633,6 +643,7 @@ def test_passwords_reach_no_log(folder: Path) -> None:
     assert kept not in log
 
 
+@pytest.mark.made_cluster
 def test_the_workflow_database_is_made_once_and_closed_to_others(folder: Path) -> None:
     with ObjectStoreServer(folder) as server:
         urls = at_once([server.dbos_url] * 4)
@@ -649,6 +660,7 @@ def test_the_workflow_database_is_made_once_and_closed_to_others(folder: Path) -
         psycopg2.connect(urls[0]).close()
 
 
+@pytest.mark.shared_database
 @pytest.mark.parametrize(
     "name",
     [

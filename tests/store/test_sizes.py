@@ -31,6 +31,7 @@ def nested(levels: int, kind: str = "[]") -> str:
     return opening * levels + "1" + kind[1] * levels
 
 
+@pytest.mark.shared_database
 @pytest.mark.parametrize(
     ("values", "said"),
     [

@@ -82,6 +82,7 @@ MEANINGS: dict[str, type[StoreError]] = {
 }
 
 
+@pytest.mark.shared_database
 @pytest.mark.parametrize(("code", "kind"), MEANINGS.items(), ids=MEANINGS)
 def test_a_sqlstate_has_one_meaning_whatever_the_message_says(
     alice: StoreClient, code: str, kind: type[StoreError]

@@ -545,6 +545,7 @@ def test_a_checkpoint_of_another_cluster_is_refused(desk: Desk, alice: StoreClie
         pass
 
 
+@pytest.mark.shared_database
 @pytest.mark.parametrize(
     "options",
     [
