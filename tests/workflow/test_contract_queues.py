@@ -22,13 +22,15 @@ from workflow import (
 from workflow.durable import DurableEngine
 
 SECONDS = 20.0
+UNFINISHED = (WorkflowStatus.PENDING, WorkflowStatus.RUNNING)
 _numbers = itertools.count(1)
 
 
 @pytest.fixture
 def queue(engine: DurableEngine) -> str:
-    """A queue of the test's own, which runs one workflow at a time."""
-    name = f"queue {next(_numbers)}"
+    """An empty queue that runs one workflow at a time; a new one is noticed a second late."""
+    name = "one at a time"
+    assert engine.list_workflows(queue=name, status=UNFINISHED) == []
     engine.create_queue(name, 1)
     return name
 
@@ -117,8 +119,6 @@ def test_a_deduplication_id_waits_or_runs_once(engine: DurableEngine, queue: str
 
 
 def test_a_delay(engine: DurableEngine, queue: str) -> None:
-    # A queue that was just made may take a second to be looked into.
-    engine.queue(queue, flows.nothing).get_result(SECONDS)
     before = time.time()
     late = engine.options(delay=2.0).queue(queue, flows.started_at, "late")
     soon = engine.queue(queue, flows.started_at, "soon")
