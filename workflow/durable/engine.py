@@ -15,8 +15,13 @@ from workflow.durable.calls import Call, Unpicklable, packed_call
 from workflow.durable.running import Runner, postponing
 from workflow.durable.sources import Sources
 from workflow.durable.steps import undo_call
-from workflow.engine import WorkflowEngine, WorkflowHandle, WorkflowInfo, WorkflowStatus
-from workflow.engine import WorkflowSource as Source
+from workflow.engine import (
+    WorkflowEngine,
+    WorkflowHandle,
+    WorkflowInfo,
+    WorkflowSource,
+    WorkflowStatus,
+)
 from workflow.errors import (
     EngineNotRunning,
     FunctionNotFound,
@@ -91,7 +96,7 @@ class DurableEngine(WorkflowEngine):
     ) -> None:
         self.destroy()
 
-    def attach(self, source: Source, /) -> None:
+    def attach(self, source: WorkflowSource, /) -> None:
         """Start what a source holds, now and for as long as the engine runs."""
         self._sources.add(source)
 
