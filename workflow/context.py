@@ -87,10 +87,11 @@ def body(what: str) -> Running:
 def entered(workflow: Running, scope: StepScope | None = None) -> Iterator[None]:
     """Mark this thread as running a workflow, or a step of it in the step's scope."""
     token = _running.set(workflow)
+    scope_token = step_scope.enter(scope)
     try:
-        with step_scope.entered(scope):
-            yield
+        yield
     finally:
+        step_scope.leave(scope_token)
         _running.reset(token)
 
 
