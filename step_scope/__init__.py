@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from dataclasses import dataclass
 
-__all__ = ["StepScope", "current", "entered"]
+__all__ = ["StepScope", "current", "enter", "entered", "leave"]
 
 
 @dataclass
@@ -36,11 +36,21 @@ def current() -> StepScope | None:
     return _current.get()
 
 
+def enter(scope: StepScope | None) -> Token[StepScope | None]:
+    """Enter the scope of a step, or none; return what `leave` needs to restore the one before."""
+    return _current.set(scope)
+
+
+def leave(token: Token[StepScope | None]) -> None:
+    """Restore the scope that this thread was in before `enter` returned this token."""
+    _current.reset(token)
+
+
 @contextmanager
 def entered(scope: StepScope | None) -> Iterator[None]:
     """Run the block in the scope of a step, or outside of any for None."""
-    token = _current.set(scope)
+    token = enter(scope)
     try:
         yield
     finally:
-        _current.reset(token)
+        leave(token)

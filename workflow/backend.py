@@ -127,7 +127,7 @@ class Backend(Protocol):
         """Mark a workflow that has not ended as cancelled."""
 
     def resume(self, workflow_id: str, /) -> None:
-        """Run a workflow again that is cancelled, or that waits since nobody could run it."""
+        """Run a workflow again that is cancelled, or that waits since no process could run it."""
 
     def delete_finished(self, before: datetime, /) -> int:
         """Delete the workflows that ended before a time, and return how many."""

@@ -25,7 +25,7 @@ class Postponed(BaseException):
     """Unwinds a workflow that cannot go on in this process now, though nothing is wrong with it.
 
     It waits, nothing is undone, and it goes on after its last step. `retry_after` is in seconds;
-    None where another process may know what is missing here, or somebody has to put it right.
+    None where another process may know what is missing here, or the code has to be corrected.
     """
 
     def __init__(self, reason: str, retry_after: float | None = None) -> None:
@@ -72,12 +72,12 @@ def body(what: str) -> Running:
     found = _running.get()
     if found is None:
         raise NotInWorkflow(
-            f"{what} belongs into a workflow, and no workflow runs in this thread; call it from a "
+            f"{what} is possible in a workflow only, and none runs in this thread; call it from a "
             "function given to engine.workflow, run or queue, in the thread that runs the function"
         )
     if found.step_key is not None:
         raise InsideStep(
-            f"{what} cannot be done inside a step; call it from the workflow's own body, and keep "
+            f"{what} is not possible inside a step; call it from the workflow's own body, and keep "
             "the step to what should be repeated as a whole"
         )
     return found
@@ -87,10 +87,11 @@ def body(what: str) -> Running:
 def entered(workflow: Running, scope: StepScope | None = None) -> Iterator[None]:
     """Mark this thread as running a workflow, or a step of it in the step's scope."""
     token = _running.set(workflow)
+    scope_token = step_scope.enter(scope)
     try:
-        with step_scope.entered(scope):
-            yield
+        yield
     finally:
+        step_scope.leave(scope_token)
         _running.reset(token)
 
 

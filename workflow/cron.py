@@ -1,6 +1,6 @@
 """Times of cron expressions, also where clocks are put forward or back.
 
-A time of day that comes twice is meant once, the first time; one that is left out is moved to the
+A time of day that comes twice counts once, the first time; one that is left out is moved to the
 end of the gap. An expression for every hour (`*`, `*/2`) goes by the time that has passed: it
 comes in both of the doubled hours.
 """
@@ -25,19 +25,21 @@ def check(cron: Cron) -> None:
     fields = len(cron.expression.split())
     if fields > 6 or not croniter.is_valid(cron.expression, second_at_beginning=True):
         raise OptionError(
-            f"{cron.expression!r} is no cron expression; give minute, hour, day, month and "
-            "weekday, with seconds in front if needed"
+            f"expected a cron expression, got {cron.expression!r}; give minute, hour, day, month "
+            "and weekday, with seconds in front if needed"
         )
     try:
         ZoneInfo(cron.timezone)
     except (OSError, ValueError, LookupError) as error:
         raise OptionError(
-            f"{cron.timezone!r} is no time zone; give a name such as 'Europe/London'"
+            f"expected a time zone, got {cron.timezone!r}; give a name such as 'Europe/London'"
         ) from error
     try:
         next_time(cron, time.time())
     except CroniterBadDateError as error:
-        raise OptionError(f"{cron.expression!r} never comes; look at its day and month") from error
+        raise OptionError(
+            f"the cron expression {cron.expression!r} matches no time; check its day and month"
+        ) from error
 
 
 def next_time(cron: Cron, after: float) -> datetime:

@@ -35,7 +35,7 @@ class FunctionNotFound(WorkflowError, LookupError):
 
 
 class NotRecoverable(WorkflowError):
-    """A workflow was interrupted and nobody can ever go on with it."""
+    """A workflow was interrupted, and no process can ever continue it."""
 
 
 class NotInWorkflow(WorkflowError, RuntimeError):

@@ -15,7 +15,7 @@ class WorkflowStatus(str, Enum):
     RUNNING = "RUNNING"  # also while it sleeps or waits for a message
     SUCCESS = "SUCCESS"
     ERROR = "ERROR"
-    CANCELLED = "CANCELLED"  # by somebody, or by its timeout
+    CANCELLED = "CANCELLED"  # by `cancel`, or by its timeout
 
     @property
     def is_final(self) -> bool:
@@ -30,9 +30,9 @@ FINAL = tuple(status for status in WorkflowStatus if status.is_final)
 class WorkflowInfo:
     """What an engine knows of one workflow, without its arguments and result.
 
-    `function` is its reference, `module:qualname`. Times are in UTC. `blocked` says why nobody
-    can go on with it at present, None where nothing stands in its way: its status is PENDING then,
-    or ERROR where each process that ran it died. `resume` has it tried at once.
+    `function` is its reference, `module:qualname`. Times are in UTC. `blocked` says why no
+    process can continue it at present; its status is PENDING then, or ERROR where each process that
+    ran it died. None where nothing blocks it. `resume` has it tried at once.
     """
 
     workflow_id: str

@@ -20,7 +20,7 @@ def checked_name(value: object, what: str) -> str:
     if size > NAME_BYTES_MAX:
         raise OptionError(
             f"{name[:40]!r}… cannot be {what}: it has {size} bytes in UTF-8; {NAME_BYTES_MAX} are "
-            "possible"
+            "allowed"
         )
     return name
 

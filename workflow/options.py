@@ -29,7 +29,7 @@ def checked_seconds(value: float, name: str, *, above_zero: bool = False) -> flo
         found = math.nan
     if not math.isfinite(found) or found < 0 or (above_zero and found == 0):
         least = "above" if above_zero else "from"
-        raise OptionError(f"{name}={value!r}; seconds are possible, {least} 0")
+        raise OptionError(f"{name}={value!r}; expected seconds, {least} 0")
     return found
 
 
@@ -49,9 +49,9 @@ class Retry:
 
     def __post_init__(self) -> None:
         if self.attempts < 1:
-            raise OptionError(f"attempts={self.attempts!r}; 1 or more are possible")
+            raise OptionError(f"attempts={self.attempts!r}; expected 1 or more")
         if self.backoff < 1:
-            raise OptionError(f"backoff={self.backoff!r}; a factor from 1 on is possible")
+            raise OptionError(f"backoff={self.backoff!r}; expected a factor of 1 or more")
         checked_seconds(self.delay, "delay")
         checked_seconds(self.delay_max, "delay_max")
 
@@ -72,13 +72,13 @@ class RateLimit:
 
     def __post_init__(self) -> None:
         if self.count < 1:
-            raise OptionError(f"count={self.count!r}; 1 or more are possible")
+            raise OptionError(f"count={self.count!r}; expected 1 or more")
         checked_seconds(self.seconds, "seconds", above_zero=True)
 
 
 @dataclass(frozen=True)
 class Cron:
-    """A cron expression and the time zone it is meant in, a name such as "Europe/London".
+    """A cron expression and the name of its time zone, such as "Europe/London".
 
     Five fields: minute, hour, day, month, weekday. A sixth one in front gives the seconds.
     """
@@ -110,8 +110,8 @@ class StartOptions:
             checked_seconds(self.delay, "delay")
         if self.priority is not None and not 1 <= self.priority <= PRIORITY_MAX:
             raise OptionError(
-                f"priority={self.priority!r}; 1 (first) to {PRIORITY_MAX} (last) are possible, "
-                f"{DEFAULT_PRIORITY} is meant where none is given"
+                f"priority={self.priority!r}; expected 1 (first) to {PRIORITY_MAX} (last); the "
+                f"default is {DEFAULT_PRIORITY}"
             )
 
     def refuse_queue_options(self) -> None:

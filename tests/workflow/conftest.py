@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from store.server import ObjectStoreServer
+from tests.store.conftest import be_quick
+from tests.store.desk import ADMIN_PASSWORD
 from tests.workflow import flows
 from workflow import MemoryEngine
 from workflow.dbos_engine import DBOSEngine
@@ -24,7 +26,8 @@ def workflow_server() -> Iterator[ObjectStoreServer]:
     """A PostgreSQL whose engine database has its tables already."""
     # Not in pytest's own folder: see tests/postgres.py.
     folder = Path(tempfile.mkdtemp(prefix="workflows-of-tests-"))
-    with ObjectStoreServer(folder / "data", "only for tests") as server:
+    with ObjectStoreServer(folder / "data", ADMIN_PASSWORD) as server:
+        be_quick(server)
         DBOSEngine(server.dbos_url(), "template").launch().destroy()
         yield server
     shutil.rmtree(folder)

@@ -221,14 +221,14 @@ def test_steps_belong_into_workflows(engine: DurableEngine) -> None:
         lambda: engine.recv("go"),
         lambda: engine.set_event("progress", 1),
     ):
-        with pytest.raises(NotInWorkflow, match="belongs into a workflow"):
+        with pytest.raises(NotInWorkflow, match="is possible in a workflow only"):
             ask()
     assert engine.run(flows.step_in_thread) == "NotInWorkflow"
 
 
 @pytest.mark.parametrize("flow", [flows.nested_step, flows.sleep_in_step, flows.recv_in_step])
 def test_steps_are_not_nested(engine: DurableEngine, flow: Any) -> None:
-    with pytest.raises(WorkflowError, match="cannot be done inside a step"):
+    with pytest.raises(WorkflowError, match="is not possible inside a step"):
         engine.run(flow)
 
 
@@ -704,7 +704,7 @@ def test_what_cannot_be_a_name_is_refused_alike(engine: DurableEngine, what: str
             act(engine, name)
     for name in TOO_LONG:
         if what in NAMED:
-            with pytest.raises(OptionError, match=r"it has 501 bytes in UTF-8; 500 are possible"):
+            with pytest.raises(OptionError, match=r"it has 501 bytes in UTF-8; 500 are allowed"):
                 act(engine, name)
         elif what not in ("unschedule", "list"):
             with pytest.raises(WorkflowNotFound):

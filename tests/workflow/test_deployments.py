@@ -85,7 +85,7 @@ class Deployment:
         (folder / "worker.py").write_text(textwrap.dedent(WORKER))
         self.processes: list[Process] = []
 
-    def process(self, version: str, what: str = "serve") -> Process:
+    def process(self, version: str, what: str = "serve", *, wait: bool = True) -> Process:
         process = Process(
             sys.executable,
             str(self.folder / "worker.py"),
@@ -95,7 +95,8 @@ class Deployment:
             env={"PYTHONPATH": "."},
         )
         self.processes.append(process)
-        process.wait_for_output("ready")
+        if wait:
+            process.wait_for_output("ready")
         return process
 
     def lines(self) -> list[str]:
@@ -122,7 +123,7 @@ def test_other_code_undoes_nothing_and_the_right_code_goes_on(
         # Whoever runs it takes this once the step before is kept.
         first.end(signal.SIGKILL)
         onlooker.send("pay-1", "go", None)
-        deployment.process("new")
+        deployment.process("new", wait=False)
 
         def blocked() -> str | None:
             return onlooker._backend.info("pay-1").blocked
@@ -132,7 +133,7 @@ def test_other_code_undoes_nothing_and_the_right_code_goes_on(
         assert onlooker.get_workflow_status("pay-1") is WorkflowStatus.PENDING
         assert deployment.lines() == begun
         # Both run now: the new one has refused it, and is not asked again.
-        deployment.process("old")
+        deployment.process("old", wait=False)
         assert onlooker.get_workflow_result("pay-1", timeout=SECONDS) == "paid"
     assert deployment.lines() == [*begun, "paid 100"]
 

@@ -137,7 +137,7 @@ def test_times_of_a_pause_are_left_out(
         wait_until(lambda: len(times()) >= 2, 60, "the schedule")
         os.kill(process.child.pid, signal.SIGSTOP)
         paused_at = time.time()
-        time.sleep(8)  # not a wait: the pause itself
+        time.sleep(6)  # not a wait: the pause itself
         os.kill(process.child.pid, signal.SIGCONT)
         resumed_at = time.time()
         wait_until(lambda: len([t for t in times() if t > resumed_at]) >= 3, 60, "it goes on")

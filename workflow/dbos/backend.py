@@ -319,7 +319,7 @@ class DBOSBackend:
         ask(lambda: DBOS.cancel_workflow(workflow_id))
 
     def resume(self, workflow_id: str, /) -> None:
-        """Run a workflow again that is cancelled, or that waits since nobody could run it."""
+        """Run a workflow again that is cancelled, or that waits since no process could run it."""
         ask(partial(self.process.table.resume, workflow_id))
 
     def delete_finished(self, before: datetime, /) -> int:

@@ -22,7 +22,7 @@ from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict
 
 R = TypeVar("R")
-# What libpq means where nobody says anything; an empty text is "not given" for it, but not here.
+# The defaults of libpq. An empty text means "not given" to it, but keeps it from the environment.
 _USUAL = {
     "port": "5432",
     "client_encoding": "UTF8",

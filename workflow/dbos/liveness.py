@@ -3,7 +3,7 @@
 Each process keeps a session open that bears its identity as `application_name`. PostgreSQL itself
 says which sessions there are, and of which role: another role can neither hold such a session
 open nor end it, and there is no lock that anybody could wait for. A process whose session is
-missing for a while is dead, and its workflows are handed to whoever lives.
+missing for a while is dead, and its workflows are taken over by those that live.
 """
 
 from __future__ import annotations

@@ -15,8 +15,13 @@ from workflow.durable.calls import Call, Unpicklable, packed_call
 from workflow.durable.running import Runner, postponing
 from workflow.durable.sources import Sources
 from workflow.durable.steps import undo_call
-from workflow.engine import WorkflowEngine, WorkflowHandle, WorkflowInfo, WorkflowStatus
-from workflow.engine import WorkflowSource as Source
+from workflow.engine import (
+    WorkflowEngine,
+    WorkflowHandle,
+    WorkflowInfo,
+    WorkflowSource,
+    WorkflowStatus,
+)
 from workflow.errors import (
     EngineNotRunning,
     FunctionNotFound,
@@ -91,7 +96,7 @@ class DurableEngine(WorkflowEngine):
     ) -> None:
         self.destroy()
 
-    def attach(self, source: Source, /) -> None:
+    def attach(self, source: WorkflowSource, /) -> None:
         """Start what a source holds, now and for as long as the engine runs."""
         self._sources.add(source)
 
@@ -301,8 +306,8 @@ class DurableEngine(WorkflowEngine):
             has_ended = status.is_final and status is not WorkflowStatus.CANCELLED
             if has_ended and key is None:
                 raise WorkflowFinished(
-                    f"workflow {workflow_id!r} has ended with {status.value}; nobody would take "
-                    f"the message on {topic!r}"
+                    f"workflow {workflow_id!r} has ended with {status.value} and takes no message "
+                    f"on {topic!r}"
                 )
             engine._backend.deliver(workflow_id, topic, message, key)
 
@@ -438,8 +443,8 @@ class DurableEngine(WorkflowEngine):
     def resume(self, workflow_id: str) -> WorkflowHandle:
         """Continue a workflow after its last step: one that is cancelled, or is `blocked`.
 
-        WorkflowFinished for one that has ended; a workflow that asks may have resumed it before a
-        crash, and is told nothing.
+        WorkflowFinished for one that has ended, except inside a workflow, which may have resumed
+        it before a crash.
         """
         engine = self._acting()
         checked_key(workflow_id, "a workflow's id")
@@ -464,7 +469,7 @@ class DurableEngine(WorkflowEngine):
         """
         engine = self._acting()
         if older_than < timedelta(0):
-            raise OptionError(f"older_than={older_than!r}; a time in the past is meant")
+            raise OptionError(f"older_than={older_than!r}; expected a timedelta of 0 or more")
         backend = engine._backend
 
         def delete(_key: str | None) -> int:
@@ -496,7 +501,7 @@ class DurableEngine(WorkflowEngine):
             ("worker_concurrency", worker_concurrency),
         ):
             if limit is not None and limit < 1:
-                raise OptionError(f"{what}={limit!r}; 1 or more, or None for no limit")
+                raise OptionError(f"{what}={limit!r}; expected 1 or more, or None for no limit")
         engine = self._acting()
         limits = QueueLimits(concurrency, worker_concurrency, rate_limit)
         engine._runner.once("create_queue", lambda _key: engine._backend.make_queue(name, limits))

@@ -1,4 +1,4 @@
-"""Sources of workflows that an engine looks into for as long as it runs."""
+"""Sources: polls what holds workflows to be started, for as long as an engine runs."""
 
 from __future__ import annotations
 

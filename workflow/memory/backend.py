@@ -74,7 +74,7 @@ class MemoryBackend:
             self._lives += 1
             now = self.now()
             for name, (cron, what, moment) in self._schedules.items():
-                if moment.timestamp() <= now:  # nobody was there to start it
+                if moment.timestamp() <= now:  # no process was there to start it
                     self._schedules[name] = (cron, what, next_time(cron, now))
             for record in self._records.values():
                 if record.status is WorkflowStatus.RUNNING:
@@ -407,7 +407,7 @@ class MemoryBackend:
                 self._end(record, WorkflowStatus.CANCELLED)
 
     def resume(self, workflow_id: str, /) -> None:
-        """Run a workflow again that is cancelled, or that waits since nobody could run it."""
+        """Run a workflow again that is cancelled, or that waits since no process could run it."""
         with self._changed:
             record = self._record(workflow_id)
             if record.status is WorkflowStatus.PENDING and record.blocked is not None:
