@@ -112,6 +112,8 @@ class Question(msgspec.Struct, gc=False):
     notional: int | None = None
     equity: int | None = None
     gross: int | None = None
+    # The largest long and short value of the symbol with this order.
+    worst: tuple[int, int] | None = None
 
     def missing(self, code: str, what: str) -> Refused:
         """Return the refusal for a number that is not there."""
