@@ -12,6 +12,9 @@ from trading.journal.outputs import BarClosed, Output
 
 __all__ = ["Recorder", "RecorderState"]
 
+# Outputs that are encoded together: few enough to be in the processor's cache still.
+_TOGETHER = 64
+
 
 class RecorderState(msgspec.Struct, array_like=True, gc=False):
     """Time, the number of the input in hand, and how many ids it has given out."""
@@ -42,7 +45,7 @@ class Recorder:
         self._tail = bytearray()
         self._in_tail = 0
         self._count = 0
-        # Outputs that are not hashed yet: a block is encoded at once.
+        # Outputs that are not hashed yet: several are encoded at once.
         self._waiting: list[Output] = []
 
     def begin(self, time: int, count: int = 1) -> None:
@@ -71,7 +74,7 @@ class Recorder:
         if self._hashes:
             waiting = self._waiting
             waiting += outputs
-            if len(waiting) >= BLOCK:
+            if len(waiting) >= _TOGETHER:
                 self._hash()
         return outputs
 

@@ -225,6 +225,10 @@ class Gate:
         recorder = self._recorder
         recorder.emit(TradingStateChanged(recorder.now, account.name, state, reason, by))
 
+    def instrument_changed(self) -> None:
+        """Choose the rules of each symbol anew."""
+        self._bounds.clear()
+
     def forget(self) -> None:
         """Work out the limits anew, as after a restart."""
         self._bounds.clear()

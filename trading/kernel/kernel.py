@@ -459,6 +459,7 @@ class Kernel:
             )
             return
         self._market.define(spec)
+        self._desk.gate.instrument_changed()
         if self._fold is not None:
             self._fold.refresh()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import Protocol
 
 from trading.errors import InvalidOrderEvent
 from trading.journal.outputs import (
@@ -27,6 +26,7 @@ from trading.journal.reports import (
     OrderTriggered,
 )
 from trading.orders.order import Order
+from trading.orders.partners import Books, Listener, Venue
 from trading.orders.status import (
     EDGES,
     NEXT,
@@ -38,7 +38,7 @@ from trading.orders.status import (
 )
 from trading.positions.lots import Execution
 
-__all__ = ["Books", "Listener", "OrderWriter", "Venue"]
+__all__ = ["OrderWriter"]
 
 # Bound once: an Enum's attribute costs more than the rest of an edge.
 _INITIALIZED = OrderStatus.INITIALIZED
@@ -59,68 +59,6 @@ def _content(order_id: str, quantity: int, price: int, fees: int) -> bytes:
     """What an execution says, short enough to be kept for ever."""
     said = f"{order_id}|{quantity}|{price}|{fees}"
     return blake2b(said.encode(), digest_size=8).digest()
-
-
-class Venue(Protocol):
-    """Carries out what the writer decides."""
-
-    def send(self, order: Order) -> None:
-        """Send an order to its broker."""
-        ...
-
-    def send_cancel(self, order: Order) -> None:
-        """Ask the broker to end an order."""
-        ...
-
-    def send_replace(
-        self, order: Order, quantity: int, limit: int | None, stop: int | None
-    ) -> None:
-        """Ask the broker for other terms."""
-        ...
-
-
-class Books(Protocol):
-    """Books fills, and counts what open orders may still add."""
-
-    def book_fill(self, account: str, strategy: str, symbol: str, execution: Execution) -> None:
-        """Book an execution into positions and cash."""
-        ...
-
-    def book_back(
-        self, account: str, before: Execution, corrected: Execution | None, reason: str
-    ) -> None:
-        """Take an execution back, or put another in its place, and match later ones anew."""
-        ...
-
-    def book_reverse(
-        self, account: str, strategy: str, symbol: str, before: Execution, reason: str
-    ) -> None:
-        """Book the opposite of an execution that is too long ago to be matched anew."""
-        ...
-
-    def find_execution(self, account: str, fill_id: str) -> Execution | None:
-        """Return a booked execution that can still be taken back, or None."""
-        ...
-
-    def knows(self, account: str, symbol: str) -> bool:
-        """Whether there are such an account and instrument."""
-        ...
-
-    def count(self, order: Order, change: int) -> None:
-        """Add to the size that open orders of this side may still trade."""
-        ...
-
-
-class Listener(Protocol):
-    """Hears of what happened to an order, after the books have it."""
-
-    def order_moved(self, order: Order) -> None:
-        """Hear of an event that was no fill."""
-        ...
-
-    def order_filled(self, order: Order, report: OrderFilled) -> None:
-        """Hear of a fill."""
-        ...
 
 
 class OrderWriter:
@@ -174,7 +112,9 @@ class OrderWriter:
         order.wanted = None
         if order.counted:
             self.recount(order)
-        if not order.group:  # a group's orders are needed until all of them have ended
+        # A group's orders are needed until all of them have ended, one that opened something until
+        # it is closed by its time.
+        if not order.group and not (order.flat_by is not None and order.filled):
             self.finished.append((self._recorder.now, order.order_id))
 
     def recount(self, order: Order) -> None:

@@ -12,9 +12,16 @@ from trading.numbers import MONEY_DECIMALS, Number, from_units, to_decimal, to_u
 from trading.orders.build import build_order
 from trading.orders.order import Order
 from trading.orders.request import OrderRequest
-from trading.risk.account import Account, Market
+from trading.risk.account import ACTIVE, Account, Market
 from trading.risk.limits import HeldLimits, Limits
-from trading.risk.rules import Bounds, Question, Refused, compile_limits, forget_before
+from trading.risk.rules import (
+    Bounds,
+    Question,
+    Refused,
+    compile_limits,
+    forget_before,
+    rules_of,
+)
 from trading.risk.totals import AccountTotals
 from trading.specification import InstrumentSpec
 
@@ -89,7 +96,14 @@ def judge(
     against = exposure.open_buy if side > 0 else exposure.open_sell
     reduces = net * side < 0 and (order.reduce_only or order.qty + against <= abs(net))
     question = Question(order, spec, account, market, bounds, now, exposure, reduces, totals)
-    for rule in bounds.reducing if reduces else bounds.rules:
+    if account.trading_state == ACTIVE and not order.reduce_only:
+        found = bounds.chosen.get(symbol)
+        if found is None:
+            found = rules_of(bounds, spec)
+        rules = found[1] if reduces else found[0]
+    else:
+        rules = bounds.reducing if reduces else bounds.rules
+    for rule in rules:
         refused = rule(question)
         if refused is not None:
             return refused

@@ -36,6 +36,7 @@ from trading.risk.rules.question import (
     ratio_of,
 )
 from trading.risk.rules.together import correlated_notional, correlation_clusters, portfolio_heat
+from trading.specification import InstrumentSpec
 
 __all__ = [
     "CODES",
@@ -47,6 +48,7 @@ __all__ = [
     "compile_limits",
     "forget_before",
     "record_sent",
+    "rules_of",
     "scale_of",
 ]
 
@@ -83,6 +85,26 @@ _OF_OPENING = frozenset(
     }
 )
 """Rules that an order which reduces a position is not asked."""
+
+
+def rules_of(bounds: Bounds, spec: InstrumentSpec) -> tuple[tuple[Rule, ...], tuple[Rule, ...]]:
+    """Return the rules that can refuse an ordinary order of a symbol, opening and reducing.
+
+    Those that look at what the account or the instrument does not have are left out: a trading
+    state other than ACTIVE, reduce-only, sessions, bounds of notional.
+    """
+    found = bounds.chosen.get(spec.symbol)
+    if found is None:
+        idle = {trading_state, reduce_only}
+        if not spec.calendar:
+            idle.add(in_session)
+        if spec.min_notional is None and spec.max_notional is None:
+            idle.add(notional_bounds)
+        found = bounds.chosen[spec.symbol] = (
+            tuple(rule for rule in bounds.rules if rule not in idle),
+            tuple(rule for rule in bounds.reducing if rule not in idle),
+        )
+    return found
 
 
 _AMOUNTS = (

@@ -64,6 +64,7 @@ def symbol_notional(q: Question) -> Refused | None:
     worst = _worst(q, q.exposure, q.order.symbol, q.order.side * q.order.qty)
     if isinstance(worst, Refused):
         return worst
+    q.worst = worst
     seen = worst[0] if q.order.side > 0 else -worst[1]
     if not abs(seen) <= q.bounds.amounts["max_symbol_notional"]:
         return q.refuse_amount("SYMBOL_NOTIONAL", "max_symbol_notional", seen)
@@ -80,7 +81,11 @@ def totals_of(
     """
     own, extra = q.order.symbol, q.order.side * q.order.qty
     if running is not None and running.is_known(own):
-        worst = _worst(q, exposures.get(own, NOTHING), own, extra)
+        worst: tuple[int, int] | Refused | None = None
+        if exposures is q.account.exposures:
+            worst = q.worst
+        if worst is None:
+            worst = _worst(q, exposures.get(own, NOTHING), own, extra)
         return worst if isinstance(worst, Refused) else running.with_worst(own, worst)
     return walk(q, exposures)
 

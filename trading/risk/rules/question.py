@@ -76,8 +76,10 @@ class Bounds(msgspec.Struct, gc=False):
     needs_totals: bool = False
     # Whether orders that pass are counted or remembered.
     needs_record: bool = False
-    # The rules of orders that reduce a position.
+    # The rules of orders that reduce a position; and by symbol those of both kinds that can refuse
+    # an order which is not reduce-only, on an account that is not halted or reducing.
     reducing: tuple[Rule, ...] = ()
+    chosen: dict[str, tuple[tuple[Rule, ...], tuple[Rule, ...]]] = {}
     # Limits of size in the units of instruments with so many decimals.
     sizes: dict[str, dict[int, int]] = {}
 
@@ -110,6 +112,8 @@ class Question(msgspec.Struct, gc=False):
     notional: int | None = None
     equity: int | None = None
     gross: int | None = None
+    # The largest long and short value of the symbol with this order.
+    worst: tuple[int, int] | None = None
 
     def missing(self, code: str, what: str) -> Refused:
         """Return the refusal for a number that is not there."""
