@@ -374,8 +374,8 @@ class CcxtBroker:
         exchange = getattr(ccxt_pro, self._venue)(
             {**keys, "enableRateLimit": True, "newUpdates": True}
         )
-        # Exact numbers: ccxt's own are floats.
-        exchange.number = Decimal
+        # Exact numbers: ccxt's own are floats. With Decimal it loses fees that it parses twice.
+        exchange.number = str
         exchange.options["adjustForTimeDifference"] = True
         if self._sandbox:
             exchange.set_sandbox_mode(True)

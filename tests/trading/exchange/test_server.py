@@ -268,13 +268,14 @@ def test_commands_with_gaps_are_asked_for_and_repeats_are_ignored(tmp_path: Path
     with ExchangeProcess(tmp_path) as exchange, Raw(exchange) as raw:
         raw.log_on()
         raw.send(Command(1, order("a", 1, 1, 9_000, account="ACC")))
+        assert raw.expect(Report).report.order_id == "a"
         raw.send(Command(3, order("c", 1, 1, 9_000, account="ACC")))
         assert raw.expect(ResendCommands).after == 1
         raw.send(Command(2, order("b", 1, 1, 9_000, account="ACC")))
         raw.send(Command(2, order("b", 1, 1, 9_000, account="ACC")))
         raw.send(Command(3, order("c", 1, 1, 9_000, account="ACC")))
-        told = [raw.expect(Report).report.order_id for _ in range(3)]
-        assert told == ["a", "b", "c"]
+        told = [raw.expect(Report).report.order_id for _ in range(2)]
+        assert told == ["b", "c"]
         # The same order as another command: the same report once more.
         raw.send(Command(4, order("b", 1, 1, 9_000, account="ACC")))
         again = raw.expect(Report)
