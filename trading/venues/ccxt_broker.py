@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import queue
 import random
@@ -285,7 +286,7 @@ class CcxtBroker:
         except FutureTimeout:
             answer.cancel()
             raise BrokerUnavailable(f"{self.name}: no answer within {timeout:g} s") from None
-        except ccxt_errors.NetworkError as error:
+        except ccxt_errors.OperationFailed as error:
             raise BrokerUnavailable(f"{self.name}: {error}") from error
         except ccxt_errors.BaseError as error:
             raise BrokerError(f"{self.name}: {type(error).__name__}: {error}") from error
@@ -373,8 +374,8 @@ class CcxtBroker:
         exchange = getattr(ccxt_pro, self._venue)(
             {**keys, "enableRateLimit": True, "newUpdates": True}
         )
-        # Exact numbers: ccxt's own are floats.
-        exchange.number = Decimal
+        # Exact numbers: ccxt's own are floats. With Decimal it loses fees that it parses twice.
+        exchange.number = str
         exchange.options["adjustForTimeDifference"] = True
         if self._sandbox:
             exchange.set_sandbox_mode(True)
@@ -419,9 +420,13 @@ class CcxtBroker:
             await take(await watch())
 
     async def _look_again(self, session: CcxtSession) -> None:
-        """A stream can fall silent without a word: ask for what it may have left out."""
-        while True:
-            await asyncio.sleep(self._poll_interval_s)
+        """Ask for what the streams may have left out.
+
+        ccxt does not say from when on a stream is complete, so the first questions come soon; later
+        ones are for streams that fall silent without a word.
+        """
+        for seconds in itertools.chain((0.5, 1.0, 3.0), itertools.repeat(self._poll_interval_s)):
+            await asyncio.sleep(seconds)
             await session.recover(0)
 
     async def _work(self, session: CcxtSession) -> None:
@@ -440,7 +445,7 @@ class CcxtBroker:
                     _log.warning("%s: too fast, waiting: %s", self.name, error)
                     await asyncio.sleep(min(0.5 * 2**slow, 30.0))
                     continue
-                except ccxt_errors.NetworkError:
+                except ccxt_errors.OperationFailed:
                     self._doubt = True
                     raise
                 except REFUSING:

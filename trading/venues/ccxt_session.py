@@ -152,7 +152,7 @@ class CcxtSession:
     # --- requests -----------------------------------------------------------------------------
 
     async def carry_out(self, request: Request, *, doubt: bool) -> None:
-        """Carry out a request; ccxt's NetworkError leaves its outcome open.
+        """Carry out a request; ccxt's OperationFailed leaves its outcome open.
 
         With `doubt` it may have been carried out before.
         """
@@ -184,8 +184,8 @@ class CcxtSession:
             return
         tracked = self._track(order, symbol)
         try:
-            await self._create(tracked, order, order.quantity)
-        except ccxt_errors.NetworkError:
+            made = await self._create(tracked, order, order.quantity)
+        except ccxt_errors.OperationFailed:
             del self.tracked[order.order_id]
             raise
         except ccxt_errors.BaseError as error:
@@ -197,6 +197,8 @@ class CcxtSession:
             now = int(self._exchange.milliseconds())
             report = OrderRejected(now * MILLISECOND, self._account, order.order_id, _said(error))
             self._tell(now, report)
+        else:
+            await self._take_order(made)
 
     def _track(self, order: SendOrder, symbol: str) -> Tracked:
         tracked = self.tracked[order.order_id] = Tracked(
@@ -211,18 +213,18 @@ class CcxtSession:
         )
         return tracked
 
-    async def _create(self, tracked: Tracked, order: SendOrder, quantity: int) -> None:
-        """Send an order under the client id of the generation at hand."""
+    async def _create(self, tracked: Tracked, order: SendOrder, quantity: int) -> Mapping[str, Any]:
+        """Send an order under the client id of the generation at hand; return the answer."""
         spec = self._specs[tracked.symbol]
         kind, side, amount, price, parameters = create_arguments(
             order, spec, quantity, tracked.limit, tracked.stop
         )
         parameters["clientOrderId"] = client_id(tracked.order_id, tracked.generation)
-        made = await self._exchange.create_order(
+        made: Mapping[str, Any] = await self._exchange.create_order(
             tracked.symbol, kind, side, amount, price, parameters
         )
         self._link(tracked, str(made["id"]))
-        await self._take_order(made)
+        return made
 
     async def _is_there(
         self, order: SendOrder, symbol: str, spec: InstrumentSpec, times: int
@@ -302,9 +304,10 @@ class CcxtSession:
                 self._reject_replace(request, reason)
                 return
             await self._send_rest(tracked, request)
-        finally:
-            if tracked.status != "canceled":
-                tracked.replacing = False
+        except BaseException:
+            # It is asked for again, and goes on from what the venue says then.
+            tracked.replacing = tracked.status == "canceled"
+            raise
 
     def _fault_of_replace(self, tracked: Tracked | None, request: SendReplace) -> str:
         if tracked is None:
@@ -318,74 +321,78 @@ class CcxtSession:
         return faults_of_terms(order, spec, request.quantity, request.limit, request.stop)
 
     async def _send_rest(self, tracked: Tracked, request: SendReplace) -> None:
-        now = int(self._exchange.milliseconds())
         rest = request.quantity - tracked.fills
         before = (tracked.quantity, tracked.limit, tracked.stop)
-        quantity = max(request.quantity, tracked.fills)
-        tracked.quantity, tracked.limit, tracked.stop = quantity, request.limit, request.stop
-        report = OrderReplaced(
-            now * MILLISECOND,
-            self._account,
-            tracked.order_id,
-            quantity,
-            request.limit,
-            request.stop,
-        )
+        tracked.quantity = max(request.quantity, tracked.fills)
+        tracked.limit, tracked.stop = request.limit, request.stop
         if rest <= 0:
             tracked.replacing, tracked.ended, tracked.status = False, True, "closed"
-            self._tell(now, report)
+            self._replaced(tracked)
             return
-        former = tracked.generation
-        tracked.generation, tracked.earlier, tracked.final = former + 1, tracked.fills, 0
-        tracked.status = ""
-        # The report of the new order comes first in the answer; fills of it follow the replace.
-        tracked.accepted = True
-        self._tell(now, report)
+        tracked.generation, tracked.earlier = tracked.generation + 1, tracked.fills
+        tracked.final, tracked.status = 0, ""
+        made: Mapping[str, Any] | None
         try:
-            spec = self._specs[tracked.symbol]
-            await self._create(tracked, self._order_of(tracked, spec), rest)
-        except ccxt_errors.NetworkError:
-            await self._find_rest(tracked, rest)
+            order = self._order_of(tracked, self._specs[tracked.symbol])
+            made = await self._create(tracked, order, rest)
+        except ccxt_errors.OperationFailed:
+            made = await self._find_rest(tracked, rest)
         except ccxt_errors.BaseError as error:
             if isinstance(error, REFUSING):
                 raise
             tracked.quantity, tracked.limit, tracked.stop = before
-            tracked.ended, tracked.status = True, "canceled"
+            tracked.replacing, tracked.ended, tracked.status = False, True, "canceled"
             reason = f"the order for the rest was refused: {_said(error)}"
+            self._reject_replace(request, reason)
             now = int(self._exchange.milliseconds())
             self._tell(
                 now, OrderCanceled(now * MILLISECOND, self._account, tracked.order_id, reason)
             )
-        finally:
-            tracked.replacing = False
+            return
+        tracked.replacing = False
+        if made is not None:
+            # Fills of the new order follow the report of the replace.
+            self._replaced(tracked)
+            await self._take_order(made)
 
-    async def _find_rest(self, tracked: Tracked, rest: int) -> None:
+    def _replaced(self, tracked: Tracked) -> None:
+        now = int(self._exchange.milliseconds())
+        self._tell(
+            now,
+            OrderReplaced(
+                now * MILLISECOND,
+                self._account,
+                tracked.order_id,
+                tracked.quantity,
+                tracked.limit,
+                tracked.stop,
+            ),
+        )
+
+    async def _find_rest(self, tracked: Tracked, rest: int) -> Mapping[str, Any] | None:
         """The answer to the second half of a replace was lost: ask for it, or send it again."""
-        spec = self._specs[tracked.symbol]
+        name = client_id(tracked.order_id, tracked.generation)
         for attempt in range(20):
             await asyncio.sleep(min(_LOOKUP_PAUSE_S * 2**attempt, 5.0))
             try:
-                found = await self._fetch(
-                    client_id(tracked.order_id, tracked.generation), tracked.symbol
-                )
-                if found is None and attempt >= _LOOKUPS_IN_DOUBT:
-                    await self._create(tracked, self._order_of(tracked, spec), rest)
-                elif found is None:
-                    continue
-                else:
+                found = await self._fetch(name, tracked.symbol)
+                if found is not None:
                     self._link(tracked, str(found["id"]))
-                    await self._take_order(found)
-                return
-            except ccxt_errors.NetworkError as error:
+                    return found
+                if attempt >= _LOOKUPS_IN_DOUBT:
+                    order = self._order_of(tracked, self._specs[tracked.symbol])
+                    return await self._create(tracked, order, rest)
+            except ccxt_errors.OperationFailed as error:
                 _log.warning("replace of %s: %s", tracked.order_id, error)
         self._refuse(
             RequestRefused(
                 tracked.order_id,
                 "UNKNOWN_OUTCOME",
                 "the former order is cancelled and the venue does not say whether the one for the "
-                f"rest, {client_id(tracked.order_id, tracked.generation)}, was taken; look there",
+                f"rest, {name}, was taken; look there",
             )
         )
+        return None
 
     def _order_of(self, tracked: Tracked, spec: InstrumentSpec) -> SendOrder:
         return SendOrder(
@@ -508,8 +515,29 @@ class CcxtSession:
         """Take trades of the stream."""
         async with self.lock:
             for trade in trades:
-                if trade["symbol"] in self._specs:
+                if trade["symbol"] not in self._specs or trade_key(trade) in self._seen:
+                    continue
+                if (trade.get("fee") or {}).get("cost") is not None:
                     await self._take_trade(trade)
+                else:
+                    await self._take_with_fee(trade)
+
+    async def _take_with_fee(self, trade: Mapping[str, Any]) -> None:
+        """Take a trade whose fee the stream leaves out from the list of trades.
+
+        The list may lag behind; what is not there yet comes when it is asked for the next time.
+        """
+        venue_id, symbol = str(trade["order"]), trade["symbol"]
+        for attempt in range(_LOOKUPS_IN_DOUBT):
+            if attempt:
+                await asyncio.sleep(_LOOKUP_PAUSE_S)
+            for listed in await self._exchange.fetch_my_trades(
+                symbol, None, _PAGE, {"orderId": venue_id}
+            ):
+                if str(listed["order"]) == venue_id:
+                    await self._take_trade(listed)
+            if trade_key(trade) in self._seen:
+                return
 
     async def _take_order(self, order: Mapping[str, Any]) -> None:
         symbol, venue_id = order["symbol"], str(order["id"])
@@ -519,8 +547,10 @@ class CcxtSession:
             order_id, generation = base_id(name)
             tracked = self.tracked.get(order_id)
             if tracked is None:
-                found = await self._generations(order_id, symbol) if order_id != name else []
-                await self._adopt(order_id, found or [order])
+                # It may have been replaced, or be somebody else's.
+                found = await self._generations(order_id, symbol)
+                tracked = await self._adopt(order_id, found or [dict(order)])
+                self._by_venue[symbol, venue_id] = tracked
                 return
             if generation < tracked.generation:
                 return

@@ -152,7 +152,7 @@ class BinanceServer:
             )
         if trouble is not None and trouble[2] == "503":
             return web.json_response({"code": -1000, "msg": "Unknown error."}, status=503)
-        text = request.query_string or (await request.text())
+        text = request.rel_url.raw_query_string or (await request.text())
         try:
             with self.lock:
                 body = self._answer(method, call, text, request.headers.get("X-MBX-APIKEY", ""))

@@ -1,4 +1,4 @@
-"""The ccxt broker keeps the contract of all venues, on a local server that speaks as Binance does."""
+"""The ccxt broker keeps the contract of all venues, on a server that speaks as Binance does."""
 
 from __future__ import annotations
 
