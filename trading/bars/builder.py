@@ -11,7 +11,7 @@ open_bars = builder.working()
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -244,9 +244,13 @@ class BarBuilder:
             self._open.clear()
         return self._table(rows)
 
-    def working(self) -> pa.Table:
-        """The bars that are open now, by symbol and time; their state is `working`."""
-        return self._table([self._open[key].row("working") for key in sorted(self._open)])
+    def working(self, symbols: Collection[str] | None = None) -> pa.Table:
+        """The bars that are open now, by symbol and time; their state is `working`.
+
+        symbols: of these alone; None: of all.
+        """
+        keys = [key for key in self._open if symbols is None or key[0] in symbols]
+        return self._table([self._open[key].row("working") for key in sorted(keys)])
 
     def gap(self, start: Any, end: Any, symbol: str | None = None) -> None:
         """Say that no data came in [start, end), for one symbol or for all.
