@@ -118,9 +118,11 @@ def _chart(rows: Any, title: str, feature: str) -> Any:
         close="Close",
         increasing_color_sequence=[UP],
         decreasing_color_sequence=[DOWN],
+        unsafe_update_figure=_on_own_axes,
     )
     if feature != _NO_INDICATOR:
-        prices = dx.layer(prices, dx.line(rows, x="Start", y="Indicator", title=feature))
+        line = dx.line(rows, x="Start", y="Indicator", labels={"Indicator": "Price"})
+        prices = dx.layer(prices, line)
     volume = dx.bar(rows, x="Start", y="Volume")
     return dx.make_subplots(
         prices,
@@ -128,6 +130,12 @@ def _chart(rows: Any, title: str, feature: str) -> Any:
         rows=2,
         shared_xaxes=True,
         row_heights=[0.75, 0.25],
-        vertical_spacing=0.05,
+        vertical_spacing=0.08,
         title=title,
+        subplot_titles=False,
     )
+
+
+def _on_own_axes(figure: Any) -> None:
+    """Name the axes of candles, which subplots would otherwise draw on those of the volume."""
+    figure.update_traces(xaxis="x", yaxis="y", showlegend=False)

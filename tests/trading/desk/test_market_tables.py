@@ -170,7 +170,7 @@ def page(browser: Browser | None) -> Iterator[Page]:
     if browser is None:
         pytest.skip("no Chromium: install Debian's package chromium to look at the page")
     opened = browser.new_page(viewport={"width": 1600, "height": 1000})
-    opened.set_default_timeout(60_000)
+    opened.set_default_timeout(180_000)
     yield opened
     opened.close()
 
@@ -199,18 +199,17 @@ def test_the_dashboard_draws_candles_volume_and_an_indicator(
             for title in ("Candles", "Working bars", "Final bars", "Indicators", "Order books"):
                 page.get_by_text(title, exact=True).first.wait_for()
             plot = page.locator(".js-plotly-plot").first
-            plot.locator(".boxlayer, .candlesticklayer, .ohlclayer").first.wait_for(
-                state="attached"
-            )
-            candles = plot.locator(".boxlayer .box, .boxlayer path")
-            wait_until(lambda: candles.count() > 10, 60, "candles")
-            wait_until(lambda: plot.locator(".barlayer .point").count() > 10, 60, "volume")
-            wait_until(lambda: plot.locator(".scatterlayer path").count() > 0, 60, "an indicator")
+            candles = plot.locator(".boxlayer .box")
+            wait_until(lambda: candles.count() > 10, 120, "candles")
+            wait_until(lambda: plot.locator(".barlayer .point").count() > 10, 120, "volume")
+            drawn = dict(plot.evaluate("plot => plot.data.map(each => [each.type, each.yaxis])"))
+            # The indicator lies over the candles, the volume below them.
+            assert drawn["candlestick"] == drawn["scattergl"] != drawn["bar"]
             before = plot.screenshot()
             for event in events[half:]:
                 live.take(event)
             assert tables.flush()
-            wait_until(lambda: plot.screenshot() != before, 60, "another picture")
+            wait_until(lambda: plot.screenshot() != before, 120, "another picture")
             picture = page.screenshot(path=str(screenshots / "market-dashboard.png"))
             assert len(picture) > 50_000
         finally:
