@@ -11,7 +11,7 @@ open_bars = builder.working()
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import numpy as np
@@ -179,9 +179,12 @@ class BarBuilder:
         """End: all open bars and revisions, without waiting. Bars by amount are `partial` then."""
         return self._table(self._engine.finish())
 
-    def working(self) -> pa.Table:
-        """The bars that are open now, by symbol and time; their state is `working`."""
-        return self._table(self._engine.working())
+    def working(self, symbols: Collection[str] | None = None) -> pa.Table:
+        """The bars that are open now, by symbol and time; their state is `working`.
+
+        symbols: of these alone; None: of all.
+        """
+        return self._table(self._engine.working(symbols))
 
     def gap(self, start: Any, end: Any, symbol: str | None = None) -> None:
         """Say that no data came in [start, end), for one symbol or for all.

@@ -10,7 +10,7 @@ columns of whole numbers, and both get rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -434,9 +434,10 @@ class BarEngine:
         self._open.clear()
         return rows
 
-    def working(self) -> list[BarRow]:
-        """The bars that are open now, by symbol and time; their state is `working`."""
-        return [self._open[key].row("working") for key in sorted(self._open)]
+    def working(self, symbols: Collection[str] | None = None) -> list[BarRow]:
+        """The bars that are open now, by symbol and time, of some symbols or all (None)."""
+        keys = [key for key in self._open if symbols is None or key[0] in symbols]
+        return [self._open[key].row("working") for key in sorted(keys)]
 
     @property
     def has_gaps(self) -> bool:

@@ -11,7 +11,7 @@ finished = keeper.advance(now)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import date
 from typing import Any
 
@@ -174,9 +174,9 @@ class BarKeeper:
         """Say that no data came in [start, end), for one symbol or for all."""
         self.builder.gap(start, end, symbol)
 
-    def working(self) -> pa.Table:
-        """The bars that are open now."""
-        return self.builder.working()
+    def working(self, symbols: Collection[str] | None = None) -> pa.Table:
+        """The bars that are open now, of some symbols or of all."""
+        return self.builder.working(symbols)
 
     def _keep(self, finished: pa.Table) -> pa.Table:
         self._ticks.bars.keep(finished, self.recipe)
