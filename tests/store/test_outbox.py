@@ -13,6 +13,7 @@ import pytest
 
 import store.outbox
 from store.client import StoreClient
+from store.errors import AccessError
 from store.outbox import Outbox
 from store.permissions import share_write
 from store.schema import allow_dispatch
