@@ -13,6 +13,7 @@ import pytest
 
 import store.outbox
 from store.client import StoreClient
+from store.errors import AccessError
 from store.outbox import Outbox
 from store.permissions import share_write
 from store.schema import allow_dispatch
@@ -126,10 +127,14 @@ def of_another_transition(alice: StoreClient, mallory: StoreClient) -> str:
 
 @hostile
 def of_another_class(alice: StoreClient, mallory: StoreClient) -> str:
-    """An entity that is no claim is written as if it were one."""
+    """An entity that is no claim is written as if it were one, which only its owner can do."""
     entity_id = alice.write(Receipt(symbol="A"))
     share_write(alice.conn, entity_id, "mallory")
-    promise(mallory, entity_id, 1, "CHECKED", "os:getpid")
+    with pytest.raises(AccessError, match="only its owner"):
+        promise(mallory, entity_id, 1, "CHECKED", "os:getpid")
+    claimed = Claim(symbol="A")
+    claimed._store_entity_id, claimed._store_version = entity_id, 1
+    alice._appender.one("STATE_CHANGE", claimed, (None, None), state="CHECKED")
     promise(mallory, entity_id, 2, "LOST", WRITE_OFF)
     return f"the entity is a {RECEIPT}, no {CLAIM}"
 
