@@ -27,10 +27,13 @@ from store.subscriptions import EventBus
 from tests.server.samples import REAL_PRICES
 from tests.trading.runs import Flipper
 from trading.brokers import Broker, PaperBroker
+from trading.exchange import ExchangeBroker
 from trading.kernel import AcceptAll, BarFold, HostedStrategy, Picker, TickBars
 from trading.ticks.feeds import Feed, FromMarketFeed
 from trading.ticks.feeds import MarketFeed as SourceOfTicks
 from trading.ticks.feeds.market import TickBatch as SourceBatch
+from trading.venues import PaperVenue, VenueBroker
+from trading.venues.ccxt_broker import CcxtBroker
 from workflow import MemoryEngine, WorkflowSource
 from workflow.backend import Backend
 from workflow.dbos import DBOSBackend
@@ -118,3 +121,8 @@ def test_parts_of_the_kernel_can_be_replaced() -> None:
     broker: Broker = PaperBroker("tick")
     assert fold.due == picker.due
     assert (strategy.name, list(broker.open_orders())) == ("flipper", [])
+
+
+def test_brokers_of_venues() -> None:
+    kinds: list[type[VenueBroker]] = [ExchangeBroker, PaperVenue, CcxtBroker]
+    assert all(hasattr(kind, "executions_since") for kind in kinds)
