@@ -579,9 +579,10 @@ class OnePlace(AcceptAll):
         self.taken, self.due = signal.symbol, now + 120 * SECOND
         return "OK", signal.size_hint // 2, ""
 
-    def expire(self, now: int) -> None:
+    def expire(self, now: int) -> tuple[str, ...]:
         self.expired.append(now)
         self.taken, self.due = "", 2**62
+        return ()
 
     def dump(self) -> bytes:
         return f"{self.due}|{self.taken}".encode()

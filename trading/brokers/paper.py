@@ -62,8 +62,9 @@ class Resting(msgspec.Struct, array_like=True, gc=False):
     closes_at: int | None = None
     best: int | None = None
     triggered: bool = False
-    # Number of the symbol's bar during which it arrived.
+    # Number of the symbol's bar during which it arrived, and when that was.
     since: int = 0
+    arrived: int = 0
     touches: int = 0
     queue: int = 0
     filled: int = 0
@@ -299,6 +300,7 @@ class PaperBroker:
                 self._finish(resting)
                 return
         resting.since = state.bars.get(symbol, 0)
+        resting.arrived = state.now
         if self.model.queue:
             spec = self._market.specs[symbol]
             resting.queue = to_units(self.model.queue, spec.size_decimals, "queue")
@@ -596,18 +598,22 @@ class PaperBroker:
         self._at_close(symbol, number, path[3], end)
         self._budget = None
 
-    def _eligible(self, symbol: str, number: int) -> list[Resting]:
-        """Orders that may meet this bar: those that were there before it, or any if intrabar."""
+    def _eligible(self, symbol: str, number: int, end: int) -> list[Resting]:
+        """Orders that may meet this bar: those that came before its end.
+
+        An order that the close of another symbol's bar has caused must not trade in the past. With
+        `intrabar`, orders that arise while this bar is met trade in the rest of it.
+        """
         listed = self.state.resting.get(symbol)
         if not listed:
             return []
         if self.model.name == "intrabar":
-            return list(listed.values())
-        return [each for each in listed.values() if each.since < number]
+            return [e for e in listed.values() if e.arrived < end or e.since == number]
+        return [e for e in listed.values() if e.since < number and e.arrived < end]
 
     def _at_open(self, symbol: str, number: int, price: int, start: int, end: int) -> None:
         at_open = self.model.name in ("next_open", "intrabar")
-        for resting in self._eligible(symbol, number):
+        for resting in self._eligible(symbol, number, end):
             if resting.order_id not in self._by_id or resting.tif == "AT_CLOSE":
                 continue
             if resting.opens_at is not None and resting.opens_at >= end:
@@ -640,7 +646,7 @@ class PaperBroker:
         met: set[str] = set()
         while True:
             best: tuple[int, Resting] | None = None
-            for resting in self._eligible(symbol, number):
+            for resting in self._eligible(symbol, number, end):
                 if resting.order_id in met or resting.order_id not in self._by_id:
                     continue
                 level = self._level(resting, way, target)
@@ -656,7 +662,7 @@ class PaperBroker:
             self._cross(resting, price, target, end)
             if resting.kind == "STOP_LIMIT" and resting.triggered:
                 met.discard(resting.order_id)
-        for resting in self._eligible(symbol, number):
+        for resting in self._eligible(symbol, number, end):
             if resting.kind == "TRAILING_STOP" and resting.waits_for_stop:
                 self._follow(resting, target)
 
@@ -686,7 +692,7 @@ class PaperBroker:
 
     def _at_close(self, symbol: str, number: int, price: int, end: int) -> None:
         at_close = self.model.name in ("next_close", "this_close")
-        for resting in self._eligible(symbol, number):
+        for resting in self._eligible(symbol, number, end):
             if resting.order_id not in self._by_id:
                 continue
             if resting.tif == "AT_CLOSE":

@@ -13,6 +13,7 @@ from trading.specification import InstrumentSpec
 
 __all__ = [
     "Bar",
+    "BarBatch",
     "Cancel",
     "CancelAll",
     "CashDividend",
@@ -262,6 +263,28 @@ class TickBatch(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=19):
     event_times: bytes = b""
 
 
+class BarBatch(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=31):
+    """Many final bars as columns of little-endian 64-bit integers, in order of arrival.
+
+    `symbols` are what codes count. Rows of one time are one moment: all of them meet orders before
+    strategies hear of any. Empty bytes mean no counts and no notional amounts.
+    """
+
+    symbols: tuple[str, ...]
+    times: bytes
+    codes: bytes
+    intervals: bytes
+    starts: bytes
+    ends: bytes
+    opens: bytes
+    highs: bytes
+    lows: bytes
+    closes: bytes
+    volumes: bytes
+    counts: bytes = b""
+    notionals: bytes = b""
+
+
 Input = (
     Tick
     | Bar
@@ -282,5 +305,6 @@ Input = (
     | CashDividend
     | Transfer
     | TickBatch
+    | BarBatch
     | BrokerReport
 )

@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import Protocol
 
-from trading.journal.inputs import Bar, OrderTerms, Tick
+from trading.journal.inputs import Bar, OrderTerms, Replace, Submit, Tick
 from trading.journal.outputs import PickerDecision, SignalMade, StrategyStopped
 from trading.journal.recorder import Recorder
 from trading.journal.reports import OrderFilled
 from trading.kernel.ledger import Ledger
 from trading.kernel.timers import Timers
+from trading.numbers import from_units
 from trading.orders.build import terms_or_fault
 from trading.orders.order import Order
 from trading.orders.request import OrderRequest
 from trading.risk.account import Account, Market
 from trading.specification import InstrumentSpec
 
-__all__ = ["AcceptAll", "Context", "HostedStrategy", "Orders", "Picker", "StrategyHost"]
+__all__ = [
+    "AcceptAll",
+    "Context",
+    "HostedStrategy",
+    "Listeners",
+    "Orders",
+    "Picker",
+    "StrategyHost",
+]
 
 
 class HostedStrategy(Protocol):
@@ -85,8 +95,8 @@ class Picker(Protocol):
         """When a reservation's time is over next, or NEVER."""
         ...
 
-    def expire(self, now: int) -> None:
-        """Give up the reservations whose time is over."""
+    def expire(self, now: int) -> Sequence[str]:
+        """Give up the reservations whose time is over; returns the orders that have to end."""
         ...
 
     def dump(self) -> bytes:
@@ -115,8 +125,9 @@ class AcceptAll:
     def order_moved(self, order: Order, now: int) -> None:
         """Need nothing of it."""
 
-    def expire(self, now: int) -> None:
+    def expire(self, now: int) -> Sequence[str]:
         """Have no reservations."""
+        return ()
 
     def dump(self) -> bytes:
         """Remember nothing."""
@@ -139,6 +150,14 @@ class Orders(Protocol):
 
     def order(self, order_id: str) -> Order | None:
         """Return an order that is not forgotten yet."""
+        ...
+
+    def submit(self, command: Submit) -> tuple[str, str]:
+        """Open a group of orders; returns OK and its id, or why not."""
+        ...
+
+    def replace(self, command: Replace) -> tuple[str, str]:
+        """Give an order other terms; returns OK, or why not."""
         ...
 
 
@@ -183,6 +202,15 @@ class Context:
         """Cash and market value of the account; None where a price is missing."""
         return self._accounts[self._strategy.account].equity(self._market)
 
+    @property
+    def money_decimals(self) -> int:
+        """Decimals of the run's money."""
+        return self._market.money_decimals
+
+    def money(self, units: int) -> Decimal:
+        """Return an amount of money as a Decimal."""
+        return from_units(units, self._market.money_decimals)
+
     def spec(self, symbol: str) -> InstrumentSpec:
         """Return an instrument's description, with its decimals."""
         return self._market.specs[symbol]
@@ -213,9 +241,26 @@ class Context:
         """Send an order in whole numbers; returns its id, also where it is denied."""
         return self._orders.open_terms(terms).order_id
 
+    def submit_group(self, kind: str, terms: tuple[OrderTerms, ...]) -> str:
+        """Send a BRACKET, OCO, OTO or OTO_FULL; returns the group's id, "" where it is refused."""
+        now, name = self._recorder.now, self._strategy.name
+        code, detail = self._orders.submit(Submit(now, "", name, kind, terms))
+        return detail if code in ("OK", "DENIED") else ""
+
     def cancel(self, order_id: str) -> str:
         """Ask for an order's end; returns OK or why not."""
         return self._orders.cancel_order(order_id)
+
+    def replace(
+        self,
+        order_id: str,
+        quantity: int | None = None,
+        limit: int | None = None,
+        stop: int | None = None,
+    ) -> str:
+        """Ask for other terms of an order; returns OK or why not."""
+        now, name = self._recorder.now, self._strategy.name
+        return self._orders.replace(Replace(now, "", name, order_id, quantity, limit, stop))[0]
 
     def buy(self, symbol: str, quantity: int) -> str:
         """Buy at the market; the quantity is in the instrument's units."""
@@ -282,6 +327,9 @@ class Context:
         self._timers.set(time, "strategy", f"{self._strategy.name}|{label}")
 
 
+Listeners = Sequence[tuple[HostedStrategy, Callable[[Context, Bar], None], Context]]
+"""Who hears of the bars of one symbol."""
+
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
 
 
@@ -324,6 +372,40 @@ class StrategyHost:
         for each in self.strategies.values():
             if not each.symbols or bar.symbol in each.symbols:
                 self._queue.append((each, "on_bar", (bar,)))
+
+    def bars_ahead(self, columns: object) -> None:
+        """Show a batch of bars to who computes figures of all of it at once."""
+        for each in self.strategies.values():
+            look = getattr(each, "bars_ahead", None)
+            if look is not None:
+                look(columns)
+
+    def listeners(self, symbol: str) -> Listeners:
+        """Return who listens to the bars of a symbol."""
+        return [
+            (each, each.on_bar, self.contexts[name])
+            for name, each in self.strategies.items()
+            if not each.symbols or symbol in each.symbols
+        ]
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something waits to be told."""
+        return bool(self._queue)
+
+    def tell_bar(self, bar: Bar, listeners: Listeners) -> None:
+        """Tell of a final bar at once; only where nothing waits to be told."""
+        self._draining = True
+        try:
+            for strategy, on_bar, ctx in listeners:
+                if strategy.name in self.stopped:
+                    continue
+                try:
+                    on_bar(ctx, bar)
+                except Exception as error:  # noqa: BLE001 - one strategy's fault must not end the run
+                    self._stop(strategy, "on_bar", error)
+        finally:
+            self._draining = False
 
     def tick(self, tick: Tick) -> None:
         """Tell who listens of a tick."""

@@ -52,7 +52,7 @@ class MarketData:
         self._host = host
         self._fold = fold
         self._paper = paper
-        self._fills_interval = fills_interval
+        self.fills_interval = fills_interval
         self._advance = advance
         self._due = due
         self.last_bars: dict[str, dict[int, Bar]] = {}
@@ -66,20 +66,45 @@ class MarketData:
         return NEVER if self._fold is None else self._fold.due
 
     def close_bars(self, now: int) -> None:
-        """Give out the bars that are final by now."""
-        if self._fold is not None:
-            for bar in self._fold.close(now):
-                self._recorder.bar(BarClosed(bar))
-                self.bar(bar, from_ticks=True)
+        """Give out the bars that are final by now: orders meet all of them, then strategies hear.
 
-    def bar(self, bar: Bar, *, from_ticks: bool = False) -> None:
-        """Let orders meet a final bar, then tell strategies of it.
+        Who hears of a bar of the shortest interval sees the longer ones that end with it.
+        """
+        if self._fold is None:
+            return
+        closed = self._fold.close(now)
+        for bar in closed:
+            self._recorder.bar(BarClosed(bar))
+            self.meet(bar, from_ticks=True)
+        self.remember(closed)
+        if not self._host.idle:
+            for bar in sorted(closed, key=lambda bar: -bar.interval):
+                self._host.bar(bar)
+        self._desk.settle()
+
+    def bar(self, bar: Bar) -> None:
+        """Let orders meet a final bar, then tell strategies of it."""
+        self.meet(bar)
+        self.remember([bar])
+        if not self._host.idle:
+            self._host.bar(bar)
+        self._desk.settle()
+
+    def remember(self, bars: list[Bar]) -> None:
+        """Keep bars as the last ones of their symbols and intervals."""
+        for bar in bars:
+            of_symbol = self.last_bars.get(bar.symbol)
+            if of_symbol is None:
+                of_symbol = self.last_bars[bar.symbol] = {}
+            of_symbol[bar.interval] = bar
+
+    def meet(self, bar: Bar, *, from_ticks: bool = False) -> None:
+        """Let orders meet a final bar.
 
         A bar of ticks meets no emulated orders: its ticks have met them.
         """
         symbol = bar.symbol
-        fills = not self._fills_interval or bar.interval == self._fills_interval
-        if fills:
+        if not self.fills_interval or bar.interval == self.fills_interval:
             prices = bar.open, bar.high, bar.low, bar.close
             if self._paper is not None:
                 self._paper.on_bar(
@@ -92,13 +117,6 @@ class MarketData:
                 self._market.last[symbol] = bar.close
             if self.measures:
                 self._market.correlations.observe(symbol, bar.end, bar.close)
-        bars = self.last_bars.get(symbol)
-        if bars is None:
-            bars = self.last_bars[symbol] = {}
-        bars[bar.interval] = bar
-        if not self._host.idle:
-            self._host.bar(bar)
-        self._desk.settle()
 
     # --- one tick ---------------------------------------------------------------------------------
 

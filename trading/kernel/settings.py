@@ -21,7 +21,9 @@ class Settings(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=Fa
     `command_memory` for how long a repeated command is recognised. `emulate` names the kinds of
     orders that the venue does not know. `mark_interval` is how often accounts with limits are
     valued between orders. `day_offset` is when a day begins, after midnight in UTC.
-    `bar_interval` 0 makes no bars of ticks. `check_invariants` proves the books after every input.
+    `bar_interval` 0 makes no bars of ticks. Orders meet bars of `fills_interval`, 0 being
+    `bar_interval`, or all bars where that is 0 too. `check_invariants` proves the books after
+    every input.
     """
 
     run: str = "run"
@@ -39,6 +41,7 @@ class Settings(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=Fa
     digest: bool = True
     record_bars: bool = True
     check_invariants: bool = False
+    fills_interval: int = 0
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
