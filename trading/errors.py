@@ -192,6 +192,10 @@ class IndicatorError(TradingError, ValueError):
     """An indicator was made or fed with a value that it cannot take."""
 
 
+class MetricsError(TradingError, ValueError):
+    """Equity, returns, fills or prices from which no figures can be computed."""
+
+
 class TickStoreError(TradingError):
     """The tick store cannot be reached or used, or the user has not the right."""
 

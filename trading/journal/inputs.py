@@ -29,6 +29,7 @@ __all__ = [
     "SetLimits",
     "SetRate",
     "SetTradingState",
+    "SetWeights",
     "SplitShares",
     "Submit",
     "Tick",
@@ -285,6 +286,17 @@ class BarBatch(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=31):
     notionals: bytes = b""
 
 
+class SetWeights(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=32):
+    """Weights of an account's strategies in millionths, which scale the sizes of their signals."""
+
+    time: int
+    command_id: str
+    by: str
+    account: str
+    weights: tuple[tuple[str, int], ...]
+    reason: str = ""
+
+
 Input = (
     Tick
     | Bar
@@ -306,5 +318,6 @@ Input = (
     | Transfer
     | TickBatch
     | BarBatch
+    | SetWeights
     | BrokerReport
 )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Protocol
 
-from trading.journal.inputs import Bar, OrderTerms, Replace, Submit, Tick
+from trading.journal.inputs import Bar, OrderTerms, Replace, SetWeights, Submit, Tick
 from trading.journal.outputs import PickerDecision, SignalMade, StrategyStopped
 from trading.journal.recorder import Recorder
 from trading.journal.reports import OrderFilled
@@ -78,6 +78,14 @@ class HostedStrategy(Protocol):
 class Picker(Protocol):
     """Decides which signals become orders, and of which size."""
 
+    def connect(self, market: Market, recorder: Recorder) -> None:
+        """Take instruments and prices from a market, and tell of changes to a recorder."""
+        ...
+
+    def set_weights(self, command: SetWeights) -> tuple[str, str]:
+        """Give strategies of an account other weights; returns OK, or why not, and a detail."""
+        ...
+
     def decide(self, signal: SignalMade, account: Account, now: int) -> tuple[str, int, str]:
         """Return a code, OK or why not, the quantity in units, and a detail."""
         ...
@@ -112,6 +120,13 @@ class AcceptAll:
     """Takes every signal with its size hint."""
 
     due = 2**62
+
+    def connect(self, market: Market, recorder: Recorder) -> None:
+        """Need nothing of it."""
+
+    def set_weights(self, command: SetWeights) -> tuple[str, str]:
+        """Have no weights."""
+        return "NO_WEIGHTS", "every signal is taken with its size hint"
 
     def decide(self, signal: SignalMade, account: Account, now: int) -> tuple[str, int, str]:
         """Accept a signal that has a size."""

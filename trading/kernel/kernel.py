@@ -123,6 +123,7 @@ class Kernel:
         )
         if broker is not None:
             broker.connect(self._market, self._report)
+        self._picker.connect(self._market, self._recorder)
         self._host.contexts = {each.name: self._context(each) for each in strategies}
         self._handlers = self._find_handlers()
         self._reports = self._find_reports()
@@ -297,6 +298,7 @@ class Kernel:
             given.SetTradingState: self._set_trading_state,
             given.SetLimits: self._set_limits,
             given.Transfer: self._transfer,
+            given.SetWeights: self._picker.set_weights,
         }
         handlers: dict[type, Callable[[Any], None]] = {
             given.Tick: self._data.tick,
