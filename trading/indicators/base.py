@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from itertools import accumulate
+from math import isfinite
 from typing import Any, ClassVar
 
 import numpy as np
@@ -72,8 +73,8 @@ class Indicator(ABC):
                 f"got {len(columns)} columns"
             )
         for name, column in zip(self.inputs, columns, strict=True):
-            for x in column:
-                if type(x) is not float or x - x != 0.0:
+            if not all(map(isfinite, column)):
+                for x in column:
                     self._number(name, x)
         return self._extend(*columns)
 

@@ -8,13 +8,16 @@ first never trades in the past of the second, and never at a price of the moment
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
+
+import numpy as np
 
 from trading.brokers.paper import PaperBroker
 from trading.journal.inputs import Bar
 from trading.journal.recorder import Recorder
 from trading.kernel.bar_columns import BarColumns
 from trading.kernel.desk import Desk
-from trading.kernel.hosting import Listeners, StrategyHost
+from trading.kernel.hosting import StrategyHost
 from trading.kernel.market_data import MarketData
 from trading.kernel.timers import Timers
 from trading.risk.account import Market
@@ -46,53 +49,47 @@ class BarBatches:
         self._timers = timers
         self._advance = advance
         self._due = due
-        self._listeners: dict[str, Listeners] = {}
 
     def walk(self, columns: BarColumns) -> None:
         """Take in many bars; each row counts as one input."""
         recorder, host, desk, paper = self._recorder, self._host, self._desk, self._paper
-        symbols, heap, last_bars = columns.symbols, self._timers.heap, self._data.last_bars
+        outputs, queue, writer, heap = recorder.outputs, host.queue, desk.writer, self._timers.heap
+        last_bars, tell = self._data.last_bars, host.tell_bar
         host.bars_ahead(columns)
-        self._listeners = {symbol: host.listeners(symbol) for symbol in symbols}
-        for symbol in symbols:
+        listeners = {symbol: host.listeners(symbol) for symbol in columns.symbols}
+        for symbol in columns.symbols:
             last_bars.setdefault(symbol, {})
-        met = self._meeter()
-        rows, due, count = _rows(columns), self._due(), len(columns)
-        at, times = 0, columns.times.tolist()
-        while at < count:
-            time = times[at]
+        met, rows, due = self._meeter(), _rows(columns), self._due()
+        for size, time in zip(*_moments(columns, recorder.now), strict=True):
+            bar = next(rows)
             if due <= time:
                 self._advance(time)
-                due = self._due()
-            recorder.begin(time)
+            # As Recorder.begin does, which would be called for every row.
+            recorder.now = time
+            recorder.number += 1
+            recorder.ordinal = 0
             if paper is not None:
-                paper.state.now = recorder.now
+                paper.state.now = time
             if not host.started:
                 host.start()
-            outputs, timers = len(recorder.outputs), len(heap)
-            bar = next(rows)
+            said, timers = len(outputs), len(heap)
             met(bar)
-            at += 1
-            if at < count and times[at] == time:
-                moment = [bar]
-                while at < count and times[at] == time:
-                    bar = next(rows)
+            if size > 1:
+                moment = [bar, *islice(rows, size - 1)]
+                for each in moment[1:]:
                     recorder.begin(time)
-                    met(bar)
-                    moment.append(bar)
-                    at += 1
+                    met(each)
                 self._tell(moment)
+            elif queue:
+                self._tell([bar])
             else:
                 last_bars[bar.symbol][bar.interval] = bar
-                if host.waiting:
-                    self._tell([bar])
-                else:
-                    host.tell_bar(bar, self._listeners[bar.symbol])
-            if len(recorder.outputs) != outputs or len(heap) != timers:
+                tell(bar, listeners[bar.symbol])
+            if len(outputs) != said or len(heap) != timers or writer.finished:
                 desk.settle()
                 due = self._due()
-            elif desk.writer.finished:
-                desk.settle()
+            elif due <= time:
+                due = self._due()
 
     def _tell(self, moment: list[Bar]) -> None:
         """Tell strategies of the bars of one moment, longer ones first, after its fills."""
@@ -131,6 +128,15 @@ def longest_first(moment: list[Bar]) -> list[Bar]:
     Who hears of a bar of the shortest interval sees the longer ones that end with it.
     """
     return sorted(moment, key=lambda bar: -bar.interval)
+
+
+def _moments(columns: BarColumns, now: int) -> tuple[list[int], list[int]]:
+    """How many rows share each time, and these times, none of them before now."""
+    if not len(columns):
+        return [], []
+    firsts = np.flatnonzero(np.concatenate(([True], columns.times[1:] != columns.times[:-1])))
+    sizes = np.diff(np.append(firsts, len(columns)))
+    return sizes.tolist(), np.maximum(columns.times[firsts], now).tolist()
 
 
 def _rows(columns: BarColumns) -> map[Bar]:

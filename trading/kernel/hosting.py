@@ -364,7 +364,8 @@ class StrategyHost:
         self.version = 0
         # Whether there is nobody to tell anything.
         self.idle = not strategies
-        self._queue: deque[tuple[HostedStrategy, str, tuple[object, ...]]] = deque()
+        # What waits to be told, in order.
+        self.queue: deque[tuple[HostedStrategy, str, tuple[object, ...]]] = deque()
         self._draining = False
 
     def wants_tick(self, symbol: str) -> bool:
@@ -380,13 +381,13 @@ class StrategyHost:
         """Tell every strategy that the run begins."""
         self.started = True
         for each in self.strategies.values():
-            self._queue.append((each, "on_start", ()))
+            self.queue.append((each, "on_start", ()))
 
     def bar(self, bar: Bar) -> None:
         """Tell who listens of a final bar."""
         for each in self.strategies.values():
             if not each.symbols or bar.symbol in each.symbols:
-                self._queue.append((each, "on_bar", (bar,)))
+                self.queue.append((each, "on_bar", (bar,)))
 
     def bars_ahead(self, columns: object) -> None:
         """Show a batch of bars to who computes figures of all of it at once."""
@@ -402,11 +403,6 @@ class StrategyHost:
             for name, each in self.strategies.items()
             if not each.symbols or symbol in each.symbols
         ]
-
-    @property
-    def waiting(self) -> bool:
-        """Whether something waits to be told."""
-        return bool(self._queue)
 
     def tell_bar(self, bar: Bar, listeners: Listeners) -> None:
         """Tell of a final bar at once; only where nothing waits to be told."""
@@ -426,20 +422,20 @@ class StrategyHost:
         """Tell who listens of a tick."""
         for each in self.strategies.values():
             if each.wants_ticks and (not each.symbols or tick.symbol in each.symbols):
-                self._queue.append((each, "on_tick", (tick,)))
+                self.queue.append((each, "on_tick", (tick,)))
 
     def fill(self, order: Order, report: OrderFilled) -> None:
         """Tell the order's strategy of a fill."""
         each = self.strategies.get(order.strategy)
         if each is not None:
-            self._queue.append((each, "on_fill", (order, report)))
+            self.queue.append((each, "on_fill", (order, report)))
 
     def timer(self, subject: str) -> None:
         """Tell a strategy of a timer that it has set."""
         name, _, label = subject.partition("|")
         each = self.strategies.get(name)
         if each is not None:
-            self._queue.append((each, "on_timer", (label,)))
+            self.queue.append((each, "on_timer", (label,)))
 
     def drain(self) -> None:
         """Tell what waits, and what that causes, in order."""
@@ -447,8 +443,8 @@ class StrategyHost:
             return
         self._draining = True
         try:
-            while self._queue:
-                strategy, handler, told = self._queue.popleft()
+            while self.queue:
+                strategy, handler, told = self.queue.popleft()
                 if strategy.name in self.stopped:
                     continue
                 try:

@@ -11,6 +11,7 @@ import msgspec
 
 from trading.errors import StrategyError
 from trading.indicators import Indicator
+from trading.journal.inputs import OrderTerms
 from trading.kernel.hosting import Context as KernelContext
 from trading.numbers import (
     Number,
@@ -171,12 +172,27 @@ class Context:
         )
 
     def buy(self, symbol: str, quantity: Number, **terms: Any) -> str:
-        """Buy, at the market unless told otherwise; see `_request` for the terms."""
-        return self.submit(self._request(symbol, "BUY", quantity, **terms))
+        """Buy at the market, or with `limit`, `stop`, `trail` and other terms of `OrderRequest`."""
+        return self._trade(symbol, 1, quantity, terms)
 
     def sell(self, symbol: str, quantity: Number, **terms: Any) -> str:
-        """Sell, at the market unless told otherwise; see `_request` for the terms."""
-        return self.submit(self._request(symbol, "SELL", quantity, **terms))
+        """Sell at the market, or with `limit`, `stop`, `trail` and other terms of `OrderRequest`."""
+        return self._trade(symbol, -1, quantity, terms)
+
+    def _trade(self, symbol: str, side: int, quantity: Number, terms: dict[str, Any]) -> str:
+        spec = self.instrument(symbol)
+        if not terms and type(quantity) is int and quantity > 0:
+            # By far the most: a market order of a whole size needs no request.
+            units = quantity * int(10**spec.size_decimals)
+            if units % spec.size_increment == 0:
+                if self._kernel.now < self._trades_from:
+                    return ""
+                own = self._account, self._name
+                return self._kernel.submit_terms(
+                    OrderTerms(*own, symbol, side, units, "MARKET", None, None, "GTC")
+                )
+        name = "BUY" if side > 0 else "SELL"
+        return self.submit(self._request(symbol, name, quantity, **terms))
 
     def close(self, symbol: str, *, tag: str = "") -> str | None:
         """Close the strategy's own position in a symbol at the market; None when it is flat."""

@@ -16,6 +16,7 @@ from trading.journal.reports import OrderFilled
 from trading.kernel.bar_columns import BarColumns
 from trading.kernel.hosting import Context as KernelContext
 from trading.orders.order import Order
+from trading.specification import InstrumentSpec
 from trading.strategy.context import Context
 from trading.strategy.figures import Figure
 from trading.strategy.strategy import Strategy
@@ -63,9 +64,18 @@ def timeframe_of(length: int) -> str:
 class _Series:
     """The bars of one symbol and timeframe, and the figures that follow them."""
 
-    def __init__(self, timeframe: str) -> None:
+    def __init__(self, symbol: str, timeframe: str, *, told: bool) -> None:
+        self.key = symbol, timeframe
         self.timeframe = timeframe
+        self.told = told
         self.figures: list[Figure] = []
+        self.spec: Any = None
+        self.scale = self.size_scale = 1
+
+    def describe(self, spec: InstrumentSpec) -> None:
+        """Take the instrument's decimals."""
+        self.spec = spec
+        self.scale, self.size_scale = 10**spec.price_decimals, 10**spec.size_decimals
 
 
 class Hosted:
@@ -88,16 +98,17 @@ class Hosted:
         self.parameters = strategy.parameters_hash
         self.symbols: Sequence[str] = tuple(strategy.symbols)
         self.wants_ticks = kind.on_tick is not Strategy.on_tick
+        self._wants_fills = kind.on_fill is not Strategy.on_fill
         self._wants_revisions = kind.on_revision is not Strategy.on_revision
         self._trades_from = trades_from
         self._lengths = {interval_length(each): each for each in strategy.timeframes}
         self._anchor = min(self._lengths, default=0)
         self._bars: dict[tuple[str, str], Bar | None] = {}
-        self._series: dict[tuple[str, int], _Series] = {}
+        self._series: dict[str, dict[int, _Series]] = {}
         # Figures that follow the anchor before its length is known: by symbol.
         self._early: dict[str, list[Figure]] = {}
         self._kernel: KernelContext | None = None
-        self._ctx: Context | None = None
+        self._ctx: Any = None
 
     # --- what the kernel tells --------------------------------------------------------------------
 
@@ -107,29 +118,24 @@ class Hosted:
 
     def on_bar(self, ctx: KernelContext, bar: journal.Bar) -> None:
         """Keep a final bar, let figures follow it, and tell of it if it is the anchor's."""
-        symbol, length = bar.symbol, bar.interval
-        series = self._series.get((symbol, length))
-        if series is None:
-            series = self._begin(symbol, length)
+        series = self._series.get(bar.symbol, _NONE).get(bar.interval)
+        if series is None or series.spec is None:
+            series = self._begin(bar.symbol, bar.interval)
             if series is None:
                 return
-        spec = ctx.spec(symbol)
-        view = Bar(
-            bar,
-            series.timeframe,
-            _TENS[spec.price_decimals],
-            _TENS[spec.size_decimals],
-            spec,
-        )
+            series.describe(ctx.spec(bar.symbol))
+        view = Bar(bar, series.timeframe, series.scale, series.size_scale, series.spec)
         if bar.state == "revised":
             if self._wants_revisions:
-                self._revise(ctx, symbol, series, view)
+                self._revise(ctx, series, view)
             return
-        self._bars[symbol, series.timeframe] = view
+        self._bars[series.key] = view
         for figure in series.figures:
             figure.advance(view)
-        if length == self._anchor:
-            self.strategy.on_bar(self._ctx if ctx is self._kernel else self._context(ctx), view)  # type: ignore[arg-type]  # set with _kernel
+        if series.told:
+            if ctx is not self._kernel:
+                self._context(ctx)
+            self.strategy.on_bar(self._ctx, view)
 
     def on_tick(self, ctx: KernelContext, tick: journal.Tick) -> None:
         """Tell of a tick."""
@@ -137,6 +143,8 @@ class Hosted:
 
     def on_fill(self, ctx: KernelContext, order: Order, fill: OrderFilled) -> None:
         """Tell of a fill of one of its orders."""
+        if not self._wants_fills:
+            return
         spec = ctx.spec(order.symbol)
         told = Fill(
             order.order_id,
@@ -158,41 +166,36 @@ class Hosted:
 
     def bars_ahead(self, columns: BarColumns) -> None:
         """Compute the figures of a whole batch of bars at once; they are told bar by bar."""
-        if not any(series.figures for series in self._series.values()):
-            return
         places = {symbol: code for code, symbol in enumerate(columns.symbols)}
         plain = len(places) == 1 and len(np.unique(columns.intervals)) == 1
-        for (symbol, length), series in self._series.items():
+        for symbol, by_length in self._series.items():
             code = places.get(symbol)
-            last = self._bars.get((symbol, series.timeframe))
-            if code is None or last is None or not series.figures:
-                continue
-            rows: Any = slice(None)
-            if not plain:
-                rows = (columns.codes == code) & (columns.intervals == length)
-            elif int(columns.intervals[0]) != length:
-                continue
-            floats: dict[str, list[float]] = {}
-            for figure in series.figures:
-                for name in figure.inputs:
-                    if name not in floats:
-                        units = getattr(columns, _COLUMNS[name])[rows]
-                        scale = last.size_scale if name == "volume" else last.scale
-                        floats[name] = _floats(units, scale)
-                figure.look_ahead([floats[name] for name in figure.inputs])
+            for length, series in by_length.items():
+                if code is None or series.spec is None or not series.figures:
+                    continue
+                rows: Any = slice(None)
+                if not plain:
+                    rows = (columns.codes == code) & (columns.intervals == length)
+                elif int(columns.intervals[0]) != length:
+                    continue
+                _compute(series, columns, rows)
 
     # --- its own ----------------------------------------------------------------------------------
 
     def _context(self, ctx: KernelContext) -> Context:
-        if ctx is not self._kernel or self._ctx is None:
+        if ctx is not self._kernel:
             self._kernel = ctx
             self._ctx = Context(
                 ctx, self.name, self.account, self._bars, self._follow, self._trades_from
             )
-        return self._ctx
+        made: Context = self._ctx
+        return made
 
     def _begin(self, symbol: str, length: int) -> _Series | None:
-        """Begin to follow bars that come for the first time; None for those nobody wants."""
+        """Return the series of bars that come for the first time; None for those nobody wants."""
+        of_symbol = self._series.setdefault(symbol, {})
+        if length in of_symbol:
+            return of_symbol[length]
         if not self._lengths:
             # Without timeframes the first bar says what there is.
             self._anchor = self._anchor or length
@@ -200,12 +203,12 @@ class Hosted:
                 return None
         elif length not in self._lengths:
             return None
-        series = self._series[symbol, length] = _Series(
-            self._lengths.get(length) or timeframe_of(length)
-        )
-        if length == self._anchor:
+        timeframe = self._lengths.get(length) or timeframe_of(length)
+        series = _Series(symbol, timeframe, told=length == self._anchor)
+        of_symbol[length] = series
+        if series.told:
             series.figures += self._early.pop(symbol, [])
-        self._bars.setdefault((symbol, series.timeframe), None)
+        self._bars.setdefault(series.key, None)
         return series
 
     def _follow(self, symbol: str, timeframe: str, figure: Figure) -> None:
@@ -220,18 +223,16 @@ class Hosted:
             raise StrategyError(
                 f"{self.name} does not follow {timeframe!r}; its timeframes are {known}"
             )
-        series = self._series.get((symbol, length)) if length else None
-        if series is None and length and self._lengths:
-            series = self._begin(symbol, length)
+        series = self._begin(symbol, length) if length else None
         if series is None:
             self._early.setdefault(symbol, []).append(figure)
         else:
             series.figures.append(figure)
 
-    def _revise(self, ctx: KernelContext, symbol: str, series: _Series, view: Bar) -> None:
-        before = self._bars.get((symbol, series.timeframe))
+    def _revise(self, ctx: KernelContext, series: _Series, view: Bar) -> None:
+        before = self._bars.get(series.key)
         if before is not None and before.raw.start == view.raw.start:
-            self._bars[symbol, series.timeframe] = view
+            self._bars[series.key] = view
         self.strategy.on_revision(self._context(ctx), view)
 
     # --- snapshots --------------------------------------------------------------------------------
@@ -257,7 +258,7 @@ class Hosted:
         self.strategy.load(state)
 
 
-_TENS = [10**n for n in range(64)]
+_NONE: dict[int, _Series] = {}
 _COLUMNS = {
     "open": "opens",
     "high": "highs",
@@ -265,6 +266,18 @@ _COLUMNS = {
     "close": "closes",
     "volume": "volumes",
 }
+
+
+def _compute(series: _Series, columns: BarColumns, rows: Any) -> None:
+    """Let the figures of a series look at the bars of a batch that are its own."""
+    floats: dict[str, list[float]] = {}
+    for figure in series.figures:
+        for name in figure.inputs:
+            if name not in floats:
+                units = getattr(columns, _COLUMNS[name])[rows]
+                scale = series.size_scale if name == "volume" else series.scale
+                floats[name] = _floats(units, scale)
+        figure.look_ahead([floats[name] for name in figure.inputs])
 
 
 def _floats(units: Any, scale: int) -> list[float]:
