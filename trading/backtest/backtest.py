@@ -112,7 +112,7 @@ class Backtest:
         for each in self.instruments:
             spec = each.spec() if isinstance(each, Instrument) else each
             known[spec.symbol] = spec
-        early, trades_from = self._warmup(strategies, start)
+        early, trades_from = self._warmup(start)
         table = read_table(self.data, wanted, early, end)
         table = _within(table, early, end)
         if wanted:
@@ -128,18 +128,20 @@ class Backtest:
                 f"there are no prices between {self.start or 'the beginning'} and "
                 f"{self.end or 'the end'}"
             )
-        if start is not None and isinstance(self._bars_before(strategies), int):
-            table, trades_from = _cut(table, start, self._bars_before(strategies))
+        before = self.bars_before()
+        if start is not None and isinstance(before, int):
+            table, trades_from = _cut(table, start, before)
         return self._numbers(table, known, strategies, start, trades_from)
 
-    def _bars_before(self, strategies: Sequence[Strategy]) -> int | str:
+    def bars_before(self) -> int | str:
+        """Return for how many bars, or how long, strategies warm up."""
         if self.warmup is not None:
             return self.warmup
-        return max((each.warmup for each in strategies), default=0)
+        return max((each.warmup for each in _instances(self.strategies)), default=0)
 
-    def _warmup(self, strategies: Sequence[Strategy], start: int | None) -> tuple[int | None, int]:
+    def _warmup(self, start: int | None) -> tuple[int | None, int]:
         """From when on to read, and from when on to trade where that is known already."""
-        bars = self._bars_before(strategies)
+        bars = self.bars_before()
         if start is None:
             return None, 0
         if isinstance(bars, str):
@@ -165,7 +167,7 @@ class Backtest:
             columns = as_ticks(table, market)
             interval = interval_length(self.timeframe or (frames[0] if frames else "1m"))
         loaded = Loaded(market, columns, interval, table, trades_from)
-        bars = self._bars_before(strategies)
+        bars = self.bars_before()
         if start is None and bars:
             loaded.trades_from = _after_warmup(loaded, bars)
         return loaded
@@ -397,13 +399,13 @@ def _within(table: pa.Table, start: int | None, end: int | None) -> pa.Table:
     return table if keep is None else table.filter(keep)
 
 
-def _cut(table: pa.Table, start: int, bars: int | str) -> tuple[pa.Table, int]:
+def _cut(table: pa.Table, start: int, bars: int) -> tuple[pa.Table, int]:
     """Keep so many rows of each time before the start, to warm up with."""
     stamps = np.unique(table.column("timestamp").cast(pa.int64()).to_numpy())
     first = int(np.searchsorted(stamps, start))
     if first == len(stamps):
         raise BacktestError(f"there are no prices from {moment(start)} on")
-    at = max(first - int(bars), 0)
+    at = max(first - bars, 0)
     return _within(table, int(stamps[at]), None), start
 
 

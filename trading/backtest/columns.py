@@ -214,15 +214,16 @@ def as_bars(
             )
     made = _Made(names, codes, starts, ends, np.full(len(starts), interval, np.int64), columns)
     parts = [made]
-    for each in longer:
-        length = interval_length(each)
+    for longer_one in longer:
+        length = interval_length(longer_one)
         if length < interval:
             raise BacktestError(
-                f"a strategy wants bars of {each}, the data has bars of {timeframe_of(interval)}; "
+                f"a strategy wants bars of {longer_one}, the data has bars of "
+                f"{timeframe_of(interval)}; "
                 "give shorter bars, or ticks"
             )
         if length > interval:
-            parts.append(_longer(made, each, length, calendar))
+            parts.append(_longer(made, longer_one, length, calendar))
     return _sorted(parts), interval
 
 

@@ -172,11 +172,11 @@ class Context:
         )
 
     def buy(self, symbol: str, quantity: Number, **terms: Any) -> str:
-        """Buy at the market, or with `limit`, `stop`, `trail` and other terms of `OrderRequest`."""
+        """Buy at the market, or with `limit`, `stop`, `trail`, or other terms of a request."""
         return self._trade(symbol, 1, quantity, terms)
 
     def sell(self, symbol: str, quantity: Number, **terms: Any) -> str:
-        """Sell at the market, or with `limit`, `stop`, `trail` and other terms of `OrderRequest`."""
+        """Sell at the market, or with `limit`, `stop`, `trail`, or other terms of a request."""
         return self._trade(symbol, -1, quantity, terms)
 
     def _trade(self, symbol: str, side: int, quantity: Number, terms: dict[str, Any]) -> str:
