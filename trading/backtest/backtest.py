@@ -52,6 +52,8 @@ class Loaded:
     table: pa.Table
     """The rows between the bounds, for strategies that prepare figures in advance."""
     trades_from: int = 0
+    counts_from: int = 0
+    """Equity is told of bars that end after this."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,7 @@ class Backtest:
         else:
             columns = as_ticks(table, market)
             interval = interval_length(self.timeframe or (frames[0] if frames else "1m"))
-        loaded = Loaded(market, columns, interval, table, trades_from)
+        loaded = Loaded(market, columns, interval, table, trades_from, start or 0)
         bars = self.bars_before()
         if start is None and bars:
             loaded.trades_from = _after_warmup(loaded, bars)
@@ -181,6 +183,9 @@ class Backtest:
         """
         loaded = self.load() if loaded is None else loaded
         strategies = copy.deepcopy(_instances(self.strategies))
+        for each in strategies:
+            # Who names no symbols hears of all that there are.
+            each.symbols = tuple(each.symbols) or loaded.columns.symbols
         accounts = self._accounts(strategies)
         _prepare(strategies, loaded)
         hosted = self._hosted(strategies, accounts, loaded.trades_from)
@@ -196,6 +201,7 @@ class Backtest:
             steps = self.portfolio.begin(kernel, [each for each in hosted if not _is_twin(each)])
         self._feed(kernel, loaded, sinks, steps)
         prices = _prices(loaded, closed)
+        prices.times = prices.times[prices.times > loaded.counts_from]
         equity = {
             name: book.equity(name, account.base, prices)
             for name, account in kernel.accounts.items()

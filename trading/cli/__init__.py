@@ -5,9 +5,12 @@ python -m trading ingest --simulate AAPL=230 --seconds 60
 python -m trading export day.parquet --symbols AAPL,MSFT --start 2026-02-20T00:00:00Z
 python -m trading bars ticks.parquet --interval 1m --calendar XNYS --output bars.parquet
 python -m trading bars verify ticks.parquet --bars bars.parquet --interval 1m --calendar XNYS
+python -m trading backtest bars.parquet --strategy my.py:SmaCross --symbols AAPL --set fast=10
+python -m trading check lookahead bars.parquet --strategy my.py:SmaCross --symbols AAPL
 
-The exit status is 0 when all is well, 1 where bars differ from their ticks, 2 for a command line
-that is wrong, 3 for an error, which is told on the standard error output, and 130 after Ctrl-C.
+The exit status is 0 when all is well, 1 where something was found (bars that differ from their
+ticks, a strategy that was stopped or sees the future), 2 for a command line that is wrong, 3 for an
+error, which is told on the standard error output, and 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -17,11 +20,11 @@ from collections.abc import Sequence
 
 from store.cli.output import complain
 from store.errors import StoreError
-from trading.cli import bars, export, ingest
+from trading.cli import backtest, bars, check, export, ingest
 from trading.errors import TradingError
 
 # A command more is a module more, with `add(commands)`.
-COMMANDS = (ingest, export, bars)
+COMMANDS = (ingest, export, bars, backtest, check)
 
 __all__ = ["main"]
 

@@ -49,10 +49,24 @@ def make_parameters(kind: type[Any], values: Mapping[str, Any], owner: str) -> A
             )
     given = {name: msgspec.to_builtins(value) for name, value in values.items()}
     try:
-        return msgspec.convert(given, kind, strict=False)
+        return _typed(kind, _fields(_typed(kind, given)))
     except (msgspec.ValidationError, ValueError, TypeError) as error:
         shown = ", ".join(f"{name}={value!r}" for name, value in values.items())
         raise StrategyError(f"{owner}({shown}): {_plain(str(error))}") from None
+
+
+def _typed(kind: type[Any], given: Mapping[str, Any]) -> Any:
+    """An instance with these values as the types that are declared, and the other defaults."""
+    found = msgspec.convert(dict(given), kind, strict=False)
+    return kind(**{name: getattr(found, name) for name in given})
+
+
+def _fields(parameters: Any) -> dict[str, Any]:
+    return {
+        field.name: msgspec.to_builtins(getattr(parameters, field.name))
+        for field in dataclasses.fields(parameters)
+        if field.init
+    }
 
 
 def _plain(message: str) -> str:
@@ -63,7 +77,8 @@ def _plain(message: str) -> str:
 
 def parameters_json(parameters: Any) -> str:
     """Return parameters as JSON with sorted names: equal parameters give equal texts."""
-    return msgspec.json.encode(parameters, order="sorted").decode()
+    names = sorted(field.name for field in dataclasses.fields(parameters))
+    return msgspec.json.encode({name: getattr(parameters, name) for name in names}).decode()
 
 
 def parameters_hash(parameters: Any) -> str:

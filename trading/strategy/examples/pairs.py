@@ -24,7 +24,9 @@ class Pairs(Strategy):
     warmup = 60
 
     def on_start(self, ctx: Context) -> None:
-        """Begin with no bar of either symbol."""
+        """Begin with no bar of either symbol; both must be instruments of the run."""
+        for symbol in self.symbols:
+            ctx.instrument(symbol)
         self.score = ZScore(self.parameters.length)
         self.closes: dict[str, Bar] = {}
 
