@@ -136,7 +136,7 @@ class KernelError(TradingError):
 
 
 class SettingsError(KernelError, ValueError):
-    """Settings of a run that cannot work together."""
+    """Settings that are unknown, out of bounds, or that cannot work together."""
 
 
 class JournalError(KernelError, ValueError):

@@ -4,6 +4,9 @@ python -m trading ingest ticks.parquet more.csv
 python -m trading ingest --simulate AAPL=230 --seconds 60
 python -m trading export day.parquet --symbols AAPL,MSFT --start 2026-02-20T00:00:00Z
 python -m trading bars ticks.parquet --interval 1m --calendar XNYS --output bars.parquet
+python -m trading metrics equity.csv --periods 252 --json
+python -m trading report fills.parquet --cash 100000 --prices bars.parquet --output report
+python -m trading settings --set tradepicker.maxOpenPositions=5
 python -m trading bars verify ticks.parquet --bars bars.parquet --interval 1m --calendar XNYS
 python -m trading backtest bars.parquet --strategy my.py:SmaCross --symbols AAPL --set fast=10
 python -m trading check lookahead bars.parquet --strategy my.py:SmaCross --symbols AAPL
@@ -20,11 +23,11 @@ from collections.abc import Sequence
 
 from store.cli.output import complain
 from store.errors import StoreError
-from trading.cli import backtest, bars, check, export, ingest
+from trading.cli import backtest, bars, check, export, ingest, metrics, report, settings
 from trading.errors import TradingError
 
 # A command more is a module more, with `add(commands)`.
-COMMANDS = (ingest, export, bars, backtest, check)
+COMMANDS = (ingest, export, bars, backtest, check, metrics, report, settings)
 
 __all__ = ["main"]
 
