@@ -27,7 +27,7 @@ from store.subscriptions import EventBus
 from tests.server.test_replay import REAL_PRICES
 from tests.trading.runs import Flipper
 from trading.brokers import Broker, PaperBroker
-from trading.kernel import AcceptAll, BarFold, HostedStrategy, Picker, TimeBars
+from trading.kernel import AcceptAll, BarFold, HostedStrategy, Picker, TickBars
 from trading.ticks.feeds import Feed, FromMarketFeed
 from trading.ticks.feeds import MarketFeed as SourceOfTicks
 from trading.ticks.feeds.market import TickBatch as SourceBatch
@@ -103,7 +103,7 @@ def test_the_bridge_takes_graphs_stores_and_writers() -> None:
 
 
 def test_parts_of_the_kernel_can_be_replaced() -> None:
-    fold: BarFold = TimeBars()
+    fold: BarFold = TickBars()
     picker: Picker = AcceptAll()
     strategy: HostedStrategy = Flipper()
     broker: Broker = PaperBroker("tick")

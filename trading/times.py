@@ -6,12 +6,13 @@ from datetime import datetime, timedelta, timezone
 
 from trading.errors import NumberError
 
-__all__ = ["DAY", "MILLISECOND", "MINUTE", "SECOND", "moment", "nanoseconds"]
+__all__ = ["DAY", "HOUR", "MILLISECOND", "MINUTE", "SECOND", "moment", "nanoseconds"]
 
 MILLISECOND = 1_000_000
 SECOND = 1_000_000_000
 MINUTE = 60 * SECOND
-DAY = 86_400 * SECOND
+HOUR = 3_600 * SECOND
+DAY = 24 * HOUR
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 

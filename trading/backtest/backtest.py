@@ -25,7 +25,14 @@ from trading.bars.interval import parse_duration_ns
 from trading.brokers import Commission, FillModel, PaperBroker, Slippage
 from trading.errors import BacktestError
 from trading.instruments import Instrument
-from trading.journal.inputs import Clock, DefineInstrument, Input, OpenAccount, SetLimits
+from trading.journal.inputs import (
+    Clock,
+    DefineInstrument,
+    Input,
+    OpenAccount,
+    SetLimits,
+    Timeframe,
+)
 from trading.journal.outputs import BarClosed, Output
 from trading.kernel import BarColumns, Kernel, Settings, TickColumns
 from trading.kernel.hosting import Picker
@@ -33,8 +40,15 @@ from trading.numbers import Number, to_units
 from trading.picker import Portfolio, TradePicker
 from trading.risk import Limits
 from trading.specification import InstrumentSpec
-from trading.strategy import Hosted, Strategy, interval_length, parameters_json
-from trading.times import SECOND, moment
+from trading.strategy import (
+    Hosted,
+    Strategy,
+    by_length,
+    interval_length,
+    parameters_json,
+    timeframe_key,
+)
+from trading.times import MINUTE, SECOND, moment
 
 __all__ = ["OUTPUTS", "Backtest", "Loaded"]
 
@@ -51,9 +65,18 @@ class Loaded:
     interval: int
     table: pa.Table
     """The rows between the bounds, for strategies that prepare figures in advance."""
+    timeframes: tuple[str, ...] = ()
+    """Of bars that are made of ticks, the shortest first."""
     trades_from: int = 0
     counts_from: int = 0
     """Equity is told of bars that end after this."""
+
+    @property
+    def anchor(self) -> Timeframe:
+        """What the shortest bars carry in the kernel."""
+        if isinstance(self.columns, BarColumns):
+            return self.columns.timeframes[0]
+        return timeframe_key(self.timeframes[0])
 
 
 @dataclass(frozen=True)
@@ -159,7 +182,7 @@ class Backtest:
         trades_from: int,
     ) -> Loaded:
         market = Market(known, self.currency)
-        frames = sorted({t for each in strategies for t in each.timeframes}, key=interval_length)
+        frames = by_length(t for each in strategies for t in each.timeframes)
         columns: BarColumns | TickColumns
         if set(PRICES) <= set(table.column_names):
             columns, interval = as_bars(
@@ -167,8 +190,9 @@ class Backtest:
             )
         else:
             columns = as_ticks(table, market)
-            interval = interval_length(self.timeframe or (frames[0] if frames else "1m"))
-        loaded = Loaded(market, columns, interval, table, trades_from, start or 0)
+            frames = by_length([*frames, *([self.timeframe] if self.timeframe else [])]) or ["1m"]
+            interval = interval_length(frames[0])
+        loaded = Loaded(market, columns, interval, table, tuple(frames), trades_from, start or 0)
         bars = self.bars_before()
         if start is None and bars:
             loaded.trades_from = _after_warmup(loaded, bars)
@@ -271,16 +295,16 @@ class Backtest:
         broker = PaperBroker(
             self.fill, self.commission, self.slippage, latency=self.latency, seed=self.seed
         )
-        interval = loaded.interval
         settings = Settings(
             run=f"backtest:{self.run_id or self._run_id(hosted, loaded)}",
             money_decimals=loaded.market.money_decimals,
             method=self.method,  # type: ignore[arg-type]  # Settings checks it
-            bar_interval=0 if by_bars else interval,
-            fills_interval=interval if by_bars else 0,
+            bar_interval=0,
+            timeframes=() if by_bars else loaded.timeframes,
+            fills_interval=loaded.anchor,
             bar_lateness=parse_duration_ns(self.lateness, name="lateness"),
             # Accounts with limits are valued as often as there are prices.
-            mark_interval=interval if by_bars else SECOND,
+            mark_interval=loaded.interval if by_bars else SECOND,
             digest=self.digest,
         )
         picker = copy.deepcopy(self.picker)
@@ -345,7 +369,8 @@ class Backtest:
             sinks.take(kernel.step(event))
         last = int(times[-1])
         if not by_bars:
-            last += loaded.interval + kernel.settings.bar_lateness
+            lengths = [interval_length(each) for each in loaded.timeframes]
+            last += max(min(lengths), SECOND) + kernel.settings.bar_lateness
             end = instant(self.end, "end")
             last = last if end is None else min(last, max(end, int(times[-1])))
         sinks.take(kernel.step(Clock(last)))
@@ -419,11 +444,12 @@ def _after_warmup(loaded: Loaded, bars: int | str) -> int:
     """When trading begins where the first bars are there to warm up with."""
     columns = loaded.columns
     if isinstance(columns, BarColumns):
-        ends = np.unique(columns.times[columns.intervals == loaded.interval])
+        ends = np.unique(columns.times[columns.intervals == 0])
         first = int(columns.starts.min())
     else:
         first = int(columns.times[0])
-        ends = np.unique(columns.times // loaded.interval + 1) * loaded.interval
+        length = loaded.interval or MINUTE
+        ends = np.unique(columns.times // length + 1) * length
     if isinstance(bars, str):
         return first + parse_duration_ns(bars, name="warmup")
     if bars >= len(ends):
@@ -459,14 +485,14 @@ def _prices(loaded: Loaded, closed: Sequence[BarClosed]) -> Prices:
     columns = loaded.columns
     found: dict[str, tuple[Any, Any]] = {}
     if isinstance(columns, BarColumns):
-        anchor = columns.intervals == loaded.interval
+        anchor = columns.intervals == 0
         times = columns.times[anchor]
         codes, closes = columns.codes[anchor], columns.closes[anchor]
         for code, symbol in enumerate(columns.symbols):
             rows: Any = slice(None) if len(columns.symbols) == 1 else codes == code
             found[symbol] = times[rows], closes[rows]
         return Prices(np.unique(times), found)
-    bars = [each.bar for each in closed if each.bar.interval == loaded.interval]
+    bars = [each.bar for each in closed if each.bar.interval == loaded.anchor]
     for symbol in columns.symbols:
         own = [bar for bar in bars if bar.symbol == symbol and bar.state != "missing"]
         found[symbol] = (
@@ -480,7 +506,7 @@ def _bars_table(loaded: Loaded, closed: Sequence[BarClosed]) -> Any:
     """The anchor's bars as a table of floats, for reports and excursions."""
     columns, specs = loaded.columns, loaded.market.specs
     if isinstance(columns, BarColumns):
-        rows = np.flatnonzero(columns.intervals == loaded.interval)
+        rows = np.flatnonzero(columns.intervals == 0)
         codes = columns.codes[rows]
         names = pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(columns.symbols))
         tens = [10.0 ** specs[symbol].price_decimals for symbol in columns.symbols]
@@ -497,7 +523,7 @@ def _bars_table(loaded: Loaded, closed: Sequence[BarClosed]) -> Any:
                 "volume": columns.volumes[rows] / size,
             }
         )
-    bars = [each.bar for each in closed if each.bar.interval == loaded.interval]
+    bars = [each.bar for each in closed if each.bar.interval == loaded.anchor]
     named = [(bar, 10.0 ** specs[bar.symbol].price_decimals) for bar in bars]
     return pa.table(
         {

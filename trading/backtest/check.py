@@ -21,7 +21,7 @@ from trading.errors import BacktestError
 from trading.journal.outputs import OrderOpened, SignalMade
 from trading.kernel import BarColumns
 from trading.numbers import from_units
-from trading.times import moment
+from trading.times import MINUTE, moment
 
 __all__ = ["CLEAN", "FOUND", "NOTHING", "Difference", "Verdict", "check_lookahead", "check_warmup"]
 
@@ -131,9 +131,10 @@ def check_warmup(
     columns = loaded.columns
     anchor = columns.times
     if isinstance(columns, BarColumns):
-        anchor = columns.times[columns.intervals == loaded.interval]
+        anchor = columns.times[columns.intervals == 0]
     else:
-        anchor = (columns.times // loaded.interval + 1) * loaded.interval
+        length = loaded.interval or MINUTE
+        anchor = (columns.times // length + 1) * length
     times = np.unique(anchor)
     if len(times) < bars + 3:
         raise BacktestError(f"warmup: {bars} bars are asked for, the data has {len(times)}")
@@ -244,7 +245,7 @@ def _after(loaded: Loaded, begin: int) -> Loaded:
 
 def _rows(loaded: Loaded, columns: BarColumns, part: slice) -> pa.Table:
     """The rows of the table whose bars are in a part of the columns."""
-    own = columns.intervals[part] == loaded.interval
+    own = columns.intervals[part] == 0
     codes, starts = columns.codes[part][own], columns.starts[part][own]
     table, keep = loaded.table, np.zeros(len(loaded.table), np.bool_)
     stamps = np.asarray(table.column("timestamp").cast(pa.int64()).to_numpy())

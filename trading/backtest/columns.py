@@ -20,10 +20,11 @@ from trading.backtest.reading import PRICES
 from trading.bars import compose
 from trading.bars.columns import Integers, Numbers, exact_numbers
 from trading.errors import BacktestError, TickError
+from trading.journal.inputs import Timeframe
 from trading.kernel import MISSING, BarColumns, TickColumns
 from trading.numbers import MONEY_DECIMALS
 from trading.specification import InstrumentSpec, specify
-from trading.strategy import interval_length, timeframe_of
+from trading.strategy import interval_length, timeframe_key, timeframe_of
 from trading.times import DAY
 
 __all__ = ["Market", "as_bars", "as_ticks", "interval_of"]
@@ -212,7 +213,10 @@ def as_bars(
             columns[name][rows] = _units(
                 each, decimals, symbol, name, research=research[code] or name == "volume"
             )
-    made = _Made(names, codes, starts, ends, np.full(len(starts), interval, np.int64), columns)
+    # A strategy may call the anchor by a name, such as week.
+    own = next((each for each in longer if interval_length(each) == interval), None)
+    anchor = interval if own is None else timeframe_key(own)
+    made = _Made(names, codes, starts, ends, anchor, columns)
     parts = [made]
     for longer_one in longer:
         length = interval_length(longer_one)
@@ -223,7 +227,7 @@ def as_bars(
                 "give shorter bars, or ticks"
             )
         if length > interval:
-            parts.append(_longer(made, longer_one, length, calendar))
+            parts.append(_longer(made, longer_one, calendar))
     return _sorted(parts), interval
 
 
@@ -233,7 +237,7 @@ class _Made:
     codes: npt.NDArray[np.int64]
     starts: Integers
     ends: Integers
-    intervals: Integers
+    timeframe: Timeframe
     columns: dict[str, Integers]
 
 
@@ -256,7 +260,7 @@ def _ends(starts: Integers, codes: npt.NDArray[np.int64], interval: int) -> Inte
     return ends
 
 
-def _longer(made: _Made, timeframe: str, length: int, calendar: Any) -> _Made:
+def _longer(made: _Made, timeframe: str, calendar: Any) -> _Made:
     """Bars of a longer timeframe, of whole numbers so that nothing is rounded."""
     stamps = {
         name: pa.array(values).cast(pa.timestamp("ns", "UTC"))
@@ -283,7 +287,7 @@ def _longer(made: _Made, timeframe: str, length: int, calendar: Any) -> _Made:
         np.array([known[name] for name in joined.column("symbol").to_pylist()], np.int64),
         _nanoseconds(joined.column("start")),
         _nanoseconds(joined.column("end")),
-        np.full(len(joined), length, np.int64),
+        timeframe_key(timeframe),
         {
             name: np.asarray(joined.column(name).to_numpy()).astype(np.int64)
             for name in made.columns
@@ -294,7 +298,8 @@ def _longer(made: _Made, timeframe: str, length: int, calendar: Any) -> _Made:
 def _sorted(parts: list[_Made]) -> BarColumns:
     codes = np.concatenate([each.codes for each in parts])
     ends = np.concatenate([each.ends for each in parts])
-    intervals = np.concatenate([each.intervals for each in parts])
+    places = [np.full(len(each.codes), at, np.int64) for at, each in enumerate(parts)]
+    intervals = np.concatenate(places)
     order = np.lexsort((intervals, codes, ends))
     columns = {
         name: np.concatenate([each.columns[name] for each in parts])[order]
@@ -302,6 +307,7 @@ def _sorted(parts: list[_Made]) -> BarColumns:
     }
     return BarColumns(
         parts[0].names,
+        [each.timeframe for each in parts],
         ends[order],
         codes[order],
         intervals[order],

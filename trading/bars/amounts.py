@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from trading.bars.columns import TickColumns
 from trading.bars.fold import NOTIONAL_DIGITS, whole_units
 from trading.bars.interval import Interval, IntervalKind
+from trading.bars.ticks import TickColumns
 
 _INT64_SAFE = 2**62
 
@@ -21,8 +22,12 @@ class AmountCutter:
     has above the threshold is not carried over. Ticks count in the order in which they came.
     """
 
-    def __init__(self, interval: Interval) -> None:
+    def __init__(
+        self, interval: Interval, units: Callable[[str], tuple[int, int]] | None = None
+    ) -> None:
         self.interval = interval
+        # The decimal places of a symbol's prices and sizes, where columns hold whole numbers.
+        self._units = units
         self._so_far: dict[str, int] = {}
         # Amounts are kept as integers of so many decimal places.
         self._digits = 0 if interval.kind is IntervalKind.TICKS else NOTIONAL_DIGITS
@@ -58,11 +63,32 @@ class AmountCutter:
             complete[code], self._so_far[name] = len(ends), rest
         return ordinal, complete
 
+    def count(self, symbol: str, price: int, size: int) -> bool:
+        """Count one tick in whole units of its symbol; True where it reached the threshold."""
+        if self.interval.kind is IntervalKind.TICKS:
+            amount = 1
+        else:
+            price_digits, size_digits = (0, 0) if self._units is None else self._units(symbol)
+            amount, digits = size, size_digits
+            if self.interval.kind is IntervalKind.NOTIONAL:
+                amount, digits = abs(price * size), size_digits + price_digits
+            amount *= 10 ** (self._digits - digits)
+        so_far = self._so_far.get(symbol, 0) + amount
+        reached = so_far >= int(self.interval.threshold.scaleb(self._digits))
+        self._so_far[symbol] = 0 if reached else so_far
+        return reached
+
     def _amounts(self, columns: TickColumns, rows: Any) -> tuple[npt.NDArray[Any], int]:
         sizes, size_digits = whole_units(columns.size.take(rows))
+        places = self._units
+        name = columns.names[columns.symbol[rows[0]]]
+        if places is not None:
+            size_digits = places(name)[1]
         if self.interval.kind is IntervalKind.VOLUME:
             return sizes, size_digits
         prices, price_digits = whole_units(columns.price.take(rows))
+        if places is not None:
+            price_digits = places(name)[0]
         largest = int(abs(prices).max()) * int(sizes.max()) if len(rows) else 0
         if largest >= _INT64_SAFE:
             prices, sizes = prices.astype(object), sizes.astype(object)

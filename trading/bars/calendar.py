@@ -61,7 +61,7 @@ class TradingCalendar:
         cls, name: str, zone: str, sessions: Sequence[tuple[Any, Any]]
     ) -> TradingCalendar:
         """A calendar of (open, close) pairs: datetimes with a time zone, or nanoseconds."""
-        from trading.bars.columns import instant_ns  # noqa: PLC0415
+        from trading.bars.ticks import instant_ns  # noqa: PLC0415
 
         pairs = [(instant_ns(opens), instant_ns(closes)) for opens, closes in sessions]
         array = np.array(pairs, dtype=np.int64).reshape(len(pairs), 2)
@@ -84,6 +84,8 @@ class TradingCalendar:
 
     def local_dates(self, moments: Nanoseconds) -> npt.NDArray[np.datetime64]:
         """The dates of moments in the market's zone, as datetime64[D]."""
+        if self.zone.key == "UTC":
+            return moments.astype("datetime64[ns]").astype("datetime64[D]")
         import pandas as pd  # noqa: PLC0415
 
         local = pd.DatetimeIndex(moments, tz="UTC").tz_convert(self.zone)
@@ -92,6 +94,8 @@ class TradingCalendar:
 
     def midnights(self, dates: npt.NDArray[np.datetime64]) -> Nanoseconds:
         """The nanoseconds at which dates begin in the market's zone."""
+        if self.zone.key == "UTC":
+            return dates.astype("datetime64[ns]").astype(np.int64)
         import pandas as pd  # noqa: PLC0415
 
         local = pd.DatetimeIndex(dates.astype("datetime64[ns]"))

@@ -6,6 +6,7 @@ integers, so that folding a day in one piece or in a thousand gives the same bit
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from trading.bars.columns import SIZE_DIGITS, Integers, Numbers, TickColumns
+from trading.bars.ticks import SIZE_DIGITS, Integers, Numbers, TickColumns
 
 # What fits a processor's cache; larger pieces are slower by half.
 _BLOCK = 65_536
@@ -328,3 +329,29 @@ def _slow_products(
 ) -> ExactSums:
     products = prices.exact() * sizes.exact()
     return ExactSums(_slow_sums(key, groups, products), prices.digits + sizes.digits)
+
+
+Piece = tuple[tuple[int, int], tuple[int, int], tuple[Any, Any, Any, Any], int, int, int]
+"""First and last key, (open, high, low, close), volume, notional and count of folded ticks."""
+
+
+def pieces(
+    groups: Groups, columns: TickColumns, sequence: Integers
+) -> Iterable[tuple[Piece, int, int]]:
+    """What each group adds to its bar, with the code of its symbol and its slot."""
+    ts, price = columns.timestamp, columns.price.values
+    firsts, lasts = groups.first, groups.last
+    prices = (price[firsts], groups.high, groups.low, price[lasts])
+    parts = zip(
+        groups.symbol.tolist(),
+        groups.slot.tolist(),
+        zip(ts[firsts].tolist(), sequence[firsts].tolist(), strict=True),
+        zip(ts[lasts].tolist(), sequence[lasts].tolist(), strict=True),
+        zip(*(column.tolist() for column in prices), strict=True),
+        groups.volume.scaled(SIZE_DIGITS),
+        groups.notional.scaled(NOTIONAL_DIGITS),
+        groups.count.tolist(),
+        strict=True,
+    )
+    for code, slot, *piece in parts:
+        yield tuple(piece), code, slot

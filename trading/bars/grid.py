@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from trading.bars.calendar import Nanoseconds, TradingCalendar, calendar_for
 from trading.bars.interval import NS_PER_DAY, Interval, IntervalKind
@@ -25,6 +27,10 @@ class Slots:
     def __len__(self) -> int:
         return len(self.starts)
 
+    def only(self, number: int) -> Slots:
+        """One of them."""
+        return Slots(self.starts[number : number + 1], self.ends[number : number + 1])
+
     def find(self, moments: Nanoseconds) -> Nanoseconds:
         """The number of the bar of each moment, -1 where none covers it."""
         found = np.searchsorted(self.starts, moments, side="right") - 1
@@ -43,6 +49,23 @@ class Grid:
             )
         self.interval = interval
         self.calendar = calendar
+
+    def slot(self, moment: int, grace_ns: int = 0) -> tuple[int, int] | None:
+        """Start and end of the bar of one moment; None where none covers it.
+
+        A moment up to `grace_ns` after a bar's end that no other bar covers belongs to it.
+        """
+        if self.calendar is None and self.interval.divides_day:
+            start = moment - moment % self.interval.length_ns
+            return start, start + self.interval.length_ns
+        slots = self.slots(moment - grace_ns, moment)
+        if not len(slots):
+            return None
+        place, inside = in_places(np.array([moment]), slots, is_sorted=False, grace_ns=grace_ns)
+        if inside is not None:
+            return None
+        number = int(place[0])
+        return int(slots.starts[number]), int(slots.ends[number])
 
     def slots(self, low: int, high: int) -> Slots:
         """The bars that have a moment in [low, high]."""
@@ -106,6 +129,22 @@ class Grid:
         last = np.concatenate((first[1:], [len(opens)])) - 1
         # The outermost ones may be cut by the margin; they are not asked for.
         return Slots(opens[first], closes[last])
+
+
+def in_places(
+    ts: Nanoseconds, slots: Slots, *, is_sorted: bool, grace_ns: int = 0
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_] | None]:
+    """The slot of each tick, and which ticks have one; None where all have."""
+    if is_sorted and not grace_ns:
+        begins = np.searchsorted(ts, slots.starts, side="left")
+        counts = np.searchsorted(ts, slots.ends, side="left") - begins
+        if int(counts.sum()) == len(ts):
+            return np.repeat(np.arange(len(slots), dtype=np.int32), counts), None
+    if not len(slots):
+        return np.full(len(ts), -1, dtype=np.intp), np.zeros(len(ts), dtype=np.bool_)
+    place = np.searchsorted(slots.starts, ts, side="right") - 1
+    inside = (place >= 0) & (ts < slots.ends[np.maximum(place, 0)] + grace_ns)
+    return place, None if inside.all() else inside
 
 
 def _uniform(low: int, high: int, length: int, origin: int) -> Slots:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from store.cli.output import complain, progress, say
 from trading.bars import bars
-from trading.bars.verify import TableTicks, verify
+from trading.bars.verifying import TableTicks, verify
 from trading.errors import TickError
 
 _SHOWN = 20

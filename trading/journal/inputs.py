@@ -20,6 +20,7 @@ __all__ = [
     "Clock",
     "DefineInstrument",
     "DefineSessions",
+    "FeedGap",
     "Flatten",
     "Input",
     "OpenAccount",
@@ -34,8 +35,13 @@ __all__ = [
     "Submit",
     "Tick",
     "TickBatch",
+    "Timeframe",
     "Transfer",
 ]
+
+
+Timeframe = int | str
+"""The length of a bar in nanoseconds, or the text of an interval that has no fixed length."""
 
 
 class Tick(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
@@ -51,11 +57,15 @@ class Tick(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
 
 
 class Bar(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
-    """A final bar of `[start, end)`; `notional` is the sum of price times size."""
+    """A bar of `[start, end)`; `notional` is the sum of price times size.
+
+    The state is `final`, `partial` (data of a part is missing), `empty` (nothing was traded),
+    `missing` (no data came) or `revised` (a late tick changed it after it was final).
+    """
 
     time: int
     symbol: str
-    interval: int
+    interval: Timeframe
     start: int
     end: int
     open: int
@@ -248,6 +258,15 @@ class Transfer(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=18):
     amount: int
 
 
+class FeedGap(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=31):
+    """No data came in `[start, end)`, of one symbol or (empty) of all: bars there say so."""
+
+    time: int
+    start: int
+    end: int
+    symbol: str = ""
+
+
 class TickBatch(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=19):
     """Many ticks as columns of little-endian 64-bit integers; `symbols` are what codes count.
 
@@ -264,14 +283,16 @@ class TickBatch(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=19):
     event_times: bytes = b""
 
 
-class BarBatch(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=31):
+class BarBatch(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=34):
     """Many final bars as columns of little-endian 64-bit integers, in order of arrival.
 
-    `symbols` are what codes count. Rows of one time are one moment: all of them meet orders before
-    strategies hear of any. Empty bytes mean no counts and no notional amounts.
+    `symbols` are what codes count, `timeframes` what intervals count, the shortest first. Rows of
+    one time are one moment: all of them meet orders before strategies hear of any. Empty bytes mean
+    no counts and no notional amounts.
     """
 
     symbols: tuple[str, ...]
+    timeframes: tuple[Timeframe, ...]
     times: bytes
     codes: bytes
     intervals: bytes
@@ -286,7 +307,7 @@ class BarBatch(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=31):
     notionals: bytes = b""
 
 
-class SetWeights(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=32):
+class SetWeights(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=35):
     """Weights of an account's strategies in millionths, which scale the sizes of their signals."""
 
     time: int
@@ -319,5 +340,6 @@ Input = (
     | TickBatch
     | BarBatch
     | SetWeights
+    | FeedGap
     | BrokerReport
 )

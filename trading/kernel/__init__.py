@@ -6,7 +6,7 @@ kernel.digest, kernel.snapshot()
 """
 
 from trading.kernel.bar_columns import BarColumns
-from trading.kernel.bars import BarFold, TimeBars
+from trading.kernel.bars import BarFold, TickBars
 from trading.kernel.columns import MISSING, TickColumns
 from trading.kernel.hosting import AcceptAll, Context, HostedStrategy, Picker
 from trading.kernel.kernel import Kernel, step
@@ -22,7 +22,7 @@ __all__ = [
     "Kernel",
     "Picker",
     "Settings",
+    "TickBars",
     "TickColumns",
-    "TimeBars",
     "step",
 ]

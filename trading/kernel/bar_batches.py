@@ -39,6 +39,7 @@ class BarBatches:
         timers: Timers,
         advance: Callable[[int], None],
         due: Callable[[], int],
+        begin: Callable[[], None],
     ) -> None:
         self._recorder = recorder
         self._market = market
@@ -49,6 +50,7 @@ class BarBatches:
         self._timers = timers
         self._advance = advance
         self._due = due
+        self._begin = begin
 
     def walk(self, columns: BarColumns) -> None:
         """Take in many bars; each row counts as one input."""
@@ -59,6 +61,8 @@ class BarBatches:
         listeners = {symbol: host.listeners(symbol) for symbol in columns.symbols}
         for symbol in columns.symbols:
             last_bars.setdefault(symbol, {})
+        ranks = {timeframe: rank for rank, timeframe in enumerate(columns.timeframes)}
+        several = len(ranks) > 1
         met, rows, due = self._meeter(), _rows(columns), self._due()
         for size, time in zip(*_moments(columns, recorder.now), strict=True):
             bar = next(rows)
@@ -71,7 +75,7 @@ class BarBatches:
             if paper is not None:
                 paper.state.now = time
             if not host.started:
-                host.start()
+                self._begin()
             said, timers = len(outputs), len(heap)
             met(bar)
             if size > 1:
@@ -79,6 +83,9 @@ class BarBatches:
                 for each in moment[1:]:
                     recorder.begin(time)
                     met(each)
+                if several:
+                    # Who hears of a bar of the shortest timeframe sees the longer ones.
+                    moment.sort(key=lambda each: -ranks[each.interval])
                 self._tell(moment)
             elif queue:
                 self._tell([bar])
@@ -92,10 +99,10 @@ class BarBatches:
                 due = self._due()
 
     def _tell(self, moment: list[Bar]) -> None:
-        """Tell strategies of the bars of one moment, longer ones first, after its fills."""
+        """Tell strategies of the bars of one moment after its fills."""
         self._data.remember(moment)
         if not self._host.idle:
-            for bar in longest_first(moment):
+            for bar in moment:
                 self._host.bar(bar)
         self._desk.settle()
 
@@ -106,7 +113,7 @@ class BarBatches:
         if paper is None or data.measures:
             return data.meet
         resting, seen, by_ticks = paper.state.resting, paper.state.bars, paper.model.by_ticks
-        wanted = data.fills_interval
+        wanted, watch = data.fills_interval, data.watch
 
         def met(bar: Bar) -> None:
             symbol = bar.symbol
@@ -118,16 +125,10 @@ class BarBatches:
             if not by_ticks:
                 seen[symbol] = seen.get(symbol, 0) + 1
             last[symbol] = bar.close
+            for dirty in watch:
+                dirty.add(symbol)
 
         return met
-
-
-def longest_first(moment: list[Bar]) -> list[Bar]:
-    """Return the bars of one moment in the order in which strategies hear of them.
-
-    Who hears of a bar of the shortest interval sees the longer ones that end with it.
-    """
-    return sorted(moment, key=lambda bar: -bar.interval)
 
 
 def _moments(columns: BarColumns, now: int) -> tuple[list[int], list[int]]:
@@ -140,12 +141,12 @@ def _moments(columns: BarColumns, now: int) -> tuple[list[int], list[int]]:
 
 
 def _rows(columns: BarColumns) -> map[Bar]:
-    symbols = columns.symbols
+    symbols, timeframes = columns.symbols, columns.timeframes
     return map(
         Bar,
         columns.times.tolist(),
         [symbols[code] for code in columns.codes.tolist()],
-        columns.intervals.tolist(),
+        [timeframes[code] for code in columns.intervals.tolist()],
         columns.starts.tolist(),
         columns.ends.tolist(),
         columns.opens.tolist(),

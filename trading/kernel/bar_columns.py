@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trading.errors import JournalError
-from trading.journal.inputs import BarBatch
+from trading.journal.inputs import BarBatch, Timeframe
 from trading.kernel.columns import Ints
 
 __all__ = ["BarColumns"]
@@ -32,11 +32,12 @@ _COLUMNS = (
 class BarColumns:
     """Final bars in order of arrival; prices and volumes are counts of each instrument's units.
 
-    `codes` are places in `symbols`; `times` are arrivals in nanoseconds and never go back. Rows of
-    one time are one moment. JournalError for columns that do not fit together.
+    `codes` are places in `symbols`, `intervals` in `timeframes`, of which the shortest comes first.
+    `times` are arrivals in nanoseconds and never go back. Rows of one time are one moment.
+    JournalError for columns that do not fit together.
     """
 
-    __slots__ = ("symbols", *_COLUMNS)
+    __slots__ = ("symbols", "timeframes", *_COLUMNS)
 
     times: Ints
     codes: Ints
@@ -54,6 +55,7 @@ class BarColumns:
     def __init__(
         self,
         symbols: Sequence[str],
+        timeframes: Sequence[Timeframe],
         times: npt.ArrayLike,
         codes: npt.ArrayLike,
         intervals: npt.ArrayLike,
@@ -68,6 +70,7 @@ class BarColumns:
         notionals: npt.ArrayLike | None = None,
     ) -> None:
         self.symbols = tuple(symbols)
+        self.timeframes = tuple(timeframes)
         given = (times, codes, intervals, starts, ends, opens, highs, lows, closes, volumes)
         rows = len(np.asarray(times))
         nothing = np.zeros(rows, np.int64)
@@ -82,6 +85,8 @@ class BarColumns:
             return
         if int(codes.min()) < 0 or int(codes.max()) >= len(self.symbols):
             raise JournalError(f"a code is none of the {len(self.symbols)} symbols")
+        if int(self.intervals.min()) < 0 or int(self.intervals.max()) >= len(self.timeframes):
+            raise JournalError(f"an interval is none of the {len(self.timeframes)} timeframes")
         back = np.flatnonzero(times[1:] < times[:-1])
         if len(back):
             at = int(back[0]) + 1
@@ -110,7 +115,7 @@ class BarColumns:
     def slice(self, start: int, stop: int) -> BarColumns:
         """Return some of the rows, as views."""
         part = object.__new__(BarColumns)
-        part.symbols = self.symbols
+        part.symbols, part.timeframes = self.symbols, self.timeframes
         for name in _COLUMNS:
             setattr(part, name, getattr(self, name)[start:stop])
         return part
@@ -127,7 +132,7 @@ class BarColumns:
         for at in (-1, -2):
             if not getattr(self, _COLUMNS[at]).any():
                 columns[at] = b""
-        return BarBatch(self.symbols, *columns)
+        return BarBatch(self.symbols, self.timeframes, *columns)
 
     @classmethod
     def from_batch(cls, batch: BarBatch) -> BarColumns:
@@ -139,7 +144,7 @@ class BarColumns:
                 raise JournalError(f"{name}: {len(data)} bytes are no column of 64-bit integers")
             missing = not data and name in ("counts", "notionals")
             columns.append(None if missing else np.frombuffer(data, "<i8").astype(np.int64))
-        return cls(batch.symbols, *columns)  # type: ignore[arg-type]  # the last two may be None
+        return cls(batch.symbols, batch.timeframes, *columns)  # type: ignore[arg-type]  # the last two may be None
 
 
 def _whole(values: npt.ArrayLike, name: str, rows: int) -> Ints:

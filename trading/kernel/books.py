@@ -83,3 +83,4 @@ class KernelBooks:
                 exposure.open_buy += change
             else:
                 exposure.open_sell += change
+        self._ledger.touch(order.symbol)

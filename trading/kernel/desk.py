@@ -27,6 +27,7 @@ from trading.orders.status import TERMINAL, OrderStatus
 from trading.orders.writer import OrderWriter
 from trading.risk.account import HALTED, Account, Market
 from trading.risk.rules import Refused
+from trading.risk.totals import Watch
 from trading.specification import InstrumentSpec, specify
 from trading.times import DAY
 
@@ -51,6 +52,7 @@ class Desk:
         host: StrategyHost,
         picker: Picker,
         paper: PaperBroker | None,
+        watch: Watch,
     ) -> None:
         self._settings = settings
         self._recorder = recorder
@@ -63,13 +65,13 @@ class Desk:
         self._paper = paper
         self.mark_set = False
         self.ledger = Ledger(
-            recorder, market, accounts, method=settings.method, memory=settings.bust_memory
+            recorder, market, accounts, watch, method=settings.method, memory=settings.bust_memory
         )
         self.books = KernelBooks(recorder, market, accounts, self.ledger, paper)
         venue = EffectVenue(recorder) if paper is None else PaperVenue(recorder, market, paper)
         # A simulated broker does not repeat itself.
         self.writer = OrderWriter(recorder, venue, self.books, self, remembers=paper is None)
-        self.gate = Gate(recorder, market, accounts, timers, self._cancel_account)
+        self.gate = Gate(recorder, market, accounts, timers, self._cancel_account, watch)
         self.groups = Groups(recorder, self.writer, self._release)
         self.emulator = Emulator(self.writer, market, self._released)
 
@@ -172,6 +174,7 @@ class Desk:
             self.groups.sync(order.group)
         if self._picks:
             self._picker.order_moved(order, self._recorder.now)
+            self.ledger.touch(order.symbol)
 
     def order_filled(self, order: Order, report: OrderFilled) -> None:
         """Hear of a fill."""
@@ -179,6 +182,7 @@ class Desk:
             self.groups.sync(order.group)
         if self._picks:
             self._picker.order_moved(order, self._recorder.now)
+            self.ledger.touch(order.symbol)
         if not self._host.idle:
             self._host.fill(order, report)
         if not self.mark_set and self._accounts[order.account].limits.held:
@@ -389,6 +393,7 @@ class Desk:
     def check(self, moved: dict[tuple[str, str], int]) -> None:
         """Raise InvariantError where the books or the counts of open orders are wrong."""
         self.ledger.check(moved)
+        self.gate.check()
         open_sizes: dict[tuple[str, str, int], int] = {}
         for order in self.writer.orders.values():
             key = order.account, order.symbol, order.side

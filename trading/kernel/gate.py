@@ -12,6 +12,7 @@ from trading.risk.account import HALTED, Account, Market
 from trading.risk.check import cancel_rate, judge
 from trading.risk.limits import HeldLimits
 from trading.risk.rules import Bounds, Refused, compile_limits, record_sent
+from trading.risk.totals import AccountTotals, Watch
 
 __all__ = ["Gate"]
 
@@ -29,6 +30,7 @@ class Gate:
         accounts: dict[str, Account],
         timers: Timers,
         cancel_all: Callable[[Account], None],
+        watch: Watch,
     ) -> None:
         self._recorder = recorder
         self._market = market
@@ -37,6 +39,9 @@ class Gate:
         self._cancel_all = cancel_all
         # Limits in whole numbers, and until when they are the ones.
         self._bounds: dict[str, tuple[Bounds | None, int]] = {}
+        # Running sums of the accounts whose rules ask for them, and their marks.
+        self._totals: dict[str, AccountTotals] = {}
+        self._watch = watch
 
     # --- limits -----------------------------------------------------------------------------------
 
@@ -54,6 +59,26 @@ class Gate:
         until = history.next_change(now)
         self._bounds[account.name] = bounds, NEVER if until is None else until
         return bounds
+
+    def totals(self, account: Account, bounds: Bounds) -> AccountTotals | None:
+        """Return the running sums of an account; None where no rule asks for them."""
+        if not bounds.needs_totals:
+            return None
+        found = self._totals.get(account.name)
+        if found is None:
+            found = AccountTotals(account, self._market, self._watch)
+            self._totals[account.name] = found
+        return found
+
+    def forget_totals(self) -> None:
+        """Add all sums up anew: rates, reservations or everything has changed."""
+        self._totals.clear()
+        self._watch.clear()
+
+    def check(self) -> None:
+        """Raise InvariantError where running sums differ from a walk over all exposures."""
+        for totals in self._totals.values():
+            totals.check()
 
     def set_limits(self, account: Account, held: HeldLimits) -> None:
         """Record limits; LimitsError where they are not properly approved."""
@@ -103,7 +128,8 @@ class Gate:
             self.refuse(order, refused)
             return refused
         asked = order.qty
-        verdict = judge(order, account, self._market, bounds, recorder.now)
+        totals = self.totals(account, bounds)
+        verdict = judge(order, account, self._market, bounds, recorder.now, totals)
         if isinstance(verdict, Refused):
             self.refuse(order, verdict, bounds.limits_id)
             return verdict
@@ -133,7 +159,8 @@ class Gate:
         bounds = self.bounds(account)
         if bounds is None:
             return Refused("MISSING_LIMITS", "limits that hold now", "none", "set limits")
-        verdict = judge(order, account, self._market, bounds, self._recorder.now)
+        totals = self.totals(account, bounds)
+        verdict = judge(order, account, self._market, bounds, self._recorder.now, totals)
         return verdict if isinstance(verdict, Refused) else None
 
     def refuse(self, order: Order, refused: Refused, limits_id: str = "") -> None:
@@ -175,7 +202,10 @@ class Gate:
         bounds = self.bounds(account)
         if bounds is None or not bounds.needs_equity:
             return
-        equity, start = account.mark(self._market), account.day_start_equity
+        totals = self.totals(account, bounds)
+        equity = account.equity(self._market) if totals is None else totals.equity()
+        account.note_equity(equity)
+        start = account.day_start_equity
         bound = bounds.amounts.get("max_daily_loss")
         if bound is None or equity is None or start is None or account.trading_state == HALTED:
             return
@@ -197,3 +227,4 @@ class Gate:
     def forget(self) -> None:
         """Work out the limits anew, as after a restart."""
         self._bounds.clear()
+        self.forget_totals()

@@ -8,7 +8,15 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Protocol
 
-from trading.journal.inputs import Bar, OrderTerms, Replace, SetWeights, Submit, Tick
+from trading.journal.inputs import (
+    Bar,
+    OrderTerms,
+    Replace,
+    SetWeights,
+    Submit,
+    Tick,
+    Timeframe,
+)
 from trading.journal.outputs import PickerDecision, SignalMade, StrategyStopped
 from trading.journal.recorder import Recorder
 from trading.journal.reports import OrderFilled
@@ -36,7 +44,8 @@ class HostedStrategy(Protocol):
     """A strategy as the kernel sees it; all numbers are whole numbers in the instrument's units.
 
     `symbols` empty means all of them. `parameters` is a hash of the parameters. Ticks are walked
-    one by one for a strategy with `wants_ticks`, and fold in batches otherwise.
+    one by one for a strategy with `wants_ticks`, and fold in batches otherwise. One that has an
+    attribute `wants_revisions` that is true hears of bars that late ticks revised, too.
     """
 
     name: str
@@ -189,7 +198,7 @@ class Context:
         orders: Orders,
         picker: Picker,
         timers: Timers,
-        last_bars: dict[str, dict[int, Bar]],
+        last_bars: dict[str, dict[Timeframe, Bar]],
     ) -> None:
         self._strategy = strategy
         self._recorder = recorder
@@ -234,7 +243,7 @@ class Context:
         """Return the last price of a symbol."""
         return self._market.last.get(symbol)
 
-    def bar(self, symbol: str, interval: int) -> Bar | None:
+    def bar(self, symbol: str, interval: Timeframe) -> Bar | None:
         """Return the last final bar of a symbol and interval."""
         return self._last_bars.get(symbol, {}).get(interval)
 
@@ -320,11 +329,13 @@ class Context:
         recorder.emit(signal)
         account = self._accounts[own.account]
         code, quantity, detail = self._picker.decide(signal, account, recorder.now)
+        self._ledger.touch(symbol)
         order = None
         if code == "OK":
             side = 1 if action == "BUY" else -1
             order = self._orders.open_terms(self._market_terms(symbol, side, quantity))
             self._picker.order_placed(signal, order, recorder.now)
+            self._ledger.touch(symbol)
         recorder.emit(
             PickerDecision(
                 recorder.now,
@@ -384,8 +395,11 @@ class StrategyHost:
             self.queue.append((each, "on_start", ()))
 
     def bar(self, bar: Bar) -> None:
-        """Tell who listens of a final bar."""
+        """Tell who listens of a final bar; of a revised one, who has `wants_revisions`."""
+        revised = bar.state == "revised"
         for each in self.strategies.values():
+            if revised and not getattr(each, "wants_revisions", False):
+                continue
             if not each.symbols or bar.symbol in each.symbols:
                 self.queue.append((each, "on_bar", (bar,)))
 

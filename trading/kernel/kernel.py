@@ -24,7 +24,7 @@ from trading.journal.outputs import Alert, CommandAnswered, Output
 from trading.journal.recorder import Recorder
 from trading.kernel.bar_batches import BarBatches
 from trading.kernel.bar_columns import BarColumns
-from trading.kernel.bars import BarFold, TimeBars
+from trading.kernel.bars import BarFold, TickBars
 from trading.kernel.columns import TickColumns
 from trading.kernel.desk import Desk, next_day
 from trading.kernel.hosting import AcceptAll, Context, HostedStrategy, Picker, StrategyHost
@@ -36,6 +36,7 @@ from trading.orders.order import Order
 from trading.positions.lots import Position
 from trading.risk.account import ACTIVE, HALTED, TRADING_STATES, Account, Market
 from trading.risk.limits import HeldLimits, Limits
+from trading.risk.totals import Watch
 
 __all__ = ["Kernel", "step"]
 
@@ -86,9 +87,18 @@ class Kernel:
         if len(set(names)) != len(names):
             raise SettingsError(f"two strategies have one name: {', '.join(sorted(names))}")
         self._host = StrategyHost(self._recorder, strategies)
-        if fold is None and settings.bar_interval:
-            fold = TimeBars(settings.bar_interval, settings.bar_lateness)
+        if fold is None and (settings.bar_interval or settings.timeframes):
+            first = (settings.bar_interval,) if settings.bar_interval else ()
+            fold = TickBars(
+                *first,
+                *settings.timeframes,
+                lateness=settings.bar_lateness,
+                memory=settings.bar_memory,
+            )
+        if fold is not None:
+            fold.connect(self._market)
         self._fold = fold
+        watch: Watch = []
         self._desk = Desk(
             settings,
             self._recorder,
@@ -98,6 +108,7 @@ class Kernel:
             self._host,
             self._picker,
             broker,
+            watch,
         )
         self._data = MarketData(
             self._recorder,
@@ -106,9 +117,10 @@ class Kernel:
             self._host,
             fold,
             broker,
-            settings.fills_interval or settings.bar_interval,
+            settings.fills_timeframe,
             self._advance,
             self._due,
+            watch,
         )
         self._bars = BarBatches(
             self._recorder,
@@ -120,6 +132,7 @@ class Kernel:
             self._timers,
             self._advance,
             self._due,
+            self._begin,
         )
         if broker is not None:
             broker.connect(self._market, self._report)
@@ -174,7 +187,7 @@ class Kernel:
         if self._paper is not None:
             self._paper.state.now = recorder.now
         if kind in _PRICES_AND_TIME and not self._host.started:
-            self._host.start()
+            self._begin()
         handler(event)
         self._desk.settle()
 
@@ -213,6 +226,12 @@ class Kernel:
             self.check()
         return self._recorder.take()
 
+    def _begin(self) -> None:
+        """Prices or the time begin: strategies hear of it; bars that began before are partial."""
+        self._host.start()
+        if self._fold is not None:
+            self._fold.begin(self._recorder.now)
+
     def _known(self, symbol: str) -> None:
         if symbol not in self._market.specs:
             raise JournalError(
@@ -241,13 +260,14 @@ class Kernel:
             if self._paper is not None:
                 self._paper.state.now = recorder.now
             if self._data.due <= due:
-                self._data.close_bars(due)
+                self._data.close_bars(recorder.now)
             elif self._timers.due <= due:
                 _, _, kind, subject = self._timers.pop()
                 self._fire(kind, subject)
             else:
                 for order_id in self._picker.expire(due):
                     self._desk.cancel_order(order_id, "the time of its reservation is over")
+                self._desk.gate.forget_totals()
                 if self._picker.due <= due:
                     raise SettingsError(
                         f"the picker has something due at {self._picker.due} and kept it when it "
@@ -311,6 +331,7 @@ class Kernel:
             given.SetAtr: self._set_atr,
             given.SplitShares: self._split,
             given.CashDividend: self._dividend,
+            given.FeedGap: self._gap,
         }
         for kind, answer in commands.items():
             handlers[kind] = self._command(answer)
@@ -467,9 +488,17 @@ class Kernel:
             )
             return
         self._market.define(spec)
+        if self._fold is not None:
+            self._fold.refresh()
 
     def _define_sessions(self, event: given.DefineSessions) -> None:
         self._market.sessions[event.calendar] = sorted(event.sessions)
+        if self._fold is not None:
+            self._fold.refresh()
+
+    def _gap(self, event: given.FeedGap) -> None:
+        if self._fold is not None:
+            self._fold.gap(event.start, event.end, event.symbol)
 
     def _set_rate(self, event: given.SetRate) -> None:
         if event.numerator > 0 and event.denominator > 0:
@@ -477,6 +506,7 @@ class Kernel:
         else:
             # No rate is better than a wrong one: rules that need it refuse.
             self._market.rates.pop(event.currency, None)
+        self._desk.gate.forget_totals()
 
     def _set_atr(self, event: given.SetAtr) -> None:
         if event.atr is None:
@@ -490,6 +520,7 @@ class Kernel:
         for prices in (market.last, market.correlations.last):
             if symbol in prices:
                 prices[symbol] = prices[symbol] * event.old // event.new
+        self._desk.ledger.touch(symbol)
         for stale in (market.bid, market.ask, market.atr):
             stale.pop(symbol, None)
         if self._paper is not None:
@@ -606,6 +637,7 @@ class Kernel:
         if self._paper is not None and snapshot.paper is not None:
             self._paper.restore(snapshot.paper)
         if self._fold is not None:
+            self._fold.connect(self._market)
             self._fold.load(snapshot.fold)
         _refill(self._data.last_bars, snapshot.last_bars)
         self._data.measures = snapshot.measures

@@ -13,6 +13,7 @@ from trading.journal.outputs import (
 from trading.journal.recorder import Recorder
 from trading.positions.lots import Execution, Match, Method, Position
 from trading.risk.account import Account, Market
+from trading.risk.totals import Watch
 
 __all__ = ["Ledger"]
 
@@ -31,6 +32,7 @@ class Ledger:
         recorder: Recorder,
         market: Market,
         accounts: dict[str, Account],
+        watch: Watch,
         *,
         method: Method = "FIFO",
         memory: int = 0,
@@ -38,11 +40,17 @@ class Ledger:
         self._recorder = recorder
         self._market = market
         self._accounts = accounts
+        self._watch = watch
         self._method = method
         self._memory = memory
         self.positions: dict[Key, Position] = {}
         # What is booked under an execution id, for busts: account → id → strategy and symbol.
         self.owners: dict[str, dict[str, tuple[str, str]]] = {}
+
+    def touch(self, symbol: str) -> None:
+        """Mark a symbol whose exposure or price has changed, for who keeps running sums."""
+        for dirty in self._watch:
+            dirty.add(symbol)
 
     def position(self, account: str, strategy: str, symbol: str) -> Position:
         """Return a position, made where there was none."""
@@ -79,6 +87,8 @@ class Ledger:
         signed = execution.quantity if execution.side > 0 else -execution.quantity
         account.exposure(symbol).net += signed
         account.strategy_exposure(strategy, symbol).net += signed
+        for dirty in self._watch:
+            dirty.add(symbol)
         for match in matches:
             self._say_match(position, match)
         self.say(position)
@@ -111,6 +121,7 @@ class Ledger:
         account.cash[currency] -= position.paid - paid + position.fees - fees
         account.exposure(position.symbol).net += position.net - net
         account.strategy_exposure(position.strategy, position.symbol).net += position.net - net
+        self.touch(position.symbol)
         recorder.emit(
             FillTakenBack(
                 recorder.now,
@@ -148,6 +159,7 @@ class Ledger:
             change = position.net - before
             account.exposure(symbol).net += change
             account.strategy_exposure(position.strategy, symbol).net += change
+            self.touch(symbol)
             if lieu:
                 self._pay(account, position, lieu, "LIEU")
             self.say(position)

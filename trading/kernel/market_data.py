@@ -14,7 +14,7 @@ import numpy as np
 from trading.brokers.levels import EVERY_TICK, Levels
 from trading.brokers.levels import NEVER as NO_LEVELS
 from trading.brokers.paper import PaperBroker
-from trading.journal.inputs import Bar, Tick
+from trading.journal.inputs import Bar, Tick, Timeframe
 from trading.journal.outputs import BarClosed, TickLate
 from trading.journal.recorder import Recorder
 from trading.kernel.bars import BarFold
@@ -23,6 +23,7 @@ from trading.kernel.desk import Desk
 from trading.kernel.hosting import StrategyHost
 from trading.kernel.timers import NEVER
 from trading.risk.account import Market
+from trading.risk.totals import Watch
 
 __all__ = ["MarketData"]
 
@@ -42,9 +43,10 @@ class MarketData:
         host: StrategyHost,
         fold: BarFold | None,
         paper: PaperBroker | None,
-        fills_interval: int,
+        fills_interval: Timeframe,
         advance: Callable[[int], None],
         due: Callable[[], int],
+        watch: Watch,
     ) -> None:
         self._recorder = recorder
         self._market = market
@@ -55,7 +57,8 @@ class MarketData:
         self.fills_interval = fills_interval
         self._advance = advance
         self._due = due
-        self.last_bars: dict[str, dict[int, Bar]] = {}
+        self.watch = watch
+        self.last_bars: dict[str, dict[Timeframe, Bar]] = {}
         self.measures = False
 
     # --- bars -------------------------------------------------------------------------------------
@@ -66,19 +69,25 @@ class MarketData:
         return NEVER if self._fold is None else self._fold.due
 
     def close_bars(self, now: int) -> None:
-        """Give out the bars that are final by now: orders meet all of them, then strategies hear.
+        """Give out the bars that are final by now."""
+        if self._fold is not None:
+            self._give_out(self._fold.close(now))
 
-        Who hears of a bar of the shortest interval sees the longer ones that end with it.
+    def _give_out(self, bars: list[Bar]) -> None:
+        """Let orders meet all bars of one moment, then tell strategies of them.
+
+        So an order that a strategy sends when it hears of the first never trades in the past of the
+        second. Longer bars come first: who hears of a bar of the shortest timeframe sees the longer
+        ones that end with it.
         """
-        if self._fold is None:
+        if not bars:
             return
-        closed = self._fold.close(now)
-        for bar in closed:
+        for bar in bars:
             self._recorder.bar(BarClosed(bar))
             self.meet(bar, from_ticks=True)
-        self.remember(closed)
+        self.remember(bars)
         if not self._host.idle:
-            for bar in sorted(closed, key=lambda bar: -bar.interval):
+            for bar in bars:
                 self._host.bar(bar)
         self._desk.settle()
 
@@ -93,6 +102,8 @@ class MarketData:
     def remember(self, bars: list[Bar]) -> None:
         """Keep bars as the last ones of their symbols and intervals."""
         for bar in bars:
+            if bar.state == "revised":
+                continue
             of_symbol = self.last_bars.get(bar.symbol)
             if of_symbol is None:
                 of_symbol = self.last_bars[bar.symbol] = {}
@@ -101,38 +112,42 @@ class MarketData:
     def meet(self, bar: Bar, *, from_ticks: bool = False) -> None:
         """Let orders meet a final bar.
 
-        A bar of ticks meets no emulated orders: its ticks have met them.
+        A bar of ticks meets no emulated orders: its ticks have met them. A bar without a trade
+        meets none at all, and a revised one has met them before.
         """
-        symbol = bar.symbol
+        if bar.state in ("revised", "empty", "missing"):
+            return
         if not self.fills_interval or bar.interval == self.fills_interval:
-            prices = bar.open, bar.high, bar.low, bar.close
-            if self._paper is not None:
-                self._paper.on_bar(
-                    symbol, prices, bar.volume, bar.start, bar.end, self._recorder.now
-                )
-            if not from_ticks:
-                if symbol in self._desk.emulator.held:
-                    for price in prices:
-                        self._desk.emulator.on_price(symbol, price)
-                self._market.last[symbol] = bar.close
-            if self.measures:
-                self._market.correlations.observe(symbol, bar.end, bar.close)
+            self._meet(bar, from_ticks=from_ticks)
+
+    def _meet(self, bar: Bar, *, from_ticks: bool) -> None:
+        symbol, prices = bar.symbol, (bar.open, bar.high, bar.low, bar.close)
+        if self._paper is not None:
+            self._paper.on_bar(symbol, prices, bar.volume, bar.start, bar.end, self._recorder.now)
+        if not from_ticks:
+            if symbol in self._desk.emulator.held:
+                for price in prices:
+                    self._desk.emulator.on_price(symbol, price)
+            self._market.last[symbol] = bar.close
+            self._desk.ledger.touch(symbol)
+        if self.measures:
+            self._market.correlations.observe(symbol, bar.end, bar.close)
 
     # --- one tick ---------------------------------------------------------------------------------
 
     def tick(self, tick: Tick) -> None:
         """Take in one tick."""
         fold, price = self._fold, tick.price
+        if fold is None or price is None:
+            self._walk(tick, late=False)
+            return
         event_time = tick.time if tick.event_time is None else tick.event_time
-        late = False
-        if fold is not None and price is not None:
-            end = fold.bar_end(event_time)
-            if tick.time >= end + fold.lateness:
-                late = True
-                self._late(tick.symbol, event_time, price, tick.size, end)
-            else:
-                fold.push(tick.symbol, event_time, price, tick.size)
-        self._walk(tick, late)
+        end, bars = fold.push(tick.symbol, event_time, price, tick.size, self._recorder.now)
+        if end is not None:
+            self._late(tick.symbol, event_time, price, tick.size, end)
+        self._walk(tick, end is not None)
+        if bars:
+            self._give_out(bars)
 
     def _late(self, symbol: str, event_time: int, price: int, size: int, end: int) -> None:
         recorder = self._recorder
@@ -147,6 +162,8 @@ class MarketData:
                 paper.on_quote(symbol, tick.bid, tick.ask, now)
         if tick.price is not None and not late:
             market.last[symbol] = tick.price
+            for dirty in self.watch:
+                dirty.add(symbol)
             if paper is not None:
                 paper.on_trade(symbol, tick.price, tick.size, now)
             if symbol in self._desk.emulator.held:
@@ -163,10 +180,11 @@ class MarketData:
         if not count:
             return
         times = np.maximum(ticks.times, self._recorder.now)
-        late: list[int] = []
+        # Rows at which the fold has something to say: late ticks, bars by amount.
+        told: list[int] = []
         if self._fold is not None:
-            late = self._fold.late(ticks).tolist()
-            self._fold.push_columns(ticks)
+            told = self._fold.push_columns(ticks, times)
+            told.reverse()
         sight = _Sight(self, ticks)
         at = 0
         while at < count:
@@ -176,16 +194,14 @@ class MarketData:
                 sight.look()
             due = self._due()
             stop = count if due == NEVER else int(np.searchsorted(times, due, "left"))
-            while late and late[0] < at:
-                del late[0]
-            at = self._stretch(sight, times, at, max(stop, at + 1), late)
+            at = self._stretch(sight, times, at, max(stop, at + 1), told)
 
-    def _stretch(self, sight: _Sight, times: Ints, start: int, stop: int, late: list[int]) -> int:
+    def _stretch(self, sight: _Sight, times: Ints, start: int, stop: int, told: list[int]) -> int:
         """Take in ticks that no timer lies between; returns where to go on."""
         at, due = start, self._due()
         while at < stop:
             upto = stop if sight.blind else min(stop, at + sight.window)
-            cut = late[0] if late and late[0] < upto else upto
+            cut = told[-1] if told and told[-1] < upto else upto
             hit = sight.first_hit(at, cut)
             if hit is None and cut == upto:
                 sight.window = min(2 * sight.window, _WINDOW_MAX)
@@ -197,10 +213,10 @@ class MarketData:
                 sight.window = max(sight.window // 2, _WINDOW_MIN)
             if row > at:
                 self._skip(sight, times, at, row)
-            is_late = bool(late) and late[0] == row
-            if is_late:
-                del late[0]
-            self._row(sight, times, row, is_late)
+            is_told = bool(told) and told[-1] == row
+            if is_told:
+                told.pop()
+            self._row(sight, times, row, is_told)
             at = row + 1
             sight.look()
             if self._due() != due:
@@ -213,15 +229,21 @@ class MarketData:
         self._recorder.begin(int(times[stop - 1]), stop - start)
         sight.keep_last(start, stop)
 
-    def _row(self, sight: _Sight, times: Ints, row: int, late: bool) -> None:
+    def _row(self, sight: _Sight, times: Ints, row: int, told: bool) -> None:
         """Take in one tick of a batch as if it had come alone; its bar has it already."""
         time = times.item(row)
         self._recorder.begin(time)
         tick = sight.ticks.tick(row, time)
-        if late and self._fold is not None and tick.event_time is not None:
-            end = self._fold.bar_end(tick.event_time)
-            self._late(tick.symbol, tick.event_time, tick.price or 0, tick.size, end)
-        self._walk(tick, late)
+        if not told or self._fold is None:
+            self._walk(tick, late=False)
+            return
+        end, bars = self._fold.told(row)
+        if end is not None:
+            came = sight.ticks.times.item(row)
+            event_time = came if tick.event_time is None else tick.event_time
+            self._late(tick.symbol, event_time, tick.price or 0, tick.size, end)
+        self._walk(tick, end is not None)
+        self._give_out(bars)
 
     def levels(self, symbol: str) -> Levels:
         """Return the prices from which on a tick of a symbol matters to anybody."""
@@ -341,13 +363,15 @@ class _Sight:
         """Write the last price, bid and ask of every symbol in these rows to the market."""
         ticks, market = self.ticks, self._data.prices
         codes = ticks.codes[start:stop]
-        self._keep(codes, ticks.prices[start:stop], market.last, ticks.bids is not None)
+        moved = self._keep(codes, ticks.prices[start:stop], market.last, ticks.bids is not None)
+        for dirty in self._data.watch:
+            dirty.update(moved)
         if ticks.bids is not None and ticks.asks is not None:
             quoted = (ticks.bids[start:stop] != MISSING) & (ticks.asks[start:stop] != MISSING)
             self._keep(codes[quoted], ticks.bids[start:stop][quoted], market.bid, False)
             self._keep(codes[quoted], ticks.asks[start:stop][quoted], market.ask, False)
 
-    def _keep(self, codes: Ints, values: Ints, target: dict[str, int], sift: bool) -> None:
+    def _keep(self, codes: Ints, values: Ints, target: dict[str, int], sift: bool) -> list[str]:
         last = self._last
         last.fill(MISSING)
         if sift:
@@ -355,5 +379,7 @@ class _Sight:
             codes, values = codes[present], values[present]
         # Of several rows of one symbol the last one stays.
         last[codes] = values
-        found = zip(self.ticks.symbols, last.tolist(), strict=True)
-        target.update((symbol, value) for symbol, value in found if value != MISSING)
+        moved = np.flatnonzero(last != MISSING).tolist()
+        symbols = [self.ticks.symbols[place] for place in moved]
+        target.update(zip(symbols, last[moved].tolist(), strict=True))
+        return symbols

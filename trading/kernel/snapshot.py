@@ -9,7 +9,7 @@ import msgspec
 from trading.brokers.paper import PaperState
 from trading.errors import JournalError, SnapshotError
 from trading.journal.codec import pack, unpack
-from trading.journal.inputs import Bar
+from trading.journal.inputs import Bar, Timeframe
 from trading.journal.recorder import RecorderState
 from trading.kernel.settings import Settings
 from trading.kernel.timers import Timer
@@ -48,7 +48,7 @@ class Snapshot(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     moved: list[tuple[str, str, int]]
     paper: PaperState | None
     fold: bytes
-    last_bars: dict[str, dict[int, Bar]]
+    last_bars: dict[str, dict[Timeframe, Bar]]
     measures: bool
     picker: bytes
     strategies: dict[str, bytes]

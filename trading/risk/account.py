@@ -25,17 +25,6 @@ class Exposure(msgspec.Struct, array_like=True, gc=False):
     open_buy: int = 0
     open_sell: int = 0
     reserved: int = 0
-    # The last price that was looked at, and what one unit is worth at it in money; None where that
-    # money is not the account's.
-    price: int | None = None
-    each: int | None = None
-
-    def worth(self, symbol: str, price: int, market: Market, base: str) -> int | None:
-        """Return what one unit is worth in the account's money; None in another currency."""
-        self.price = price
-        same = market.specs[symbol].currency == base
-        self.each = price * market.factors[symbol] if same else None
-        return self.each
 
     @property
     def longest(self) -> int:
@@ -144,41 +133,47 @@ class Account(msgspec.Struct, array_like=True, gc=False):
         found = self.exposures.get(symbol)
         return 0 if found is None else found.net
 
-    def equity(self, market: Market) -> int | None:
-        """Return cash and market value in the account's currency; None where a price is missing."""
-        base, last = self.base, market.last
-        total = 0
+    def cash_value(self, market: Market) -> int | None:
+        """Return all cash in the account's currency; None where a rate is missing."""
+        base, total = self.base, 0
         for currency, cash in self.cash.items():
-            money: int | None = cash if currency == base else market.convert(cash, currency, base)
+            if currency == base:
+                total += cash
+                continue
+            money = market.convert(cash, currency, base)
             if money is None:
                 return None
             total += money
-        for symbol, exposure in self.exposures.items():
-            net = exposure.net
-            if net:
-                price = last.get(symbol)
-                if price is None:
-                    return None
-                if price == exposure.price:
-                    each = exposure.each
-                else:
-                    each = exposure.worth(symbol, price, market, base)
-                if each is not None:
-                    total += net * each
-                    continue
-                value = net * price * market.factors[symbol]
-                money = market.convert(value, market.specs[symbol].currency, base)
-                if money is None:
-                    return None
-                total += money
         return total
 
-    def mark(self, market: Market) -> int | None:
-        """Return equity, and raise the high-water mark to it."""
-        equity = self.equity(market)
+    def equity(self, market: Market) -> int | None:
+        """Return cash and market value in the account's currency; None where a price is missing."""
+        total = self.cash_value(market)
+        if total is None:
+            return None
+        for symbol, exposure in self.exposures.items():
+            net = exposure.net
+            if not net:
+                continue
+            price = market.last.get(symbol)
+            if price is None:
+                return None
+            value = net * price * market.factors[symbol]
+            money = market.convert(value, market.specs[symbol].currency, self.base)
+            if money is None:
+                return None
+            total += money
+        return total
+
+    def note_equity(self, equity: int | None) -> int | None:
+        """Raise the high-water mark to an equity, and return it."""
         if equity is not None and (self.high_water is None or equity > self.high_water):
             self.high_water = equity
         return equity
+
+    def mark(self, market: Market) -> int | None:
+        """Return equity, and raise the high-water mark to it."""
+        return self.note_equity(self.equity(market))
 
     def begin_day(self, market: Market) -> None:
         """Start counting the daily loss anew."""

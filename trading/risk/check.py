@@ -15,6 +15,7 @@ from trading.orders.request import OrderRequest
 from trading.risk.account import Account, Market
 from trading.risk.limits import HeldLimits, Limits
 from trading.risk.rules import Bounds, Question, Refused, compile_limits, forget_before
+from trading.risk.totals import AccountTotals
 from trading.specification import InstrumentSpec
 
 __all__ = ["Allowed", "RiskState", "cancel_rate", "check", "judge"]
@@ -72,9 +73,11 @@ def judge(
     market: Market,
     bounds: Bounds,
     now: int,
+    totals: AccountTotals | None = None,
 ) -> Question | Refused:
     """Ask every rule in order; return the first refusal, or the question with what was seen.
 
+    `totals` are running sums of the account, where somebody keeps them.
     The order's quantity is reduced where the drawdown of its account says so.
     """
     spec = market.specs[order.symbol]
@@ -82,7 +85,7 @@ def judge(
     net, side = exposure.net, order.side
     against = exposure.open_buy if side > 0 else exposure.open_sell
     reduces = net * side < 0 and (order.reduce_only or order.qty + against <= abs(net))
-    question = Question(order, spec, account, market, bounds, now, exposure, reduces)
+    question = Question(order, spec, account, market, bounds, now, exposure, reduces, totals)
     for rule in bounds.rules:
         refused = rule(question)
         if refused is not None:

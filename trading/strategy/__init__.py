@@ -16,7 +16,13 @@ class SmaCross(Strategy):
 
 from trading.strategy.context import Context
 from trading.strategy.figures import Figure
-from trading.strategy.hosted import Hosted, interval_length, timeframe_of
+from trading.strategy.hosted import (
+    Hosted,
+    by_length,
+    interval_length,
+    timeframe_key,
+    timeframe_of,
+)
 from trading.strategy.parameters import make_parameters, parameters_hash, parameters_json
 from trading.strategy.strategy import Strategy
 from trading.strategy.views import Bar, Fill, Signal, Tick
@@ -30,9 +36,11 @@ __all__ = [
     "Signal",
     "Strategy",
     "Tick",
+    "by_length",
     "interval_length",
     "make_parameters",
     "parameters_hash",
     "parameters_json",
+    "timeframe_key",
     "timeframe_of",
 ]

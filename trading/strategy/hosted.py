@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,11 @@ import numpy as np
 from trading.bars.interval import IntervalKind, parse_interval
 from trading.errors import SnapshotError, StrategyError
 from trading.journal import inputs as journal
+from trading.journal.inputs import Timeframe
 from trading.journal.reports import OrderFilled
 from trading.kernel.bar_columns import BarColumns
 from trading.kernel.hosting import Context as KernelContext
+from trading.kernel.settings import timeframe_of as kernel_timeframe
 from trading.orders.order import Order
 from trading.specification import InstrumentSpec
 from trading.strategy.context import Context
@@ -23,7 +25,7 @@ from trading.strategy.strategy import Strategy
 from trading.strategy.views import Bar, Fill, Tick
 from trading.times import DAY, moment
 
-__all__ = ["Hosted", "interval_length", "timeframe_of"]
+__all__ = ["Hosted", "by_length", "interval_length", "timeframe_key", "timeframe_of"]
 
 _LONG = {
     IntervalKind.DAY: DAY,
@@ -35,22 +37,28 @@ _UNITS = (("D", DAY), ("h", 3_600 * 10**9), ("m", 60 * 10**9), ("s", 10**9), ("m
 
 
 def interval_length(timeframe: str) -> int:
-    """Return the nanoseconds by which bars of a timeframe are known in the kernel.
+    """Return the nanoseconds of a timeframe; 0 for bars by amount.
 
-    A session counts as a day, a week as seven and a month as thirty. StrategyError for bars by
-    amount, which have no length.
+    A session counts as a day, a week as seven and a month as thirty.
     """
     interval = parse_interval(timeframe)
-    if interval.is_by_amount:
-        raise StrategyError(
-            f"{timeframe!r}: bars by amount are no timeframe of a strategy; give none in "
-            "`timeframes` to hear of whatever bars there are"
-        )
     return _LONG.get(interval.kind, interval.length_ns)
 
 
-def timeframe_of(length: int) -> str:
-    """Return the usual text of a length in nanoseconds, such as 5m."""
+def by_length(timeframes: Iterable[str]) -> list[str]:
+    """Return timeframes once each, the shortest first; those by amount come before all others."""
+    return sorted(dict.fromkeys(timeframes), key=interval_length)
+
+
+def timeframe_key(timeframe: str) -> Timeframe:
+    """Return what bars of a timeframe carry in the kernel: their length, or a text."""
+    return kernel_timeframe(parse_interval(timeframe))
+
+
+def timeframe_of(length: Timeframe) -> str:
+    """Return the usual text of what bars carry, such as 5m for their nanoseconds."""
+    if isinstance(length, str):
+        return length
     if length == 7 * DAY:
         return "1W"
     if length == 30 * DAY:
@@ -99,12 +107,13 @@ class Hosted:
         self.symbols: Sequence[str] = tuple(strategy.symbols)
         self.wants_ticks = kind.on_tick is not Strategy.on_tick
         self._wants_fills = kind.on_fill is not Strategy.on_fill
-        self._wants_revisions = kind.on_revision is not Strategy.on_revision
+        self.wants_revisions = kind.on_revision is not Strategy.on_revision
         self._trades_from = trades_from
-        self._lengths = {interval_length(each): each for each in strategy.timeframes}
-        self._anchor = min(self._lengths, default=0)
+        frames = by_length(strategy.timeframes)
+        self._frames = {timeframe_key(each): each for each in frames}
+        self._anchor: Timeframe = next(iter(self._frames), 0)
         self._bars: dict[tuple[str, str], Bar | None] = {}
-        self._series: dict[str, dict[int, _Series]] = {}
+        self._series: dict[str, dict[Timeframe, _Series]] = {}
         # Figures that follow the anchor before its length is known: by symbol.
         self._early: dict[str, list[Figure]] = {}
         self._kernel: KernelContext | None = None
@@ -126,8 +135,7 @@ class Hosted:
             series.describe(ctx.spec(bar.symbol))
         view = Bar(bar, series.timeframe, series.scale, series.size_scale, series.spec)
         if bar.state == "revised":
-            if self._wants_revisions:
-                self._revise(ctx, series, view)
+            self._revise(ctx, series, view)
             return
         self._bars[series.key] = view
         for figure in series.figures:
@@ -167,17 +175,16 @@ class Hosted:
     def bars_ahead(self, columns: BarColumns) -> None:
         """Compute the figures of a whole batch of bars at once; they are told bar by bar."""
         places = {symbol: code for code, symbol in enumerate(columns.symbols)}
-        plain = len(places) == 1 and len(np.unique(columns.intervals)) == 1
-        for symbol, by_length in self._series.items():
+        ranks = {timeframe: rank for rank, timeframe in enumerate(columns.timeframes)}
+        for symbol, of_symbol in self._series.items():
             code = places.get(symbol)
-            for length, series in by_length.items():
-                if code is None or series.spec is None or not series.figures:
+            for timeframe, series in of_symbol.items():
+                rank = ranks.get(timeframe)
+                if code is None or rank is None or series.spec is None or not series.figures:
                     continue
                 rows: Any = slice(None)
-                if not plain:
-                    rows = (columns.codes == code) & (columns.intervals == length)
-                elif int(columns.intervals[0]) != length:
-                    continue
+                if len(places) > 1 or len(ranks) > 1:
+                    rows = (columns.codes == code) & (columns.intervals == rank)
                 _compute(series, columns, rows)
 
     # --- its own ----------------------------------------------------------------------------------
@@ -191,19 +198,19 @@ class Hosted:
         made: Context = self._ctx
         return made
 
-    def _begin(self, symbol: str, length: int) -> _Series | None:
+    def _begin(self, symbol: str, length: Timeframe) -> _Series | None:
         """Return the series of bars that come for the first time; None for those nobody wants."""
         of_symbol = self._series.setdefault(symbol, {})
         if length in of_symbol:
             return of_symbol[length]
-        if not self._lengths:
+        if not self._frames:
             # Without timeframes the first bar says what there is.
             self._anchor = self._anchor or length
             if length != self._anchor:
                 return None
-        elif length not in self._lengths:
+        elif length not in self._frames:
             return None
-        timeframe = self._lengths.get(length) or timeframe_of(length)
+        timeframe = self._frames.get(length) or timeframe_of(length)
         series = _Series(symbol, timeframe, told=length == self._anchor)
         of_symbol[length] = series
         if series.told:
@@ -217,9 +224,9 @@ class Hosted:
                 f"{self.name} does not hear of {symbol!r}; its symbols are "
                 f"{', '.join(self.symbols)}"
             )
-        length = interval_length(timeframe) if timeframe else self._anchor
-        if timeframe and length not in self._lengths:
-            known = ", ".join(self._lengths.values()) or "none"
+        length = timeframe_key(timeframe) if timeframe else self._anchor
+        if timeframe and length not in self._frames:
+            known = ", ".join(self._frames.values()) or "none"
             raise StrategyError(
                 f"{self.name} does not follow {timeframe!r}; its timeframes are {known}"
             )
@@ -258,7 +265,7 @@ class Hosted:
         self.strategy.load(state)
 
 
-_NONE: dict[int, _Series] = {}
+_NONE: dict[Timeframe, _Series] = {}
 _COLUMNS = {
     "open": "opens",
     "high": "highs",

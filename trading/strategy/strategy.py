@@ -20,7 +20,8 @@ class Strategy:
     `symbols` are the instruments that it hears of, none meaning all: a run then sets them. Of its
     `timeframes` the shortest is the anchor, whose final bars it hears of; the others show their
     last final bar by `ctx.bar`. None means the bars that there are. `warmup` is how many anchor
-    bars it needs before its signals count. Values of `Parameters`, a dataclass, are given by name: `SmaCross(fast=5)`.
+    bars it needs before its signals count. Values of `Parameters`, a dataclass, are given by name:
+    `SmaCross(fast=5)`.
 
     A handler that a class does not define costs nothing: ticks are walked one by one only for a
     strategy with `on_tick`, and revisions of bars are told to one with `on_revision`.

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from trading.bars import BarBuilder, bars, verify
-from trading.bars.verify import TableTicks
+from trading.bars.verifying import TableTicks
 from trading.cli import main
 from trading.errors import BarError, IntervalError
 

@@ -14,17 +14,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from trading.bars.calendar import TradingCalendar
-from trading.bars.columns import SIZE_DIGITS, Numbers, instant_ns
 from trading.bars.fold import NOTIONAL_DIGITS, whole_units
 from trading.bars.grid import Grid
 from trading.bars.interval import Interval, parse_interval
-from trading.bars.working import (
+from trading.bars.tables import (
     NOTIONAL_TYPE,
     bar_schema,
     notional_array,
     price_array,
     volume_units_array,
 )
+from trading.bars.ticks import SIZE_DIGITS, Numbers, instant_ns
 from trading.errors import BarError, IntervalError
 
 # Decimals of Arrow have up to 76 digits; the thread's context may round at 28.

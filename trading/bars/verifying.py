@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 
 from trading.bars.builder import bars
 from trading.bars.calendar import TradingCalendar, calendar_for
-from trading.bars.columns import instant_ns
 from trading.bars.interval import NS_PER_DAY, Interval, parse_duration_ns, parse_interval
+from trading.bars.ticks import instant_ns
 from trading.errors import BarError, IntervalError
 
 _COMPARED = ("end", "open", "high", "low", "close", "volume", "count", "vwap", "notional")

@@ -1,0 +1,115 @@
+"""The rules that an order passes before it leaves, in their order; the first that refuses speaks.
+
+A rule is a function of a `Question` that returns None or a `Refused`. It never lets an order pass
+on a number that is missing: that is a refusal with a code of its own, MISSING_….
+"""
+
+from __future__ import annotations
+
+from trading.risk.limits import HeldLimits, Limits
+from trading.risk.rules.activity import duplicate_order, forget_before, order_rate, record_sent
+from trading.risk.rules.exposure import (
+    account_exposure,
+    position_limit,
+    strategy_notional,
+    symbol_notional,
+)
+from trading.risk.rules.losses import daily_loss, drawdown, scale_of
+from trading.risk.rules.order import (
+    in_session,
+    notional_bounds,
+    order_equity_share,
+    order_notional,
+    price_collar,
+    reduce_only,
+    size_bounds,
+    symbol_allowed,
+    trading_state,
+)
+from trading.risk.rules.question import (
+    CODES,
+    Bounds,
+    Question,
+    Refused,
+    Rule,
+    floor_units,
+    ratio_of,
+)
+from trading.risk.rules.together import correlated_notional, correlation_clusters, portfolio_heat
+
+__all__ = [
+    "CODES",
+    "RULES",
+    "Bounds",
+    "Question",
+    "Refused",
+    "Rule",
+    "compile_limits",
+    "forget_before",
+    "record_sent",
+    "scale_of",
+]
+
+# A rule, and the limits of which one must be set for it to be needed.
+RULES: tuple[tuple[Rule, tuple[str, ...]], ...] = (
+    (trading_state, ()),
+    (symbol_allowed, ("symbols",)),
+    (in_session, ()),
+    (size_bounds, ()),
+    (notional_bounds, ()),
+    (order_notional, ("max_order_notional",)),
+    (order_equity_share, ("max_order_equity_share",)),
+    (price_collar, ("price_collar",)),
+    (reduce_only, ()),
+    (position_limit, ("max_position",)),
+    (symbol_notional, ("max_symbol_notional",)),
+    (account_exposure, ("max_gross_exposure", "max_net_exposure")),
+    (strategy_notional, ("max_strategy_notional",)),
+    (daily_loss, ("max_daily_loss",)),
+    (drawdown, ("drawdown_steps",)),
+    (correlation_clusters, ("clusters",)),
+    (correlated_notional, ("max_correlated_notional",)),
+    (portfolio_heat, ("max_portfolio_heat",)),
+    (order_rate, ("max_orders",)),
+    (duplicate_order, ("duplicate_window",)),
+)
+"""The order in which rules are asked."""
+
+_AMOUNTS = (
+    *("max_order_notional", "max_symbol_notional", "max_gross_exposure", "max_net_exposure"),
+    *("max_strategy_notional", "max_daily_loss", "max_correlated_notional"),
+)
+_OF_TOTALS = (
+    *("max_gross_exposure", "max_net_exposure", "max_strategy_notional", "max_daily_loss"),
+    *("drawdown_steps", "max_order_equity_share", "max_portfolio_heat"),
+)
+_SHARES = ("max_order_equity_share", "price_collar", "max_correlation", "max_portfolio_heat")
+
+
+NO_LIMITS = Limits(drawdown_steps=())
+"""An account without limits of its own: the market's rules alone."""
+
+
+def compile_limits(held: HeldLimits | None, money_decimals: int) -> Bounds:
+    """Return limits in whole numbers, with only the rules that they need."""
+    limits = NO_LIMITS if held is None else held.limits
+
+    def money(text: str) -> int:
+        return floor_units(text, money_decimals)
+
+    def is_set(name: str) -> bool:
+        return getattr(limits, name) not in (None, ())
+
+    return Bounds(
+        limits_id="" if held is None else held.limits_id,
+        limits=limits,
+        rules=tuple(rule for rule, names in RULES if not names or any(map(is_set, names))),
+        amounts={n: money(getattr(limits, n)) for n in _AMOUNTS if is_set(n)},
+        shares={n: ratio_of(getattr(limits, n)) for n in _SHARES if is_set(n)},
+        steps=tuple((ratio_of(at), ratio_of(scale)) for at, scale in limits.drawdown_steps),
+        clusters=tuple(
+            (c.name, frozenset(c.symbols), money(c.max_notional)) for c in limits.clusters
+        ),
+        needs_equity=is_set("max_daily_loss") or is_set("drawdown_steps"),
+        needs_totals=any(map(is_set, _OF_TOTALS)),
+    )
