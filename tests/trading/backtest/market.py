@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
-import bokeh_sampledata.stocks as stocks
 import pandas as pd
+from bokeh_sampledata import stocks
 
 
 def daily(symbol: str = "AAPL", *, rows: int = 1_500) -> pd.DataFrame:
