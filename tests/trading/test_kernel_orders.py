@@ -621,7 +621,7 @@ def test_a_picker_that_keeps_what_is_due_is_told() -> None:
     picker = OnePlace()
     made = picking(picker)
     bar(made, ("100", "101", "99", "100.50"))
-    picker.expire = lambda now: None  # type: ignore[method-assign]
+    picker.expire = lambda now: ()  # type: ignore[method-assign]
     with pytest.raises(SettingsError, match="expire must end it"):
         made.step(Clock(made.now + 500 * SECOND))
 

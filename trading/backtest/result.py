@@ -181,7 +181,7 @@ class Result:
             optional_decimal(given.limit, p),
             optional_decimal(given.stop, p),
             terms.tif,
-            "INITIALIZED" if event is None else str(event.status),
+            _status(event, size, given.quantity),
             from_units(size, s),
             value / size / 10**p if size else None,
             self._money(fees),
@@ -330,6 +330,14 @@ class Result:
             "size": max((spec.size_decimals for spec in specs), default=0),
             "money": self.market.money_decimals,
         }
+
+
+def _status(event: OrderEvent | None, filled: int, quantity: int) -> str:
+    """What an order has come to; a fill is no event of its own in the records."""
+    status = "INITIALIZED" if event is None else str(event.status)
+    if not filled or status in ("CANCELED", "EXPIRED", "REJECTED"):
+        return status
+    return "FILLED" if filled >= quantity else "PARTIALLY_FILLED"
 
 
 _Columns = Sequence[tuple[str, Any]]

@@ -62,15 +62,15 @@ class Resting(msgspec.Struct, array_like=True, gc=False):
     closes_at: int | None = None
     best: int | None = None
     triggered: bool = False
-    # Number of the symbol's bar during which it arrived, and when that was.
+    # Number of the symbol's bar during which it arrived.
     since: int = 0
-    arrived: int = 0
     touches: int = 0
     queue: int = 0
     filled: int = 0
     value: int = 0
     fees: int = 0
     fills: int = 0
+    arrived: int = 0
 
     @property
     def leaves(self) -> int:

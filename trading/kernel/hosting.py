@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Protocol
 
+import msgspec
+
 from trading.journal.inputs import (
     Bar,
     OrderTerms,
@@ -266,10 +268,19 @@ class Context:
         return self._orders.open_terms(terms).order_id
 
     def submit_group(self, kind: str, terms: tuple[OrderTerms, ...]) -> str:
-        """Send a BRACKET, OCO, OTO or OTO_FULL; returns the group's id, "" where it is refused."""
-        now, name = self._recorder.now, self._strategy.name
-        code, detail = self._orders.submit(Submit(now, "", name, kind, terms))
-        return detail if code in ("OK", "DENIED") else ""
+        """Send a BRACKET, OCO, OTO or OTO_FULL; returns the group's id.
+
+        Orders that are no such group leave a denied order that says why, whose id is returned.
+        """
+        faulty = next((each for each in terms if each.fault_code), None)
+        if faulty is None:
+            now, name = self._recorder.now, self._strategy.name
+            code, detail = self._orders.submit(Submit(now, "", name, kind, terms))
+            if code in ("OK", "DENIED"):
+                return detail
+            fault = f"{kind}: {detail}"
+            faulty = msgspec.structs.replace(terms[0], fault_code=code, fault=fault)
+        return self.submit_terms(faulty)
 
     def cancel(self, order_id: str) -> str:
         """Ask for an order's end; returns OK or why not."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -44,6 +44,7 @@ class Context:
         name: str,
         account: str,
         bars: Mapping[tuple[str, str], Bar | None],
+        frames: Collection[str],
         follow: Callable[[str, str, Figure], None],
         trades_from: int,
     ) -> None:
@@ -51,6 +52,7 @@ class Context:
         self._name = name
         self._account = account
         self._bars = bars
+        self._frames = frames
         self._follow = follow
         self._trades_from = trades_from
 
@@ -97,16 +99,15 @@ class Context:
 
     def bar(self, symbol: str, timeframe: str) -> Bar | None:
         """Return the last final bar of a symbol and one of the strategy's timeframes."""
-        key = symbol, timeframe
-        if key not in self._bars:
-            known = sorted({frame for _, frame in self._bars})
-            if timeframe not in known and known:
+        found = self._bars.get((symbol, timeframe))
+        if found is None:
+            known = self._frames or {frame for _, frame in self._bars}
+            if known and timeframe not in known:
                 raise StrategyError(
                     f"{self._name} does not follow {timeframe!r}; its timeframes are "
                     f"{', '.join(known)}"
                 )
-            return None
-        return self._bars[key]
+        return found
 
     def position(self, symbol: str) -> Decimal:
         """Return the strategy's own signed size of a symbol; 0 when flat."""

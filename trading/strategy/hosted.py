@@ -193,7 +193,13 @@ class Hosted:
         if ctx is not self._kernel:
             self._kernel = ctx
             self._ctx = Context(
-                ctx, self.name, self.account, self._bars, self._follow, self._trades_from
+                ctx,
+                self.name,
+                self.account,
+                self._bars,
+                list(self._frames.values()),
+                self._follow,
+                self._trades_from,
             )
         made: Context = self._ctx
         return made

@@ -42,11 +42,6 @@ def make_parameters(kind: type[Any], values: Mapping[str, Any], owner: str) -> A
     ]
     if missing:
         raise StrategyError(f"{owner} needs a value for {', '.join(missing)}")
-    for name, value in values.items():
-        if isinstance(value, bool) and fields[name].type in (int, float, "int", "float"):
-            raise StrategyError(
-                f"{owner}: {name} is {value!r}; expected a number, not a truth value"
-            )
     given = {name: msgspec.to_builtins(value) for name, value in values.items()}
     try:
         return _typed(kind, _fields(_typed(kind, given)))
