@@ -61,10 +61,11 @@ def kernel(
     limits: Limits | None = None,
     digest: bool = True,
     bars: bool = True,
+    timeframes: tuple[str, ...] = (),
     strategies: Sequence[HostedStrategy] = (),
 ) -> Kernel:
     made = Kernel(
-        Settings(digest=digest, bar_interval=MINUTE if bars else 0),
+        Settings(digest=digest, bar_interval=MINUTE if bars else 0, timeframes=timeframes),
         broker=PaperBroker("tick", PerShare("0.005", "1.00")),
         strategies=strategies,
     )
@@ -209,6 +210,21 @@ def feed_with_orders(columns: TickColumns, every: int) -> float:
     return len(columns) / (time.process_time() - begun)
 
 
+def feed_with_trailing_stops(columns: TickColumns) -> float:
+    """Ticks past two trailing stops a symbol, which follow the market and are not reached."""
+    made = kernel()
+    for symbol in SYMBOLS:
+        for side in (1, -1):
+            terms = OrderTerms(
+                *("ACC", "t", symbol, side, 100, "TRAILING_STOP", None, None, "GTC"), trail=5_000
+            )
+            made.step(Submit(made.now, "", "bench", "ORDER", (terms,)))
+    gc.collect()
+    begun = time.process_time()
+    feed(made, columns)
+    return len(columns) / (time.process_time() - begun)
+
+
 # --- snapshots and memory -------------------------------------------------------------------------
 
 
@@ -285,6 +301,11 @@ def main() -> None:
     for every in (300, 60):
         rate = max(feed_with_orders(columns, every) for _ in range(ROUNDS))
         say(f"kernel, a limit order every {every} ticks", rate, flat)
+
+    rate = max(feed_with_trailing_stops(columns) for _ in range(ROUNDS))
+    say(f"kernel, {2 * len(SYMBOLS)} trailing stops", rate, flat)
+    several = best(lambda: feed(kernel(timeframes=("5m", "1h")), columns))
+    say("kernel, bars of 1m, 5m and 1h", several, flat)
 
     wrote, read, size = snapshot_times(10_000)
     print(f"snapshot of 10,000 open lots: {wrote:.1f} ms out, {read:.1f} ms in, {size:,} bytes")

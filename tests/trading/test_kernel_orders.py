@@ -459,11 +459,35 @@ def test_entry_not_before_and_flat_by_are_kept() -> None:
     out = send(made, terms("BUY", 10, not_before=early, flat_by=late))
     assert of(out, FillBooked) == []
     assert [f.side for f in of(made.step(Clock(early)), FillBooked)] == [1]
-    settled = kernel(paper("tick"), order_memory=10**15)
-    trade(settled, "100")
-    send(settled, terms("BUY", 10, flat_by=late), at=settled.now)
-    [closing] = of(settled.step(Clock(late)), FillBooked)
-    assert (closing.side, closing.quantity, closing.executed) == (-1, 10, late)
+    for memory in (0, 10**15):
+        settled = kernel(paper("tick"), order_memory=memory)
+        trade(settled, "100")
+        send(settled, terms("BUY", 10, flat_by=late), at=settled.now)
+        [closing] = of(settled.step(Clock(late)), FillBooked)
+        assert (closing.side, closing.quantity, closing.executed) == (-1, 10, late)
+        assert len(settled.orders) == (0 if memory == 0 else 2)
+
+
+def test_timers_of_orders_that_ended_are_dropped() -> None:
+    made = kernel(paper("tick"), check_invariants=False)
+    trade(made, "100")
+    sizes = []
+    for number in range(12_000):
+        far = made.now + 10**15 + number
+        send(made, terms("BUY", 1, "LIMIT", limit_price="101", time_in_force="GTD", expire_at=far))
+        if number % 3_000 == 2_999:
+            sizes.append(len(made._timers.heap))
+    assert max(sizes) <= 1_100
+    # Those of orders that rest are kept, and fire.
+    at = made.now + 10 * SECOND
+    for _ in range(1_200):
+        send(made, terms("BUY", 1, "LIMIT", limit_price="99", time_in_force="GTD", expire_at=at))
+    for _ in range(2_000):
+        send(made, terms("BUY", 1, "LIMIT", limit_price="101", time_in_force="GTD", expire_at=far))
+    assert len(made.orders) == 1_200
+    out = made.step(Clock(at))
+    assert len([e for e in of(out, OrderEvent) if e.event == "EXPIRED"]) == 1_200
+    assert not made.orders
 
 
 # --- corporate actions, market data, strategies ---------------------------------------------------

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from tests.processes import ROOT
-from trading.brokers.paper import PaperState, Resting
+from trading.brokers.resting import PaperState, Resting
 from trading.journal import inputs, outputs, reports
 from trading.kernel.snapshot import Snapshot
 from trading.orders import Order

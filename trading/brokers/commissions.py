@@ -90,7 +90,7 @@ class PerShare:
     ) -> None:
         self.rate = _rate(rate, "rate")
         self.minimum = _rate(minimum, "minimum")
-        self._known: dict[tuple[int, int], tuple[int, int, int]] = {}
+        self._known: dict[int, dict[int, tuple[int, int, int]]] = {}
         self.maximum_share = (
             None if maximum_share is None else _rate(maximum_share, "maximum_share")
         )
@@ -106,8 +106,14 @@ class PerShare:
     ) -> int:
         """Return the order's commission by now, less what was charged before."""
         old_size, old_value, charged = before
-        above, below, minimum = self._in_units(money_decimals, spec.size_decimals)
-        total = div_half_even(above * (old_size + size), below)
+        known = self._known.get(money_decimals)
+        found = None if known is None else known.get(spec.size_decimals)
+        if found is None:
+            found = self._in_units(money_decimals, spec.size_decimals)
+        above, below, minimum = found
+        total = above * (old_size + size)
+        if below != 1:
+            total = div_half_even(total, below)
         total = max(total, minimum)
         if self.maximum_share is not None:
             total = min(total, _part(self.maximum_share, old_value + value))
@@ -115,13 +121,10 @@ class PerShare:
 
     def _in_units(self, money_decimals: int, size_decimals: int) -> tuple[int, int, int]:
         """The rate per unit of size as a fraction of money, and the minimum in money."""
-        key = money_decimals, size_decimals
-        found = self._known.get(key)
-        if found is None:
-            unit = 10**money_decimals
-            rate = Fraction(self.rate[0] * unit, self.rate[1] * 10**size_decimals)
-            found = rate.numerator, rate.denominator, _part(self.minimum, unit)
-            self._known[key] = found
+        unit = 10**money_decimals
+        rate = Fraction(self.rate[0] * unit, self.rate[1] * 10**size_decimals)
+        found = rate.numerator, rate.denominator, _part(self.minimum, unit)
+        self._known.setdefault(money_decimals, {})[size_decimals] = found
         return found
 
 

@@ -8,15 +8,14 @@ with any `Market` and any function for reports.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Callable, Sequence
 
-import msgspec
-
+from trading.brokers.bar_matching import BarPrices, meet_bar
 from trading.brokers.commissions import Commission, NoCommission
 from trading.brokers.fill_models import FillModel, Slippage, bar_path
-from trading.brokers.levels import EVERY_TICK, NEVER, LevelBook, Levels
+from trading.brokers.levels import LevelBook
 from trading.brokers.protocol import Sink
+from trading.brokers.resting import Flight, PaperState, Resting, is_trailing, levels_of
 from trading.errors import SettingsError
 from trading.journal.reports import (
     OrderAccepted,
@@ -33,84 +32,9 @@ from trading.numbers import Number, to_units
 from trading.orders.order import Order
 from trading.risk.account import Market
 
-__all__ = ["BarPrices", "PaperBroker", "PaperState", "Resting"]
-
-BarPrices = tuple[int, int, int, int]
-"""Open, high, low and close in price units."""
+__all__ = ["PaperBroker"]
 
 _EXECUTIONS_KEPT = 1_000
-
-
-class Resting(msgspec.Struct, array_like=True, gc=False):
-    """An order as the broker holds it; prices and sizes in the instrument's units."""
-
-    order_id: str
-    account: str
-    symbol: str
-    strategy: str
-    side: int
-    qty: int
-    kind: str
-    limit: int | None
-    stop: int | None
-    tif: str
-    trail: int | None
-    trail_bps: int | None
-    reduce_only: bool
-    post_only: bool
-    opens_at: int | None = None
-    closes_at: int | None = None
-    best: int | None = None
-    triggered: bool = False
-    # Number of the symbol's bar during which it arrived.
-    since: int = 0
-    touches: int = 0
-    queue: int = 0
-    filled: int = 0
-    value: int = 0
-    fees: int = 0
-    fills: int = 0
-    arrived: int = 0
-
-    @property
-    def leaves(self) -> int:
-        """Size that has not filled yet."""
-        return self.qty - self.filled
-
-    @property
-    def rests_at_limit(self) -> bool:
-        """Whether a limit price is what it waits for."""
-        return self.kind == "LIMIT" or (self.kind == "STOP_LIMIT" and self.triggered)
-
-    @property
-    def waits_for_stop(self) -> bool:
-        """Whether a stop price is what it waits for."""
-        return self.kind in ("STOP", "STOP_LIMIT", "TRAILING_STOP") and not self.triggered
-
-
-class _Flight(msgspec.Struct, array_like=True, gc=False):
-    """A request on its way to the broker."""
-
-    due: int
-    verb: str
-    order_id: str
-    resting: Resting | None = None
-    qty: int = 0
-    limit: int | None = None
-    stop: int | None = None
-
-
-class PaperState(msgspec.Struct, array_like=True, gc=False):
-    """All that a simulated broker remembers."""
-
-    now: int = 0
-    # By symbol and order id, in the order of arrival.
-    resting: dict[str, dict[str, Resting]] = {}
-    flights: list[_Flight] = []
-    net: dict[str, dict[str, int]] = {}
-    bars: dict[str, int] = {}
-    sequence: int = 0
-    executions: list[tuple[int, OrderFilled]] = []
 
 
 class PaperBroker:
@@ -139,8 +63,11 @@ class PaperBroker:
         self.state = PaperState()
         self._by_id: dict[str, Resting] = {}
         self.levels = LevelBook()
+        self._trailing: dict[str, dict[str, Resting]] = {}
         self.reports: list[object] = []
         self._sink: Sink = self.reports.append
+        self._accepted: Callable[[OrderAccepted], None] = self._sink
+        self._filled: Callable[[OrderFilled], None] = self._sink
         self._keeps = True
         self._submitted: set[str] = set()
         self._market = Market(10)
@@ -148,13 +75,22 @@ class PaperBroker:
         self._budget: int | None = None
         self.wakes: list[int] = []
 
-    def connect(self, market: Market, sink: Sink) -> None:
+    def connect(
+        self,
+        market: Market,
+        sink: Sink,
+        on_accepted: Callable[[OrderAccepted], None] | None = None,
+        on_filled: Callable[[OrderFilled], None] | None = None,
+    ) -> None:
         """Take prices and instruments from a market, and send reports to a function.
 
-        Who hears every report has no need to ask for executions: none are kept then.
+        The two most frequent kinds may go to functions of their own. Who hears every report has no
+        need to ask for executions: none are kept then.
         """
         self._market = market
         self._sink = sink
+        self._accepted = sink if on_accepted is None else on_accepted
+        self._filled = sink if on_filled is None else on_filled
         self._keeps = False
 
     # --- the broker's protocol --------------------------------------------------------------------
@@ -188,14 +124,14 @@ class PaperBroker:
             closes_at,
         )
         if self.latency:
-            self._send(_Flight(self.state.now + self.latency, "submit", order.order_id, resting))
+            self._send(Flight(self.state.now + self.latency, "submit", order.order_id, resting))
         else:
             self._arrive(resting)
 
     def cancel(self, order_id: str) -> None:
         """Ask for an order's end."""
         if self.latency:
-            self._send(_Flight(self.state.now + self.latency, "cancel", order_id))
+            self._send(Flight(self.state.now + self.latency, "cancel", order_id))
         else:
             self._cancel(order_id)
 
@@ -203,7 +139,7 @@ class PaperBroker:
         """Ask for other terms."""
         if self.latency:
             due = self.state.now + self.latency
-            self._send(_Flight(due, "replace", order_id, None, quantity, limit, stop))
+            self._send(Flight(due, "replace", order_id, None, quantity, limit, stop))
         else:
             self._replace(order_id, quantity, limit, stop)
 
@@ -245,7 +181,7 @@ class PaperBroker:
 
     # --- time -------------------------------------------------------------------------------------
 
-    def _send(self, flight: _Flight) -> None:
+    def _send(self, flight: Flight) -> None:
         self.state.flights.append(flight)
         self.wakes.append(flight.due)
 
@@ -268,9 +204,9 @@ class PaperBroker:
             closes = resting.closes_at
             if closes is not None and closes <= now and self.model.by_ticks:
                 price = self._market.last.get(resting.symbol)
-                if price is not None and self._fits(resting, price):
-                    self._fill(resting, price, closes, maker=False)
-                self._finish(resting)
+                if price is not None and self.fits(resting, price):
+                    self.fill(resting, price, closes, maker=False)
+                self.finish(resting)
 
     # --- arrivals ---------------------------------------------------------------------------------
 
@@ -283,13 +219,14 @@ class PaperBroker:
                 )
             )
             return
-        waits = resting.tif in ("AT_OPEN", "AT_CLOSE")
+        tif = resting.tif
+        waits = tif in ("AT_OPEN", "AT_CLOSE")
         if waits:
             self.wakes += [t for t in (resting.opens_at, resting.closes_at) if t is not None]
         if resting.kind == "TRAILING_STOP":
-            self._follow(resting, self._market.last.get(symbol))
+            self.follow(resting, self._market.last.get(symbol))
         self._by_id[resting.order_id] = resting
-        self._sink(OrderAccepted(state.now, resting.account, resting.order_id))
+        self._accepted(OrderAccepted(state.now, resting.account, resting.order_id))
         if self._by_id.get(resting.order_id) is not resting:
             return  # whoever heard of it has cancelled it
         if not waits and self.model.at_once:
@@ -297,7 +234,7 @@ class PaperBroker:
             if resting.filled == resting.qty or resting.order_id not in self._by_id:
                 return
             if resting.tif in ("IOC", "FOK"):
-                self._finish(resting)
+                self.finish(resting)
                 return
         resting.since = state.bars.get(symbol, 0)
         resting.arrived = state.now
@@ -317,30 +254,36 @@ class PaperBroker:
 
     def _marketable(self, resting: Resting) -> bool:
         price = self._reference(resting.symbol, resting.side)
-        return price is not None and self._fits(resting, price)
+        return price is not None and self.fits(resting, price)
 
     @staticmethod
-    def _fits(resting: Resting, price: int) -> bool:
+    def fits(resting: Resting, price: int) -> bool:
         """Whether the order would trade at this price."""
         return resting.limit is None or (resting.limit - price) * resting.side >= 0
 
     def _take(self, resting: Resting) -> None:
         """Trade at once what the market gives, where nothing bounds the volume."""
-        price = self._reference(resting.symbol, resting.side)
+        market, symbol = self._market, resting.symbol
+        price = None
+        if self.model.by_ticks:
+            price = (market.ask if resting.side > 0 else market.bid).get(symbol)
+        if price is None:
+            price = market.last.get(symbol)
         if price is None:
             return
         if resting.stop is not None and resting.waits_for_stop:
             last = self._market.last.get(resting.symbol)
             if last is None or (last - resting.stop) * resting.side < 0:
                 return
-            self._trigger(resting)
-        if self._fits(resting, price) and (
+            self.trigger(resting)
+        if (resting.limit is None or (resting.limit - price) * resting.side >= 0) and (
             self.model.volume_share is None or resting.tif in ("IOC", "FOK")
         ):
             self._budget = None
-            self._fill(resting, self._worse(resting, price), self.state.now, maker=False)
+            worse = price if self._exact else self.worse(resting, price)
+            self.fill(resting, worse, self.state.now, maker=False)
 
-    def _worse(self, resting: Resting, price: int) -> int:
+    def worse(self, resting: Resting, price: int) -> int:
         """The price with slippage, never beyond the order's limit."""
         side = resting.side
         if self._exact:
@@ -349,12 +292,13 @@ class PaperBroker:
         limit = resting.limit
         return limit if limit is not None and (worse - limit) * side > 0 else worse
 
-    def _trigger(self, resting: Resting) -> None:
+    def trigger(self, resting: Resting) -> None:
+        """Note that a stop was reached; a stop-limit rests at its limit from now on."""
         resting.triggered = True
         if resting.kind == "STOP_LIMIT":
             self._sink(OrderTriggered(self.state.now, resting.account, resting.order_id))
 
-    def _follow(self, resting: Resting, price: int | None) -> None:
+    def follow(self, resting: Resting, price: int | None) -> None:
         """Let a trailing stop follow the best price since it arrived."""
         if price is None or (
             resting.best is not None and (price - resting.best) * resting.side >= 0
@@ -398,7 +342,7 @@ class PaperBroker:
         if resting.order_id in self._by_id and self.model.by_ticks and resting.opens_at is None:
             self._take(resting)
 
-    def _finish(self, resting: Resting, reason: str = "") -> None:
+    def finish(self, resting: Resting, reason: str = "") -> None:
         """Cancel what is left of an order that does not rest."""
         if self._by_id.get(resting.order_id) is resting:
             self._remove(resting)
@@ -409,12 +353,15 @@ class PaperBroker:
             )
 
     def _remove(self, resting: Resting) -> None:
-        del self._by_id[resting.order_id]
-        listed = self.state.resting.get(resting.symbol)
-        if listed is not None and listed.pop(resting.order_id, None) is not None:
-            self.levels.drop(resting.order_id)
+        order_id, symbol = resting.order_id, resting.symbol
+        del self._by_id[order_id]
+        listed = self.state.resting.get(symbol)
+        if listed and listed.pop(order_id, None) is not None:
+            self.levels.drop(order_id)
+            if resting.kind == "TRAILING_STOP":
+                self._trailing.get(symbol, {}).pop(order_id, None)
 
-    def _fill(self, resting: Resting, price: int, executed: int, *, maker: bool) -> None:
+    def fill(self, resting: Resting, price: int, executed: int, *, maker: bool) -> None:
         """Execute what the volume and the position allow, at one price."""
         state, account, symbol = self.state, resting.account, resting.symbol
         size = resting.qty - resting.filled
@@ -426,11 +373,11 @@ class PaperBroker:
         if resting.reduce_only:
             size = min(size, max(-held * resting.side, 0))
             if size == 0:
-                self._finish(resting, "reduce-only, and there is nothing to reduce")
+                self.finish(resting, "reduce-only, and there is nothing to reduce")
                 return
         if self._budget is not None:
             if self._budget < size and resting.tif == "FOK":
-                self._finish(resting)
+                self.finish(resting)
                 return
             size = min(size, self._budget)
             size -= size % spec.size_increment
@@ -472,7 +419,7 @@ class PaperBroker:
             state.executions.append((state.sequence, report))
             if len(state.executions) > 2 * _EXECUTIONS_KEPT:
                 del state.executions[:_EXECUTIONS_KEPT]
-        self._sink(report)
+        self._filled(report)
 
     # --- ticks ------------------------------------------------------------------------------------
 
@@ -496,28 +443,28 @@ class PaperBroker:
         side = resting.side
         if resting.waits_for_stop:
             if resting.kind == "TRAILING_STOP":
-                self._follow(resting, price)
+                self.follow(resting, price)
             if resting.stop is None or (price - resting.stop) * side < 0:
                 return
-            self._trigger(resting)
+            self.trigger(resting)
             self._touch(resting)
-            if self._fits(resting, price):
-                self._fill(resting, self._worse(resting, price), now, maker=False)
+            if self.fits(resting, price):
+                self.fill(resting, self.worse(resting, price), now, maker=False)
             return
         limit = resting.limit
         if not resting.rests_at_limit or limit is None:
             # A market order that waited for a price, or for volume.
             quote = self._reference(resting.symbol, side)
             market = price if quote is None else quote
-            self._fill(resting, self._worse(resting, market), now, maker=False)
+            self.fill(resting, self.worse(resting, market), now, maker=False)
             if resting.tif in ("IOC", "FOK", "AT_OPEN"):
-                self._finish(resting)
-        elif (limit - price) * side > 0 or (limit == price and self._touched(resting, size)):
-            self._fill(resting, limit, now, maker=True)
+                self.finish(resting)
+        elif (limit - price) * side > 0 or (limit == price and self.touched(resting, size)):
+            self.fill(resting, limit, now, maker=True)
         if resting.tif == "AT_OPEN":
-            self._finish(resting)
+            self.finish(resting)
 
-    def _touched(self, resting: Resting, size: int) -> bool:
+    def touched(self, resting: Resting, size: int) -> bool:
         """Whether a trade at the limit itself reaches this order in the queue."""
         if resting.queue > 0:
             resting.queue -= size
@@ -540,41 +487,26 @@ class PaperBroker:
             quote = ask if resting.side > 0 else bid
             if resting.limit is None:
                 if self.model.volume_share is None:
-                    self._fill(resting, self._worse(resting, quote), now, maker=False)
+                    self.fill(resting, self.worse(resting, quote), now, maker=False)
             elif (resting.limit - quote) * resting.side >= 0:
-                self._fill(resting, resting.limit, now, maker=True)
+                self.fill(resting, resting.limit, now, maker=True)
 
     def _touch(self, resting: Resting) -> None:
         """Note at which ticks a resting order has to be looked at."""
         listed = self.state.resting.get(resting.symbol)
         if self.model.by_ticks and listed is not None and resting.order_id in listed:
-            self.levels.set(resting.order_id, resting.symbol, self._levels_of(resting))
-
-    def _levels_of(self, resting: Resting) -> Levels:
-        if resting.opens_at is not None or resting.closes_at is not None:
-            return NEVER
-        at_limit = resting.rests_at_limit
-        price = resting.limit if at_limit else resting.stop
-        market = resting.triggered and not at_limit
-        if price is None or market or resting.kind == "TRAILING_STOP" or resting.tif == "AT_OPEN":
-            return EVERY_TICK
-        low, high, low_ask, high_bid = NEVER
-        if not at_limit:
-            return (
-                (low, price, low_ask, high_bid)
-                if resting.side > 0
-                else (
-                    price,
-                    high,
-                    low_ask,
-                    high_bid,
-                )
+            if resting.kind == "TRAILING_STOP":
+                self._trailing.setdefault(resting.symbol, {}).pop(resting.order_id, None)
+                if is_trailing(resting):
+                    self._trailing[resting.symbol][resting.order_id] = resting
+            self.levels.set(
+                resting.order_id, resting.symbol, levels_of(resting, bool(self.model.touch[0]))
             )
-        # A touch matters where it may fill or moves the queue.
-        touch = 0 if self.model.touch[0] else 1
-        if resting.side > 0:
-            return price - touch, high, price, high_bid
-        return low, price + touch, low_ask, price
+
+    def trailing(self, symbol: str) -> list[Resting]:
+        """Return the trailing stops of a symbol that wait for trades."""
+        found = self._trailing.get(symbol)
+        return list(found.values()) if found else []
 
     # --- bars -------------------------------------------------------------------------------------
 
@@ -591,122 +523,10 @@ class PaperBroker:
         if not state.resting.get(symbol):
             return
         self._budget = self.model.available(volume)
-        path = bar_path(self.model.path, *prices)
-        self._at_open(symbol, number, path[0], start, end)
-        for before, after in pairwise(path):
-            self._move(symbol, number, before, after, end)
-        self._at_close(symbol, number, path[3], end)
+        meet_bar(
+            self, state.resting[symbol], number, bar_path(self.model.path, *prices), start, end
+        )
         self._budget = None
-
-    def _eligible(self, symbol: str, number: int, end: int) -> list[Resting]:
-        """Orders that may meet this bar: those that came before its end.
-
-        An order that the close of another symbol's bar has caused must not trade in the past. With
-        `intrabar`, orders that arise while this bar is met trade in the rest of it.
-        """
-        listed = self.state.resting.get(symbol)
-        if not listed:
-            return []
-        if self.model.name == "intrabar":
-            return [e for e in listed.values() if e.arrived < end or e.since == number]
-        return [e for e in listed.values() if e.since < number and e.arrived < end]
-
-    def _at_open(self, symbol: str, number: int, price: int, start: int, end: int) -> None:
-        at_open = self.model.name in ("next_open", "intrabar")
-        for resting in self._eligible(symbol, number, end):
-            if resting.order_id not in self._by_id or resting.tif == "AT_CLOSE":
-                continue
-            if resting.opens_at is not None and resting.opens_at >= end:
-                continue
-            if resting.waits_for_stop:
-                if resting.stop is not None and (price - resting.stop) * resting.side >= 0:
-                    # The gap went through the stop: it fills at what the market opened with.
-                    self._trigger(resting)
-                    if self._fits(resting, price):
-                        self._fill(resting, self._worse(resting, price), start, maker=False)
-                elif resting.kind == "TRAILING_STOP":
-                    self._follow(resting, price)
-                continue
-            auction = resting.tif == "AT_OPEN"
-            if resting.limit is not None:
-                if self._fits(resting, price):
-                    # At or beyond its limit the market opened in favour of the order.
-                    self._fill(resting, price, start, maker=False)
-            elif at_open or auction:
-                self._fill(resting, self._worse(resting, price), start, maker=False)
-            else:
-                continue
-            if auction or resting.tif in ("IOC", "FOK"):
-                self._finish(resting)
-
-    def _move(self, symbol: str, number: int, start: int, target: int, end: int) -> None:
-        """Let the price go from one point to the next, and fill what lies on its way in order."""
-        way = 1 if target > start else -1
-        price = start
-        met: set[str] = set()
-        while True:
-            best: tuple[int, Resting] | None = None
-            for resting in self._eligible(symbol, number, end):
-                if resting.order_id in met or resting.order_id not in self._by_id:
-                    continue
-                level = self._level(resting, way, target)
-                # Behind the price lies what it has passed already.
-                if level is None or (level - price) * way < 0:
-                    continue
-                if best is None or (level - best[0]) * way < 0:
-                    best = level, resting
-            if best is None:
-                break
-            price, resting = best
-            met.add(resting.order_id)
-            self._cross(resting, price, target, end)
-            if resting.kind == "STOP_LIMIT" and resting.triggered:
-                met.discard(resting.order_id)
-        for resting in self._eligible(symbol, number, end):
-            if resting.kind == "TRAILING_STOP" and resting.waits_for_stop:
-                self._follow(resting, target)
-
-    @staticmethod
-    def _level(resting: Resting, way: int, target: int) -> int | None:
-        """The price at which a move towards `target` meets the order, or None."""
-        if resting.tif == "AT_CLOSE" or resting.opens_at is not None:
-            return None
-        if resting.waits_for_stop:
-            level, meets = resting.stop, resting.side == way
-        elif resting.rests_at_limit:
-            level, meets = resting.limit, resting.side == -way
-        else:
-            return None
-        if level is None or not meets or (target - level) * way < 0:
-            return None
-        return level
-
-    def _cross(self, resting: Resting, price: int, target: int, end: int) -> None:
-        if resting.waits_for_stop:
-            self._trigger(resting)
-            if self._fits(resting, price):
-                self._fill(resting, self._worse(resting, price), end, maker=False)
-        elif target != price or self._touched(resting, 0):
-            # Traded through; a move that ends at the limit has only touched it.
-            self._fill(resting, price, end, maker=True)
-
-    def _at_close(self, symbol: str, number: int, price: int, end: int) -> None:
-        at_close = self.model.name in ("next_close", "this_close")
-        for resting in self._eligible(symbol, number, end):
-            if resting.order_id not in self._by_id:
-                continue
-            if resting.tif == "AT_CLOSE":
-                if resting.closes_at is not None and end < resting.closes_at:
-                    continue
-                if self._fits(resting, price):
-                    self._fill(resting, price, end, maker=False)
-                self._finish(resting)
-            elif resting.limit is None and not resting.waits_for_stop:
-                waiting = resting.triggered or self.model.volume_share is not None
-                if at_close or waiting:
-                    self._fill(resting, self._worse(resting, price), end, maker=False)
-                if at_close and resting.tif in ("IOC", "FOK"):
-                    self._finish(resting)
 
     # --- snapshots --------------------------------------------------------------------------------
 
@@ -719,6 +539,7 @@ class PaperBroker:
             for order_id, resting in listed.items()
         }
         self.levels.clear()
+        self._trailing.clear()
         for resting in self._by_id.values():
             self._touch(resting)
 

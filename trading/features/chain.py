@@ -218,14 +218,7 @@ def option_chain(
     rights = [_flag(right).upper() for right in table["right"].to_pylist()]
     expiries = _expiries(table)
     strikes, prices = _floats(table, "strike"), _floats(table, "price")
-    if "underlying_price" in table.column_names:
-        underlying = _floats(table, "underlying_price")
-    elif underlying_price is not None:
-        underlying = np.full(len(table), float(underlying_price))
-    else:
-        raise OptionError(
-            "no price of the underlying; pass underlying_price=, or a column underlying_price"
-        )
+    underlying = _underlying(table, underlying_price)
     # A chain has few expiries and many strikes.
     days_of = {at: days_to_expiry(now, at, calendar=calendar) for at in set(expiries)}
     days = np.array([days_of[at] for at in expiries], dtype=np.float64)
@@ -267,6 +260,17 @@ def option_chain(
     }
     chain = pa.table(columns)
     return chain.sort_by([(name, "ascending") for name in ("expiry", "strike", "right")])
+
+
+def _underlying(table: pa.Table, price: float | None) -> npt.NDArray[np.float64]:
+    """The underlying's price of each row: the table's own, or one for all."""
+    if "underlying_price" in table.column_names:
+        return _floats(table, "underlying_price")
+    if price is None:
+        raise OptionError(
+            "no price of the underlying; pass underlying_price=, or a column underlying_price"
+        )
+    return np.full(len(table), float(price))
 
 
 def by_strike(chain: pa.Table) -> pa.Table:

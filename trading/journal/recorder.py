@@ -12,6 +12,9 @@ from trading.journal.outputs import BarClosed, Output
 
 __all__ = ["Recorder", "RecorderState"]
 
+# Outputs that are encoded together: few enough to be in the processor's cache still.
+_TOGETHER = 64
+
 
 class RecorderState(msgspec.Struct, array_like=True, gc=False):
     """Time, the number of the input in hand, and how many ids it has given out."""
@@ -42,6 +45,8 @@ class Recorder:
         self._tail = bytearray()
         self._in_tail = 0
         self._count = 0
+        # Outputs that are not hashed yet: several are encoded at once.
+        self._waiting: list[Output] = []
 
     def begin(self, time: int, count: int = 1) -> None:
         """Start with an input, or with the last of several that had no outputs."""
@@ -67,18 +72,25 @@ class Recorder:
         self.outputs = []
         self.emit = self.outputs.append
         if self._hashes:
-            left = outputs
-            # Blocks are full at the same outputs, however many come together.
-            while len(left) >= (room := BLOCK - self._in_tail):
-                encode_all(left[:room], self._tail)
-                self._chain = chain(self._chain, self._tail)
-                self._tail.clear()
-                self._in_tail = 0
-                left = left[room:]
-            encode_all(left, self._tail)
-            self._in_tail += len(left)
-            self._count += len(outputs)
+            waiting = self._waiting
+            waiting += outputs
+            if len(waiting) >= _TOGETHER:
+                self._hash()
         return outputs
+
+    def _hash(self) -> None:
+        """Take what waits into the digest; blocks are full at the same outputs in any batches."""
+        left = self._waiting
+        self._count += len(left)
+        while len(left) >= (room := BLOCK - self._in_tail):
+            encode_all(left[:room], self._tail)
+            self._chain = chain(self._chain, self._tail)
+            self._tail.clear()
+            self._in_tail = 0
+            left = left[room:]
+        encode_all(left, self._tail)
+        self._in_tail += len(left)
+        self._waiting = []
 
     @property
     def digest(self) -> str:
@@ -88,9 +100,10 @@ class Recorder:
     @property
     def count(self) -> int:
         """How many outputs there were, counted with the digest."""
-        return self._count
+        return self._count + len(self._waiting)
 
     def _digest_state(self) -> DigestState:
+        self._hash()
         return DigestState(self._chain, bytes(self._tail), self._count)
 
     def dump(self) -> RecorderState:
@@ -103,3 +116,4 @@ class Recorder:
         digest = state.digest
         self._chain, self._tail = digest.chain, bytearray(digest.tail)
         self._count, self._in_tail = digest.count, digest.count % BLOCK
+        self._waiting = []

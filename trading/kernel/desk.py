@@ -74,6 +74,7 @@ class Desk:
         self.gate = Gate(recorder, market, accounts, timers, self._cancel_account, watch)
         self.groups = Groups(recorder, self.writer, self._release)
         self.emulator = Emulator(self.writer, market, self._released)
+        timers.is_alive = self._is_alive
 
     # --- opening ----------------------------------------------------------------------------------
 
@@ -354,6 +355,17 @@ class Desk:
 
     # --- timers of orders -------------------------------------------------------------------------
 
+    def _is_alive(self, kind: str, subject: str) -> bool:
+        """Whether a timer of an order still means something."""
+        if kind not in ("expire", "launch", "flat_by"):
+            return True
+        order = self.order(subject)
+        if order is None:
+            return False
+        if kind == "flat_by":
+            return order.flat_by is not None
+        return order.status not in TERMINAL
+
     def expire(self, order_id: str) -> None:
         """End an order whose time in force is over, unless the venue does so itself."""
         order = self.order(order_id)
@@ -379,6 +391,9 @@ class Desk:
             return
         group = self.groups.groups.get(order.group)
         members = [order_id] if group is None else list(group.members)
+        order.flat_by = None
+        if order.status in TERMINAL and not order.group:
+            self.writer.finished.append((self._recorder.now, order_id))
         opened = order.filled
         for each in members:
             member = self.order(each)

@@ -69,6 +69,7 @@ class Emulator:
         stop = price + order.side * distance
         if order.stop is None or (stop - order.stop) * order.side < 0:
             self._writer.move_stop(order, stop)
+            self.levels.set(order.order_id, order.symbol, _levels_of(order))
 
     def _drop(self, symbol: str, order_id: str) -> None:
         held = self.held[symbol]
@@ -83,14 +84,7 @@ class Emulator:
             if order.order_id in self.held.get(order.symbol, ()):
                 self._drop(order.symbol, order.order_id)
             return
-        low, high, low_ask, high_bid = NEVER
-        levels: Levels = EVERY_TICK
-        if order.stop is not None and order.kind != "TRAILING_STOP":
-            if order.side > 0:
-                levels = low, order.stop, low_ask, high_bid
-            else:
-                levels = order.stop, high, low_ask, high_bid
-        self.levels.set(order.order_id, order.symbol, levels)
+        self.levels.set(order.order_id, order.symbol, _levels_of(order))
 
     def restore(self, held: dict[str, list[str]]) -> None:
         """Go on from a snapshot."""
@@ -102,3 +96,23 @@ class Emulator:
                 order = self._writer.orders.get(order_id)
                 if order is not None:
                     self.changed(order)
+
+
+def _levels_of(order: Order) -> Levels:
+    """Where a trade triggers an order, or moves its stop: every move is said, so it is walked."""
+    stop, side = order.stop, order.side
+    if stop is None:
+        return EVERY_TICK
+    low, high, low_ask, high_bid = NEVER
+    trigger = (low, stop) if side > 0 else (stop, high)
+    if order.kind != "TRAILING_STOP":
+        return *trigger, low_ask, high_bid
+    if order.trail is not None:
+        moves = stop - side * (order.trail + 1)
+    elif stop <= 0:
+        return EVERY_TICK
+    else:
+        # The distance is at least so many basis points of the price: at no nearer price it moves.
+        part = 10_000 + side * (order.trail_bps or 0)
+        moves = -(-stop * 10_000 // part) if side > 0 else stop * 10_000 // part
+    return (moves, stop, low_ask, high_bid) if side > 0 else (stop, moves, low_ask, high_bid)

@@ -128,12 +128,13 @@ class Gate:
             self.refuse(order, refused)
             return refused
         asked = order.qty
-        totals = self.totals(account, bounds)
+        totals = self.totals(account, bounds) if bounds.needs_totals else None
         verdict = judge(order, account, self._market, bounds, recorder.now, totals)
         if isinstance(verdict, Refused):
             self.refuse(order, verdict, bounds.limits_id)
             return verdict
-        record_sent(verdict)
+        if bounds.needs_record:
+            record_sent(verdict)
         recorder.emit(
             RiskDecision(
                 recorder.now,
@@ -223,6 +224,10 @@ class Gate:
         account.trading_state, account.state_reason = state, reason
         recorder = self._recorder
         recorder.emit(TradingStateChanged(recorder.now, account.name, state, reason, by))
+
+    def instrument_changed(self) -> None:
+        """Choose the rules of each symbol anew."""
+        self._bounds.clear()
 
     def forget(self) -> None:
         """Work out the limits anew, as after a restart."""

@@ -78,6 +78,7 @@ class Kernel:
         self._market = Market(settings.money_decimals)
         self._accounts: dict[str, Account] = {}
         self._timers = Timers()
+        self._checks = settings.check_invariants
         self._commands: dict[str, int] = {}
         self._moved: dict[tuple[str, str], int] = {}
         self._day_set = False
@@ -135,7 +136,8 @@ class Kernel:
             self._begin,
         )
         if broker is not None:
-            broker.connect(self._market, self._report)
+            writer = self._desk.writer
+            broker.connect(self._market, self._report, writer.accepted, writer.filled)
         self._picker.connect(self._market, self._recorder)
         self._host.contexts = {each.name: self._context(each) for each in strategies}
         self._handlers = self._find_handlers()
@@ -170,23 +172,29 @@ class Kernel:
                 f"{', '.join(sorted(each.__name__ for each in self._handlers))}"
             )
         self._step_one(event, kind, handler)
-        if self.settings.check_invariants:
+        if self._checks:
             self.check()
         return self._recorder.take()
 
     def _step_one(self, event: Any, kind: type, handler: Callable[[Any], None]) -> None:
         time = event.time
-        if kind in _OF_A_SYMBOL:
+        if kind in _OF_A_SYMBOL and event.symbol not in self._market.specs:
             self._known(event.symbol)
         if not self._day_set:
             self._begin_day(time)
-        recorder = self._recorder
-        if self._due() <= time:
+        recorder, fold, heap = self._recorder, self._fold, self._timers.heap
+        if (
+            (heap and heap[0][0] <= time)
+            or (fold is not None and fold.due <= time)
+            or self._picker.due <= time
+        ):
             self._advance(time)
-        recorder.begin(time)
+        recorder.now = max(recorder.now, time)
+        recorder.number += 1
+        recorder.ordinal = 0
         if self._paper is not None:
             self._paper.state.now = recorder.now
-        if kind in _PRICES_AND_TIME and not self._host.started:
+        if not self._host.started and kind in _PRICES_AND_TIME:
             self._begin()
         handler(event)
         self._desk.settle()
@@ -364,14 +372,15 @@ class Kernel:
         def run(command: Any) -> None:
             recorder, known = self._recorder, self._commands
             command_id = command.command_id
-            if command_id and command_id in known:
+            if not command_id:
+                answer(command)
+                return
+            if command_id in known:
                 recorder.emit(CommandAnswered(recorder.now, command_id, "REPEATED"))
                 return
-            if command_id:
-                known[command_id] = recorder.now
+            known[command_id] = recorder.now
             code, detail = answer(command)
-            if command_id:
-                recorder.emit(CommandAnswered(recorder.now, command_id, code, detail))
+            recorder.emit(CommandAnswered(recorder.now, command_id, code, detail))
 
         return run
 
@@ -488,6 +497,7 @@ class Kernel:
             )
             return
         self._market.define(spec)
+        self._desk.gate.instrument_changed()
         if self._fold is not None:
             self._fold.refresh()
 

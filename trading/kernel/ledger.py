@@ -85,13 +85,33 @@ class Ledger:
         spent = value if execution.side > 0 else -value
         cash[currency] = cash.get(currency, 0) - spent - execution.fees
         signed = execution.quantity if execution.side > 0 else -execution.quantity
-        account.exposure(symbol).net += signed
-        account.strategy_exposure(strategy, symbol).net += signed
+        exposure = account.exposures.get(symbol)
+        if exposure is None:
+            exposure = account.exposure(symbol)
+        exposure.net += signed
+        of_strategy = account.by_strategy.get(strategy)
+        exposure = None if of_strategy is None else of_strategy.get(symbol)
+        if exposure is None:
+            exposure = account.strategy_exposure(strategy, symbol)
+        exposure.net += signed
         for dirty in self._watch:
             dirty.add(symbol)
         for match in matches:
             self._say_match(position, match)
-        self.say(position)
+        recorder = self._recorder
+        recorder.emit(
+            PositionChanged(
+                recorder.now,
+                account.name,
+                strategy,
+                symbol,
+                position.net,
+                position.cost,
+                position.realized,
+                position.fees,
+                position.income,
+            )
+        )
         return position
 
     def find_execution(self, account: str, fill_id: str) -> Execution | None:

@@ -18,18 +18,16 @@ from trading.journal.inputs import Bar, Tick, Timeframe
 from trading.journal.outputs import BarClosed, TickLate
 from trading.journal.recorder import Recorder
 from trading.kernel.bars import BarFold
-from trading.kernel.columns import MISSING, Ints, TickColumns
+from trading.kernel.columns import Ints, TickColumns
 from trading.kernel.desk import Desk
 from trading.kernel.hosting import StrategyHost
+from trading.kernel.sight import WINDOW_MAX, WINDOW_MIN, Sight
 from trading.kernel.timers import NEVER
+from trading.kernel.trails import Trails
 from trading.risk.account import Market
 from trading.risk.totals import Watch
 
 __all__ = ["MarketData"]
-
-# Ticks that are tested against prices at once. A tick that matters tests the rest again, so that
-# the window shrinks where many do, and grows where none does.
-_WINDOW_MIN, _WINDOW_MAX = 32, 4_096
 
 
 class MarketData:
@@ -185,7 +183,7 @@ class MarketData:
         if self._fold is not None:
             told = self._fold.push_columns(ticks, times)
             told.reverse()
-        sight = _Sight(self, ticks)
+        sight = Sight(self, ticks)
         at = 0
         while at < count:
             first = int(times[at])
@@ -196,7 +194,7 @@ class MarketData:
             stop = count if due == NEVER else int(np.searchsorted(times, due, "left"))
             at = self._stretch(sight, times, at, max(stop, at + 1), told)
 
-    def _stretch(self, sight: _Sight, times: Ints, start: int, stop: int, told: list[int]) -> int:
+    def _stretch(self, sight: Sight, times: Ints, start: int, stop: int, told: list[int]) -> int:
         """Take in ticks that no timer lies between; returns where to go on."""
         at, due = start, self._due()
         while at < stop:
@@ -204,13 +202,13 @@ class MarketData:
             cut = told[-1] if told and told[-1] < upto else upto
             hit = sight.first_hit(at, cut)
             if hit is None and cut == upto:
-                sight.window = min(2 * sight.window, _WINDOW_MAX)
+                sight.window = min(2 * sight.window, WINDOW_MAX)
                 self._skip(sight, times, at, upto)
                 at = upto
                 continue
             row = cut if hit is None else hit
             if row - at < sight.window // 4:
-                sight.window = max(sight.window // 2, _WINDOW_MIN)
+                sight.window = max(sight.window // 2, WINDOW_MIN)
             if row > at:
                 self._skip(sight, times, at, row)
             is_told = bool(told) and told[-1] == row
@@ -224,12 +222,12 @@ class MarketData:
                 return at
         return at
 
-    def _skip(self, sight: _Sight, times: Ints, start: int, stop: int) -> None:
+    def _skip(self, sight: Sight, times: Ints, start: int, stop: int) -> None:
         """Take in ticks that nobody listens to: the last prices are all that is left of them."""
         self._recorder.begin(int(times[stop - 1]), stop - start)
         sight.keep_last(start, stop)
 
-    def _row(self, sight: _Sight, times: Ints, row: int, told: bool) -> None:
+    def _row(self, sight: Sight, times: Ints, row: int, told: bool) -> None:
         """Take in one tick of a batch as if it had come alone; its bar has it already."""
         time = times.item(row)
         self._recorder.begin(time)
@@ -262,6 +260,11 @@ class MarketData:
             min(resting[3], emulated[3]),
         )
 
+    def trails(self, symbol: str) -> Trails | None:
+        """Return the trailing stops of a symbol at the simulated broker; None without any."""
+        found = [] if self._paper is None else self._paper.trailing(symbol)
+        return Trails(found, self._market.specs[symbol].price_increment) if found else None
+
     def take_moved(self) -> set[str]:
         """Return the symbols whose levels may have changed since the last call."""
         books = [self._desk.emulator.levels]
@@ -283,103 +286,3 @@ class MarketData:
     def prices(self) -> Market:
         """Where last prices are kept."""
         return self._market
-
-
-class _Sight:
-    """Which ticks of a batch matter: the levels of every symbol as columns."""
-
-    def __init__(self, data: MarketData, ticks: TickColumns) -> None:
-        self._data = data
-        self.ticks = ticks
-        self._places = {symbol: at for at, symbol in enumerate(ticks.symbols)}
-        width = len(ticks.symbols)
-        self._low = np.empty(width, np.int64)
-        self._high = np.empty(width, np.int64)
-        self._low_ask = np.empty(width, np.int64)
-        self._high_bid = np.empty(width, np.int64)
-        self._seen: list[Levels] = [NO_LEVELS] * width
-        self._version = data.version
-        self._listening = 0
-        self._every = 0
-        self.window = 8 * _WINDOW_MIN
-        data.take_moved()
-        for at in range(width):
-            self._set(at, NO_LEVELS)
-        for symbol, at in self._places.items():
-            self._learn(symbol, at)
-        # What keeps last prices by place: filled in one go, then given on by symbol.
-        self._last = np.empty(width, np.int64)
-
-    @property
-    def blind(self) -> bool:
-        """Whether no tick matters to anybody."""
-        return not self._listening
-
-    def _set(self, at: int, levels: Levels) -> None:
-        self._low[at], self._high[at], self._low_ask[at], self._high_bid[at] = levels
-
-    def _learn(self, symbol: str, at: int) -> bool:
-        levels, before = self._data.levels(symbol), self._seen[at]
-        if levels == before:
-            return False
-        self._listening += (levels != NO_LEVELS) - (before != NO_LEVELS)
-        self._every += (levels == EVERY_TICK) - (before == EVERY_TICK)
-        self._seen[at] = levels
-        self._set(at, levels)
-        return True
-
-    def look(self) -> bool:
-        """Take in levels that have changed; True where some have."""
-        moved = self._data.take_moved()
-        if self._version != self._data.version:
-            self._version = self._data.version
-            moved = set(self._places)
-        changed = False
-        for symbol in moved:
-            at = self._places.get(symbol)
-            if at is not None and self._learn(symbol, at):
-                changed = True
-        return changed
-
-    def first_hit(self, start: int, stop: int) -> int | None:
-        """Return the first row that matters, or None."""
-        if not self._listening or stop <= start:
-            return None
-        if self._every == len(self._seen):
-            return start
-        ticks = self.ticks
-        codes, prices = ticks.codes[start:stop], ticks.prices[start:stop]
-        hits = (prices <= self._low[codes]) | (prices >= self._high[codes])
-        if ticks.bids is not None and ticks.asks is not None:
-            bids, asks = ticks.bids[start:stop], ticks.asks[start:stop]
-            every = self._low[codes] == EVERY_TICK[0]
-            hits &= (prices != MISSING) | every
-            hits |= (asks <= self._low_ask[codes]) & (asks != MISSING)
-            hits |= (bids >= self._high_bid[codes]) & (bids != MISSING)
-        place = int(hits.argmax())
-        return start + place if hits[place] else None
-
-    def keep_last(self, start: int, stop: int) -> None:
-        """Write the last price, bid and ask of every symbol in these rows to the market."""
-        ticks, market = self.ticks, self._data.prices
-        codes = ticks.codes[start:stop]
-        moved = self._keep(codes, ticks.prices[start:stop], market.last, ticks.bids is not None)
-        for dirty in self._data.watch:
-            dirty.update(moved)
-        if ticks.bids is not None and ticks.asks is not None:
-            quoted = (ticks.bids[start:stop] != MISSING) & (ticks.asks[start:stop] != MISSING)
-            self._keep(codes[quoted], ticks.bids[start:stop][quoted], market.bid, False)
-            self._keep(codes[quoted], ticks.asks[start:stop][quoted], market.ask, False)
-
-    def _keep(self, codes: Ints, values: Ints, target: dict[str, int], sift: bool) -> list[str]:
-        last = self._last
-        last.fill(MISSING)
-        if sift:
-            present = values != MISSING
-            codes, values = codes[present], values[present]
-        # Of several rows of one symbol the last one stays.
-        last[codes] = values
-        moved = np.flatnonzero(last != MISSING).tolist()
-        symbols = [self.ticks.symbols[place] for place in moved]
-        target.update(zip(symbols, last[moved].tolist(), strict=True))
-        return symbols

@@ -6,7 +6,7 @@ import zlib
 
 import msgspec
 
-from trading.brokers.paper import PaperState
+from trading.brokers.resting import PaperState
 from trading.errors import JournalError, SnapshotError
 from trading.journal.codec import pack, unpack
 from trading.journal.inputs import Bar, Timeframe

@@ -2,28 +2,49 @@
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
+from collections.abc import Callable
+from heapq import heapify, heappop, heappush
 
 __all__ = ["NEVER", "Timer", "Timers"]
 
 NEVER = 2**62
 """A time that no input has."""
 
+_LEAST = 1_024
+
 Timer = tuple[int, int, str, str]
 """Time, sequence, kind and subject."""
 
 
+def _always(_kind: str, _subject: str) -> bool:
+    return True
+
+
 class Timers:
-    """A heap of timers; one that has lost its meaning is ignored when it fires."""
+    """A heap of timers; one that has lost its meaning is ignored when it fires.
+
+    `is_alive` says of a kind and subject whether a timer still means something: those that do not
+    are dropped before they are as many as the others.
+    """
 
     def __init__(self) -> None:
         self.heap: list[Timer] = []
+        self.is_alive: Callable[[str, str], bool] = _always
         self._sequence = 0
+        self._limit = _LEAST
 
     def set(self, time: int, kind: str, subject: str = "") -> None:
         """Let something be due at a time."""
         self._sequence += 1
         heappush(self.heap, (time, self._sequence, kind, subject))
+        if len(self.heap) > self._limit:
+            self._drop_dead()
+
+    def _drop_dead(self) -> None:
+        # In place: others hold on to the heap.
+        self.heap[:] = [each for each in self.heap if self.is_alive(each[2], each[3])]
+        heapify(self.heap)
+        self._limit = max(_LEAST, 2 * len(self.heap))
 
     @property
     def due(self) -> int:

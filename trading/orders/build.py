@@ -10,6 +10,7 @@ from trading.journal.inputs import OrderTerms
 from trading.numbers import to_decimal, to_units
 from trading.orders.order import Order
 from trading.orders.request import Bracket, OneCancelsOther, OneTriggersOther, OrderRequest
+from trading.orders.status import OrderStatus
 from trading.specification import InstrumentSpec
 from trading.times import nanoseconds
 
@@ -21,6 +22,8 @@ __all__ = [
     "terms_of",
     "terms_or_fault",
 ]
+
+_INITIALIZED = OrderStatus.INITIALIZED
 
 
 def terms_of(request: OrderRequest, spec: InstrumentSpec) -> OrderTerms:
@@ -106,7 +109,7 @@ def group_terms(
 
 def open_order(terms: OrderTerms, spec: InstrumentSpec, order_id: str, now: int) -> Order:
     """Return a new order of these terms."""
-    return Order(
+    order = Order(
         order_id,
         terms.account,
         terms.strategy,
@@ -120,17 +123,34 @@ def open_order(terms: OrderTerms, spec: InstrumentSpec, order_id: str, now: int)
         spec.price_decimals,
         spec.size_decimals,
         now,
-        trail=terms.trail,
-        trail_bps=terms.trail_bps,
-        expire_at=terms.expire_at,
-        reduce_only=terms.reduce_only,
-        post_only=terms.post_only,
-        emulate=terms.emulate,
-        updated=now,
-        tag=terms.tag,
-        flat_by=terms.flat_by,
-        not_before=terms.not_before,
+        _INITIALIZED,
+        _INITIALIZED,
+        0,
+        0,
+        0,
+        terms.trail,
+        terms.trail_bps,
+        terms.expire_at,
+        terms.reduce_only,
+        terms.post_only,
+        terms.emulate,
+        False,
+        False,
+        False,
+        False,
+        False,
+        "",
+        now,
+        "",
+        "",
+        "",
+        terms.tag,
     )
+    if terms.flat_by is not None:
+        order.flat_by = terms.flat_by
+    if terms.not_before is not None:
+        order.not_before = terms.not_before
+    return order
 
 
 def build_order(request: OrderRequest, spec: InstrumentSpec, order_id: str, now: int) -> Order:

@@ -17,6 +17,7 @@ from trading.errors import InvalidOrderEvent
 __all__ = [
     "EDGES",
     "EVENTS",
+    "NEXT",
     "OPEN",
     "PENDING",
     "TERMINAL",
@@ -140,14 +141,14 @@ OPEN = frozenset(OrderStatus) - TERMINAL
 """The order may still fill."""
 
 _STATE_OF = {status.value: status for status in OrderStatus}
-# Resolved once: the hot path is two lookups by text. None stands for `back`.
-_NEXT: dict[OrderStatus, dict[str, OrderStatus | None]] = {
+NEXT: dict[OrderStatus, dict[str, OrderStatus | None]] = {
     state: {
         event: state if to == STAY else None if to == BACK else _STATE_OF[to]
         for event, to in events.items()
     }
     for state, events in EDGES.items()
 }
+"""The same, resolved: state → event → state; None stands for `back`."""
 
 
 def next_status(
@@ -164,7 +165,7 @@ def next_status(
     order, its state, the event and what is allowed.
     """
     try:
-        found = _NEXT[status][event]  # type: ignore[index]  # a text finds its state too
+        found = NEXT[status][event]  # type: ignore[index]  # a text finds its state too
     except KeyError:
         known = _STATE_OF.get(status)
         allowed = tuple(EDGES[known]) if known else ()

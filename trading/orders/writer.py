@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import Protocol
 
 from trading.errors import InvalidOrderEvent
 from trading.journal.outputs import (
@@ -27,10 +26,19 @@ from trading.journal.reports import (
     OrderTriggered,
 )
 from trading.orders.order import Order
-from trading.orders.status import EDGES, PENDING, TERMINAL, WORKING, OrderStatus, next_status
+from trading.orders.partners import Books, Listener, Venue
+from trading.orders.status import (
+    EDGES,
+    NEXT,
+    PENDING,
+    TERMINAL,
+    WORKING,
+    OrderStatus,
+    next_status,
+)
 from trading.positions.lots import Execution
 
-__all__ = ["Books", "Listener", "OrderWriter", "Venue"]
+__all__ = ["OrderWriter"]
 
 # Bound once: an Enum's attribute costs more than the rest of an edge.
 _INITIALIZED = OrderStatus.INITIALIZED
@@ -51,68 +59,6 @@ def _content(order_id: str, quantity: int, price: int, fees: int) -> bytes:
     """What an execution says, short enough to be kept for ever."""
     said = f"{order_id}|{quantity}|{price}|{fees}"
     return blake2b(said.encode(), digest_size=8).digest()
-
-
-class Venue(Protocol):
-    """Carries out what the writer decides."""
-
-    def send(self, order: Order) -> None:
-        """Send an order to its broker."""
-        ...
-
-    def send_cancel(self, order: Order) -> None:
-        """Ask the broker to end an order."""
-        ...
-
-    def send_replace(
-        self, order: Order, quantity: int, limit: int | None, stop: int | None
-    ) -> None:
-        """Ask the broker for other terms."""
-        ...
-
-
-class Books(Protocol):
-    """Books fills, and counts what open orders may still add."""
-
-    def book_fill(self, account: str, strategy: str, symbol: str, execution: Execution) -> None:
-        """Book an execution into positions and cash."""
-        ...
-
-    def book_back(
-        self, account: str, before: Execution, corrected: Execution | None, reason: str
-    ) -> None:
-        """Take an execution back, or put another in its place, and match later ones anew."""
-        ...
-
-    def book_reverse(
-        self, account: str, strategy: str, symbol: str, before: Execution, reason: str
-    ) -> None:
-        """Book the opposite of an execution that is too long ago to be matched anew."""
-        ...
-
-    def find_execution(self, account: str, fill_id: str) -> Execution | None:
-        """Return a booked execution that can still be taken back, or None."""
-        ...
-
-    def knows(self, account: str, symbol: str) -> bool:
-        """Whether there are such an account and instrument."""
-        ...
-
-    def count(self, order: Order, change: int) -> None:
-        """Add to the size that open orders of this side may still trade."""
-        ...
-
-
-class Listener(Protocol):
-    """Hears of what happened to an order, after the books have it."""
-
-    def order_moved(self, order: Order) -> None:
-        """Hear of an event that was no fill."""
-        ...
-
-    def order_filled(self, order: Order, report: OrderFilled) -> None:
-        """Hear of a fill."""
-        ...
 
 
 class OrderWriter:
@@ -146,29 +92,29 @@ class OrderWriter:
     def event(self, order: Order, name: str, detail: str = "") -> None:
         """Lead an order along an edge and say so; InvalidOrderEvent where there is none."""
         before = order.status
-        if before in PENDING:
+        found = NEXT[before].get(name)
+        if found is None or before in PENDING:
             # The cancel of an order whose replace is open gives the pending replace back.
             both = before is _PENDING_CANCEL and order.update_pending
             previous = _PENDING_UPDATE if both else order.previous
-            status = next_status(before, name, previous=previous, order_id=order.order_id)
-        else:
-            status = next_status(before, name, order_id=order.order_id)
-            if status in PENDING:
-                order.previous = before
-        order.status = status
+            found = next_status(before, name, previous=previous, order_id=order.order_id)
+        elif found in PENDING:
+            order.previous = before
+        order.status = found
         recorder = self._recorder
-        order.updated = recorder.now
-        recorder.emit(
-            OrderEvent(recorder.now, order.order_id, name, _NAMES[status], order.filled, detail)
-        )
-        if status in TERMINAL and before not in TERMINAL:
+        order.updated = now = recorder.now
+        recorder.emit(OrderEvent(now, order.order_id, name, _NAMES[found], order.filled, detail))
+        if found in TERMINAL and before not in TERMINAL:
             self._close(order)
 
     def _close(self, order: Order) -> None:
         order.cancel_wanted = order.update_pending = False
         order.wanted = None
-        self.recount(order)
-        if not order.group:  # a group's orders are needed until all of them have ended
+        if order.counted:
+            self.recount(order)
+        # A group's orders are needed until all of them have ended, one that opened something until
+        # it is closed by its time.
+        if not order.group and not (order.flat_by is not None and order.filled):
             self.finished.append((self._recorder.now, order.order_id))
 
     def recount(self, order: Order) -> None:
@@ -284,7 +230,9 @@ class OrderWriter:
             return
         if order.acknowledged:
             return  # said before
-        if order.filled or order.status in WORKING:
+        if order.status is _SUBMITTED:
+            self.event(order, "ACCEPTED")
+        elif order.filled or order.status in WORKING:
             pass  # a late acknowledgement of what already fills changes no state
         elif not self._report(order, report, "ACCEPTED"):
             return
@@ -426,6 +374,12 @@ class OrderWriter:
         full = order.filled >= order.qty
         before = order.status
         order.updated = self._recorder.now
+        if before is _ACCEPTED and order.filled <= order.qty:
+            # By far the most; the general way is below.
+            order.status = _FILLED if full else _PARTIAL
+            if full:
+                self._close(order)
+            return ""
         over = "OVERFILL" if order.filled > order.qty else ""
         if before in TERMINAL and before is not _CANCELED:
             return over or "LATE"

@@ -12,9 +12,16 @@ from trading.numbers import MONEY_DECIMALS, Number, from_units, to_decimal, to_u
 from trading.orders.build import build_order
 from trading.orders.order import Order
 from trading.orders.request import OrderRequest
-from trading.risk.account import Account, Market
+from trading.risk.account import ACTIVE, Account, Market
 from trading.risk.limits import HeldLimits, Limits
-from trading.risk.rules import Bounds, Question, Refused, compile_limits, forget_before
+from trading.risk.rules import (
+    Bounds,
+    Question,
+    Refused,
+    compile_limits,
+    forget_before,
+    rules_of,
+)
 from trading.risk.totals import AccountTotals
 from trading.specification import InstrumentSpec
 
@@ -80,13 +87,23 @@ def judge(
     `totals` are running sums of the account, where somebody keeps them.
     The order's quantity is reduced where the drawdown of its account says so.
     """
-    spec = market.specs[order.symbol]
-    exposure = account.exposure(order.symbol)
+    symbol = order.symbol
+    spec = market.specs[symbol]
+    exposure = account.exposures.get(symbol)
+    if exposure is None:
+        exposure = account.exposure(symbol)
     net, side = exposure.net, order.side
     against = exposure.open_buy if side > 0 else exposure.open_sell
     reduces = net * side < 0 and (order.reduce_only or order.qty + against <= abs(net))
     question = Question(order, spec, account, market, bounds, now, exposure, reduces, totals)
-    for rule in bounds.rules:
+    if account.trading_state == ACTIVE and not order.reduce_only:
+        found = bounds.chosen.get(symbol)
+        if found is None:
+            found = rules_of(bounds, spec)
+        rules = found[1] if reduces else found[0]
+    else:
+        rules = bounds.reducing if reduces else bounds.rules
+    for rule in rules:
         refused = rule(question)
         if refused is not None:
             return refused
@@ -135,13 +152,14 @@ def cancel_rate(account: Account, bounds: Bounds, now: int) -> Refused | None:
     limits, times = bounds.limits, account.cancel_times
     if limits.max_cancels is None:
         return None
-    forget_before(times, now - limits.cancel_window)
-    if not len(times) < limits.max_cancels:
+    left = forget_before(times, now - limits.cancel_window)
+    count = len(times) - left
+    if not count < limits.max_cancels:
         return Refused(
             "CANCEL_RATE",
             f"{limits.max_cancels} cancels in {limits.cancel_window} ns",
-            f"{len(times)} before this one",
-            f"the next one from {times[0] + limits.cancel_window} on" if times else "none",
+            f"{count} before this one",
+            f"the next one from {times[left] + limits.cancel_window} on" if count else "none",
         )
     times.append(now)
     return None

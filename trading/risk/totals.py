@@ -102,8 +102,10 @@ class Totals:
         """Return gross, longest and shortest where one symbol has these instead of its own."""
         gross, longest, shortest, _ = self._parts.get(own, _NONE)
         up, down = worst
+        # Up is never below down.
+        most = up if up > -down else -down
         return (
-            self.gross - gross + max(abs(up), abs(down)),
+            self.gross - gross + most,
             self.longest - longest + up,
             self.shortest - shortest + down,
         )

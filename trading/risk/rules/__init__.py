@@ -36,6 +36,7 @@ from trading.risk.rules.question import (
     ratio_of,
 )
 from trading.risk.rules.together import correlated_notional, correlation_clusters, portfolio_heat
+from trading.specification import InstrumentSpec
 
 __all__ = [
     "CODES",
@@ -47,6 +48,7 @@ __all__ = [
     "compile_limits",
     "forget_before",
     "record_sent",
+    "rules_of",
     "scale_of",
 ]
 
@@ -75,6 +77,36 @@ RULES: tuple[tuple[Rule, tuple[str, ...]], ...] = (
 )
 """The order in which rules are asked."""
 
+_OF_OPENING = frozenset(
+    {
+        *(symbol_allowed, order_equity_share, position_limit, symbol_notional, account_exposure),
+        *(strategy_notional, daily_loss, drawdown, correlation_clusters, correlated_notional),
+        portfolio_heat,
+    }
+)
+"""Rules that an order which reduces a position is not asked."""
+
+
+def rules_of(bounds: Bounds, spec: InstrumentSpec) -> tuple[tuple[Rule, ...], tuple[Rule, ...]]:
+    """Return the rules that can refuse an ordinary order of a symbol, opening and reducing.
+
+    Those that look at what the account or the instrument does not have are left out: a trading
+    state other than ACTIVE, reduce-only, sessions, bounds of notional.
+    """
+    found = bounds.chosen.get(spec.symbol)
+    if found is None:
+        idle = {trading_state, reduce_only}
+        if not spec.calendar:
+            idle.add(in_session)
+        if spec.min_notional is None and spec.max_notional is None:
+            idle.add(notional_bounds)
+        found = bounds.chosen[spec.symbol] = (
+            tuple(rule for rule in bounds.rules if rule not in idle),
+            tuple(rule for rule in bounds.reducing if rule not in idle),
+        )
+    return found
+
+
 _AMOUNTS = (
     *("max_order_notional", "max_symbol_notional", "max_gross_exposure", "max_net_exposure"),
     *("max_strategy_notional", "max_daily_loss", "max_correlated_notional"),
@@ -100,10 +132,12 @@ def compile_limits(held: HeldLimits | None, money_decimals: int) -> Bounds:
     def is_set(name: str) -> bool:
         return getattr(limits, name) not in (None, ())
 
+    rules = tuple(rule for rule, names in RULES if not names or any(map(is_set, names)))
     return Bounds(
         limits_id="" if held is None else held.limits_id,
         limits=limits,
-        rules=tuple(rule for rule, names in RULES if not names or any(map(is_set, names))),
+        rules=rules,
+        reducing=tuple(rule for rule in rules if rule not in _OF_OPENING),
         amounts={n: money(getattr(limits, n)) for n in _AMOUNTS if is_set(n)},
         shares={n: ratio_of(getattr(limits, n)) for n in _SHARES if is_set(n)},
         steps=tuple((ratio_of(at), ratio_of(scale)) for at, scale in limits.drawdown_steps),
@@ -112,4 +146,5 @@ def compile_limits(held: HeldLimits | None, money_decimals: int) -> Bounds:
         ),
         needs_equity=is_set("max_daily_loss") or is_set("drawdown_steps"),
         needs_totals=any(map(is_set, _OF_TOTALS)),
+        needs_record=is_set("max_orders") or is_set("duplicate_window"),
     )

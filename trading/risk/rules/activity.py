@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
 from trading.orders.order import Order
 from trading.risk.rules.question import Question, Refused
 
@@ -10,21 +12,27 @@ __all__ = ["duplicate_order", "forget_before", "order_rate", "record_sent"]
 
 def order_rate(q: Question) -> Refused | None:
     limits, times = q.bounds.limits, q.account.order_times
-    forget_before(times, q.now - limits.order_window)
-    if limits.max_orders is not None and not len(times) < limits.max_orders:
+    left = forget_before(times, q.now - limits.order_window)
+    count = len(times) - left
+    if limits.max_orders is not None and not count < limits.max_orders:
         return Refused(
             "ORDER_RATE",
             f"{limits.max_orders} orders in {limits.order_window} ns",
-            f"{len(times)} before this one",
-            f"the next one from {times[0] + limits.order_window} on" if times else "none",
+            f"{count} before this one",
+            f"the next one from {times[left] + limits.order_window} on" if count else "none",
         )
     return None
 
 
-def forget_before(times: list[int], since: int) -> None:
-    """Drop times that have left a window."""
-    while times and times[0] <= since:
-        del times[0]
+def forget_before(times: list[int], since: int) -> int:
+    """Return how many of these times have left a window; they are dropped once they are many."""
+    if not times or times[0] > since:
+        return 0
+    left = bisect_right(times, since)
+    if 2 * left < len(times):
+        return left
+    del times[:left]
+    return 0
 
 
 def duplicate_order(q: Question) -> Refused | None:

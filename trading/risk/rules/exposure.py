@@ -18,13 +18,11 @@ NOTHING = Exposure()
 
 
 def position_limit(q: Question) -> Refused | None:
-    if q.reduces:
-        return None
     exposure, order = q.exposure, q.order
     after = exposure.longest + order.qty if order.side > 0 else exposure.shortest - order.qty
-    bound = q.bounds.limits.max_position
     most = q.bounds.size("max_position", q.spec.size_decimals)
-    if not abs(after) <= most:
+    if not -most <= after <= most:
+        bound = q.bounds.limits.max_position
         spare = most - (exposure.longest if order.side > 0 else -exposure.shortest)
         return Refused(
             "POSITION_LIMIT",
@@ -37,31 +35,36 @@ def position_limit(q: Question) -> Refused | None:
 
 def _worst(q: Question, exposure: Exposure, symbol: str, extra: int) -> tuple[int, int] | Refused:
     """Return the largest long and short value of a symbol, in the account's money."""
-    price = q.market.last.get(symbol)
+    market, base = q.market, q.account.base
+    price = market.last.get(symbol)
     if price is None:
         price = q.price if symbol == q.order.symbol else None
     if price is None:
         return q.missing("MISSING_PRICE", f"a price of {symbol}")
-    each = abs(price) * q.market.factors[symbol]
-    longest = exposure.longest + (extra if extra > 0 else 0)
-    shortest = exposure.shortest + (extra if extra < 0 else 0)
-    currency = q.market.specs[symbol].currency
-    up = q.market.convert(longest * each, currency, q.account.base)
-    down = q.market.convert(shortest * each, currency, q.account.base)
+    each = abs(price) * market.factors[symbol]
+    longest = exposure.net + exposure.open_buy + exposure.reserved
+    shortest = exposure.net - exposure.open_sell
+    if extra > 0:
+        longest += extra
+    else:
+        shortest += extra
+    currency = market.specs[symbol].currency
+    if currency == base:
+        return longest * each, shortest * each
+    up = market.convert(longest * each, currency, base)
+    down = market.convert(shortest * each, currency, base)
     if up is None or down is None:
         return q.missing("MISSING_RATE", f"a rate of {currency}")
     return up, down
 
 
 def symbol_notional(q: Question) -> Refused | None:
-    if q.reduces:
-        return None
-    refused = q.find_notional()
-    if refused:
+    if q.notional is None and (refused := q.find_notional()) is not None:
         return refused
     worst = _worst(q, q.exposure, q.order.symbol, q.order.side * q.order.qty)
     if isinstance(worst, Refused):
         return worst
+    q.worst = worst
     seen = worst[0] if q.order.side > 0 else -worst[1]
     if not abs(seen) <= q.bounds.amounts["max_symbol_notional"]:
         return q.refuse_amount("SYMBOL_NOTIONAL", "max_symbol_notional", seen)
@@ -78,7 +81,11 @@ def totals_of(
     """
     own, extra = q.order.symbol, q.order.side * q.order.qty
     if running is not None and running.is_known(own):
-        worst = _worst(q, exposures.get(own, NOTHING), own, extra)
+        worst: tuple[int, int] | Refused | None = None
+        if exposures is q.account.exposures:
+            worst = q.worst
+        if worst is None:
+            worst = _worst(q, exposures.get(own, NOTHING), own, extra)
         return worst if isinstance(worst, Refused) else running.with_worst(own, worst)
     return walk(q, exposures)
 
@@ -106,10 +113,7 @@ def walk(
 
 
 def account_exposure(q: Question) -> Refused | None:
-    if q.reduces:
-        return None
-    refused = q.find_notional()
-    if refused:
+    if q.notional is None and (refused := q.find_notional()) is not None:
         return refused
     running = None if q.totals is None else q.totals.whole
     totals = totals_of(q, q.account.exposures, running)
@@ -129,10 +133,7 @@ def account_exposure(q: Question) -> Refused | None:
 
 
 def strategy_notional(q: Question) -> Refused | None:
-    if q.reduces:
-        return None
-    refused = q.find_notional()
-    if refused:
+    if q.notional is None and (refused := q.find_notional()) is not None:
         return refused
     strategy = q.order.strategy
     running = None if q.totals is None else q.totals.of_strategy(strategy)

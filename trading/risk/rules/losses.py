@@ -8,8 +8,6 @@ __all__ = ["daily_loss", "drawdown", "scale_of"]
 
 
 def daily_loss(q: Question) -> Refused | None:
-    if q.reduces:
-        return None
     refused = q.find_equity()
     start = q.account.day_start_equity
     if refused or q.equity is None:
@@ -34,8 +32,6 @@ def scale_of(bounds: Bounds, equity: int, high_water: int) -> Ratio:
 
 
 def drawdown(q: Question) -> Refused | None:
-    if q.reduces:
-        return None
     refused = q.find_equity()
     high = q.account.high_water
     if refused or q.equity is None:

@@ -41,7 +41,7 @@ def trading_state(q: Question) -> Refused | None:
 
 def symbol_allowed(q: Question) -> Refused | None:
     symbols = q.bounds.limits.symbols
-    if symbols is not None and q.order.symbol not in symbols and not q.reduces:
+    if symbols is not None and q.order.symbol not in symbols:
         return Refused("SYMBOL_NOT_ALLOWED", "symbols", q.order.symbol, " ".join(symbols) or "none")
     return None
 
@@ -95,17 +95,14 @@ def notional_bounds(q: Question) -> Refused | None:
 
 
 def order_notional(q: Question) -> Refused | None:
-    refused = q.find_notional()
-    if refused or q.notional is None:
+    if q.notional is None and (refused := q.find_notional()) is not None:
         return refused
-    if not q.notional <= q.bounds.amounts["max_order_notional"]:
+    if q.notional is not None and not q.notional <= q.bounds.amounts["max_order_notional"]:
         return q.refuse_amount("NOTIONAL_MAX", "max_order_notional", q.notional)
     return None
 
 
 def order_equity_share(q: Question) -> Refused | None:
-    if q.reduces:
-        return None
     refused = q.find_notional() or q.find_equity()
     if refused or q.notional is None or q.equity is None:
         return refused

@@ -74,15 +74,23 @@ class Bounds(msgspec.Struct, gc=False):
     needs_equity: bool
     # Whether a rule asks for sums over all that an account holds.
     needs_totals: bool = False
+    # Whether orders that pass are counted or remembered.
+    needs_record: bool = False
+    # The rules of orders that reduce a position; and by symbol those of both kinds that can refuse
+    # an order which is not reduce-only, on an account that is not halted or reducing.
+    reducing: tuple[Rule, ...] = ()
+    chosen: dict[str, tuple[tuple[Rule, ...], tuple[Rule, ...]]] = {}
     # Limits of size in the units of instruments with so many decimals.
-    sizes: dict[tuple[str, int], int] = {}
+    sizes: dict[str, dict[int, int]] = {}
 
     def size(self, name: str, decimals: int) -> int:
         """Return a limit of size in units, rounded down."""
-        found = self.sizes.get((name, decimals))
+        of_name = self.sizes.get(name)
+        if of_name is None:
+            of_name = self.sizes[name] = {}
+        found = of_name.get(decimals)
         if found is None:
-            found = floor_units(getattr(self.limits, name), decimals)
-            self.sizes[name, decimals] = found
+            found = of_name[decimals] = floor_units(getattr(self.limits, name), decimals)
         return found
 
 
@@ -104,14 +112,12 @@ class Question(msgspec.Struct, gc=False):
     notional: int | None = None
     equity: int | None = None
     gross: int | None = None
+    # The largest long and short value of the symbol with this order.
+    worst: tuple[int, int] | None = None
 
     def missing(self, code: str, what: str) -> Refused:
         """Return the refusal for a number that is not there."""
         return Refused(code, f"{what} must be known", "nothing", f"send it again when {what} is")
-
-    def in_base(self, money: int) -> int | None:
-        """Return money of the order's currency in the account's."""
-        return self.market.convert(money, self.spec.currency, self.account.base)
 
     def find_notional(self) -> Refused | None:
         """Work out the price that the order is valued at, and its value."""
@@ -124,7 +130,9 @@ class Question(msgspec.Struct, gc=False):
         if price is None:
             return self.missing("MISSING_PRICE", f"a price of {order.symbol}")
         self.price = price
-        value = self.in_base(abs(price) * order.qty * market.factors[order.symbol])
+        value: int | None = abs(price) * order.qty * market.factors[order.symbol]
+        if value is not None and self.spec.currency != self.account.base:
+            value = market.convert(value, self.spec.currency, self.account.base)
         if value is None:
             return self.missing("MISSING_RATE", f"a rate of {self.spec.currency}")
         self.notional = value

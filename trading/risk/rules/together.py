@@ -9,10 +9,7 @@ __all__ = ["correlated_notional", "correlation_clusters", "portfolio_heat"]
 
 
 def correlation_clusters(q: Question) -> Refused | None:
-    if q.reduces:
-        return None
-    refused = q.find_notional()
-    if refused:
+    if q.notional is None and (refused := q.find_notional()) is not None:
         return refused
     for name, symbols, bound in q.bounds.clusters:
         if q.order.symbol in symbols:
@@ -30,10 +27,7 @@ def correlation_clusters(q: Question) -> Refused | None:
 
 
 def correlated_notional(q: Question) -> Refused | None:
-    if q.reduces:
-        return None
-    refused = q.find_notional()
-    if refused:
+    if q.notional is None and (refused := q.find_notional()) is not None:
         return refused
     own, bound = q.order.symbol, q.bounds.shares["max_correlation"]
     together = {own}
@@ -61,8 +55,6 @@ def correlated_notional(q: Question) -> Refused | None:
 
 def portfolio_heat(q: Question) -> Refused | None:
     """Sum of size times average true range, in money, against a share of equity."""
-    if q.reduces:
-        return None
     refused = q.find_equity()
     if refused or q.equity is None:
         return refused
