@@ -186,6 +186,14 @@ class SymbolError(TradingError, ValueError):
     """A text cannot be a symbol."""
 
 
+class StrategyError(TradingError, ValueError):
+    """A strategy was declared, set up or used in a way that it cannot be."""
+
+
+class BacktestError(TradingError, ValueError):
+    """A backtest, a sweep or a check cannot be run with what it was given."""
+
+
 class IntervalError(TradingError, ValueError):
     """A text is no interval of bars, or the interval does not fit what it is used for."""
 

@@ -603,9 +603,10 @@ class OnePlace(AcceptAll):
         self.taken, self.due = signal.symbol, now + 120 * SECOND
         return "OK", signal.size_hint // 2, ""
 
-    def expire(self, now: int) -> None:
+    def expire(self, now: int) -> tuple[str, ...]:
         self.expired.append(now)
         self.taken, self.due = "", 2**62
+        return ()
 
     def dump(self) -> bytes:
         return f"{self.due}|{self.taken}".encode()
@@ -644,7 +645,7 @@ def test_a_picker_that_keeps_what_is_due_is_told() -> None:
     picker = OnePlace()
     made = picking(picker)
     bar(made, ("100", "101", "99", "100.50"))
-    picker.expire = lambda now: None  # type: ignore[method-assign]
+    picker.expire = lambda now: ()  # type: ignore[method-assign]
     with pytest.raises(SettingsError, match="expire must end it"):
         made.step(Clock(made.now + 500 * SECOND))
 

@@ -66,18 +66,22 @@ def meet_bar(
     _at_close(broker, listed, number, path[3], end)
 
 
-def _eligible(broker: Matching, listed: dict[str, Resting], number: int) -> list[Resting]:
-    """Orders that may meet this bar: those that were there before it, or any if intrabar."""
+def _eligible(broker: Matching, listed: dict[str, Resting], number: int, end: int) -> list[Resting]:
+    """Orders that may meet this bar: those that came before its end.
+
+    An order that the close of another symbol's bar has caused must not trade in the past. With
+    `intrabar`, orders that arise while this bar is met trade in the rest of it.
+    """
     if broker.model.name == "intrabar":
-        return list(listed.values())
-    return [each for each in listed.values() if each.since < number]
+        return [e for e in listed.values() if e.arrived < end or e.since == number]
+    return [e for e in listed.values() if e.since < number and e.arrived < end]
 
 
 def _at_open(
     broker: Matching, listed: dict[str, Resting], number: int, price: int, start: int, end: int
 ) -> None:
     at_open = broker.model.name in ("next_open", "intrabar")
-    for resting in _eligible(broker, listed, number):
+    for resting in _eligible(broker, listed, number, end):
         if resting.order_id not in listed or resting.tif == "AT_CLOSE":
             continue
         if resting.opens_at is not None and resting.opens_at >= end:
@@ -113,7 +117,7 @@ def _move(
     met: set[str] = set()
     while True:
         best: tuple[int, Resting] | None = None
-        for resting in _eligible(broker, listed, number):
+        for resting in _eligible(broker, listed, number, end):
             if resting.order_id in met or resting.order_id not in listed:
                 continue
             level = _level(resting, way, target)
@@ -131,7 +135,7 @@ def _move(
         if waited and resting.kind == "STOP_LIMIT" and resting.triggered:
             # It may meet its limit on the same way, once.
             met.discard(resting.order_id)
-    for resting in _eligible(broker, listed, number):
+    for resting in _eligible(broker, listed, number, end):
         if resting.kind == "TRAILING_STOP" and resting.waits_for_stop:
             broker.follow(resting, target)
 
@@ -165,7 +169,7 @@ def _at_close(
     broker: Matching, listed: dict[str, Resting], number: int, price: int, end: int
 ) -> None:
     at_close = broker.model.name in ("next_close", "this_close")
-    for resting in _eligible(broker, listed, number):
+    for resting in _eligible(broker, listed, number, end):
         if resting.order_id not in listed:
             continue
         if resting.tif == "AT_CLOSE":

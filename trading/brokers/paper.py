@@ -237,6 +237,7 @@ class PaperBroker:
                 self.finish(resting)
                 return
         resting.since = state.bars.get(symbol, 0)
+        resting.arrived = state.now
         if self.model.queue:
             spec = self._market.specs[symbol]
             resting.queue = to_units(self.model.queue, spec.size_decimals, "queue")

@@ -39,6 +39,7 @@ class Resting(msgspec.Struct, array_like=True, gc=False):
     value: int = 0
     fees: int = 0
     fills: int = 0
+    arrived: int = 0
 
     @property
     def leaves(self) -> int:

@@ -9,9 +9,12 @@ python -m trading report fills.parquet --cash 100000 --prices bars.parquet --out
 python -m trading settings --set tradepicker.maxOpenPositions=5
 python -m trading bars verify ticks.parquet --bars bars.parquet --interval 1m --calendar XNYS
 python -m trading exchange serve DIRECTORY --accounts accounts.json --instrument AAPL=228.25
+python -m trading backtest bars.parquet --strategy my.py:SmaCross --symbols AAPL --set fast=10
+python -m trading check lookahead bars.parquet --strategy my.py:SmaCross --symbols AAPL
 
-The exit status is 0 when all is well, 1 where bars differ from their ticks, 2 for a command line
-that is wrong, 3 for an error, which is told on the standard error output, and 130 after Ctrl-C.
+The exit status is 0 when all is well, 1 where something was found (bars that differ from their
+ticks, a strategy that was stopped or sees the future), 2 for a command line that is wrong, 3 for an
+error, which is told on the standard error output, and 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -21,11 +24,21 @@ from collections.abc import Sequence
 
 from store.cli.output import complain
 from store.errors import StoreError
-from trading.cli import bars, exchange, export, ingest, metrics, report, settings
+from trading.cli import (
+    backtest,
+    bars,
+    check,
+    exchange,
+    export,
+    ingest,
+    metrics,
+    report,
+    settings,
+)
 from trading.errors import TradingError
 
 # A command more is a module more, with `add(commands)`.
-COMMANDS = (ingest, export, bars, exchange, metrics, report, settings)
+COMMANDS = (ingest, export, bars, backtest, check, metrics, report, settings, exchange)
 
 __all__ = ["main"]
 

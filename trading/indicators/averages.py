@@ -18,6 +18,12 @@ class SMA(Indicator):
     def _next(self, x: float) -> float | None:  # type: ignore[override]
         return self._window.mean if self._window.add(x) else None
 
+    def _extend(self, values: list[float]) -> list[float | None]:  # type: ignore[override]
+        figures = self._window.extend_means(values)
+        if figures:
+            self.value = figures[-1]
+        return figures
+
 
 class EMA(Indicator):
     """Exponential moving average with a weight of 2 / (length + 1), begun by a simple average."""

@@ -6,6 +6,8 @@ import copy
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
+from itertools import accumulate
+from math import isfinite
 from typing import Any, ClassVar
 
 import numpy as np
@@ -59,6 +61,31 @@ class Indicator(ABC):
         self.value = value = self._next(*numbers)
         return value
 
+    def extend(self, *columns: list[float]) -> list[Any]:
+        """Take many values at once, a list for each input; returns the figure after each.
+
+        The same as `update` for one after the other, None while there were too few values.
+        IndicatorError for a value that is missing, NaN or infinite; nothing is changed by it.
+        """
+        if len(columns) != len(self.inputs):
+            raise IndicatorError(
+                f"{type(self).__name__}.extend takes {', '.join(self.inputs)}; "
+                f"got {len(columns)} columns"
+            )
+        for name, column in zip(self.inputs, columns, strict=True):
+            if not all(map(isfinite, column)):
+                for x in column:
+                    self._number(name, x)
+        return self._extend(*columns)
+
+    def _extend(self, *columns: list[float]) -> list[Any]:
+        """Take finite values; a subclass may know a faster way."""
+        following, figures = self._next, []
+        for row in zip(*columns, strict=True):
+            self.value = value = following(*row)
+            figures.append(value)
+        return figures
+
     def peek(self, *values: Any) -> Any:
         """The figure that `update` would give, for a bar that is not final; nothing is changed."""
         return copy.deepcopy(self).update(*values)
@@ -72,13 +99,10 @@ class Indicator(ABC):
         it is.
         """
         arrays = [self._column(columns, name).tolist() for name in self.inputs]
-        own = copy.deepcopy(self)
-        update = own.update
         width = len(self.outputs)
         nothing: Any = (float("nan"),) * width if width else float("nan")
         figures = [
-            nothing if (value := update(*row)) is None else value
-            for row in zip(*arrays, strict=True)
+            nothing if value is None else value for value in copy.deepcopy(self).extend(*arrays)
         ]
         shape = (len(figures), width) if width else (len(figures),)
         return np.array(figures, dtype=np.float64).reshape(shape)
@@ -142,6 +166,21 @@ class WindowSum:
             return True
         self.total += unit
         return len(units) == self.size
+
+    def extend_means(self, values: list[float]) -> list[float | None]:
+        """Add many values; returns the mean after each, None while the window is not full."""
+        size = self.size
+        units = [*self._units, *[int(value * _SCALE) for value in values]]
+        sums = [0, *accumulate(units)]
+        whole = size << _BINARY_PLACES
+        means: list[float | None] = [(b - a) / whole for a, b in zip(sums, sums[size:])]  # noqa: B905
+        # Of a full window one mean has been told before.
+        known = max(len(self._units) - size + 1, 0)
+        missing: list[float | None] = [None] * (len(values) - len(means) + known)
+        del units[:-size]
+        self._units = deque(units)
+        self.total = sum(units)
+        return missing + means[known:]
 
     @property
     def sum(self) -> float:

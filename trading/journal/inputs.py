@@ -13,6 +13,7 @@ from trading.specification import InstrumentSpec
 
 __all__ = [
     "Bar",
+    "BarBatch",
     "Cancel",
     "CancelAll",
     "CashDividend",
@@ -29,6 +30,7 @@ __all__ = [
     "SetLimits",
     "SetRate",
     "SetTradingState",
+    "SetWeights",
     "SplitShares",
     "Submit",
     "Tick",
@@ -281,6 +283,41 @@ class TickBatch(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=19):
     event_times: bytes = b""
 
 
+class BarBatch(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=34):
+    """Many final bars as columns of little-endian 64-bit integers, in order of arrival.
+
+    `symbols` are what codes count, `timeframes` what intervals count, the shortest first. Rows of
+    one time are one moment: all of them meet orders before strategies hear of any. Empty bytes mean
+    no counts and no notional amounts.
+    """
+
+    symbols: tuple[str, ...]
+    timeframes: tuple[Timeframe, ...]
+    times: bytes
+    codes: bytes
+    intervals: bytes
+    starts: bytes
+    ends: bytes
+    opens: bytes
+    highs: bytes
+    lows: bytes
+    closes: bytes
+    volumes: bytes
+    counts: bytes = b""
+    notionals: bytes = b""
+
+
+class SetWeights(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=35):
+    """Weights of an account's strategies in millionths, which scale the sizes of their signals."""
+
+    time: int
+    command_id: str
+    by: str
+    account: str
+    weights: tuple[tuple[str, int], ...]
+    reason: str = ""
+
+
 Input = (
     Tick
     | Bar
@@ -301,6 +338,8 @@ Input = (
     | CashDividend
     | Transfer
     | TickBatch
+    | BarBatch
+    | SetWeights
     | FeedGap
     | BrokerReport
 )

@@ -28,6 +28,7 @@ __all__ = [
     "Output",
     "PickerDecision",
     "PositionChanged",
+    "ReservationChanged",
     "RiskDecision",
     "SendCancel",
     "SendOrder",
@@ -36,6 +37,7 @@ __all__ = [
     "StrategyStopped",
     "TickLate",
     "TradingStateChanged",
+    "WeightsChanged",
 ]
 
 
@@ -286,6 +288,29 @@ class StrategyStopped(msgspec.Struct, frozen=True, array_like=True, gc=False, ta
     error: str
 
 
+class ReservationChanged(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=61):
+    """A place for a symbol: MADE, or how it ended: POSITION_ARRIVED, ORDER_ENDED, EXPIRED."""
+
+    time: int
+    account: str
+    symbol: str
+    state: str
+    signal_id: str
+    quantity: int
+    until: int
+
+
+class WeightsChanged(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=62):
+    """A strategy has another weight, in millionths."""
+
+    time: int
+    account: str
+    strategy: str
+    weight: int
+    by: str
+    reason: str
+
+
 class SendOrder(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=70):
     """Effect: send an order to the broker under this id."""
 
@@ -349,5 +374,7 @@ Output = (
     | SignalMade
     | PickerDecision
     | StrategyStopped
+    | ReservationChanged
+    | WeightsChanged
     | Effect
 )

@@ -5,6 +5,7 @@ outputs = kernel.step(Clock(1_700_000_000_000_000_000))
 kernel.digest, kernel.snapshot()
 """
 
+from trading.kernel.bar_columns import BarColumns
 from trading.kernel.bars import BarFold, TickBars
 from trading.kernel.columns import MISSING, TickColumns
 from trading.kernel.hosting import AcceptAll, Context, HostedStrategy, Picker
@@ -14,6 +15,7 @@ from trading.kernel.settings import Settings
 __all__ = [
     "MISSING",
     "AcceptAll",
+    "BarColumns",
     "BarFold",
     "Context",
     "HostedStrategy",

@@ -4,22 +4,42 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import Protocol
 
-from trading.journal.inputs import Bar, OrderTerms, Tick, Timeframe
+import msgspec
+
+from trading.journal.inputs import (
+    Bar,
+    OrderTerms,
+    Replace,
+    SetWeights,
+    Submit,
+    Tick,
+    Timeframe,
+)
 from trading.journal.outputs import PickerDecision, SignalMade, StrategyStopped
 from trading.journal.recorder import Recorder
 from trading.journal.reports import OrderFilled
 from trading.kernel.ledger import Ledger
 from trading.kernel.timers import Timers
+from trading.numbers import from_units
 from trading.orders.build import terms_or_fault
 from trading.orders.order import Order
 from trading.orders.request import OrderRequest
 from trading.risk.account import Account, Market
 from trading.specification import InstrumentSpec
 
-__all__ = ["AcceptAll", "Context", "HostedStrategy", "Orders", "Picker", "StrategyHost"]
+__all__ = [
+    "AcceptAll",
+    "Context",
+    "HostedStrategy",
+    "Listeners",
+    "Orders",
+    "Picker",
+    "StrategyHost",
+]
 
 
 class HostedStrategy(Protocol):
@@ -69,6 +89,14 @@ class HostedStrategy(Protocol):
 class Picker(Protocol):
     """Decides which signals become orders, and of which size."""
 
+    def connect(self, market: Market, recorder: Recorder) -> None:
+        """Take instruments and prices from a market, and tell of changes to a recorder."""
+        ...
+
+    def set_weights(self, command: SetWeights) -> tuple[str, str]:
+        """Give strategies of an account other weights; returns OK, or why not, and a detail."""
+        ...
+
     def decide(self, signal: SignalMade, account: Account, now: int) -> tuple[str, int, str]:
         """Return a code, OK or why not, the quantity in units, and a detail."""
         ...
@@ -86,8 +114,8 @@ class Picker(Protocol):
         """When a reservation's time is over next, or NEVER."""
         ...
 
-    def expire(self, now: int) -> None:
-        """Give up the reservations whose time is over."""
+    def expire(self, now: int) -> Sequence[str]:
+        """Give up the reservations whose time is over; returns the orders that have to end."""
         ...
 
     def dump(self) -> bytes:
@@ -104,6 +132,13 @@ class AcceptAll:
 
     due = 2**62
 
+    def connect(self, market: Market, recorder: Recorder) -> None:
+        """Need nothing of it."""
+
+    def set_weights(self, command: SetWeights) -> tuple[str, str]:
+        """Have no weights."""
+        return "NO_WEIGHTS", "every signal is taken with its size hint"
+
     def decide(self, signal: SignalMade, account: Account, now: int) -> tuple[str, int, str]:
         """Accept a signal that has a size."""
         if signal.size_hint <= 0:
@@ -116,8 +151,9 @@ class AcceptAll:
     def order_moved(self, order: Order, now: int) -> None:
         """Need nothing of it."""
 
-    def expire(self, now: int) -> None:
+    def expire(self, now: int) -> Sequence[str]:
         """Have no reservations."""
+        return ()
 
     def dump(self) -> bytes:
         """Remember nothing."""
@@ -140,6 +176,14 @@ class Orders(Protocol):
 
     def order(self, order_id: str) -> Order | None:
         """Return an order that is not forgotten yet."""
+        ...
+
+    def submit(self, command: Submit) -> tuple[str, str]:
+        """Open a group of orders; returns OK and its id, or why not."""
+        ...
+
+    def replace(self, command: Replace) -> tuple[str, str]:
+        """Give an order other terms; returns OK, or why not."""
         ...
 
 
@@ -184,6 +228,15 @@ class Context:
         """Cash and market value of the account; None where a price is missing."""
         return self._accounts[self._strategy.account].equity(self._market)
 
+    @property
+    def money_decimals(self) -> int:
+        """Decimals of the run's money."""
+        return self._market.money_decimals
+
+    def money(self, units: int) -> Decimal:
+        """Return an amount of money as a Decimal."""
+        return from_units(units, self._market.money_decimals)
+
     def spec(self, symbol: str) -> InstrumentSpec:
         """Return an instrument's description, with its decimals."""
         return self._market.specs[symbol]
@@ -214,9 +267,35 @@ class Context:
         """Send an order in whole numbers; returns its id, also where it is denied."""
         return self._orders.open_terms(terms).order_id
 
+    def submit_group(self, kind: str, terms: tuple[OrderTerms, ...]) -> str:
+        """Send a BRACKET, OCO, OTO or OTO_FULL; returns the group's id.
+
+        Orders that are no such group leave a denied order that says why, whose id is returned.
+        """
+        faulty = next((each for each in terms if each.fault_code), None)
+        if faulty is None:
+            now, name = self._recorder.now, self._strategy.name
+            code, detail = self._orders.submit(Submit(now, "", name, kind, terms))
+            if code in ("OK", "DENIED"):
+                return detail
+            fault = f"{kind}: {detail}"
+            faulty = msgspec.structs.replace(terms[0], fault_code=code, fault=fault)
+        return self.submit_terms(faulty)
+
     def cancel(self, order_id: str) -> str:
         """Ask for an order's end; returns OK or why not."""
         return self._orders.cancel_order(order_id)
+
+    def replace(
+        self,
+        order_id: str,
+        quantity: int | None = None,
+        limit: int | None = None,
+        stop: int | None = None,
+    ) -> str:
+        """Ask for other terms of an order; returns OK or why not."""
+        now, name = self._recorder.now, self._strategy.name
+        return self._orders.replace(Replace(now, "", name, order_id, quantity, limit, stop))[0]
 
     def buy(self, symbol: str, quantity: int) -> str:
         """Buy at the market; the quantity is in the instrument's units."""
@@ -285,6 +364,9 @@ class Context:
         self._timers.set(time, "strategy", f"{self._strategy.name}|{label}")
 
 
+Listeners = Sequence[tuple[HostedStrategy, Callable[[Context, Bar], None], Context]]
+"""Who hears of the bars of one symbol."""
+
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
 
 
@@ -304,7 +386,8 @@ class StrategyHost:
         self.version = 0
         # Whether there is nobody to tell anything.
         self.idle = not strategies
-        self._queue: deque[tuple[HostedStrategy, str, tuple[object, ...]]] = deque()
+        # What waits to be told, in order.
+        self.queue: deque[tuple[HostedStrategy, str, tuple[object, ...]]] = deque()
         self._draining = False
 
     def wants_tick(self, symbol: str) -> bool:
@@ -320,7 +403,7 @@ class StrategyHost:
         """Tell every strategy that the run begins."""
         self.started = True
         for each in self.strategies.values():
-            self._queue.append((each, "on_start", ()))
+            self.queue.append((each, "on_start", ()))
 
     def bar(self, bar: Bar) -> None:
         """Tell who listens of a final bar; of a revised one, who has `wants_revisions`."""
@@ -329,26 +412,55 @@ class StrategyHost:
             if revised and not getattr(each, "wants_revisions", False):
                 continue
             if not each.symbols or bar.symbol in each.symbols:
-                self._queue.append((each, "on_bar", (bar,)))
+                self.queue.append((each, "on_bar", (bar,)))
+
+    def bars_ahead(self, columns: object) -> None:
+        """Show a batch of bars to who computes figures of all of it at once."""
+        for each in self.strategies.values():
+            look = getattr(each, "bars_ahead", None)
+            if look is not None:
+                look(columns)
+
+    def listeners(self, symbol: str) -> Listeners:
+        """Return who listens to the bars of a symbol."""
+        return [
+            (each, each.on_bar, self.contexts[name])
+            for name, each in self.strategies.items()
+            if not each.symbols or symbol in each.symbols
+        ]
+
+    def tell_bar(self, bar: Bar, listeners: Listeners) -> None:
+        """Tell of a final bar at once; only where nothing waits to be told."""
+        self._draining = True
+        try:
+            for strategy, on_bar, ctx in listeners:
+                if strategy.name in self.stopped:
+                    continue
+                try:
+                    on_bar(ctx, bar)
+                except Exception as error:  # noqa: BLE001 - one strategy's fault must not end the run
+                    self._stop(strategy, "on_bar", error)
+        finally:
+            self._draining = False
 
     def tick(self, tick: Tick) -> None:
         """Tell who listens of a tick."""
         for each in self.strategies.values():
             if each.wants_ticks and (not each.symbols or tick.symbol in each.symbols):
-                self._queue.append((each, "on_tick", (tick,)))
+                self.queue.append((each, "on_tick", (tick,)))
 
     def fill(self, order: Order, report: OrderFilled) -> None:
         """Tell the order's strategy of a fill."""
         each = self.strategies.get(order.strategy)
         if each is not None:
-            self._queue.append((each, "on_fill", (order, report)))
+            self.queue.append((each, "on_fill", (order, report)))
 
     def timer(self, subject: str) -> None:
         """Tell a strategy of a timer that it has set."""
         name, _, label = subject.partition("|")
         each = self.strategies.get(name)
         if each is not None:
-            self._queue.append((each, "on_timer", (label,)))
+            self.queue.append((each, "on_timer", (label,)))
 
     def drain(self) -> None:
         """Tell what waits, and what that causes, in order."""
@@ -356,8 +468,8 @@ class StrategyHost:
             return
         self._draining = True
         try:
-            while self._queue:
-                strategy, handler, told = self._queue.popleft()
+            while self.queue:
+                strategy, handler, told = self.queue.popleft()
                 if strategy.name in self.stopped:
                     continue
                 try:

@@ -22,6 +22,8 @@ from trading.journal import reports
 from trading.journal.inputs import Input
 from trading.journal.outputs import Alert, CommandAnswered, Output
 from trading.journal.recorder import Recorder
+from trading.kernel.bar_batches import BarBatches
+from trading.kernel.bar_columns import BarColumns
 from trading.kernel.bars import BarFold, TickBars
 from trading.kernel.columns import TickColumns
 from trading.kernel.desk import Desk, next_day
@@ -42,10 +44,11 @@ __all__ = ["Kernel", "step"]
 _PRICES_AND_TIME = frozenset({given.Tick, given.Bar, given.Clock})
 _OF_A_SYMBOL = frozenset({given.Tick, given.Bar})
 _MANY_TICKS = frozenset({given.TickBatch, TickColumns})
+_MANY_BARS = frozenset({given.BarBatch, BarColumns})
 _LIMITS: msgspec.json.Decoder[Limits] = msgspec.json.Decoder(Limits)
 
 
-def step(kernel: Kernel, event: Input | TickColumns) -> list[Output]:
+def step(kernel: Kernel, event: Input | TickColumns | BarColumns) -> list[Output]:
     """Give a kernel one input and return what it says."""
     return kernel.step(event)
 
@@ -120,9 +123,22 @@ class Kernel:
             self._due,
             watch,
         )
+        self._bars = BarBatches(
+            self._recorder,
+            self._market,
+            self._desk,
+            self._host,
+            self._data,
+            broker,
+            self._timers,
+            self._advance,
+            self._due,
+            self._begin,
+        )
         if broker is not None:
             writer = self._desk.writer
             broker.connect(self._market, self._report, writer.accepted, writer.filled)
+        self._picker.connect(self._market, self._recorder)
         self._host.contexts = {each.name: self._context(each) for each in strategies}
         self._handlers = self._find_handlers()
         self._reports = self._find_reports()
@@ -142,13 +158,15 @@ class Kernel:
 
     # --- the step ---------------------------------------------------------------------------------
 
-    def step(self, event: Input | TickColumns) -> list[Output]:
-        """Take in one input, or many ticks as columns, and return what it caused, in order."""
+    def step(self, event: Input | TickColumns | BarColumns) -> list[Output]:
+        """Take in one input, or many ticks or bars, and return what it caused, in order."""
         kind = type(event)
         handler = self._handlers.get(kind)
         if handler is None:
             if kind in _MANY_TICKS:
                 return self._step_ticks(event)
+            if kind in _MANY_BARS:
+                return self._step_bars(event)
             raise JournalError(
                 f"{kind.__name__} is no input of the kernel; there are: "
                 f"{', '.join(sorted(each.__name__ for each in self._handlers))}"
@@ -198,6 +216,24 @@ class Kernel:
             self.check()
         return self._recorder.take()
 
+    def _step_bars(self, event: Any) -> list[Output]:
+        bars = event if type(event) is BarColumns else BarColumns.from_batch(event)
+        for symbol in bars.symbols:
+            self._known(symbol)
+        if not len(bars):
+            return []
+        if not self._day_set:
+            self._begin_day(int(bars.times[0]))
+        if not self._host.started:
+            # What strategies set up when they begin is there for the rest of the batch.
+            first = bars.moment_after(1)
+            self._bars.walk(bars.slice(0, first))
+            bars = bars.slice(first, len(bars))
+        self._bars.walk(bars)
+        if self.settings.check_invariants:
+            self.check()
+        return self._recorder.take()
+
     def _begin(self) -> None:
         """Prices or the time begin: strategies hear of it; bars that began before are partial."""
         self._host.start()
@@ -237,7 +273,8 @@ class Kernel:
                 _, _, kind, subject = self._timers.pop()
                 self._fire(kind, subject)
             else:
-                self._picker.expire(due)
+                for order_id in self._picker.expire(due):
+                    self._desk.cancel_order(order_id, "the time of its reservation is over")
                 self._desk.gate.forget_totals()
                 if self._picker.due <= due:
                     raise SettingsError(
@@ -289,6 +326,7 @@ class Kernel:
             given.SetTradingState: self._set_trading_state,
             given.SetLimits: self._set_limits,
             given.Transfer: self._transfer,
+            given.SetWeights: self._picker.set_weights,
         }
         handlers: dict[type, Callable[[Any], None]] = {
             given.Tick: self._data.tick,

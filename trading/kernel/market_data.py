@@ -52,7 +52,7 @@ class MarketData:
         self._host = host
         self._fold = fold
         self._paper = paper
-        self._fills_interval = fills_interval
+        self.fills_interval = fills_interval
         self._advance = advance
         self._due = due
         self.watch = watch
@@ -72,28 +72,51 @@ class MarketData:
             self._give_out(self._fold.close(now))
 
     def _give_out(self, bars: list[Bar]) -> None:
+        """Let orders meet all bars of one moment, then tell strategies of them.
+
+        So an order that a strategy sends when it hears of the first never trades in the past of the
+        second. Longer bars come first: who hears of a bar of the shortest timeframe sees the longer
+        ones that end with it.
+        """
+        if not bars:
+            return
         for bar in bars:
             self._recorder.bar(BarClosed(bar))
-            self.bar(bar, from_ticks=True)
+            self.meet(bar, from_ticks=True)
+        self.remember(bars)
+        if not self._host.idle:
+            for bar in bars:
+                self._host.bar(bar)
+        self._desk.settle()
 
-    def bar(self, bar: Bar, *, from_ticks: bool = False) -> None:
-        """Let orders meet a final bar, then tell strategies of it.
+    def bar(self, bar: Bar) -> None:
+        """Let orders meet a final bar, then tell strategies of it."""
+        self.meet(bar)
+        self.remember([bar])
+        if not self._host.idle:
+            self._host.bar(bar)
+        self._desk.settle()
+
+    def remember(self, bars: list[Bar]) -> None:
+        """Keep bars as the last ones of their symbols and intervals."""
+        for bar in bars:
+            if bar.state == "revised":
+                continue
+            of_symbol = self.last_bars.get(bar.symbol)
+            if of_symbol is None:
+                of_symbol = self.last_bars[bar.symbol] = {}
+            of_symbol[bar.interval] = bar
+
+    def meet(self, bar: Bar, *, from_ticks: bool = False) -> None:
+        """Let orders meet a final bar.
 
         A bar of ticks meets no emulated orders: its ticks have met them. A bar without a trade
         meets none at all, and a revised one has met them before.
         """
-        symbol = bar.symbol
-        if bar.state != "revised":
-            fills = not self._fills_interval or bar.interval == self._fills_interval
-            if fills and bar.state not in ("empty", "missing"):
-                self._meet(bar, from_ticks=from_ticks)
-            bars = self.last_bars.get(symbol)
-            if bars is None:
-                bars = self.last_bars[symbol] = {}
-            bars[bar.interval] = bar
-        if not self._host.idle:
-            self._host.bar(bar)
-        self._desk.settle()
+        if bar.state in ("revised", "empty", "missing"):
+            return
+        if not self.fills_interval or bar.interval == self.fills_interval:
+            self._meet(bar, from_ticks=from_ticks)
 
     def _meet(self, bar: Bar, *, from_ticks: bool) -> None:
         symbol, prices = bar.symbol, (bar.open, bar.high, bar.low, bar.close)

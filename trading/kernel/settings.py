@@ -43,7 +43,9 @@ class Settings(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=Fa
     valued between orders. `day_offset` is when a day begins, after midnight in UTC.
     `bar_interval` 0 makes no bars of ticks but those of `timeframes`: nanoseconds that divide a
     day, or texts such as `5m`, `session` and `1000 ticks`. `bar_memory` is for how long after a bar
-    was final a late tick revises it. `check_invariants` proves the books after every input.
+    was final a late tick revises it. Orders meet bars of
+    `fills_interval`; 0 means those of the first timeframe, or all where no bars are made of ticks.
+    `check_invariants` proves the books after every input.
     """
 
     run: str = "run"
@@ -63,6 +65,7 @@ class Settings(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=Fa
     check_invariants: bool = False
     timeframes: tuple[Timeframe, ...] = ()
     bar_memory: int = HOUR
+    fills_interval: Timeframe = 0
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -81,6 +84,8 @@ class Settings(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=Fa
     @property
     def fills_timeframe(self) -> Timeframe:
         """The bars that resting orders meet: the first of those made of ticks; 0 for all."""
+        if self.fills_interval:
+            return self.fills_interval
         if self.bar_interval or not self.timeframes:
             return self.bar_interval
         return timeframe_of(interval_of(self.timeframes[0]))

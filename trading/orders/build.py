@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from trading.errors import InvalidOrderRequest, NumberError
 from trading.journal.inputs import OrderTerms
 from trading.numbers import to_decimal, to_units
 from trading.orders.order import Order
-from trading.orders.request import OrderRequest
+from trading.orders.request import Bracket, OneCancelsOther, OneTriggersOther, OrderRequest
 from trading.orders.status import OrderStatus
 from trading.specification import InstrumentSpec
 from trading.times import nanoseconds
 
-__all__ = ["build_order", "faulty_terms", "open_order", "terms_of", "terms_or_fault"]
+__all__ = [
+    "build_order",
+    "faulty_terms",
+    "group_terms",
+    "open_order",
+    "terms_of",
+    "terms_or_fault",
+]
 
 _INITIALIZED = OrderStatus.INITIALIZED
 
@@ -70,6 +80,31 @@ def terms_or_fault(request: OrderRequest, spec: InstrumentSpec | None) -> OrderT
         return terms_of(request, spec)
     except InvalidOrderRequest as error:
         return faulty_terms(request, error)
+
+
+def group_terms(
+    group: Bracket | OneCancelsOther | OneTriggersOther,
+    spec: Callable[[str], InstrumentSpec],
+    own: Callable[[OrderRequest], OrderRequest] = lambda request: request,
+) -> tuple[str, tuple[OrderTerms, ...]]:
+    """Return the kind of a group and its orders in whole numbers.
+
+    `spec` finds an instrument by symbol, `own` may complete each request. A request that is no
+    order keeps its fault in its terms, as `terms_or_fault` says.
+    """
+    if isinstance(group, Bracket):
+        entry = own(group.entry)
+        common = (entry.account, entry.symbol, "SELL" if entry.side == "BUY" else "BUY")
+        more: dict[str, Any] = {"strategy": entry.strategy, "reduce_only": True, "tag": entry.tag}
+        target = OrderRequest(*common, entry.quantity, "LIMIT", group.target, **more)
+        stop = OrderRequest(*common, entry.quantity, "STOP", None, group.stop, **more)
+        kind, requests = "BRACKET", [entry, target, stop]
+    elif isinstance(group, OneCancelsOther):
+        kind, requests = "OCO", [own(each) for each in group.orders]
+    else:
+        kind = "OTO_FULL" if group.when_full else "OTO"
+        requests = [own(group.parent), own(group.child)]
+    return kind, tuple(terms_or_fault(each, spec(each.symbol)) for each in requests)
 
 
 def open_order(terms: OrderTerms, spec: InstrumentSpec, order_id: str, now: int) -> Order:
