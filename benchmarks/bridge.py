@@ -80,6 +80,7 @@ def ours_events_a_second(login: dict[str, Any], events: int) -> float:
 def rival_events_a_second(login: dict[str, Any], events: int) -> float:
     """The first events of the same log, heard of as the store tells its subscribers."""
     from bridge.engine import request_refresh
+
     from store.subscriptions import EventBus, SubscriptionListener
 
     bus = EventBus()
@@ -132,6 +133,7 @@ def ours_latency_ms(login: dict[str, Any], seconds: int) -> tuple[float, float]:
 def rival_latency_ms(login: dict[str, Any], seconds: int) -> tuple[float, float]:
     """The rival hears of events as we do, and asks for a refresh after each row."""
     from bridge.engine import request_refresh
+
     from store.subscriptions import EventBus, SubscriptionListener
 
     bus = EventBus()
@@ -210,8 +212,9 @@ def ours_load_seconds(login: dict[str, Any], entities: int) -> float:
 
 def rival_load_seconds(client: StoreClient, entities: int) -> float:
     """Everything by one query, then a row for each object."""
-    from bridge import extract_row
     from bridge.engine import request_refresh
+
+    from bridge import extract_row
 
     rival = ReadBack(client)
     began = time.perf_counter()
@@ -228,6 +231,7 @@ def rival_load_seconds(client: StoreClient, entities: int) -> float:
 def soak(client: StoreClient, events: int) -> None:
     """The same pages of the log again and again, through what a bridge does with each page."""
     from bridge.engine import await_cycle, request_refresh
+
     from bridge.feed import Feed
     from bridge.live import Timeline
     from store.log import EventLog

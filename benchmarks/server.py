@@ -68,7 +68,6 @@ def collected_mb() -> float:
 
 def ours_rows_a_second(rows: int) -> float:
     from deephaven import ring_table
-
     from server.engine import Engine
 
     engine = Engine()
@@ -126,7 +125,6 @@ def latency_ms(port: int, seconds: int, way: str) -> tuple[float, float, float]:
     "refreshed" (the same, asking for a refresh after each row).
     """
     from deephaven import DynamicTableWriter, dtypes, ring_table
-
     from server.engine import Engine
 
     main_module = vars(sys.modules["__main__"])
@@ -189,7 +187,6 @@ def listen(port: int, rows: int) -> None:
 def soak(rows: int) -> None:
     from deephaven import ring_table
     from deephaven.stream import blink_to_append_only
-
     from server.engine import Engine
 
     engine = Engine()

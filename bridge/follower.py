@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
-from bridge.engine import await_cycle, request_refresh
 from bridge.errors import BridgeClosed, BridgeError
-from bridge.feed import Feed
+from bridge.feed import EventRow, Feed
 from bridge.mending import Mender
 from bridge.present import PresentStates, by_feed
 from bridge.session import Session, own_number
 from bridge.status import State
+from publishing.engine import await_cycle, request_refresh
 from store.base import Storable
 from store.checkpoints import LeaseLost, Taken
 from store.errors import AccessError, StoreError, Unavailable
@@ -231,6 +231,7 @@ class Follower:
             ahead = None if page.is_last else self._reader.submit(self._read, session, page.end)
             if page.events:
                 self._show(page.events)
+                self._park(session)
                 self._pace.found()
             self.position = page.end
             following = None if ahead is None else ahead.result()
@@ -269,15 +270,24 @@ class Follower:
 
     def _show(self, events: Sequence[ChangeEvent]) -> None:
         for feed, its_events in by_feed(self._feeds, events).items():
-            raw, holding, shown = [], [], self._mender.raw[feed]
+            rows, shown = [], self._mender.raw[feed]
             for event in its_events:
                 loaded = self._present.was_loaded(event)
-                raw.append(not ((loaded and self._raw_after_seam) or shown.has(event)))
-                holding.append(feed.live is not None and not loaded and self._present.holds(event))
-            feed.take(its_events, raw, holding)
+                raw = not ((loaded and self._raw_after_seam) or shown.has(event))
+                present = feed.live is not None and not loaded and self._present.holds(event)
+                rows.append(EventRow(event, raw, present))
+            feed.take(rows)
             # The page before this one ended where its first event follows.
-            shown.took(self.position, sum(raw))
+            shown.took(self.position, sum(row.raw for row in rows))
         self._refresh()
+
+    def _park(self, session: Session) -> None:
+        """Keep the dead letters of a page with the checkpoint, in the order of the log."""
+        found = [letter for feed in self._all for letter in feed.dead_letters]
+        for feed in self._all:
+            feed.dead_letters.clear()
+        for event, error in sorted(found, key=lambda letter: letter.event.position or START):
+            session.park(event, error)
 
     def _refresh(self) -> None:
         request_refresh()

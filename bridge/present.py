@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from bridge.feed import Feed
+from bridge.feed import EventRow, Feed
 from bridge.grants import Grants
 from bridge.live import Timeline
 from bridge.snapshot import Segment, Snapshot, read_entities
@@ -41,8 +41,7 @@ class PresentStates:
                 self._learn(page)
                 for feed, events in by_feed(self._feeds, _holding(page)).items():
                     self.has_shown = True
-                    yes = [True] * len(events)
-                    feed.take(events, yes if raw else [False] * len(events), yes)
+                    feed.take([EventRow(event, raw, present=True) for event in events])
         return snapshot.seam
 
     def was_loaded(self, event: ChangeEvent) -> bool:
@@ -81,7 +80,7 @@ class PresentStates:
             # Events of these versions are still to come from the log: they are passed over then.
             self._timeline.was_read(asked, entities.newest)
             self._learn(entities.segments)
-            feed.show_present(_holding(entities.segments), [])
+            feed.take(_present_rows(_holding(entities.segments)))
 
     def holds(self, event: ChangeEvent) -> bool:
         """Is an event that comes new the present state of its entity, from now on and for ever?"""
@@ -100,7 +99,7 @@ class PresentStates:
             if look.revoked:
                 shown = True
                 for feed in self._live:
-                    feed.show_present([], sorted(look.revoked))
+                    feed.take([], gone=sorted(look.revoked))
         self._timeline.pass_time()
         while self._timeline.unknown:
             self._ask(conn)
@@ -121,7 +120,9 @@ class PresentStates:
         for feed in self._live:
             events = present.get(feed, [])
             shown = {event.entity_id for event in events}
-            feed.show_present(events, [each for each in found.newest if each not in shown])
+            feed.take(
+                _present_rows(events), gone=[each for each in found.newest if each not in shown]
+            )
 
     def _learn(self, segments: Sequence[Segment]) -> None:
         for segment in segments:
@@ -143,3 +144,7 @@ def by_feed(
 
 def _holding(segments: Iterable[Segment]) -> list[ChangeEvent]:
     return [segment.event for segment in segments if segment.holds]
+
+
+def _present_rows(events: Iterable[ChangeEvent]) -> list[EventRow]:
+    return [EventRow(event, raw=False, present=True) for event in events]

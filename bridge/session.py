@@ -12,6 +12,7 @@ import psycopg2
 from bridge.snapshot import run
 from store.base import Storable
 from store.checkpoints import Checkpoint, Taken, subscribers
+from store.events import ChangeEvent
 from store.log import EventLog
 from store.position import Position
 from store.sqlstates import translated
@@ -85,6 +86,11 @@ class Session:
         self._saved_at = moment
         if position > self._checkpoint.position:
             self._checkpoint.move(position)
+
+    def park(self, event: ChangeEvent, error: str) -> None:
+        """Keep a dead letter with its error; everything before it was shown."""
+        if self._checkpoint is not None and event.position is not None:
+            self._checkpoint.move(event.position, parked=event, error=error, attempts=1)
 
     def let_go(self) -> None:
         """Give up the subscription: it belongs to another session now."""

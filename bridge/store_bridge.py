@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any
 
-from bridge.engine import require_engine
 from bridge.errors import BridgeClosed, BridgeError, NotRegistered, RegistrationError
 from bridge.feed import Feed
 from bridge.follower import Follower, From
 from bridge.status import BridgeStatus, State
+from publishing.engine import require_engine
 from reactive.expr import Expr
 from store.base import Storable
 from store.position import Position

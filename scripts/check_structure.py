@@ -17,7 +17,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("server", "client", "store", "reactive", "workflow", "bridge", "trading")
+PACKAGES = (
+    "publishing",
+    "server",
+    "client",
+    "store",
+    "reactive",
+    "workflow",
+    "bridge",
+    "trading",
+)
 
 
 @dataclass(frozen=True)
@@ -43,8 +52,6 @@ ALLOWANCES: dict[str, Limits] = {
     ),
     "store": replace(LIMITS, in_circles=8, folder=82),
     "workflow": replace(LIMITS, bases=6, folder=29),
-    "bridge": replace(LIMITS, folder=23),
-    "server": replace(LIMITS, folder=25),
 }
 
 

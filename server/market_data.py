@@ -12,9 +12,9 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from server.feed import MarketFeed, TickBatch
-from server.positions import Book, Position
-from server.simulator import Simulator
+from server.market.feed import MarketFeed, TickBatch
+from server.market.positions import Book, Position
+from server.market.simulator import Simulator
 
 logger = logging.getLogger(__name__)
 

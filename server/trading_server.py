@@ -15,17 +15,20 @@ from queue import Empty, SimpleQueue
 from typing import Any, NoReturn
 from urllib.parse import quote
 
-from server import access, view_only
+from publishing import Publisher
+from publishing.engine import replace_variables
+from server import access
+from server.access import view_only
+from server.access.tls import checked_identity
 from server.address import host_and_port
-from server.feed import MarketFeed
 from server.health import Heartbeat
 from server.jvm import checked_heap, start_jvm_server
+from server.market.feed import MarketFeed
+from server.market.replay import Replay
+from server.market.simulator import Simulator
 from server.market_data import BASE_PRICES, FeedPlayer, book_for
 from server.options import Options
-from server.replay import Replay
-from server.simulator import Simulator
 from server.time_zone import machine_zone
-from server.tls import checked_identity
 
 
 def make_feed(options: Options) -> MarketFeed:
@@ -75,14 +78,17 @@ class TradingServer:
             time_zone=self.time_zone,
         )
         # Deephaven can be imported only now that the JVM is up.
-        from server.dashboard import make_dashboard
-        from server.engine import Engine
-        from server.tables import make_market_tables
+        from deephaven.execution_context import get_exec_ctx
 
-        self._engine = Engine()
-        self.tables = make_market_tables(
-            self._engine, options.raw_rows, has_whole_volumes=self._has_whole_volumes
+        from server.dashboard import make_dashboard
+        from server.tables import declare_writers, make_market_tables
+
+        self._context = get_exec_ctx()
+        self._publisher = Publisher()
+        self._writers = declare_writers(
+            self._publisher, options.raw_rows, has_whole_volumes=self._has_whole_volumes
         )
+        self.tables = make_market_tables(self._writers)
         self.dashboard = make_dashboard(self.tables)
         self.on_replaced: Callable[[], object] = lambda: None
         self._replace_after, self._replace_pause = 0.0, 1.0
@@ -111,7 +117,10 @@ class TradingServer:
     @property
     def context(self) -> Any:
         """Deephaven's context, in which any thread can make tables: `with server.context:`."""
-        return self._engine.context
+        from deephaven.execution_context import ExecutionContext
+
+        # One each time: it keeps what it opened, and two threads would close each other's.
+        return ExecutionContext(self._context.j_exec_ctx)
 
     @property
     def base_url(self) -> str:
@@ -170,7 +179,7 @@ class TradingServer:
             self._stopped = True
             self.player.stop()
             self._heartbeat.stop()
-            self._engine.close()
+            self._publisher.close()
             access.forget_key(self.options.port, self.key)
 
     def _each_beat(self) -> None:
@@ -184,23 +193,19 @@ class TradingServer:
     def _replace_tables(self, failed: list[str]) -> None:
         """Make all tables anew; variables and fields of their names show the new ones."""
         from server.dashboard import make_dashboard
-        from server.engine import replace_variables
         from server.tables import make_market_tables
 
         before = self.published
-        with self._engine.context:
-            self.tables = make_market_tables(
-                self._engine,
-                self.options.raw_rows,
-                self.tables,
-                has_whole_volumes=self._has_whole_volumes,
-            )
+        with self.context:
+            self._writers.remake()
+            self.tables = make_market_tables(self._writers)
             self.dashboard = make_dashboard(self.tables)
         if self.options.view_only:
             view_only.publish(self.published)
-        replace_variables({name: (old, self.published[name]) for name, old in before.items()})
+        for name, old in before.items():
+            replace_variables(old, self.published[name])
         # Not before: who followed an old table opens what has its name now.
-        self._engine.end_replaced()
+        self._writers.end_replaced()
         self._heartbeat.tables_failed(failed)
         self.on_replaced()
 

@@ -112,7 +112,7 @@ def test_many_threads_update_the_graph(pushes: list[Push]) -> None:
         mine = [value for symbol, value in rows if symbol == f"S{n}"]
         assert mine == sorted(mine)
         assert mine[-1] == 201.0
-    assert pushed.misfits == {}
+    assert pushed.conversion_errors == {}
 
 
 def test_a_writer_that_others_use_too(pushes: list[Push]) -> None:
@@ -175,4 +175,4 @@ def test_values_that_do_not_fit_are_nulls(pushes: list[Push]) -> None:
     pushes.append(pushed)
     assert pushed.flush()
     assert rows_of(pushed.table, "symbol", "market_value") == [(None, 6.0)]
-    assert pushed.misfits == {"symbol": 1}
+    assert pushed.conversion_errors == {"symbol": 1}

@@ -18,8 +18,8 @@ import pytest
 
 from client.base_client import DeephavenClient
 from client.errors import AccessDenied, ServerUnreachable
+from server.access.tls import checked_identity
 from server.errors import StartupError
-from server.tls import checked_identity
 from tests.processes import (
     ROOT,
     Process,

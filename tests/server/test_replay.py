@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.errors import FeedFileError
-from server.feed import NULL_DOUBLE, TickBatch
+from server.market.feed import NULL_DOUBLE, TickBatch
+from server.market.replay import Replay
 from server.market_data import book_for
-from server.replay import Replay
 
 REAL_PRICES = Path(bokeh_sampledata.__file__).parent / "_data" / "stocks.csv.gz"
 DAY_NS = 24 * 3600 * 10**9

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Protocol, TypeVar
 
-from bridge.columns import UNFIT
 from bridge.errors import RecordingError
-from bridge.recorded_rows import Row
+from bridge.recording.rows import Row
+from publishing.kinds import NOT_ENCODABLE
 from store.base import Storable
 from store.errors import StoreError, TransactionConflict, Unavailable, VersionConflict
 
@@ -110,7 +110,7 @@ class EntityWriter:
     def _made(self, change: Change, row: Row) -> list[Pair]:
         try:
             return [(change, self._cls(**row.values))]
-        except UNFIT as error:
+        except NOT_ENCODABLE as error:
             self._reject(error)
             return []
 

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from bridge.engine import await_cycle, require_engine
-from bridge.entity_writer import Change, Client, EntityWriter
 from bridge.errors import RecordingError
-from bridge.recorded_rows import Row, RowReader
-from bridge.recording_status import RecordingState, RecordingStatus
+from bridge.recording.entity_writer import Change, Client, EntityWriter
+from bridge.recording.rows import Row, RowReader
+from bridge.recording.status import RecordingState, RecordingStatus
+from publishing.engine import await_cycle, require_engine
 from store.base import Storable
 
 logger = logging.getLogger(__name__)
