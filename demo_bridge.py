@@ -87,7 +87,7 @@ class Demo:
         self._running.callback(self.bridge.stop)
         self.bridge.register(Order)
         self.bridge.register(Trade)
-        self.bridge.start(from_="beginning")
+        self.bridge.start("beginning")
         self.risk_writer = TableWriter(RISK_SCHEMA, name="risk_calcs", rows=RISK_ROWS)
         self._running.callback(self.risk_writer.close)
         self._making = threading.Lock()

@@ -207,8 +207,12 @@ class EventReader:
     def _parse_one(self, event: ChangeEvent) -> Any:
         try:
             return self._decode(event.data or "{}")
-        except NOT_ENCODABLE as error:
-            return Unread(f"its data cannot be parsed: {error}")
+        except NOT_ENCODABLE:
+            reason = self._reason(event)
+            if reason is not None:
+                return reason
+            # A number of the class with more digits than Python reads as an int.
+            return json.loads(event.data or "{}", parse_float=Decimal, parse_int=Decimal)
 
     def _lifted(self, data: Any) -> dict[str, Any] | Unread:
         if isinstance(data, Unread):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from typing import Any, NamedTuple
 
-from bridge.snapshot import run
+from store.statements import rows_of
 
 LOOK_SECONDS = 0.5
 # Of the time, looking takes no more than one part in this many.
@@ -42,7 +42,7 @@ class Grants:
         began = time.monotonic()
         if began < self._next_look and not now:
             return None
-        seconds, *digest = run(conn, _DIGEST)[0]
+        seconds, *digest = rows_of(conn, _DIGEST)[0]
         found = Look(seconds)
         if digest != self._digest:
             self._digest, shared = _all(conn)
@@ -54,5 +54,5 @@ class Grants:
 
 
 def _all(conn: Any) -> tuple[list[Any], set[str]]:
-    *digest, ids = run(conn, _ALL)[0]
+    *digest, ids = rows_of(conn, _ALL)[0]
     return digest, set(ids)

@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 
 from bridge.feed import EventRow, Feed
 from bridge.present import PresentStates
-from bridge.session import Session
 from bridge.snapshot import Snapshot
 from store.events import ChangeEvent
 from store.log import Page
 from store.position import Position
+from store.subscription_session import Session
 
 logger = logging.getLogger(__name__)
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-import psycopg2
-
 from store.events import ChangeEvent
 from store.position import Position
-from store.sqlstates import translated
+from store.statements import rows_of
 
 PAGE_ROWS = 5_000
 
@@ -71,7 +69,7 @@ class Snapshot:
             yield [_segment(row) for row in page]
 
     def _run(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        return run(self._conn, statement, values)
+        return rows_of(self._conn, statement, values)
 
 
 class Entities(NamedTuple):
@@ -87,26 +85,16 @@ class Entities(NamedTuple):
 
 def read_entities(conn: Any, type_names: Sequence[str], entity_ids: Sequence[str]) -> Entities:
     """Look at some entities, all at one moment."""
-    run(conn, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    rows_of(conn, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
     try:
         asked = (list(type_names), list(entity_ids))
-        newest = dict(run(conn, _NEWEST, asked))
-        rows = run(conn, _OF_ENTITIES, asked)
-        [[seconds]] = run(conn, f"SELECT {_NOW}")
+        newest = dict(rows_of(conn, _NEWEST, asked))
+        rows = rows_of(conn, _OF_ENTITIES, asked)
+        [[seconds]] = rows_of(conn, f"SELECT {_NOW}")
     finally:
         if not conn.closed:
-            run(conn, "ROLLBACK")
+            rows_of(conn, "ROLLBACK")
     return Entities([_segment(row) for row in rows], newest, seconds)
-
-
-def run(conn: Any, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-    """Run a statement; the store's own errors."""
-    try:
-        with conn.cursor() as cursor:
-            cursor.execute(statement, values or None)
-            return list(cursor.fetchall()) if cursor.description else []
-    except psycopg2.Error as error:
-        raise translated(error) from error
 
 
 def _segment(row: tuple[Any, ...]) -> Segment:

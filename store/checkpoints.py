@@ -41,7 +41,7 @@ class LeaseLost(SubscriptionError):
     """Another session took the subscription over, or somebody forgot it."""
 
 
-class Taken(SubscriptionError):
+class SubscriptionHeld(SubscriptionError):
     """Another session that is alive holds the subscription, by this lease."""
 
     def __init__(self, message: str, lease: int) -> None:
@@ -52,20 +52,28 @@ class Taken(SubscriptionError):
         return str(self.args[0])
 
 
+# Its name of before.
+Taken = SubscriptionHeld
+
+
 class Checkpoint:
-    """A subscription that this session holds; from `position` on nothing was handled yet."""
+    """A subscription that this session holds; from `position` on nothing was handled yet.
+
+    `is_new`: it was made by this claim.
+    """
 
     def __init__(self, conn: Any, subscriber_id: str, lease: int, position: Position) -> None:
         self._conn = conn
         self._id = subscriber_id
         self.lease = lease
+        self.is_new = lease == 1
         self.position = position
 
     @classmethod
     def claim(cls, conn: Any, subscriber_id: str, epoch: str, start: Position) -> Checkpoint:
         """Hold a subscription; a new one begins at `start`.
 
-        Taken while another session holds it; PositionError if it belongs to another cluster.
+        SubscriptionHeld while another session holds it; PositionError for one of another cluster.
         """
         values = (subscriber_id, start.epoch or epoch, str(start.xid), start.seq)
         row: tuple[Any, ...] = ()
@@ -74,9 +82,9 @@ class Checkpoint:
             row = next(iter(rows_of(conn, _CLAIM, values)), ())
         taken, lease, stored_epoch, xid, seq, holder = row
         if not taken:
-            raise Taken(
+            raise SubscriptionHeld(
                 f"subscriber {subscriber_id!r} is held by session {holder} of this user; stop that "
-                "one, give another subscriber_id, or wait for it with if_taken='wait'",
+                "one, give another subscriber_id, or wait for it with if_held='wait'",
                 lease,
             )
         if stored_epoch != epoch:

@@ -14,7 +14,8 @@ from typing import Any
 
 import psycopg2
 
-from store.errors import AccessError, FenceTimeout, Unavailable
+from store.errors import FenceTimeout, Unavailable
+from store.login import IS_ADMINISTRATOR, refuse_administrator
 from store.pool import Pool, is_alive
 from store.rows import kept, restore
 from store.sqlstates import translated
@@ -114,16 +115,8 @@ class Connection:
         self.starting_lock = threading.Lock()
 
     def refuse_administrators(self, user: str) -> None:
-        """AccessError for a role to which the database shows everything, whoever owns it.
-
-        What belongs to a user is asked by name, so such a role would see one half of an answer as
-        a user and the other as an administrator.
-        """
-        if self.read(_IS_ADMINISTRATOR, ())[0][0]:
-            raise AccessError(
-                f"{user} administers the database and is no user of the store: it sees everything "
-                "and owns nothing; give programs logins of their own with provision_user"
-            )
+        """AccessError for a role to which the database shows everything, whoever owns it."""
+        refuse_administrator(user, self.read(IS_ADMINISTRATOR, ())[0][0])
 
     @property
     def raw(self) -> Any:
@@ -306,12 +299,6 @@ def _run(connection: Any, statement: str, values: Sequence[Any]) -> list[tuple[A
         raise translated(error) from error
 
 
-_IS_ADMINISTRATOR = """
-SELECT rolsuper OR rolbypassrls OR EXISTS (
-    SELECT FROM pg_catalog.pg_roles o
-    WHERE o.rolname = 'object_store_owner' AND pg_has_role(r.oid, o.oid, 'USAGE'))
-FROM pg_catalog.pg_roles r WHERE r.rolname = session_user
-"""
 _SETTLE = "SELECT object_store.settle_time(%s)"
 # Is a transaction open that took its number before this one, other than the block's own?
 _EARLIER = """

@@ -11,10 +11,10 @@ from store.sqlstates import translated
 
 
 def rows_of(conn: Any, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-    """The rows that a statement gives; the store's errors for the database's."""
+    """The rows that a statement gives, if any; the store's errors for the database's."""
     try:
         with conn.cursor() as cursor:
-            cursor.execute(statement, values)
-            return list(cursor.fetchall())
+            cursor.execute(statement, values or None)
+            return list(cursor.fetchall()) if cursor.description else []
     except psycopg2.Error as error:
         raise translated(error) from error

@@ -262,7 +262,7 @@ def test_a_paused_subscriber_is_not_overtaken(desk: Desk, tmp_path: Path) -> Non
                 user="bob",
                 password=password_of("bob"),
                 subscriber_id="one",
-                if_taken="refuse",
+                if_held="raise",
             ).start()
     finally:
         os.kill(first.child.pid, signal.SIGCONT)
