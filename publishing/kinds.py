@@ -35,6 +35,7 @@ _EPOCH_DAY = date(1970, 1, 1).toordinal()
 # As many as PostgreSQL's numeric has; a power of ten in scientific notation may ask for more.
 _MOST_DIGITS = 131_072 + 16_383
 _DOUBLE_NULL = -float(np.finfo(np.float64).max)
+_NULL_LONG = -(2**63)
 _FLOAT_NULL = -float(np.finfo(np.float32).max)
 
 
@@ -159,6 +160,9 @@ def _nanos(value: Any) -> int:
     if isinstance(value, str):
         # Python 3.10 does not read the Z.
         value = datetime.fromisoformat(value[:-1] + "+00:00" if value[-1:] == "Z" else value)
+    if isinstance(value, (datetime, np.datetime64)) and value != value:
+        # "Not a time" of numpy and pandas.
+        return _NULL_LONG
     if isinstance(value, datetime):
         if value.tzinfo is None or value.utcoffset() is None:
             raise ValueError(f"{value} has no time zone")
@@ -168,7 +172,9 @@ def _nanos(value: Any) -> int:
             # As pandas has them.
             nanos += int(getattr(value, "nanosecond", 0))
     elif isinstance(value, np.datetime64):
-        nanos = int(value.astype("datetime64[ns]").astype(np.int64))
+        exact = value.astype("datetime64[ns]")
+        # One beyond 64 bits of nanoseconds becomes another time, without an error.
+        nanos = int(exact.astype(np.int64)) if exact.astype(value.dtype) == value else 2**63
     elif isinstance(value, (int, np.integer)) and not isinstance(value, bool):
         nanos = int(value)
     else:
@@ -242,7 +248,6 @@ def _exact_whole(value: Any) -> str:
     return format(whole, "f")
 
 
-_NULL_LONG = -(2**63)
 _IF = "isNull({0}) ? null : "
 KINDS: dict[str, Kind] = {
     kind.name: kind
