@@ -87,7 +87,7 @@ class Timeline:
         self._clock_ahead = 0.0
 
     def holds(self, event: ChangeEvent) -> bool:
-        """Does an event hold from now on and for ever, so that nothing else need be known?
+        """Whether an event holds from now on and for ever, so that nothing else need be known.
 
         If not, and it changes what holds now or later, its entity is `unknown` from now on.
         """

@@ -69,7 +69,7 @@ class RawRows:
         self._ahead[event.entity_id] = event.version
 
     def has(self, event: ChangeEvent) -> bool:
-        """Is an event in what was read ahead?"""
+        """Whether an event is in what was read ahead."""
         version = self._ahead.get(event.entity_id)
         if version is None:
             return False
@@ -120,7 +120,7 @@ class Mender:
         self._next_look = 0.0
 
     def look(self, session: Session, until: Position) -> bool:
-        """Make anew what has failed, with all rows up to a place in the log; was anything?"""
+        """Make anew what has failed, with all rows up to a place in the log; whether any was."""
         if time.monotonic() < self._next_look:
             return False
         self._next_look = time.monotonic() + LOOK_SECONDS

@@ -45,7 +45,7 @@ class PresentStates:
         return snapshot.seam
 
     def was_loaded(self, event: ChangeEvent) -> bool:
-        """Was an event in what was loaded at the start? Each is asked about once, in order."""
+        """Whether an event was in what was loaded at the start; asked once for each, in order."""
         if self._seam is None:
             return False
         assert event.position is not None
@@ -61,7 +61,7 @@ class PresentStates:
         return False
 
     def was_in_load(self, event: ChangeEvent) -> bool:
-        """Was an event in what was loaded at the start? It may be asked again and again."""
+        """Whether an event was in what was loaded at the start; it may be asked again."""
         assert self._loaded is not None
         assert event.position is not None
         seam, beyond = self._loaded
@@ -83,11 +83,11 @@ class PresentStates:
             feed.take(_present_rows(_holding(entities.segments)))
 
     def holds(self, event: ChangeEvent) -> bool:
-        """Is an event that comes new the present state of its entity, from now on and for ever?"""
+        """Whether a new event is the present state of its entity, from now on and for ever."""
         return self._timeline.holds(event)
 
     def keep_up(self, conn: Any, *, look_now: bool) -> bool:
-        """See to what changes without an event, time and sharing; was anything shown?"""
+        """See to what changes without an event, by time and sharing; whether anything was shown."""
         shown = False
         assert self._grants is not None
         look = self._grants.look(conn, now=look_now)

@@ -14,7 +14,6 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable
-from types import TracebackType
 from typing import Any
 
 from bridge.errors import BridgeClosed, BridgeError, NotRegistered, RegistrationError
@@ -230,12 +229,7 @@ class StoreBridge:
             self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def _replaced(self, feed: Feed) -> None:

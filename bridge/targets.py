@@ -52,7 +52,7 @@ class Target(Protocol):
         """Wait until everything taken is in the table; False if time ran out."""
 
     def has_failed(self) -> bool:
-        """Did the table fail in the engine?"""
+        """Whether the table failed in the engine."""
 
     @property
     def lost_all(self) -> int:

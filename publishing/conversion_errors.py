@@ -19,13 +19,13 @@ class ConversionErrors:
         """Count one; `secret` keeps what the error says out of the log."""
         self.counts[column] += 1
         if self.counts[column] == 1:
-            told = type(error).__name__ if secret else error
+            reason = type(error).__name__ if secret else error
             logger.warning(
                 "%s.%s: a value does not fit and is shown as null (later ones are only counted): "
                 "%s",
                 self._owner,
                 column,
-                told,
+                reason,
             )
 
     @property

@@ -50,7 +50,7 @@ ALLOWANCES: dict[str, Limits] = {
     "reactive": replace(
         LIMITS, in_circles=14, families=frozenset({"reactive.expr.operators.Expr"})
     ),
-    "store": replace(LIMITS, in_circles=8, folder=82),
+    "store": replace(LIMITS, in_circles=8, folder=83),
     "workflow": replace(LIMITS, bases=6, folder=29),
 }
 

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import math
-import os
-import sys
 import threading
 import time
-import traceback
+import warnings
 from collections.abc import Callable
 from datetime import timedelta
-from queue import Empty, SimpleQueue
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import quote
 
 from publishing import Publisher
 from publishing.engine import replace_variables
-from server import access
+from server import access, shutdown
 from server.access import view_only
 from server.access.tls import checked_identity
 from server.address import host_and_port
@@ -214,63 +209,17 @@ class TradingServer:
         return not isinstance(self.feed, Replay) or self.feed.has_whole_volumes
 
 
-class Wish:
-    """A wish to stop, which a signal's handler sets.
-
-    The handler runs between any two lines of the main thread. With `threading.Event` these may be
-    lines of the very wait, which hold the event's lock: the handler would wait for itself.
-    """
-
-    def __init__(self) -> None:
-        # Its `put` may come in the middle of its `get`.
-        self._told: SimpleQueue[None] = SimpleQueue()
-
-    def set(self) -> None:
-        """Wish to stop; may be called from a signal's handler."""
-        self._told.put(None)
-
-    def wait(self, timeout: float) -> bool:
-        """Wait for the wish; was it told, now or before?"""
-        try:
-            self._told.get(timeout=timeout)
-        except Empty:
-            return False
-        self._told.put(None)
-        return True
+_OLD_NAMES = {
+    "Wish": "StopRequest",
+    "wait_for_wish": "wait_for_stop",
+    "leave_after": "exit_with",
+    "leave": "exit_now",
+}
 
 
-def wait_for_wish(wish_to_stop: Wish, seconds: float = math.inf) -> None:
-    """Wait until a signal's handler has set the wish, or for so long.
-
-    In short turns: a signal that reaches the process in a thread of the JVM does not wake this one,
-    and its handler runs only when this one goes on.
-    """
-    end = time.monotonic() + seconds
-    while not wish_to_stop.wait(min(0.5, max(0.0, end - time.monotonic()))):
-        if time.monotonic() >= end:
-            return
-
-
-def leave_after(run: Callable[[], int]) -> NoReturn:
-    """End the process with the status that a call returns; an error is told, and its status is 1.
-
-    The interpreter's own way out waits, now and then for ever, for threads of the JVM.
-    """
-    status = 1
-    try:
-        status = run()
-    except BaseException as error:  # noqa: BLE001 - whatever it is, the process must end
-        if isinstance(error, SystemExit) and isinstance(error.code, int):
-            status = error.code
-        else:
-            traceback.print_exc()
-    leave(status)
-
-
-def leave(status: int) -> NoReturn:
-    """End the process at once, also where `python -i` would go on to a prompt."""
-    for stream in (sys.stdout, sys.stderr):
-        # Nobody may read it any more, or a signal's handler came in the middle of writing to it.
-        with contextlib.suppress(OSError, RuntimeError, ValueError):
-            stream.flush()
-    os._exit(status)
+def __getattr__(name: str) -> Any:
+    if name not in _OLD_NAMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    new = _OLD_NAMES[name]
+    warnings.warn(f"{name} is called server.shutdown.{new} now", DeprecationWarning, stacklevel=2)
+    return getattr(shutdown, new)

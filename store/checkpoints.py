@@ -175,7 +175,7 @@ def parked_events(conn: Any, subscriber_id: str | None = None) -> list[ParkedEve
 
 
 def unpark(conn: Any, parked: ParkedEvent) -> bool:
-    """Take an event off the list of parked ones; was it there?
+    """Take an event off the list of parked ones; whether it was there.
 
     It is not delivered again: read the version with `history`, and deal with it.
     """
@@ -184,7 +184,7 @@ def unpark(conn: Any, parked: ParkedEvent) -> bool:
 
 
 def forget_subscriber(conn: Any, subscriber_id: str) -> bool:
-    """Delete a subscription and what it parked; was there one?
+    """Delete a subscription and what it parked; whether there was one.
 
     One that is running notices, and begins anew where it stood.
     """

@@ -19,7 +19,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from store.base import Storable
@@ -206,12 +205,7 @@ class Projector(Generic[S]):
     def __enter__(self) -> Projector[S]:
         return self.start()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def status(self) -> SubscriptionStatus | None:
@@ -219,7 +213,7 @@ class Projector(Generic[S]):
         return None if self._listener is None else self._listener.status()
 
     def wait_for(self, position: Position, seconds: float = 30.0) -> bool:
-        """Wait until all events up to a position are folded; are they?"""
+        """Wait until all events up to a position are folded; whether they are."""
         end = time.monotonic() + seconds
         while self._listener is not None:
             if (self._listener.position or START) >= position:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable, Iterable
-from types import TracebackType
 from typing import Literal
 
 from reactive.expr import Expr
@@ -159,12 +158,7 @@ class SubscriptionListener:
     def __enter__(self) -> SubscriptionListener:
         return self.start()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     @property

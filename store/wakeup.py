@@ -91,7 +91,10 @@ class Waiter:
             _LOG.debug("nobody waits any more: %s", error)
 
     def wait(self, conn: Any, seconds: float) -> bool:
-        """Wait; was there a notification? An error of psycopg2 says that the connection is lost."""
+        """Wait; whether there was a notification.
+
+        An error of psycopg2 says that the connection is lost.
+        """
         with _selector() as selector:
             selector.register(self._ours, selectors.EVENT_READ)
             selector.register(conn, selectors.EVENT_READ)

@@ -54,7 +54,7 @@ Pair = tuple[Change, Storable]
 
 
 class EntityWriter:
-    """Writes changes; `waiting` is told why the store cannot be reached, and None once it can.
+    """Writes changes; `waiting` gets the reason why the store cannot be reached, and None once it can.
 
     It raises Unavailable only when `waiting` returns False: give up.
     """
@@ -192,10 +192,10 @@ class EntityWriter:
 
     def _reject(self, error: BaseException | str) -> None:
         self.counts["rejected"] += 1
-        told = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
-        self.last_rejection = told
+        reason = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
+        self.last_rejection = reason
         if self.counts["rejected"] == 1:
-            logger.warning("a row for %s is rejected: %s", self._cls.__name__, told)
+            logger.warning("a row for %s is rejected: %s", self._cls.__name__, reason)
 
     def _persist(self, call: Callable[[], T]) -> T:
         """Call until the store can be reached; the event ids make a repetition harmless."""
