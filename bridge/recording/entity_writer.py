@@ -54,9 +54,10 @@ Pair = tuple[Change, Storable]
 
 
 class EntityWriter:
-    """Writes changes; `waiting` gets the reason why the store cannot be reached, and None once it can.
+    """Writes changes to the entities of a class.
 
-    It raises Unavailable only when `waiting` returns False: give up.
+    `waiting` gets the reason why the store cannot be reached, and None once it can; Unavailable is
+    raised only when it returns False, for giving up.
     """
 
     def __init__(

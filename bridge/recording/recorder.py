@@ -105,7 +105,7 @@ class Recording:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    # --- listening ----------------------------------------------------------------------------------
+    # --- listening --------------------------------------------------------------------------------
 
     def _listen(self, table: Any) -> Any:
         from deephaven.table_listener import listen
