@@ -67,12 +67,11 @@ def collected_mb() -> float:
 
 
 def ours_rows_a_second(rows: int) -> float:
-    from deephaven import ring_table
-    from server.engine import Engine
+    from publishing import Publisher
 
-    engine = Engine()
-    blink, writer = engine.blink_table("throughput", PRICE_SCHEMA)
-    kept = ring_table(blink, 100_000)
+    publisher = Publisher()
+    writer = publisher.table("throughput", PRICE_SCHEMA, rows=100_000, strict=True)
+    kept = writer.table
     columns = batch()
     began = time.perf_counter()
     for _ in range(rows // BATCH):
@@ -124,14 +123,17 @@ def latency_ms(port: int, seconds: int, way: str) -> tuple[float, float, float]:
     `way` is "ours", "writer" (DynamicTableWriter, the engine refreshes each second), or
     "refreshed" (the same, asking for a refresh after each row).
     """
-    from deephaven import DynamicTableWriter, dtypes, ring_table
-    from server.engine import Engine
+    from deephaven import DynamicTableWriter, dtypes
+
+    from publishing import Publisher
 
     main_module = vars(sys.modules["__main__"])
-    engine = Engine()
+    publisher = Publisher()
+    writer: Any
     if way == "ours":
-        blink, writer = engine.blink_table("latency", {"Name": "string", "SentNs": "long"})
-        main_module["latency"] = ring_table(blink, 10_000)
+        columns = {"Name": "string", "SentNs": "long"}
+        writer = publisher.table("latency", columns, rows=10_000, strict=True)
+        main_module["latency"] = writer.table
     else:
         writer = DynamicTableWriter({"Name": dtypes.string, "SentNs": dtypes.int64})
         main_module["latency"] = writer.table
