@@ -187,13 +187,11 @@ def listen(port: int, rows: int) -> None:
 
 
 def soak(rows: int) -> None:
-    from deephaven import ring_table
-    from server.engine import Engine
+    from publishing import Publisher
 
-    engine = Engine()
-    blink, writer = engine.blink_table("soak", PRICE_SCHEMA)
-    kept = ring_table(blink, 100_000)
-    latest = blink.last_by("Symbol")
+    publisher = Publisher()
+    writer = publisher.table("soak", PRICE_SCHEMA, rows=100_000, keys="Symbol", strict=True)
+    kept, latest = writer.table, writer.live()
     columns = batch()
     marks = []
     for number in range(rows // BATCH):
