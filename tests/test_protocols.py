@@ -24,7 +24,7 @@ from store.events import Bus
 from store.models import Trade
 from store.outbox import NamingEngine, OnceStarter, Outbox, WorkflowStarter
 from store.subscriptions import EventBus
-from tests.server.test_replay import REAL_PRICES
+from tests.server.recordings import REAL_PRICES
 from tests.trading.runs import Flipper
 from trading.brokers import Broker, PaperBroker
 from trading.kernel import AcceptAll, BarFold, HostedStrategy, Picker, TimeBars

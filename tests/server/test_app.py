@@ -28,8 +28,8 @@ from tests.processes import (
     server_process,
     wait_until,
 )
-from tests.server.test_jdk import make_home
-from tests.server.test_replay import REAL_PRICES
+from tests.server.jdk_homes import make_home
+from tests.server.recordings import REAL_PRICES
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

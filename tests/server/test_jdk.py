@@ -7,16 +7,7 @@ from pathlib import Path
 import pytest
 
 from server.jdk import JdkNotFound, find_jdk
-
-
-def make_home(path: Path, version: str | None = "17.0.15", *, compiler: bool = True) -> Path:
-    (path / "bin").mkdir(parents=True)
-    (path / "bin" / "java").touch()
-    if compiler:
-        (path / "bin" / "javac").touch()
-    if version:
-        (path / "release").write_text(f'IMPLEMENTOR="x"\nJAVA_VERSION="{version}"\n')
-    return path
+from tests.server.jdk_homes import make_home
 
 
 @pytest.mark.parametrize("version", ["17", "17.0.15", "21.0.1", "25-ea"])

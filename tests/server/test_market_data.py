@@ -28,7 +28,7 @@ from server.market_data import (
 )
 from server.risk_engine import calculate_greeks
 from tests.processes import wait_until
-from tests.server.test_replay import REAL_PRICES
+from tests.server.recordings import REAL_PRICES
 
 
 @dataclass

@@ -6,7 +6,6 @@ import gzip
 import math
 from pathlib import Path
 
-import bokeh_sampledata
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -16,8 +15,8 @@ from server.errors import FeedFileError
 from server.market.feed import NULL_DOUBLE, TickBatch
 from server.market.replay import Replay
 from server.market_data import book_for
+from tests.server.recordings import REAL_PRICES
 
-REAL_PRICES = Path(bokeh_sampledata.__file__).parent / "_data" / "stocks.csv.gz"
 DAY_NS = 24 * 3600 * 10**9
 
 
