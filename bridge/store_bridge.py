@@ -88,7 +88,7 @@ class StoreBridge:
         """
         require_engine()
         if not (isinstance(cls, type) and issubclass(cls, Storable)):
-            raise RegistrationError(f"{cls!r:.80} is no class of the store; make it a Storable")
+            raise RegistrationError(f"{cls!r:.80} is not a class of the store; make it a Storable")
         if rows is not None and rows < 1:
             raise RegistrationError(f"rows={rows} of {cls.__name__}: at least 1, or None for all")
         with self._lock:

@@ -168,7 +168,7 @@ def _text(value: Any) -> str:
 def _whole(value: Any) -> int:
     number = Decimal(value) if isinstance(value, str) else value
     if isinstance(value, (bool, datetime)) or int(number) != number:
-        raise ValueError(f"{value} is no whole number")
+        raise ValueError(f"{value} is not a whole number")
     return int(number)
 
 
