@@ -30,7 +30,8 @@ from demos.risk import RISK_SCHEMA, RiskBook
 from server.errors import ServerError
 from server.market_data import book_for
 from server.options import Options, zone
-from server.trading_server import TradingServer, Wish, leave_after, wait_for_wish
+from server.shutdown import StopRequest, exit_with, wait_for_stop
+from server.trading_server import TradingServer
 from store.client import StoreClient
 from store.errors import StoreError
 from store.models import Order, Trade
@@ -87,7 +88,7 @@ class Demo:
         self._running.callback(self.bridge.stop)
         self.bridge.register(Order)
         self.bridge.register(Trade)
-        self.bridge.start(from_="beginning")
+        self.bridge.start("beginning")
         self.risk_writer = TableWriter(RISK_SCHEMA, name="risk_calcs", rows=RISK_ROWS)
         self._running.callback(self.risk_writer.close)
         self._making = threading.Lock()
@@ -208,16 +209,16 @@ def main(arguments: list[str]) -> int:
     """Run the demo until it is asked to stop; returns the exit status."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     options = parse(arguments)
-    wish_to_stop = Wish()
+    stop_request = StopRequest()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: wish_to_stop.set())
+        signal.signal(number, lambda *_: stop_request.set())
     try:
         demo = Demo(options)
     except (ServerError, StoreError, BridgeError, WorkflowError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(demo.greeting(), flush=True)
-    wait_for_wish(wish_to_stop, options.seconds)
+    wait_for_stop(stop_request, options.seconds)
     # A stop that takes long says where it is.
     faulthandler.dump_traceback_later(SLOW_STOP_SECONDS)
     demo.stop()
@@ -225,4 +226,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    leave_after(lambda: main(sys.argv[1:]))
+    exit_with(lambda: main(sys.argv[1:]))

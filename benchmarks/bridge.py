@@ -79,7 +79,7 @@ def ours_events_a_second(login: dict[str, Any], events: int) -> float:
 
 def rival_events_a_second(login: dict[str, Any], events: int) -> float:
     """The first events of the same log, heard of as the store tells its subscribers."""
-    from bridge.engine import request_refresh
+    from publishing.engine import request_refresh
     from store.subscriptions import EventBus, SubscriptionListener
 
     bus = EventBus()
@@ -131,7 +131,7 @@ def ours_latency_ms(login: dict[str, Any], seconds: int) -> tuple[float, float]:
 
 def rival_latency_ms(login: dict[str, Any], seconds: int) -> tuple[float, float]:
     """The rival hears of events as we do, and asks for a refresh after each row."""
-    from bridge.engine import request_refresh
+    from publishing.engine import request_refresh
     from store.subscriptions import EventBus, SubscriptionListener
 
     bus = EventBus()
@@ -211,7 +211,7 @@ def ours_load_seconds(login: dict[str, Any], entities: int) -> float:
 def rival_load_seconds(client: StoreClient, entities: int) -> float:
     """Everything by one query, then a row for each object."""
     from bridge import extract_row
-    from bridge.engine import request_refresh
+    from publishing.engine import request_refresh
 
     rival = ReadBack(client)
     began = time.perf_counter()
@@ -227,9 +227,9 @@ def rival_load_seconds(client: StoreClient, entities: int) -> float:
 
 def soak(client: StoreClient, events: int) -> None:
     """The same pages of the log again and again, through what a bridge does with each page."""
-    from bridge.engine import await_cycle, request_refresh
-    from bridge.feed import Feed
+    from bridge.feed import EventRow, Feed
     from bridge.live import Timeline
+    from publishing.engine import await_cycle, request_refresh
     from store.position import START
     from store.subscriptions.event_log import EventLog
 
@@ -248,8 +248,7 @@ def soak(client: StoreClient, events: int) -> None:
     began = time.perf_counter()
     while done < events:
         page = log.page(at, PAGE)
-        yes = [True] * len(page.events)
-        feed.take(page.events, yes, [timeline.holds(event) for event in page.events])
+        feed.take([EventRow(event, True, timeline.holds(event)) for event in page.events])
         request_refresh()
         before, done = done, done + len(page.events)
         at = START if page.is_last else page.end

@@ -30,7 +30,7 @@ PRICE_SCHEMA = {
     "Volume": "long",
     "Change": "double",
     "ChangePct": "double",
-    "Timestamp": "instant",
+    "Timestamp": "Instant",
 }
 SYMBOLS = np.array([f"S{i:03d}" for i in range(100)], dtype=object)
 BATCH = 1_000
@@ -67,21 +67,19 @@ def collected_mb() -> float:
 
 
 def ours_rows_a_second(rows: int) -> float:
-    from deephaven import ring_table
+    from publishing import Publisher
 
-    from server.engine import Engine
-
-    engine = Engine()
-    blink, writer = engine.blink_table("throughput", PRICE_SCHEMA)
-    kept = ring_table(blink, 100_000)
+    publisher = Publisher()
+    writer = publisher.table("throughput", PRICE_SCHEMA, rows=100_000, strict=True)
+    kept = writer.table
     columns = batch()
     began = time.perf_counter()
     for _ in range(rows // BATCH):
         writer.write_columns(*columns)
-    engine.loop.flush(60)
+    publisher.flush(60)
     wait_for_rows(kept, min(rows, 100_000))
     seconds = time.perf_counter() - began
-    engine.close()
+    publisher.close()
     return rows / seconds
 
 
@@ -125,15 +123,17 @@ def latency_ms(port: int, seconds: int, way: str) -> tuple[float, float, float]:
     `way` is "ours", "writer" (DynamicTableWriter, the engine refreshes each second), or
     "refreshed" (the same, asking for a refresh after each row).
     """
-    from deephaven import DynamicTableWriter, dtypes, ring_table
+    from deephaven import DynamicTableWriter, dtypes
 
-    from server.engine import Engine
+    from publishing import Publisher
 
     main_module = vars(sys.modules["__main__"])
-    engine = Engine()
+    publisher = Publisher()
+    writer: Any
     if way == "ours":
-        blink, writer = engine.blink_table("latency", {"Name": "string", "SentNs": "long"})
-        main_module["latency"] = ring_table(blink, 10_000)
+        columns = {"Name": "string", "SentNs": "long"}
+        writer = publisher.table("latency", columns, rows=10_000, strict=True)
+        main_module["latency"] = writer.table
     else:
         writer = DynamicTableWriter({"Name": dtypes.string, "SentNs": dtypes.int64})
         main_module["latency"] = writer.table
@@ -154,7 +154,7 @@ def latency_ms(port: int, seconds: int, way: str) -> tuple[float, float, float]:
             time.sleep(pause)
     used = 100 * (time.process_time() - cpu) / (time.perf_counter() - began)
     p50, p99 = map(float, client.communicate(timeout=60)[0].split())
-    engine.close()
+    publisher.close()
     return p50, p99, used
 
 
@@ -187,32 +187,28 @@ def listen(port: int, rows: int) -> None:
 
 
 def soak(rows: int) -> None:
-    from deephaven import ring_table
-    from deephaven.stream import blink_to_append_only
+    from publishing import Publisher
 
-    from server.engine import Engine
-
-    engine = Engine()
-    blink, writer = engine.blink_table("soak", PRICE_SCHEMA)
-    kept = ring_table(blink, 100_000)
-    latest = blink.last_by("Symbol")
+    publisher = Publisher()
+    writer = publisher.table("soak", PRICE_SCHEMA, rows=100_000, keys="Symbol", strict=True)
+    kept, latest = writer.table, writer.live()
     columns = batch()
     marks = []
     for number in range(rows // BATCH):
         writer.write_columns(*columns)
         if (number + 1) % (rows // BATCH // 10) == 0:
-            engine.loop.flush(60)
+            publisher.flush(60)
             marks.append((collected_mb(), resident_mb()))
     print(f"  soak of {rows:,} rows; ring keeps {kept.size:,}, last_by {latest.size}")
     print("    heap after collection, MB at each tenth:", *(f"{heap:.0f}" for heap, _ in marks))
     print("    resident, MB at each tenth:             ", *(f"{rss:.0f}" for _, rss in marks))
     rival_rows = rows // 10
-    blink2, writer2 = engine.blink_table("append", PRICE_SCHEMA)
-    whole = blink_to_append_only(blink2)
+    endless = publisher.table("append", PRICE_SCHEMA, strict=True)
+    whole = endless.table
     before = collected_mb()
     for _ in range(rival_rows // BATCH):
-        writer2.write_columns(*columns)
-    engine.loop.flush(60)
+        endless.write_columns(*columns)
+    publisher.flush(60)
     wait_for_rows(whole, rival_rows)
     grown = collected_mb() - before
     print(
@@ -220,7 +216,7 @@ def soak(rows: int) -> None:
         f"{grown:.0f} MB after {rival_rows:,}; ours grew {marks[-1][0] - marks[0][0]:+.0f} MB "
         f"over the last nine tenths of {rows:,}"
     )
-    engine.close()
+    publisher.close()
 
 
 def main() -> None:

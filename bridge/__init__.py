@@ -18,11 +18,12 @@ from bridge.errors import (
 )
 from bridge.push import Push, push, push_group
 from bridge.recording import Recording, record
-from bridge.recording_status import RecordingState, RecordingStatus
+from bridge.recording.status import RecordingState, RecordingStatus
 from bridge.status import BridgeStatus, State, TableStatus
 from bridge.store_bridge import StoreBridge
 from bridge.type_mapping import extract_row, infer_dh_schema
-from bridge.writer import TableWriter, WriterStats
+from publishing.queue import WriterStats
+from publishing.table_writer import TableWriter
 
 __all__ = [
     "BridgeClosed",

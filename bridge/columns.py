@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from decimal import Decimal
+from itertools import compress
 from typing import Any
 
 from bridge.errors import RegistrationError
-from bridge.kinds import KINDS, Kind
-from bridge.limits import instant_nanos
+from publishing.conversion_errors import ConversionErrors
+from publishing.instants import instant_nanos
+from publishing.kinds import KINDS, NOT_ENCODABLE, Kind
 from store.base import Storable
 from store.errors import SerializationError
 from store.events import ChangeEvent
@@ -25,8 +25,6 @@ from store.governance.column_types import EnumOf, Scalar
 from store.serialization.codec import codec_of, defaults_of, has_decimal, json_text
 from store.serialization.json_reader import readers
 from store.serialization.upcasting import VERSION_KEY, lift, upcasters_of
-
-logger = logging.getLogger(__name__)
 
 # What an event says of itself: before the fields, and behind them.
 EVENT_COLUMNS: dict[str, tuple[str, str]] = {
@@ -42,22 +40,11 @@ PERIOD_COLUMNS: dict[str, tuple[str, str]] = {
     "ValidTo": ("Instant", "valid_to"),
 }
 OWN_COLUMNS = {**EVENT_COLUMNS, **PERIOD_COLUMNS}
-# What a value that does not fit raises.
-UNFIT = (
-    TypeError,
-    ValueError,
-    ArithmeticError,
-    LookupError,
-    AttributeError,
-    RecursionError,
-    SerializationError,
-)
-
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 class Columns(dict[str, list[Any]]):
-    """What travels, column by column, None for null.
+    """Encoded values, column by column, None for null.
 
     `made` keeps what was made of the columns for one stream, for others that get the same.
     """
@@ -66,71 +53,47 @@ class Columns(dict[str, list[Any]]):
         super().__init__()
         self.made: dict[tuple[str, int], Any] = {}
 
-    def chosen(self, rows: Sequence[int]) -> Columns:
-        """Some of the rows."""
+    def where(self, wanted: Sequence[bool]) -> Columns:
+        """The rows that are wanted; these columns themselves where all are."""
+        if all(wanted):
+            return self
         found = Columns()
         for name, values in self.items():
-            found[name] = [values[row] for row in rows]
+            found[name] = list(compress(values, wanted))
         return found
-
-
-class Misfits:
-    """Counts values that their column cannot hold; each column's first one is logged."""
-
-    def __init__(self, owner: str) -> None:
-        self._owner = owner
-        self.counts: Counter[str] = Counter()
-
-    def add(self, column: str, error: BaseException | str, *, secret: bool = False) -> None:
-        """Count one; `secret` keeps what the error says out of the log."""
-        self.counts[column] += 1
-        if self.counts[column] == 1:
-            told = type(error).__name__ if secret else error
-            logger.warning(
-                "%s.%s: a value does not fit and is shown as null (later ones are only counted): "
-                "%s",
-                self._owner,
-                column,
-                told,
-            )
-
-    @property
-    def total(self) -> int:
-        """All of them."""
-        return sum(self.counts.values())
 
 
 @dataclass(frozen=True)
 class FieldColumn:
-    """A field of a class as a column: its kind, and how its values become what travels."""
+    """A field of a class as a column: its kind, and how its values are encoded."""
 
     name: str
     kind: Kind
-    fit_json: Callable[[Any], Any]
-    fit_object: Callable[[Any], Any]
+    encode_json: Callable[[Any], Any]
+    encode_object: Callable[[Any], Any]
     secret: bool
 
     @property
     def is_plain(self) -> bool:
-        """Is what JSON holds the value itself, not its text?"""
-        return self.fit_json is self.kind.fit
+        """Whether JSON holds the value itself, not its text."""
+        return self.encode_json is self.kind.encode
 
 
 def field_column(field: GovernedField) -> FieldColumn:
     """The column of a governed field."""
     kind = KINDS[deephaven_type(field)]
-    fit_json = fit_object = kind.fit
+    encode_json = encode_object = kind.encode
     if not isinstance(field.type, (Scalar, EnumOf)):
         # Lists, dicts and dataclasses are shown as their canonical JSON text.
         read = readers(lambda record: codec_of(record).read).of(field.type)
 
-        def fit_object(value: Any) -> Any:
-            return kind.fit(json_text(field.type, value))
+        def encode_object(value: Any) -> Any:
+            return kind.encode(json_text(field.type, value))
 
-        def fit_json(value: Any) -> Any:
-            return fit_object(read(value, None))
+        def encode_json(value: Any) -> Any:
+            return encode_object(read(value, None))
 
-    return FieldColumn(field.name, kind, fit_json, fit_object, field.is_secret)
+    return FieldColumn(field.name, kind, encode_json, encode_object, field.is_secret)
 
 
 def field_columns(cls: type[Storable], names: Iterable[str] | None = None) -> list[FieldColumn]:
@@ -161,19 +124,33 @@ def schema_of(fields: Iterable[FieldColumn]) -> dict[str, str]:
     }
 
 
+class Unread(str):
+    """Why an event's data cannot be read as those of its class, as a text that is stored."""
+
+    def __new__(cls, reason: object) -> Unread:
+        """Make it of an error or a text."""
+        text = str(reason).replace("\0", r"\x00").encode("utf-8", "backslashreplace").decode()
+        return super().__new__(cls, text)
+
+
 class EventReader:
-    """Makes columns of the events of one class, lifting old ones to its present version."""
+    """Makes columns of the events of one class, lifting old ones to its present version.
+
+    `passes` is the filter. Values that the class knows and a column cannot hold are null, counted
+    in `errors`.
+    """
 
     def __init__(
         self,
         cls: type[Storable],
         fields: Sequence[FieldColumn],
-        misfits: Misfits,
+        errors: ConversionErrors,
         passes: Callable[[Mapping[str, Any]], bool] | None,
     ) -> None:
         self._name = cls.__name__
+        self._read_text = cls.from_json
         self._fields = fields
-        self._misfits = misfits
+        self._errors = errors
         self._passes = passes
         self._steps = upcasters_of(cls)
         self._present = len(self._steps) + 1
@@ -186,12 +163,39 @@ class EventReader:
         )
         self._decode = json.JSONDecoder(parse_float=Decimal if exact else None).decode
 
-    def parse(self, events: Sequence[ChangeEvent]) -> list[dict[str, Any]]:
-        """The data of each event as JSON objects of the class's present version."""
+    def parse(self, events: Sequence[ChangeEvent]) -> list[dict[str, Any] | Unread | None]:
+        """The data of each event as a JSON object of the class's present version.
+
+        None where the filter does not pass it, and Unread where it cannot be read or asked.
+        """
+        parsed = self._parse(events)
+        return [self._filtered(data) for data in parsed] if self._passes else parsed
+
+    def columns(
+        self, events: Sequence[ChangeEvent], rows: Sequence[Mapping[str, Any]]
+    ) -> tuple[Columns, dict[int, Unread]]:
+        """The encoded values, column by column, None for null.
+
+        Beside them, by its place among the events, why one cannot be read as its class: its row
+        means nothing.
+        """
+        unread: dict[int, Unread] = {}
+        found = Columns()
+        for name, (_, attribute) in EVENT_COLUMNS.items():
+            found[name] = [getattr(event, attribute) for event in events]
+        for field in self._fields:
+            found[field.name] = self._column(field, events, rows, unread)
+        for name, (_, attribute) in PERIOD_COLUMNS.items():
+            found[name] = [getattr(event, attribute) for event in events]
+        for name in ("TxTime", "ValidFrom", "ValidTo"):
+            found[name] = self._instants(name, found[name])
+        return found, unread
+
+    def _parse(self, events: Sequence[ChangeEvent]) -> list[Any]:
         try:
             # One text of all is parsed in half the time.
             parsed = self._decode("[" + ",".join([e.data or "{}" for e in events]) + "]")
-        except UNFIT:
+        except NOT_ENCODABLE:
             parsed = [self._parse_one(event) for event in events]
         return [
             data
@@ -200,72 +204,84 @@ class EventReader:
             for data in parsed
         ]
 
-    def matches(self, rows: Sequence[Mapping[str, Any]]) -> list[bool]:
-        """Does the filter pass the data of each event?"""
-        return [self._matches(row) for row in rows] if self._passes else [True] * len(rows)
-
-    def columns(self, events: Sequence[ChangeEvent], rows: Sequence[Mapping[str, Any]]) -> Columns:
-        """What travels, column by column, None for null."""
-        found = Columns()
-        for name, (_, attribute) in EVENT_COLUMNS.items():
-            found[name] = [getattr(event, attribute) for event in events]
-        for field in self._fields:
-            found[field.name] = self._column(field, rows)
-        for name, (_, attribute) in PERIOD_COLUMNS.items():
-            found[name] = [getattr(event, attribute) for event in events]
-        for name in ("TxTime", "ValidFrom", "ValidTo"):
-            found[name] = self._instants(name, found[name])
-        return found
-
     def _parse_one(self, event: ChangeEvent) -> Any:
         try:
             return self._decode(event.data or "{}")
-        except UNFIT as error:
-            self._misfits.add("data", error)
-            return self._nothing()
+        except NOT_ENCODABLE:
+            reason = self._reason(event)
+            if reason is not None:
+                return reason
+            # A number of the class with more digits than Python reads as an int.
+            return json.loads(event.data or "{}", parse_float=Decimal, parse_int=Decimal)
 
-    def _nothing(self) -> dict[str, Any]:
-        """Data of which nothing is known: every field is null."""
-        return {**dict.fromkeys(field.name for field in self._fields), VERSION_KEY: self._present}
-
-    def _lifted(self, data: Any) -> dict[str, Any]:
+    def _lifted(self, data: Any) -> dict[str, Any] | Unread:
+        if isinstance(data, Unread):
+            return data
         if data.__class__ is not dict:
-            self._misfits.add("data", f"a JSON object is expected, not {type(data).__name__}")
-            return self._nothing()
+            return Unread(f"its data are expected to be a JSON object, not {type(data).__name__}")
         try:
             return lift(self._name, data, self._steps)
         except SerializationError as error:
-            self._misfits.add("data", error)
-            return self._nothing()
+            return Unread(error)
 
-    def _matches(self, row: Mapping[str, Any]) -> bool:
+    def _filtered(self, data: Any) -> Any:
         assert self._passes is not None
+        if isinstance(data, Unread):
+            return data
         try:
-            return self._passes(row)
-        except UNFIT as error:
-            self._misfits.add("filter", error)
-            return False
+            return data if self._passes(data) else None
+        except NOT_ENCODABLE as error:
+            return Unread(f"the filter cannot be asked about it: {error}")
 
-    def _column(self, field: FieldColumn, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
-        name, fit = field.name, field.fit_json
+    def _column(
+        self,
+        field: FieldColumn,
+        events: Sequence[ChangeEvent],
+        rows: Sequence[Mapping[str, Any]],
+        unread: dict[int, Unread],
+    ) -> list[Any]:
+        name, encode = field.name, field.encode_json
         try:
             values = [row[name] for row in rows]
             if field.is_plain and _fits_as_it_is(field.kind, values):
                 return values
-            return [None if value is None else fit(value) for value in values]
-        except UNFIT:
-            return [self._value(field, row) for row in rows]
+            return [None if value is None else encode(value) for value in values]
+        except NOT_ENCODABLE:
+            pairs = zip(events, rows, strict=True)
+            return [
+                self._value(field, row, number, event, unread)
+                for number, (event, row) in enumerate(pairs)
+            ]
 
-    def _value(self, field: FieldColumn, row: Mapping[str, Any]) -> Any:
+    def _value(
+        self,
+        field: FieldColumn,
+        row: Mapping[str, Any],
+        number: int,
+        event: ChangeEvent,
+        unread: dict[int, Unread],
+    ) -> Any:
         try:
             if field.name in row:
                 value = row[field.name]
-                return None if value is None else field.fit_json(value)
+                return None if value is None else field.encode_json(value)
             value = self._defaults[field.name]()
-            return None if value is None else field.fit_object(value)
-        except UNFIT as error:
-            self._misfits.add(field.name, error, secret=field.secret)
+            return None if value is None else field.encode_object(value)
+        except NOT_ENCODABLE as error:
+            reason = unread.get(number) or self._reason(event)
+            if reason is not None:
+                unread[number] = reason
+            else:
+                self._errors.add(field.name, error, secret=field.secret)
             return None
+
+    def _reason(self, event: ChangeEvent) -> Unread | None:
+        """Why the class cannot read an event; None where it can, and only a column is too small."""
+        try:
+            self._read_text(event.data or "{}")
+        except NOT_ENCODABLE as error:
+            return Unread(error)
+        return None
 
     def _instants(self, name: str, values: list[Any]) -> list[int | None]:
         try:
@@ -277,7 +293,7 @@ class EventReader:
                 + since.microseconds * 1_000
                 for value in values
             ]
-        except UNFIT:
+        except NOT_ENCODABLE:
             return [self._instant(name, value) for value in values]
         there, held = [n for n in found if n is not None], instant_nanos()
         if not there or (min(there) in held and max(there) in held):
@@ -286,14 +302,14 @@ class EventReader:
 
     def _instant(self, name: str, value: Any) -> int | None:
         try:
-            return None if value is None else KINDS["Instant"].fit(value)
-        except UNFIT as error:
-            self._misfits.add(name, error)
+            return None if value is None else KINDS["Instant"].encode(value)
+        except NOT_ENCODABLE as error:
+            self._errors.add(name, error)
             return None
 
 
 def _fits_as_it_is(kind: Kind, values: list[Any]) -> bool:
-    """Can parsed JSON travel as it is? Asked of a whole column, that takes a third of the time."""
+    """Whether parsed JSON needs no encoding; for a whole column at once, which is faster."""
     python, least, most = _PLAIN.get(kind.name, (None, 0, 0))
     if set(map(type, values)) != {python}:
         return False

@@ -1,18 +1,23 @@
-"""What can go wrong in the bridge, under one root; every error survives pickle."""
+"""What can go wrong in the bridge, under one root; every error survives pickle.
+
+Most of it can go wrong wherever rows are published, and comes from there under its old names.
+"""
 
 from __future__ import annotations
 
+from publishing.errors import EngineNotRunning, RegistrationError, RowError
+from publishing.errors import PublishingError as BridgeError
+from publishing.errors import PublishingStopped as BridgeClosed
 
-class BridgeError(Exception):
-    """Root of all errors of this package."""
-
-
-class EngineNotRunning(BridgeError, RuntimeError):
-    """Tables were asked for before Deephaven's JVM runs in this process."""
-
-
-class RegistrationError(BridgeError, ValueError):
-    """A class, filter, column or writer that the bridge cannot take."""
+__all__ = [
+    "BridgeClosed",
+    "BridgeError",
+    "EngineNotRunning",
+    "NotRegistered",
+    "RecordingError",
+    "RegistrationError",
+    "RowError",
+]
 
 
 class NotRegistered(BridgeError, KeyError):
@@ -21,14 +26,6 @@ class NotRegistered(BridgeError, KeyError):
     def __str__(self) -> str:
         # KeyError would show the message in quotes.
         return str(self.args[0]) if self.args else ""
-
-
-class RowError(BridgeError, ValueError):
-    """A row with another number of values than its table has columns."""
-
-
-class BridgeClosed(BridgeError, RuntimeError):
-    """Something is asked of a bridge, writer or recording that was stopped."""
 
 
 class RecordingError(BridgeError):

@@ -1,51 +1,58 @@
-"""Follows the log and hands its events to the feeds, for as long as the bridge lives."""
+"""Shows the events of the log in the feeds' tables, for as long as the bridge lives."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from typing import Literal
 
-from bridge.engine import await_cycle, request_refresh
 from bridge.errors import BridgeClosed, BridgeError
-from bridge.feed import Feed
+from bridge.feed import EventRow, Feed
 from bridge.mending import Mender
 from bridge.present import PresentStates, by_feed
-from bridge.session import Session, own_number
 from bridge.status import State
+from publishing.engine import await_cycle, request_refresh
 from store.base import Storable
+from store.database.execute import execute
 from store.database.login import Login
-from store.database.wakeup import Pace, Waiter
-from store.errors import AccessError, StoreError, Unavailable
-from store.events import ChangeEvent
+from store.errors import AccessError, Unavailable
 from store.position import START, Position
-from store.subscriptions.checkpoints import LeaseLost, SubscriptionHeld
+from store.subscriptions.checkpoints import LeaseLost
 from store.subscriptions.event_log import Lag, Page
+from store.subscriptions.log_follower import FollowOptions, LogFollower
+from store.subscriptions.session import Session
+from store.subscriptions.status import SubscriptionState
 
 logger = logging.getLogger(__name__)
 
-From = Literal["resume", "beginning", "present", "now"] | Position
+Start = Literal["resume", "beginning", "present", "now"] | Position
 PAGE_EVENTS = 2_000
 # Events that come one by one are shown together: each time costs the engine a cycle.
 MIN_INTERVAL_SECONDS = 0.010
 LAG_SECONDS = 1.0
-RECONNECT_SECONDS = 0.1
+SAVE_SECONDS = 0.25
 # A bridge that was killed holds its place until its session ends, or its keepalive does.
 CLAIM_SECONDS = 10.0
 # Where it is no harm to go on without, that long would be a nuisance.
 SHARED_SECONDS = 2.0
-RECONNECT_SECONDS_MAX = 2.0
+
+_STATES = {
+    SubscriptionState.WAITING: State.RECONNECTING,
+    SubscriptionState.RECONNECTING: State.RECONNECTING,
+    SubscriptionState.FAILED: State.FAILED,
+    SubscriptionState.STOPPED: State.STOPPED,
+}
+_OWN_NUMBER = "SELECT object_store.log_xid(pg_current_xact_id())::text"
 
 
 class Follower:
     """One bridge's way through the log.
 
-    `subscriber_id` names its checkpoint, None for none. `may_share` tells it to go on without
-    where another bridge holds that. `replaced` is called with a feed whose table has failed in the
-    engine and is another one from now on.
+    `subscriber_id` names its checkpoint, None for none. With `may_share` it goes on without where
+    another bridge holds that. `replaced` is called with a feed whose table has failed in the engine
+    and is another one from now on.
     """
 
     def __init__(
@@ -59,54 +66,70 @@ class Follower:
         self._login = login
         self._feeds = {name: f for f in feeds.values() for name in f.cls.type_names()}
         self._all = list(feeds.values())
-        self._classes = [feed.cls for feed in self._all]
-        self._subscriber_id = subscriber_id
-        self._may_share = may_share
         self._present = PresentStates(self._feeds)
         self._mender = Mender(self._all, self._present, self._read, replaced)
-        self._session = Session(login, self._classes)
-        # The session that held the place last.
-        self._held_by: int | None = None
-        self._waiter = Waiter()
-        self._pace = Pace()
+        self._log = LogFollower(
+            login,
+            [feed.cls for feed in self._all],
+            subscriber_id,
+            self,
+            FollowOptions(
+                name="bridge",
+                hold_seconds=SHARED_SECONDS if may_share else CLAIM_SECONDS,
+                goes_on_unheld=may_share,
+                retried=(Unavailable, AccessError),
+                save_seconds=SAVE_SECONDS,
+                page_events=PAGE_EVENTS,
+                reads_ahead=True,
+            ),
+        )
         self._changed = threading.Condition()
-        self._asked = self._served = 0
-        self._stop = threading.Event()
+        # Calls of `flush`: how many there were, also before this look at the log, and are served.
+        self._asked = self._asked_before_look = self._served = 0
         self._shown_at = self._next_measure = 0.0
         self._raw_after_seam = False
         self.state = State.LOADING
-        self.position = START
         self.lag = Lag(0, 0.0, 0)
         self.lag_measured_at: float | None = None
         self.reconnects = 0
-        self.error = ""
-        self._reader = ThreadPoolExecutor(1, "bridge reader")
-        self._thread = threading.Thread(target=self._run, name="bridge", daemon=True)
+        self._error = ""
+
+    @property
+    def position(self) -> Position:
+        """How far in the log it has come."""
+        return self._log.position or START
 
     @property
     def holds_checkpoint(self) -> bool:
-        """Is its place kept for a restart?"""
-        return self._session.holds_checkpoint
+        """Whether its place is kept for a restart."""
+        return self._log.holds_checkpoint
 
-    def start(self, from_: From) -> None:
+    @property
+    def error(self) -> str:
+        """Why it failed, keeps no checkpoint, or had to connect again the last time."""
+        unheld = self._log.unheld
+        return self._error or ("" if unheld is None else str(unheld))
+
+    def start(self, start: Start) -> None:
         """Show what is there, then follow in a thread of its own."""
         try:
-            self._begin(from_)
+            # Held before anything is read of it: nobody else moves it from now on.
+            self._load(self._log.open(), start)
         except BaseException as error:
             if self._present.has_shown:
                 # Shown once more, it would be there twice, or never leave.
                 self._become(State.FAILED, f"{type(error).__name__}: {error}")
-            self._session.close()
-            self._waiter.close()
+            self._log.leave()
             raise
-        self._thread.start()
+        self._log.start()
 
     def flush(self, timeout: float) -> bool:
         """Wait until all that was committed and shared before is shown; False if time ran out."""
         end = time.monotonic() + timeout
         conn = self._login.connect()
         try:
-            number = own_number(conn)
+            # Whatever was committed before has a smaller one.
+            number = int(execute(conn, _OWN_NUMBER)[0][0])
         finally:
             conn.close()
         with self._changed:
@@ -132,152 +155,103 @@ class Follower:
 
     def stop(self, timeout: float) -> None:
         """Show what was read, keep the place, and log out."""
-        if self._thread.ident is None:
-            return
-        self._stop.set()
-        self._waiter.wake()
-        self._thread.join(timeout)
-        if self._thread.is_alive():
+        if not self._log.stop(timeout):
             logger.warning("the bridge has not stopped within %g s: the engine is slow", timeout)
 
-    # --- beginning --------------------------------------------------------------------------------
-
-    def _begin(self, from_: From) -> None:
-        session = self._session
-        if isinstance(from_, Position):
-            session.log.check(from_)
-        # Held before anything is read of it: nobody else moves it from now on.
-        stored = self._hold(session, None)
-        seam = self._present.load(session.conn, raw=from_ == "present")
-        if from_ in ("present", "now") or (from_ == "resume" and stored is None):
-            self.position, self._raw_after_seam = seam, True
-        elif isinstance(from_, Position):
-            self.position = from_
+    def _load(self, session: Session, start: Start) -> None:
+        if isinstance(start, Position):
+            session.log.check(start)
+        stored = None if self._log.is_new else session.stored
+        seam = self._present.load(session.conn, raw=start == "present")
+        if start in ("present", "now") or (start == "resume" and stored is None):
+            session.position, self._raw_after_seam = seam, True
+        elif isinstance(start, Position):
+            session.position = start
         else:
-            self.position = START if from_ == "beginning" or stored is None else stored
+            session.position = START if start == "beginning" or stored is None else stored
         for raw in self._mender.raw.values():
-            raw.begin(None if from_ == "present" else self.position, seam=self._raw_after_seam)
+            raw.begin(None if start == "present" else session.position, seam=self._raw_after_seam)
         self._refresh()
 
-    def _hold(self, session: Session, begin: Position | None) -> Position | None:
-        """Hold the subscription; where it stood the last time, None for a new one or for none.
+    # --- what the follower of the log calls -------------------------------------------------------
 
-        A new one stands at `begin`, or at the end of the log.
-        """
-        if self._subscriber_id is None:
-            return None
-        seconds = SHARED_SECONDS if self._may_share else CLAIM_SECONDS
-        try:
-            stored = session.claim(self._subscriber_id, begin, self._stop, seconds)
-        except SubscriptionHeld as error:
-            own = None if self._held_by is None else (self._held_by, None)
-            if own and (self._stop.is_set() or session.holder(self._subscriber_id) in own):
-                # The server may notice much later than this bridge that a connection is lost.
-                raise Unavailable(f"the former session is not over yet: {error}") from error
-            self._give_up_checkpoint(error)
-            return None
-        self._held_by = session.pid
-        return stored
+    def begin_at(self, session: Session) -> Position:
+        """A new subscription is kept at the end of the log, until it has shown something."""
+        return session.log.end()
 
-    def _give_up_checkpoint(self, error: Exception) -> None:
-        """Go on without a place that is kept; raise where that is not wanted."""
-        if not self._may_share:
-            raise error
-        logger.warning("this bridge keeps no checkpoint from now on: %s", error)
-        self.error = str(error)
-        self._subscriber_id = None
-        self._session.let_go()
+    def reading(self) -> None:
+        """Calls of `flush` until now are served by this look at the log."""
+        self._asked_before_look = self._asked
 
-    # --- following --------------------------------------------------------------------------------
+    def take(self, session: Session, page: Page) -> None:
+        """Show the events of a page, and keep those that cannot be shown."""
+        for feed, events in by_feed(self._feeds, page.events).items():
+            rows, shown = [], self._mender.raw[feed]
+            for event in events:
+                loaded = self._present.was_loaded(event)
+                raw = not ((loaded and self._raw_after_seam) or shown.has(event))
+                present = feed.live is not None and not loaded and self._present.holds(event)
+                rows.append(EventRow(event, raw, present))
+            feed.take(rows)
+            # The page before this one ended where its first event follows.
+            shown.took(session.position, sum(row.raw for row in rows))
+        self._refresh()
+        self._park(session)
 
-    def _run(self) -> None:
-        pause = RECONNECT_SECONDS
-        try:
-            while not self._stop.is_set():
-                try:
-                    if self._session.conn.closed:
-                        self._reconnect()
-                    pause = RECONNECT_SECONDS
-                    self._follow()
-                except (Unavailable, AccessError, LeaseLost) as error:
-                    self._session.conn.close()
-                    self._become(State.RECONNECTING, str(error))
-                    self.reconnects += 1
-                    logger.info("the bridge connects again: %s", error)
-                    self._waiter.sleep(pause)
-                    pause = min(pause * 2, RECONNECT_SECONDS_MAX)
-            self._end()
-            self._become(State.STOPPED)
-        except Exception as error:
-            logger.exception("the bridge has ended")
-            self._become(State.FAILED, f"{type(error).__name__}: {error}")
-        finally:
-            self._reader.shutdown()
-            self._session.conn.close()
-            self._waiter.close()
+    def after_page(self, session: Session, page: Page) -> None:
+        """Show what changes without an event, and make anew what has failed in the engine."""
+        changed = self._present.keep_up(
+            session.conn, look_now=self._asked_before_look != self._served
+        )
+        if self._mender.look(session, session.position) or changed:
+            self._refresh()
+        if page.is_last:
+            self._caught_up()
+        self._measure_lag(session)
 
-    def _reconnect(self) -> None:
-        self._session = Session(self._login, self._classes)
-        # Where somebody forgot the subscription meanwhile, it begins anew where this bridge is.
-        self._hold(self._session, self.position)
+    def seconds_to_wait(self, pause: float) -> float:
+        """No longer than until a present state changes by itself."""
+        change = self._present.seconds_to_change()
+        return pause if change is None else min(pause, change)
 
-    def _follow(self) -> None:
-        """Read and show, until it is time to stop."""
-        session = self._session
-        asked = self._asked
-        page = self._read(session, self.position)
-        while not self._stop.is_set():
-            # The database finds the next page while this one is shown.
-            ahead = None if page.is_last else self._reader.submit(self._read, session, page.end)
-            if page.events:
-                self._show(page.events)
-                self._pace.found()
-            self.position = page.end
-            following = None if ahead is None else ahead.result()
-            changed = self._present.keep_up(session.conn, look_now=asked != self._served)
-            if self._mender.look(session, self.position) or changed:
-                self._refresh()
-            if page.is_last:
-                self._caught_up(asked)
-            session.save(self.position)
-            self._measure_lag(session)
-            if following is None:
-                self._wait(session)
-                asked = self._asked
-                following = self._read(session, self.position)
-            page = following
+    def waited(self, _notified: bool) -> None:
+        """Wait for more of what comes one by one."""
+        since = time.monotonic() - self._shown_at
+        if since < MIN_INTERVAL_SECONDS:
+            self._log.pause(MIN_INTERVAL_SECONDS - since)
+
+    def became(self, state: SubscriptionState, error: object = None) -> None:
+        """Take over what the follower of the log is doing."""
+        if not self._log.is_running:
+            # It waits for its place before it has begun.
+            return
+        if state is SubscriptionState.RECONNECTING or isinstance(error, LeaseLost):
+            self.reconnects += 1
+        has_failed = state is SubscriptionState.FAILED
+        self._become(
+            _STATES[state], f"{type(error).__name__}: {error}" if has_failed else str(error or "")
+        )
+
+    # --- its parts --------------------------------------------------------------------------------
 
     @staticmethod
     def _read(session: Session, after: Position) -> Page:
         return session.log.page(after, PAGE_EVENTS)
 
-    def _caught_up(self, asked: int) -> None:
+    def _park(self, session: Session) -> None:
+        """Keep the dead letters of a page with the checkpoint, in the order of the log."""
+        found = [letter for feed in self._all for letter in feed.dead_letters]
+        for feed in self._all:
+            feed.dead_letters.clear()
+        for event, error in sorted(found, key=lambda letter: letter.event.position or START):
+            session.park(event, error, attempts=1)
+
+    def _caught_up(self) -> None:
         if self.state is not State.LIVE:
             self._become(State.LIVE)
         with self._changed:
-            self._served = asked
+            self._served = self._asked_before_look
             self._changed.notify_all()
-
-    def _wait(self, session: Session) -> None:
-        pause = self._pace.pause()
-        change = self._present.seconds_to_change()
-        if session.wait(self._waiter, pause if change is None else min(pause, change)):
-            self._pace.found()
-        since = time.monotonic() - self._shown_at
-        if since < MIN_INTERVAL_SECONDS:
-            self._stop.wait(MIN_INTERVAL_SECONDS - since)
-
-    def _show(self, events: Sequence[ChangeEvent]) -> None:
-        for feed, its_events in by_feed(self._feeds, events).items():
-            raw, holding, shown = [], [], self._mender.raw[feed]
-            for event in its_events:
-                loaded = self._present.was_loaded(event)
-                raw.append(not ((loaded and self._raw_after_seam) or shown.has(event)))
-                holding.append(feed.live is not None and not loaded and self._present.holds(event))
-            feed.take(its_events, raw, holding)
-            # The page before this one ended where its first event follows.
-            shown.took(self.position, sum(raw))
-        self._refresh()
 
     def _refresh(self) -> None:
         request_refresh()
@@ -286,22 +260,14 @@ class Follower:
     def _measure_lag(self, session: Session) -> None:
         began = time.monotonic()
         if began > self._next_measure:
-            self.lag = session.log.lag(self.position)
+            self.lag = session.log.lag(session.position)
             self.lag_measured_at = ended = time.monotonic()
             # Far behind, counting what is left takes time that showing it needs.
             self._next_measure = ended + max(LAG_SECONDS, 20 * (ended - began))
-
-    def _end(self) -> None:
-        try:
-            if not self._session.conn.closed:
-                self._session.save(self.position, now=True)
-                self._session.close()
-        except StoreError as error:
-            logger.info("the last checkpoint is not saved: %s", error)
 
     def _become(self, state: State, error: str = "") -> None:
         with self._changed:
             self.state = state
             if error:
-                self.error = error
+                self._error = error
             self._changed.notify_all()

@@ -12,7 +12,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from bridge.columns import Columns
-from bridge.engine import Stream, newest_by, replace_variables
+from publishing.engine import newest_by
+from publishing.stream import Stream
 from store.events import ChangeEvent
 
 # The mark of a row whose entity is gone. It can be no field of a class: fields are Python names.
@@ -24,48 +25,49 @@ class LiveTable:
 
     def __init__(self, name: str, schema: Mapping[str, str], max_pending_rows: int) -> None:
         self._names = list(schema)
-        self._max_pending_rows = max_pending_rows
-        self._schema = {**schema, _GONE: "bool"}
-        self._stream = Stream(f"{name} live", self._schema, max_pending_rows)
-        self.table = self._shown()
+        self._stream = Stream(f"{name} live", {**schema, _GONE: "bool"}, max_pending_rows)
+        # Made now, so that no row comes before it.
+        _ = self.table
 
-    def _shown(self) -> Any:
-        newest = newest_by(self._stream.table, ["EntityId"])
+    @property
+    def table(self) -> Any:
+        """Another one after `renew`."""
+        return self._stream.derive("table", self._derive)
+
+    def _derive(self, blink: Any) -> Any:
+        newest = newest_by(blink, ["EntityId"])
         # A formula such as `!Gone` would be compiled, which takes the first one seconds.
         return newest.where(f"{_GONE} = false").view(self._names)
 
     def has_failed(self) -> bool:
-        """Did it fail in the engine?"""
-        return self._stream.has_failed(self.table)
+        """Whether it has failed in the engine."""
+        return self._stream.has_failed()
 
     def renew(self) -> None:
         """Put an empty table in its place."""
-        old = self.table
-        with self._stream.context:
-            self._stream = Stream(self._stream.name, self._schema, self._max_pending_rows)
-            self.table = self._shown()
-        replace_variables(old, self.table)
+        self._stream.remake()
+        self._stream.end_replaced()
 
-    def show(self, columns: Columns, places: Sequence[int | None], ids: Sequence[str]) -> None:
-        """Show for each id the row of `columns` at its place; where that is None, no row."""
-        if columns and list(places) == list(range(len(columns["EntityId"]))):
+    def show(self, ids: Sequence[str], there: Sequence[bool], columns: Columns) -> None:
+        """Show for each entity that is there the next row of `columns`, and for others no row."""
+        if all(there):
             batch: list[Sequence[Any]] = [columns[name] for name in self._names]
         else:
             batch = [
-                ids
-                if name == "EntityId"
-                else [None if place is None else columns[name][place] for place in places]
+                ids if name == "EntityId" else _spread(columns.get(name, ()), there)
                 for name in self._names
             ]
-        self._stream.add([*batch, [place is None for place in places]], columns.made)
-
-    def remove(self, ids: Sequence[str]) -> None:
-        """Show none of these entities."""
-        self.show(Columns(), [None] * len(ids), ids)
+        self._stream.add([*batch, [not each for each in there]], columns.made)
 
     def await_shown(self, timeout: float) -> bool:
         """Wait for the engine; False if time ran out."""
         return self._stream.await_taken(timeout)
+
+
+def _spread(values: Sequence[Any], there: Sequence[bool]) -> list[Any]:
+    """The values at the places that are there, None at the others."""
+    left = iter(values)
+    return [next(left) if each else None for each in there]
 
 
 class Timeline:
@@ -85,7 +87,7 @@ class Timeline:
         self._clock_ahead = 0.0
 
     def holds(self, event: ChangeEvent) -> bool:
-        """Does an event hold from now on and for ever, so that nothing else need be known?
+        """Whether an event holds from now on and for ever, so that nothing else need be known.
 
         If not, and it changes what holds now or later, its entity is `unknown` from now on.
         """

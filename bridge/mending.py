@@ -11,13 +11,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from bridge.feed import Feed
+from bridge.feed import EventRow, Feed
 from bridge.present import PresentStates
-from bridge.session import Session
 from bridge.snapshot import Snapshot
 from store.events import ChangeEvent
 from store.position import Position
 from store.subscriptions.event_log import Page
+from store.subscriptions.session import Session
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class RawRows:
         self._ahead[event.entity_id] = event.version
 
     def has(self, event: ChangeEvent) -> bool:
-        """Is an event in what was read ahead?"""
+        """Whether an event is in what was read ahead."""
         version = self._ahead.get(event.entity_id)
         if version is None:
             return False
@@ -120,7 +120,7 @@ class Mender:
         self._next_look = 0.0
 
     def look(self, session: Session, until: Position) -> bool:
-        """Make anew what has failed, with all rows up to a place in the log; was anything?"""
+        """Make anew what has failed, with all rows up to a place in the log; whether any was."""
         if time.monotonic() < self._next_look:
             return False
         self._next_look = time.monotonic() + LOOK_SECONDS
@@ -180,7 +180,7 @@ class Mender:
                 events = [segment.event for segment in page if segment.holds]
                 for event in events:
                     raw.read_ahead(event)
-                feed.take(events, [True] * len(events), [False] * len(events))
+                feed.take([EventRow(event, raw=True, present=False) for event in events])
         logger.info("%s begins with the present again, at %s", feed.cls.__name__, until)
 
     def _log_rows(self, session: Session, feed: Feed, first: Position, until: Position) -> None:
@@ -195,7 +195,9 @@ class Mender:
                 if event.type_name in names and event.position and event.position <= until
             ]
             shown = [not (raw.is_seam and self._present.was_in_load(event)) for event in events]
-            feed.take(events, shown, [False] * len(events))
+            feed.take(
+                [EventRow(e, raw, present=False) for e, raw in zip(events, shown, strict=True)]
+            )
             raw.took(position, sum(shown))
             if page.is_last:
                 return

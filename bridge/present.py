@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from bridge.feed import Feed
+from bridge.feed import EventRow, Feed
 from bridge.grants import Grants
 from bridge.live import Timeline
 from bridge.snapshot import Segment, Snapshot, read_entities
@@ -41,12 +41,11 @@ class PresentStates:
                 self._learn(page)
                 for feed, events in by_feed(self._feeds, _holding(page)).items():
                     self.has_shown = True
-                    yes = [True] * len(events)
-                    feed.take(events, yes if raw else [False] * len(events), yes)
+                    feed.take([EventRow(event, raw, present=True) for event in events])
         return snapshot.seam
 
     def was_loaded(self, event: ChangeEvent) -> bool:
-        """Was an event in what was loaded at the start? Each is asked about once, in order."""
+        """Whether an event was in what was loaded at the start; asked once for each, in order."""
         if self._seam is None:
             return False
         assert event.position is not None
@@ -62,7 +61,7 @@ class PresentStates:
         return False
 
     def was_in_load(self, event: ChangeEvent) -> bool:
-        """Was an event in what was loaded at the start? It may be asked again and again."""
+        """Whether an event was in what was loaded at the start; it may be asked again."""
         assert self._loaded is not None
         assert event.position is not None
         seam, beyond = self._loaded
@@ -81,14 +80,14 @@ class PresentStates:
             # Events of these versions are still to come from the log: they are passed over then.
             self._timeline.was_read(asked, entities.newest)
             self._learn(entities.segments)
-            feed.show_present(_holding(entities.segments), [])
+            feed.take(_present_rows(_holding(entities.segments)))
 
     def holds(self, event: ChangeEvent) -> bool:
-        """Is an event that comes new the present state of its entity, from now on and for ever?"""
+        """Whether a new event is the present state of its entity, from now on and for ever."""
         return self._timeline.holds(event)
 
     def keep_up(self, conn: Any, *, look_now: bool) -> bool:
-        """See to what changes without an event, time and sharing; was anything shown?"""
+        """See to what changes without an event, by time and sharing; whether anything was shown."""
         shown = False
         assert self._grants is not None
         look = self._grants.look(conn, now=look_now)
@@ -100,7 +99,7 @@ class PresentStates:
             if look.revoked:
                 shown = True
                 for feed in self._live:
-                    feed.show_present([], sorted(look.revoked))
+                    feed.take([], gone=sorted(look.revoked))
         self._timeline.pass_time()
         while self._timeline.unknown:
             self._ask(conn)
@@ -121,7 +120,9 @@ class PresentStates:
         for feed in self._live:
             events = present.get(feed, [])
             shown = {event.entity_id for event in events}
-            feed.show_present(events, [each for each in found.newest if each not in shown])
+            feed.take(
+                _present_rows(events), gone=[each for each in found.newest if each not in shown]
+            )
 
     def _learn(self, segments: Sequence[Segment]) -> None:
         for segment in segments:
@@ -143,3 +144,7 @@ def by_feed(
 
 def _holding(segments: Iterable[Segment]) -> list[ChangeEvent]:
     return [segment.event for segment in segments if segment.holds]
+
+
+def _present_rows(events: Iterable[ChangeEvent]) -> list[EventRow]:
+    return [EventRow(event, raw=False, present=True) for event in events]

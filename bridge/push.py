@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime, timezone
 from functools import partial
 from typing import Any, Protocol
 
-from bridge.columns import UNFIT, Misfits
 from bridge.errors import BridgeClosed, RegistrationError
-from bridge.kinds import KINDS
 from bridge.targets import RowWriter, row_function
-from bridge.writer import TableWriter, kind_name
+from publishing.conversion_errors import ConversionErrors
+from publishing.engine import kind_of
+from publishing.kinds import KINDS, NOT_ENCODABLE, kind_name
+from publishing.table_writer import TableWriter
 
 TIMESTAMP = "Timestamp"
 
@@ -63,9 +65,15 @@ class Push:
         return self._rows.table
 
     @property
+    def conversion_errors(self) -> Mapping[str, int]:
+        """By column, how many values it could not hold and are null."""
+        return self._rows.errors.counts
+
+    @property
     def misfits(self) -> Mapping[str, int]:
-        """By column, how many values did not fit and were written as null."""
-        return self._rows.misfits.counts
+        """Deprecated: `conversion_errors`."""
+        warnings.warn("misfits is called conversion_errors now", DeprecationWarning, stacklevel=2)
+        return self.conversion_errors
 
     def live(self, *keys: str) -> Any:
         """The newest row for each value of the key columns."""
@@ -258,11 +266,13 @@ class _Rows:
             raise RegistrationError(f"schema names {unknown}; the columns are {list(kinds)}")
         if writer is not None and rows is not None:
             raise RegistrationError(f"rows={rows} bounds a table of its own; a writer brings one")
-        given = {column: kind_name(column, kind) for column, kind in (schema or {}).items()}
+        given = {
+            column: kind_name(column, kind, kind_of) for column, kind in (schema or {}).items()
+        }
         kinds = {**kinds, TIMESTAMP: "Instant", **given}
-        self.misfits = Misfits(name)
+        self.errors = ConversionErrors(name)
         self._names = list(kinds)
-        self._fits = [KINDS[kind].fit for kind in kinds.values()]
+        self._encoders = [KINDS[kind].encode for kind in kinds.values()]
         self._own = TableWriter(kinds, name=name, rows=rows, keys=keys) if writer is None else None
         if self._own is not None:
             self._own.on_replaced = self._restore
@@ -277,22 +287,22 @@ class _Rows:
 
     def write(self, *values: Any) -> None:
         """Write one row; a value that does not fit is null."""
-        self._write(self._travelling(values))
+        self._write(self._encoded(values))
 
-    def _travelling(self, values: Iterable[Any]) -> list[Any]:
+    def _encoded(self, values: Iterable[Any]) -> list[Any]:
         row = [*values, datetime.now(timezone.utc)]
-        return [self._fit(n, value) for n, value in enumerate(row)]
+        return [self._encode(n, value) for n, value in enumerate(row)]
 
     def _restore(self) -> None:
         """Fill a table of its own that was made anew with what holds now."""
         assert self._own is not None
-        self._own.write_again([self._travelling(row) for row in self.restore()])
+        self._own.write_again([self._encoded(row) for row in self.restore()])
 
-    def _fit(self, number: int, value: Any) -> Any:
+    def _encode(self, number: int, value: Any) -> Any:
         try:
-            return None if value is None else self._fits[number](value)
-        except UNFIT as error:
-            self.misfits.add(self._names[number], error)
+            return None if value is None else self._encoders[number](value)
+        except NOT_ENCODABLE as error:
+            self.errors.add(self._names[number], error)
             return None
 
     def live(self, keys: tuple[str, ...]) -> Any:

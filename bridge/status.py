@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -9,7 +10,7 @@ from store.position import Position
 
 
 class State(str, Enum):
-    """What a bridge is about."""
+    """What a bridge is doing."""
 
     NEW = "new"
     # Showing what is there already.
@@ -28,8 +29,9 @@ class TableStatus:
     """What was shown of one class: rows of its raw table, tombstones among them.
 
     `filtered` events did not pass the filter. `lost_rows` were refused by a writer, with
-    `last_error`. `misfits` counts, by column, values that it could not hold and that are null;
-    those under `data` and `filter` are events that could not be read or tested as a whole.
+    `last_error`. `conversion_errors` counts, by column, values that it could not hold and that are
+    null. `dead_letters` counts events that have no row, since their class cannot read them or the
+    filter cannot be asked about them; `last_dead_letter` tells of the newest.
     `failed` names the tables, "raw" or "live", that have failed in the engine and are not made anew
     yet; `replaced` counts those that were.
     """
@@ -38,10 +40,18 @@ class TableStatus:
     deletions: int = 0
     filtered: int = 0
     lost_rows: int = 0
-    misfits: dict[str, int] = field(default_factory=dict)
+    conversion_errors: dict[str, int] = field(default_factory=dict)
+    dead_letters: int = 0
+    last_dead_letter: str = ""
     last_error: str = ""
     failed: tuple[str, ...] = ()
     replaced: int = 0
+
+    @property
+    def misfits(self) -> dict[str, int]:
+        """Deprecated: `conversion_errors`."""
+        warnings.warn("misfits is called conversion_errors now", DeprecationWarning, stacklevel=2)
+        return self.conversion_errors
 
 
 @dataclass(frozen=True)

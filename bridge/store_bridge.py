@@ -12,15 +12,15 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable
-from types import TracebackType
 from typing import Any
 
-from bridge.engine import require_engine
 from bridge.errors import BridgeClosed, BridgeError, NotRegistered, RegistrationError
 from bridge.feed import Feed
-from bridge.follower import Follower, From
+from bridge.follower import Follower, Start
 from bridge.status import BridgeStatus, State
+from publishing.engine import require_engine
 from reactive.expr import Expr
 from store.base import Storable
 from store.database.login import Login
@@ -88,7 +88,7 @@ class StoreBridge:
         """
         require_engine()
         if not (isinstance(cls, type) and issubclass(cls, Storable)):
-            raise RegistrationError(f"{cls!r:.80} is no class of the store; make it a Storable")
+            raise RegistrationError(f"{cls!r:.80} is not a class of the store; make it a Storable")
         if rows is not None and rows < 1:
             raise RegistrationError(f"rows={rows} of {cls.__name__}: at least 1, or None for all")
         with self._lock:
@@ -113,20 +113,24 @@ class StoreBridge:
                 max_pending_rows=self._max_pending_rows,
             )
 
-    def start(self, from_: From = "resume") -> StoreBridge:
+    def start(self, start: Start = "resume", *, from_: Start | None = None) -> StoreBridge:
         """Load what there is, then follow the log in a thread; `live` is whole on return.
 
-        `from_` says which events the raw tables begin with: "beginning" is the whole history,
+        `start` says which events the raw tables begin with: "beginning" is the whole history,
         "present" the present state of each entity, "now" none, a Position those after it.
         "resume" goes on behind what was shown last under this subscriber_id; the first time it is
         "now", and while the bridge runs it does nothing. Errors of the store say why it cannot
-        begin; once it has shown something, it has failed then, and another one must begin.
+        begin, AccessError that its user is an administrator; once it has shown something, it has
+        failed then, and another one must begin. `from_` is the name of before for `start`.
         """
-        if from_ not in ("resume", "beginning", "present", "now") and not isinstance(
-            from_, Position
+        if from_ is not None:
+            warnings.warn("from_ is called start now", DeprecationWarning, stacklevel=2)
+            start = from_
+        if start not in ("resume", "beginning", "present", "now") and not isinstance(
+            start, Position
         ):
             raise BridgeError(
-                f"from_={from_!r:.60}; 'resume', 'beginning', 'present', 'now' or a Position is "
+                f"start={start!r:.60}; 'resume', 'beginning', 'present', 'now' or a Position is "
                 "possible"
             )
         with self._lock:
@@ -135,9 +139,9 @@ class StoreBridge:
             if self._follower is not None:
                 if self._follower.state is State.FAILED:
                     raise BridgeError(f"it has failed: {self._follower.error}; make a new one")
-                if from_ == "resume":
+                if start == "resume":
                     return self
-                raise BridgeError("this bridge runs already; from_ comes too late")
+                raise BridgeError("this bridge runs already; start comes too late")
             if not self._feeds:
                 raise BridgeError("nothing is registered; call register(cls) before start()")
             follower = Follower(
@@ -150,7 +154,7 @@ class StoreBridge:
             # Known before it has loaded: status() tells how it is.
             self._follower = follower
             try:
-                follower.start(from_)
+                follower.start(start)
             except BaseException:
                 if follower.state is not State.FAILED:
                     self._follower = None
@@ -225,12 +229,7 @@ class StoreBridge:
             self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def _replaced(self, feed: Feed) -> None:

@@ -8,22 +8,20 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from bridge.columns import Columns
-from bridge.engine import (
-    Stream,
+from bridge.errors import BridgeClosed, RegistrationError
+from publishing.engine import (
     await_cycle,
     await_new_cycle,
-    batch_table,
+    has_failed,
     holds_up_engine,
-    input_column,
     keep_rows,
-    replace_variables,
     table_kinds,
     to_engine,
     to_python,
 )
-from bridge.errors import BridgeClosed, RegistrationError
-from bridge.kinds import KINDS
-from bridge.writer import TableWriter
+from publishing.kinds import KINDS
+from publishing.stream import Stream, batch_table, input_column
+from publishing.table_writer import TableWriter
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +52,7 @@ class Target(Protocol):
         """Wait until everything taken is in the table; False if time ran out."""
 
     def has_failed(self) -> bool:
-        """Did the table fail in the engine?"""
+        """Whether the table failed in the engine."""
 
     @property
     def lost_all(self) -> int:
@@ -73,25 +71,26 @@ class OwnTable:
     def __init__(
         self, name: str, schema: Mapping[str, str], rows: int | None, max_pending_rows: int
     ) -> None:
-        self._schema = dict(schema)
         self._names = list(schema)
         self._rows = rows
-        self._max_pending_rows = max_pending_rows
         self._stream = Stream(name, schema, max_pending_rows)
-        self.table = keep_rows(self._stream.table, rows)
+        # Made now, so that no row comes before it.
+        _ = self.table
+
+    @property
+    def table(self) -> Any:
+        """Another one after `renew`."""
+        return self._stream.derive("table", lambda blink: keep_rows(blink, self._rows))
 
     def has_failed(self) -> bool:
         """Ask the engine."""
-        return self._stream.has_failed(self.table)
+        return self._stream.has_failed()
 
     def renew(self) -> None:
         """Begin again with an empty table."""
-        old = self.table
-        with self._stream.context:
-            self._stream = Stream(self._stream.name, self._schema, self._max_pending_rows)
-            self.table = keep_rows(self._stream.table, self._rows)
+        self._stream.remake()
+        self._stream.end_replaced()
         self.lost_all += 1
-        replace_variables(old, self.table)
 
     def write(self, columns: Columns) -> int:
         """Add the batch."""
@@ -134,7 +133,7 @@ class SharedWriter:
         """Queue the batch."""
         nulls = [None] * len(columns["EntityId"])
         parts = [columns.get(name, nulls) for name in self._names]
-        self._writer.write_travelling(list(zip(*parts, strict=True)))
+        self._writer.write_encoded(list(zip(*parts, strict=True)))
         return 0
 
     def await_shown(self, timeout: float) -> bool:
@@ -156,7 +155,7 @@ class RowTarget:
 
     def has_failed(self) -> bool:
         """Ask the engine, where the writer has a table of its."""
-        return _failed(self.table)
+        return has_failed(self.table)
 
     def renew(self) -> None:
         """Nothing that could be done: the table is its user's."""
@@ -181,7 +180,7 @@ class RowTarget:
 def row_function(
     writer: RowWriter, owner: str, schema: Mapping[str, str]
 ) -> Callable[[Sequence[Any]], None]:
-    """The function that writes one row, given as what travels in the order of the schema.
+    """The function that writes one row, given as encoded values in the order of the schema.
 
     A writer with a table of Deephaven's is written by the names of its columns, with the engine's
     values; any other gets all columns in order, with Python values.
@@ -190,7 +189,7 @@ def row_function(
     if isinstance(writer, TableWriter):
         _check_columns(owner, schema, writer.columns)
         places = [names.index(name) if name in schema else None for name in writer.columns]
-        write = writer.write_travelling
+        write = writer.write_encoded
         return lambda row: write([[None if n is None else row[n] for n in places]])
     table = getattr(writer, "table", None)
     columns: Mapping[str, str | None] = schema
@@ -253,7 +252,7 @@ class PublisherTarget:
 
     def has_failed(self) -> bool:
         """Ask the engine."""
-        return not getattr(self._publisher, "is_alive", True) or _failed(self.table)
+        return not getattr(self._publisher, "is_alive", True) or has_failed(self.table)
 
     def renew(self) -> None:
         """Nothing that could be done: the table is its user's."""
@@ -311,12 +310,6 @@ def target_for(
         f"{owner}: writer={writer!r:.60} has no write_row; give a TableWriter, a "
         "DynamicTableWriter, anything else with write_row, or what table_publisher returns"
     )
-
-
-def _failed(table: Any) -> bool:
-    """Did a table of a user fail in the engine? False for what is none of the engine's."""
-    is_failed = getattr(getattr(table, "j_table", None), "isFailed", None)
-    return bool(is_failed and is_failed())
 
 
 _guard = threading.Lock()

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any
 
-from bridge.columns import OWN_COLUMNS, UNFIT, Misfits, field_columns, schema_of
-from bridge.engine import dtype_of, require_engine, to_engine
+from bridge.columns import OWN_COLUMNS, field_columns, schema_of
 from bridge.errors import RegistrationError
-from bridge.kinds import KINDS
+from publishing.conversion_errors import ConversionErrors
+from publishing.engine import dtype_of, require_engine, to_engine
+from publishing.kinds import KINDS, NOT_ENCODABLE
 from store.base import Storable
 from store.governance.class_schema import governed
 
@@ -42,29 +43,29 @@ def _getter(cls: Any, name: str) -> Callable[[Storable], Any]:
     fields = governed(cls).fields
     if name in OWN_COLUMNS:
         kind_name, attribute = OWN_COLUMNS[name]
-        kind, fit, secret = KINDS[kind_name], KINDS[kind_name].fit, False
+        kind, encode, secret = KINDS[kind_name], KINDS[kind_name].encode, False
         attribute = f"_store_{attribute}"
     elif name in fields:
         [column] = field_columns(cls, [name])
-        kind, fit, secret, attribute = column.kind, column.fit_object, column.secret, name
+        kind, encode, secret, attribute = column.kind, column.encode_object, column.secret, name
     else:
         raise RegistrationError(
             f"{cls.__name__} has no column {name!r}; it has {', '.join([*OWN_COLUMNS, *fields])}"
         )
-    misfits = Misfits(cls.__name__)
+    errors = ConversionErrors(cls.__name__)
     is_plain = kind.formula is None and kind.name != "Instant"
-    make = kind.python or (lambda value: value) if is_plain else None
+    make = kind.decode or (lambda value: value) if is_plain else None
 
     def get(obj: Storable) -> Any:
         value = getattr(obj, attribute)
         if value is None:
             return None
         try:
-            travels = fit(value)
-        except UNFIT as error:
-            misfits.add(name, error, secret=secret)
+            encoded = encode(value)
+        except NOT_ENCODABLE as error:
+            errors.add(name, error, secret=secret)
             return None
         # Looked up only now: an object without times needs no engine.
-        return (make or to_engine(kind))(travels)
+        return (make or to_engine(kind))(encoded)
 
     return get

@@ -1,6 +1,6 @@
 """Finds the pre-shared key of a server that this user started on this machine.
 
-The rule is the server's (server/access.py), written again because a client machine has none of
+The rule is the server's (server/access/keys.py), written again because a client machine has none of
 the server's code; a test compares the two.
 """
 

@@ -20,7 +20,7 @@ from client import desk
 from client.base_client import DeephavenClient
 from client.desk import View
 
-# As the server and the store's catalog have them (server/symbols.py); a test compares them.
+# As the server and the store's catalog have them (server/market/symbols.py); a test compares them.
 SYMBOL_PATTERN = r"^[A-Z0-9./=^:&|_+*$@#!-]+$"
 SYMBOL_LENGTH = 40
 DEFAULT_WATCHLIST = "AAPL,MSFT,NVDA,TSLA"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reactive import Field, Func, ReactiveGraph
-from server.feed import TickBatch
+from server.market.feed import TickBatch
 from store.events import ChangeEvent
 from store.models import Trade
 

@@ -17,7 +17,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("server", "client", "store", "reactive", "workflow", "bridge", "trading", "step_scope")
+PACKAGES = (
+    "publishing",
+    "server",
+    "client",
+    "store",
+    "reactive",
+    "workflow",
+    "bridge",
+    "trading",
+    "step_scope",
+)
 
 
 @dataclass(frozen=True)
@@ -43,8 +53,6 @@ ALLOWANCES: dict[str, Limits] = {
     ),
     # DBOSEngine and MemoryEngine are durable engines, and those are engines.
     "workflow": replace(LIMITS, bases=2),
-    "bridge": replace(LIMITS, folder=23),
-    "server": replace(LIMITS, folder=25),
 }
 
 

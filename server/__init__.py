@@ -11,7 +11,9 @@ assert round(delta, 4) == 0.5216
 """
 
 from server.errors import FeedFileError, PublishingStopped, RowError, ServerError, StartupError
-from server.feed import MarketFeed, TickBatch
+from server.market.feed import MarketFeed, TickBatch
+from server.market.replay import Replay
+from server.market.simulator import Simulator
 from server.market_data import (
     BASE_PRICES,
     POSITIONS,
@@ -20,9 +22,7 @@ from server.market_data import (
     FeedStatus,
     start_market_data,
 )
-from server.replay import Replay
 from server.risk_engine import Greeks, calculate_greeks, option_greeks
-from server.simulator import Simulator
 
 __all__ = [
     "BASE_PRICES",

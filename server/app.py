@@ -23,7 +23,8 @@ if __name__ == "__main__":
 
 from server.errors import ServerError
 from server.options import parse_options
-from server.trading_server import TradingServer, Wish, leave, leave_after, wait_for_wish
+from server.shutdown import StopRequest, exit_now, exit_with, wait_for_stop
+from server.trading_server import TradingServer
 
 
 def start(arguments: list[str]) -> TradingServer:
@@ -32,47 +33,47 @@ def start(arguments: list[str]) -> TradingServer:
     options = parse_options(arguments)
     at_prompt = bool(sys.flags.interactive)
     # Until the server stands there is nothing to stop but the process.
-    signal.signal(signal.SIGTERM, lambda *_: leave(0))
+    signal.signal(signal.SIGTERM, lambda *_: exit_now(0))
     if not at_prompt:
-        signal.signal(signal.SIGINT, lambda *_: leave(0))
+        signal.signal(signal.SIGINT, lambda *_: exit_now(0))
     try:
         server = TradingServer(options)
     except ServerError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        leave(1)
-    except Exception:  # noqa: BLE001 - the JVM may be up already, see leave_after
+        exit_now(1)
+    except Exception:  # noqa: BLE001 - the JVM may be up already, see exit_with
         traceback.print_exc()
-        leave(1)
-    atexit.register(_leave_prompt, server)
+        exit_now(1)
+    atexit.register(_exit_prompt, server)
     print(server.greeting(), flush=True)  # noqa: T201
     if at_prompt:
         print("  exit() or Ctrl-D stops the server.", flush=True)  # noqa: T201
     return server
 
 
-def stop_on_signals(*, at_prompt: bool) -> Wish:
-    """Catch SIGTERM, and Ctrl-C where no prompt uses it; return the wish that they set."""
-    wish = Wish()
+def stop_on_signals(*, at_prompt: bool) -> StopRequest:
+    """Catch SIGTERM, and Ctrl-C where no prompt uses it; return the request that they make."""
+    request = StopRequest()
 
     def on_signal(_number: int, _frame: Any) -> None:
-        wish.set()
+        request.set()
         if at_prompt:
             raise SystemExit(0)
 
     signal.signal(signal.SIGTERM, on_signal)
     if not at_prompt:
         signal.signal(signal.SIGINT, on_signal)
-    return wish
+    return request
 
 
-def _leave_prompt(server: TradingServer) -> None:
-    leave_after(lambda: _stop(server))
+def _exit_prompt(server: TradingServer) -> None:
+    exit_with(lambda: _stop(server))
 
 
-def serve(server: TradingServer, wish_to_stop: Wish) -> NoReturn:
+def serve(server: TradingServer, stop_request: StopRequest) -> NoReturn:
     """Stay up until a signal asks to stop; needs no terminal."""
-    wait_for_wish(wish_to_stop)
-    leave_after(lambda: _stop(server))
+    wait_for_stop(stop_request)
+    exit_with(lambda: _stop(server))
 
 
 def _stop(server: TradingServer) -> int:
@@ -91,6 +92,6 @@ if __name__ == "__main__":
     volume_leaders = server.tables.volume_leaders
     feed_status = server.tables.feed_status
     dashboard = server.dashboard
-    wish_to_stop = stop_on_signals(at_prompt=bool(sys.flags.interactive))
+    stop_request = stop_on_signals(at_prompt=bool(sys.flags.interactive))
     if not sys.flags.interactive:
-        serve(server, wish_to_stop)
+        serve(server, stop_request)

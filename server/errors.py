@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from publishing.errors import PublishingStopped, RowError
+
+__all__ = ["FeedFileError", "PublishingStopped", "RowError", "ServerError", "StartupError"]
+
 
 class ServerError(Exception):
     """Root of all errors of this package."""
@@ -30,11 +34,3 @@ class FeedFileError(ServerError):
     def __str__(self) -> str:
         where = self.path if self.line is None else f"{self.path}:{self.line}"
         return f"{where}: {self.reason}"
-
-
-class RowError(ServerError, ValueError):
-    """A row or batch does not fit the columns of its table; nothing of it was published."""
-
-
-class PublishingStopped(ServerError):
-    """Rows were offered to a publisher that has been closed, or for a table that has failed."""

@@ -7,9 +7,8 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from server.errors import PublishingStopped
+from publishing import PublishingStopped, WriterStats
 from server.market_data import FeedStatus, RowWriter
-from server.publisher import PublisherStats
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +31,7 @@ class Heartbeat:
         self,
         writer: RowWriter,
         status: Callable[[], FeedStatus],
-        publishers: Sequence[PublisherStats],
+        publishers: Sequence[WriterStats],
         each_beat: Callable[[], object] = lambda: None,
     ) -> None:
         self._writer = writer

@@ -12,13 +12,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from server import guard, view_only
-from server.access import own_directory, state_directory
+from server.access import guard, own_directory, state_directory, view_only
+from server.access.tls import Identity
 from server.address import host_and_port
 from server.errors import StartupError
 from server.jdk import JdkNotFound, find_jdk
 from server.time_zone import machine_zone, zone_arguments
-from server.tls import Identity
 
 _HERE = Path(__file__).parent
 PSK_HANDLER = "io.deephaven.authentication.psk.PskAuthenticationHandler"
@@ -64,7 +63,7 @@ def start_jvm_server(
         port: port to bind.
         key: the pre-shared key.
         heap_mb: size of the heap, as `checked_heap` gives it.
-        only_views: clients can look at what `server.view_only` publishes, and nothing else.
+        only_views: clients can look at what `server.access.view_only` publishes, and nothing else.
         allowed_hosts: names of a proxy in front, under which clients ask for this server.
         tls: certificate and key to encrypt with; without them connections are plain.
         time_zone: in which screens show times, by default that of this machine.

@@ -12,9 +12,9 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from server.feed import MarketFeed, TickBatch
-from server.positions import Book, Position
-from server.simulator import Simulator
+from server.market.feed import MarketFeed, TickBatch
+from server.market.positions import Book, Position
+from server.market.simulator import Simulator
 
 logger = logging.getLogger(__name__)
 
@@ -181,8 +181,7 @@ class FeedPlayer:
 
     def _became(self, state: str, **changes: Any) -> None:
         before, self.status = self.status, replace(self.status, state=state, **changes)
-        told = (before.state, before.errors) == (self.status.state, self.status.errors)
-        if not told:
+        if (before.state, before.errors) != (self.status.state, self.status.errors):
             self._tell(self.on_status, self.status, "the feed's status")
 
     def _tell(self, listener: Callable[[Any], None] | None, news: Any, what: str) -> None:
@@ -190,7 +189,7 @@ class FeedPlayer:
             try:
                 listener(news)
             except Exception:
-                logger.exception("%s could not be told", what)
+                logger.exception("a listener to %s raised", what)
 
 
 def write_columns(writer: RowWriter, columns: tuple[npt.NDArray[Any], ...]) -> None:

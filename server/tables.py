@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from deephaven import agg, ring_table, time_table
+from deephaven import agg, time_table
 from deephaven.table import Table
 
-from server.engine import Engine
-from server.publisher import Publisher
+from publishing import Publisher, TableWriter
 
 PRICE_SCHEMA = {
     "Symbol": "string",
@@ -18,7 +17,7 @@ PRICE_SCHEMA = {
     "Volume": "long",
     "Change": "double",
     "ChangePct": "double",
-    "Timestamp": "instant",
+    "Timestamp": "Instant",
 }
 RISK_SCHEMA = {
     "Symbol": "string",
@@ -29,7 +28,7 @@ RISK_SCHEMA = {
     "Gamma": "double",
     "Theta": "double",
     "Vega": "double",
-    "Timestamp": "instant",
+    "Timestamp": "Instant",
 }
 STATUS_SCHEMA = {
     "Source": "string",
@@ -37,7 +36,7 @@ STATUS_SCHEMA = {
     "Ticks": "long",
     "Errors": "long",
     "LastError": "string",
-    "Timestamp": "instant",
+    "Timestamp": "Instant",
 }
 # The market is stale when its status was not confirmed for this long, whatever the reason.
 STALE_AFTER = "PT5s"
@@ -57,9 +56,9 @@ class MarketTables:
     top_movers: Table
     volume_leaders: Table
     feed_status: Table
-    price_writer: Publisher
-    risk_writer: Publisher
-    status_writer: Publisher
+    price_writer: TableWriter
+    risk_writer: TableWriter
+    status_writer: TableWriter
 
     @property
     def published(self) -> dict[str, Table]:
@@ -72,37 +71,57 @@ class MarketTables:
         return [name for name, table in self.published.items() if table.j_table.isFailed()]
 
 
-def make_market_tables(
-    engine: Engine,
-    raw_rows: int,
-    before: MarketTables | None = None,
-    *,
-    has_whole_volumes: bool = True,
-) -> MarketTables:
-    """Make all tables; the raw ones keep the newest `raw_rows` rows.
+@dataclass(frozen=True, slots=True)
+class MarketWriters:
+    """What writes the rows that all tables are made of."""
+
+    prices: TableWriter
+    risk: TableWriter
+    status: TableWriter
+
+    def remake(self) -> None:
+        """Begin anew, empty, with all three: the tables that are made of them belong together."""
+        for writer in (self.prices, self.risk, self.status):
+            writer.remake()
+
+    def end_replaced(self) -> None:
+        """Fail the old tables, so that who follows one opens the new one."""
+        for writer in (self.prices, self.risk, self.status):
+            writer.end_replaced()
+
+
+def declare_writers(
+    publisher: Publisher, raw_rows: int, *, has_whole_volumes: bool = True
+) -> MarketWriters:
+    """Declare the tables of rows, of which the newest `raw_rows` are kept.
 
     Volume is a long, or a double where the market trades fractions.
-
-    In the place of tables that failed, the new ones begin empty and take over their writers.
     """
-    writers = (
-        (before.price_writer, before.risk_writer, before.status_writer) if before else (None,) * 3
-    )
-    price_schema = {**PRICE_SCHEMA, "Volume": "long" if has_whole_volumes else "double"}
-    prices, price_writer = engine.blink_table("prices", price_schema, writers[0])
-    risk, risk_writer = engine.blink_table("risk", RISK_SCHEMA, writers[1])
-    status, status_writer = engine.blink_table("feed_status", STATUS_SCHEMA, writers[2])
+    volume = "long" if has_whole_volumes else "double"
 
-    feed_status = _feed_status(status)
+    def declare(name: str, schema: dict[str, str]) -> TableWriter:
+        return publisher.table(name, schema, rows=raw_rows, strict=True, renews=False)
+
+    return MarketWriters(
+        prices=declare("prices", {**PRICE_SCHEMA, "Volume": volume}),
+        risk=declare("risk", RISK_SCHEMA),
+        status=declare("feed_status", STATUS_SCHEMA),
+    )
+
+
+def make_market_tables(writers: MarketWriters) -> MarketTables:
+    """Make all tables of what the writers write from now on."""
+    prices, risk = writers.prices.blink, writers.risk.blink
+    feed_status = _feed_status(writers.status.blink)
     # One row that changes only when the answer does, so that tables joined to it don't tick.
     stale = feed_status.agg_by([agg.max_("StaleFlag")]).view("Stale = StaleFlag == 1")
 
     prices_live = prices.last_by("Symbol").natural_join(stale, on=[])
     risk_live = risk.last_by("Symbol").natural_join(stale, on=[])
     return MarketTables(
-        prices_raw=ring_table(prices, raw_rows),
+        prices_raw=writers.prices.table,
         prices_live=prices_live,
-        risk_raw=ring_table(risk, raw_rows),
+        risk_raw=writers.risk.table,
         risk_live=risk_live,
         portfolio_summary=_portfolio_summary(risk.last_by("Symbol")).natural_join(stale, on=[]),
         top_movers=prices_live.update_view("Moved = abs(ChangePct)")
@@ -111,9 +130,9 @@ def make_market_tables(
         .drop_columns("Moved"),
         volume_leaders=prices_live.sort_descending("Volume").head(LEADERS),
         feed_status=feed_status.drop_columns("StaleFlag"),
-        price_writer=price_writer,
-        risk_writer=risk_writer,
-        status_writer=status_writer,
+        price_writer=writers.prices,
+        risk_writer=writers.risk,
+        status_writer=writers.status,
     )
 
 

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
-import math
-import os
-import sys
 import threading
 import time
-import traceback
+import warnings
 from collections.abc import Callable
 from datetime import timedelta
-from queue import Empty, SimpleQueue
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import quote
 
-from server import access, view_only
+from publishing import Publisher
+from publishing.engine import replace_variables
+from server import access, shutdown
+from server.access import view_only
+from server.access.tls import checked_identity
 from server.address import host_and_port
-from server.feed import MarketFeed
 from server.health import Heartbeat
 from server.jvm import checked_heap, start_jvm_server
+from server.market.feed import MarketFeed
+from server.market.replay import Replay
+from server.market.simulator import Simulator
 from server.market_data import BASE_PRICES, FeedPlayer, book_for
 from server.options import Options
-from server.replay import Replay
-from server.simulator import Simulator
 from server.time_zone import machine_zone
-from server.tls import checked_identity
 
 
 def make_feed(options: Options) -> MarketFeed:
@@ -75,14 +73,17 @@ class TradingServer:
             time_zone=self.time_zone,
         )
         # Deephaven can be imported only now that the JVM is up.
-        from server.dashboard import make_dashboard
-        from server.engine import Engine
-        from server.tables import make_market_tables
+        from deephaven.execution_context import get_exec_ctx
 
-        self._engine = Engine()
-        self.tables = make_market_tables(
-            self._engine, options.raw_rows, has_whole_volumes=self._has_whole_volumes
+        from server.dashboard import make_dashboard
+        from server.tables import declare_writers, make_market_tables
+
+        self._context = get_exec_ctx()
+        self._publisher = Publisher()
+        self._writers = declare_writers(
+            self._publisher, options.raw_rows, has_whole_volumes=self._has_whole_volumes
         )
+        self.tables = make_market_tables(self._writers)
         self.dashboard = make_dashboard(self.tables)
         self.on_replaced: Callable[[], object] = lambda: None
         self._replace_after, self._replace_pause = 0.0, 1.0
@@ -111,7 +112,10 @@ class TradingServer:
     @property
     def context(self) -> Any:
         """Deephaven's context, in which any thread can make tables: `with server.context:`."""
-        return self._engine.context
+        from deephaven.execution_context import ExecutionContext
+
+        # One each time: it keeps what it opened, and two threads would close each other's.
+        return ExecutionContext(self._context.j_exec_ctx)
 
     @property
     def base_url(self) -> str:
@@ -170,7 +174,7 @@ class TradingServer:
             self._stopped = True
             self.player.stop()
             self._heartbeat.stop()
-            self._engine.close()
+            self._publisher.close()
             access.forget_key(self.options.port, self.key)
 
     def _each_beat(self) -> None:
@@ -184,23 +188,19 @@ class TradingServer:
     def _replace_tables(self, failed: list[str]) -> None:
         """Make all tables anew; variables and fields of their names show the new ones."""
         from server.dashboard import make_dashboard
-        from server.engine import replace_variables
         from server.tables import make_market_tables
 
         before = self.published
-        with self._engine.context:
-            self.tables = make_market_tables(
-                self._engine,
-                self.options.raw_rows,
-                self.tables,
-                has_whole_volumes=self._has_whole_volumes,
-            )
+        with self.context:
+            self._writers.remake()
+            self.tables = make_market_tables(self._writers)
             self.dashboard = make_dashboard(self.tables)
         if self.options.view_only:
             view_only.publish(self.published)
-        replace_variables({name: (old, self.published[name]) for name, old in before.items()})
+        for name, old in before.items():
+            replace_variables(old, self.published[name])
         # Not before: who followed an old table opens what has its name now.
-        self._engine.end_replaced()
+        self._writers.end_replaced()
         self._heartbeat.tables_failed(failed)
         self.on_replaced()
 
@@ -209,63 +209,17 @@ class TradingServer:
         return not isinstance(self.feed, Replay) or self.feed.has_whole_volumes
 
 
-class Wish:
-    """A wish to stop, which a signal's handler sets.
-
-    The handler runs between any two lines of the main thread. With `threading.Event` these may be
-    lines of the very wait, which hold the event's lock: the handler would wait for itself.
-    """
-
-    def __init__(self) -> None:
-        # Its `put` may come in the middle of its `get`.
-        self._told: SimpleQueue[None] = SimpleQueue()
-
-    def set(self) -> None:
-        """Wish to stop; may be called from a signal's handler."""
-        self._told.put(None)
-
-    def wait(self, timeout: float) -> bool:
-        """Wait for the wish; was it told, now or before?"""
-        try:
-            self._told.get(timeout=timeout)
-        except Empty:
-            return False
-        self._told.put(None)
-        return True
+_OLD_NAMES = {
+    "Wish": "StopRequest",
+    "wait_for_wish": "wait_for_stop",
+    "leave_after": "exit_with",
+    "leave": "exit_now",
+}
 
 
-def wait_for_wish(wish_to_stop: Wish, seconds: float = math.inf) -> None:
-    """Wait until a signal's handler has set the wish, or for so long.
-
-    In short turns: a signal that reaches the process in a thread of the JVM does not wake this one,
-    and its handler runs only when this one goes on.
-    """
-    end = time.monotonic() + seconds
-    while not wish_to_stop.wait(min(0.5, max(0.0, end - time.monotonic()))):
-        if time.monotonic() >= end:
-            return
-
-
-def leave_after(run: Callable[[], int]) -> NoReturn:
-    """End the process with the status that a call returns; an error is told, and its status is 1.
-
-    The interpreter's own way out waits, now and then for ever, for threads of the JVM.
-    """
-    status = 1
-    try:
-        status = run()
-    except BaseException as error:  # noqa: BLE001 - whatever it is, the process must end
-        if isinstance(error, SystemExit) and isinstance(error.code, int):
-            status = error.code
-        else:
-            traceback.print_exc()
-    leave(status)
-
-
-def leave(status: int) -> NoReturn:
-    """End the process at once, also where `python -i` would go on to a prompt."""
-    for stream in (sys.stdout, sys.stderr):
-        # Nobody may read it any more, or a signal's handler came in the middle of writing to it.
-        with contextlib.suppress(OSError, RuntimeError, ValueError):
-            stream.flush()
-    os._exit(status)
+def __getattr__(name: str) -> Any:
+    if name not in _OLD_NAMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    new = _OLD_NAMES[name]
+    warnings.warn(f"{name} is called server.shutdown.{new} now", DeprecationWarning, stacklevel=2)
+    return getattr(shutdown, new)

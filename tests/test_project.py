@@ -88,7 +88,7 @@ def test_the_wheel_holds_the_packages_whole(wheel: zipfile.ZipFile) -> None:
     assert packed == {n for n in kept if (ROOT / n).is_file() and not n.endswith(".sh")}
     assert "server/application/trading.app" in packed
     # Compiled where the server runs; without them it does not start.
-    assert "server/java/guard/Guard.java" in packed
+    assert "server/access/java/guard/Guard.java" in packed
     assert not any(n.startswith("tests") for n in packed)
 
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import pytest
 
 from bridge import TableWriter
-from bridge.entity_writer import Client
 from bridge.push import Graph
+from bridge.recording.entity_writer import Client
 from bridge.targets import RowWriter as BridgeRowWriter
+from publishing import PublishLoop, RowQueue
 from reactive import Field, ReactiveGraph
 from reactive.bridge import Conflict, ReadsBack, StoreClient
 from reactive.errors import ExpressionError
 from reactive.expr.types import ColumnTypes, Type, field_types
-from server.feed import MarketFeed, TickBatch
+from server.market.feed import MarketFeed, TickBatch
+from server.market.replay import Replay
+from server.market.simulator import Simulator
 from server.market_data import BASE_PRICES, RowWriter
-from server.publisher import Publisher, PublishLoop
-from server.replay import Replay
-from server.simulator import Simulator
 from store.client import StoreClient as RealStoreClient
 from store.client import VersionConflict
 from store.columns import REGISTRY
@@ -24,7 +24,7 @@ from store.events import Bus
 from store.models import Trade
 from store.outbox import NamingEngine, OnceStarter, Outbox, WorkflowStarter
 from store.subscriptions import EventBus
-from tests.server.samples import REAL_PRICES
+from tests.server.recordings import REAL_PRICES
 from tests.trading.runs import Flipper
 from trading.brokers import Broker, PaperBroker
 from trading.exchange import ExchangeBroker
@@ -54,11 +54,11 @@ def test_feeds() -> None:
 
 def test_writers() -> None:
     loop = PublishLoop(lambda: None)
-    publisher: Publisher = loop.publisher({"X": "long"}, lambda _columns: None)
-    writer: RowWriter = publisher
+    queue: RowQueue = loop.queue({"X": "long"}, lambda _columns: None)
+    writer: RowWriter = queue
     writer.write_row(1)
     loop.close()
-    assert publisher.stats.rows == 1
+    assert queue.stats.rows == 1
 
 
 def test_the_registry_gives_expressions_their_types() -> None:
@@ -110,7 +110,7 @@ def test_the_bridge_takes_graphs_stores_and_writers() -> None:
     client: Client = RealStoreClient.__new__(RealStoreClient)  # without a database behind it
     # Without an engine behind it.
     writer: BridgeRowWriter = TableWriter.__new__(TableWriter)
-    server_writer: type[BridgeRowWriter] = Publisher
+    server_writer: type[BridgeRowWriter] = RowQueue
     assert all((graph, client, writer, server_writer))
 
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 import trading.symbols
 from client import quant_client
-from server import symbols
 from server.errors import FeedFileError
-from server.replay import Replay
+from server.market import symbols
+from server.market.replay import Replay
 from store.columns import REGISTRY
 from store.models import Trade
 from trading.errors import TickError

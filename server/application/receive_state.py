@@ -2,6 +2,6 @@
 
 from deephaven.appmode import get_app_state
 
-from server import view_only
+from server.access import view_only
 
 view_only.receive(get_app_state())

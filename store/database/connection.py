@@ -13,10 +13,10 @@ from functools import partial
 from typing import Any
 
 from store.database.execute import PgConnection, Row, execute
-from store.database.login import Login
+from store.database.login import IS_ADMINISTRATOR, Login, refuse_administrator
 from store.database.pool import Pool, is_alive
 from store.database.wakeup import after_commit
-from store.errors import AccessError, FenceTimeout, Unavailable
+from store.errors import FenceTimeout, Unavailable
 
 _LOG = logging.getLogger(__name__)
 
@@ -115,16 +115,8 @@ class Connection:
         self.starting_lock = threading.Lock()
 
     def refuse_administrators(self, user: str) -> None:
-        """AccessError for a role to which the database shows everything, whoever owns it.
-
-        What belongs to a user is asked by name, so such a role would see one half of an answer as
-        a user and the other as an administrator.
-        """
-        if self.read(_IS_ADMINISTRATOR, ())[0][0]:
-            raise AccessError(
-                f"{user} administers the database and is no user of the store: it sees everything "
-                "and owns nothing; give programs logins of their own with provision_user"
-            )
+        """AccessError for a role to which the database shows everything, whoever owns it."""
+        refuse_administrator(user, self.read(IS_ADMINISTRATOR, ())[0][0])
 
     @property
     def raw(self) -> PgConnection:
@@ -296,12 +288,6 @@ def _block(session: _Session) -> Iterator[Transaction]:
         session.blocks.pop()
 
 
-_IS_ADMINISTRATOR = """
-SELECT rolsuper OR rolbypassrls OR EXISTS (
-    SELECT FROM pg_catalog.pg_roles o
-    WHERE o.rolname = 'object_store_owner' AND pg_has_role(r.oid, o.oid, 'USAGE'))
-FROM pg_catalog.pg_roles r WHERE r.rolname = session_user
-"""
 _SETTLE = "SELECT object_store.settle_time(%s)"
 # Whether a transaction is open that took its number before this one, other than the block's own.
 _EARLIER = """

@@ -18,6 +18,7 @@ from psycopg2.extensions import libpq_version
 
 from store.database.execute import PgConnection
 from store.database.sqlstates import login_refused
+from store.errors import AccessError
 
 CONNECT_SECONDS = 10
 # What libpq means where neither a call nor the environment says anything, by the version since
@@ -111,6 +112,27 @@ def connect(given: Mapping[str, Any], *, finds_password: bool = False) -> PgConn
     if "service" not in said and not _SESSION.keys().isdisjoint(os.environ):
         _usual_session(connection)
     return connection
+
+
+IS_ADMINISTRATOR = """
+SELECT rolsuper OR rolbypassrls OR EXISTS (
+    SELECT FROM pg_catalog.pg_roles o
+    WHERE o.rolname = 'object_store_owner' AND pg_has_role(r.oid, o.oid, 'USAGE'))
+FROM pg_catalog.pg_roles r WHERE r.rolname = session_user
+"""
+
+
+def refuse_administrator(user: str, is_administrator: bool) -> None:
+    """AccessError for a role to which the database shows everything, whoever owns it.
+
+    What belongs to a user is asked by name, so such a role would see one half of an answer as
+    a user and the other as an administrator.
+    """
+    if is_administrator:
+        raise AccessError(
+            f"{user} administers the database and is no user of the store: it sees everything "
+            "and owns nothing; give programs logins of their own with provision_user"
+        )
 
 
 def bare_host(host: str) -> str:

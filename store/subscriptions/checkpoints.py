@@ -53,8 +53,15 @@ class SubscriptionHeld(SubscriptionError):
         return str(self.args[0])
 
 
+# Its name of before.
+Taken = SubscriptionHeld
+
+
 class Checkpoint:
-    """A subscription that this session holds; from `position` on nothing was handled yet."""
+    """A subscription that this session holds; from `position` on nothing was handled yet.
+
+    `is_new`: it was made by this claim.
+    """
 
     def __init__(
         self, conn: PgConnection, subscriber_id: str, lease: int, position: Position
@@ -62,6 +69,7 @@ class Checkpoint:
         self._conn = conn
         self._id = subscriber_id
         self.lease = lease
+        self.is_new = lease == 1
         self.position = position
 
     @classmethod

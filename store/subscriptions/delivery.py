@@ -12,6 +12,7 @@ from store.errors import SubscriptionError
 from store.events import ChangeEvent
 from store.subscriptions.event_bus import Callback, EventBus
 from store.subscriptions.event_filter import EventFilter
+from store.subscriptions.log_follower import Stopped
 from store.subscriptions.session import Session
 from store.subscriptions.status import Counters
 
@@ -24,10 +25,6 @@ _SHORTEST_SECONDS = 0.01
 
 BatchHandler = Callable[[list[ChangeEvent]], object]
 OnError = Literal["park", "stop"]
-
-
-class Stopped(Exception):
-    """It is time to stop; what was being handed over is not done."""
 
 
 class Handler(Protocol):

@@ -12,7 +12,7 @@ import psycopg2
 
 from store.base import Storable
 from store.database.execute import execute
-from store.database.login import Login
+from store.database.login import IS_ADMINISTRATOR, Login, refuse_administrator
 from store.database.sqlstates import translated
 from store.database.wakeup import CHANNEL, Pace, Waiter
 from store.errors import StoreError, SubscriptionError
@@ -26,35 +26,41 @@ _LOG = logging.getLogger(__name__)
 Start = Literal["now", "beginning"] | Position | datetime
 Types = Iterable[str | type[Storable]]
 
-# How often the checkpoint follows where there is nothing to hand over.
-SAVE_SECONDS = 1.0
-
 
 class Session:
-    """Follows the log from `position` on, until the connection is lost."""
+    """One login of a subscriber: hears notifications, reads the log, holds the checkpoint.
+
+    It lives until the connection is lost. Everything before `position` is handled; `stored` is
+    where the checkpoint stood when it was claimed. AccessError for an administrator, who would see
+    everything and own nothing.
+    """
 
     def __init__(self, login: Login, types: Types) -> None:
-        self._conn = login.connect()
+        self.conn = login.connect()
         self._checkpoint: Checkpoint | None = None
         self._saved_at = time.monotonic()
         self.pace = Pace()
         self.position = START
+        self.stored: Position | None = None
         try:
+            refuse_administrator(login.user, execute(self.conn, IS_ADMINISTRATOR)[0][0])
             # Before anything is read: what is committed after that wakes this session.
-            execute(self._conn, f"LISTEN {CHANNEL}")
-            self.log = EventLog(self._conn, types=types)
+            execute(self.conn, f"LISTEN {CHANNEL}")
+            self.log = EventLog(self.conn, types=types)
         except BaseException:
-            self._conn.close()
+            self.conn.close()
             raise
 
-    def subscribe(self, subscriber_id: str | None, known: Position | None, start: Start) -> None:
-        """Find the place to go on: where it stood, where the checkpoint is, or at the start."""
-        begin = self._position_of(start) if known is None else known
-        if subscriber_id is not None:
-            self._checkpoint = Checkpoint.claim(self._conn, subscriber_id, self.log.epoch, begin)
-            stored = self._checkpoint.position
-            begin = stored if known is None else max(stored, known)
-        self.position = begin
+    def claim(self, subscriber_id: str, begin: Position) -> bool:
+        """Hold a subscription; whether it is a new one, which begins at `begin`."""
+        self._checkpoint = Checkpoint.claim(self.conn, subscriber_id, self.log.epoch, begin)
+        self.stored = self._checkpoint.position
+        return self._checkpoint.is_new
+
+    @property
+    def holds_checkpoint(self) -> bool:
+        """Whether the place of this session is kept."""
+        return self._checkpoint is not None
 
     @property
     def lease(self) -> int | None:
@@ -67,24 +73,25 @@ class Session:
             self.position = event.position
 
     def park(self, event: ChangeEvent, error: str, attempts: int) -> None:
-        """Keep an event with its error, and go on behind it."""
+        """Keep an event with its error as a dead letter, and go on behind it."""
         assert event.position is not None
         if self._checkpoint is not None:
             self._checkpoint.move(event.position, parked=event, error=error, attempts=attempts)
         self.position = event.position
 
-    def save(self) -> None:
-        """Move the checkpoint to where this session stands."""
+    def save(self, *, every: float = 0.0) -> None:
+        """Move the checkpoint to where this session stands, where the last time is long ago."""
+        now = time.monotonic()
+        if now < self._saved_at + every:
+            return
         if self._checkpoint is not None and self._checkpoint.position < self.position:
             self._checkpoint.move(self.position)
-        self._saved_at = time.monotonic()
+        self._saved_at = now
 
-    def wait(self, waiter: Waiter) -> bool:
-        """Wait until it is time to look again; True if a notification came."""
-        if time.monotonic() - self._saved_at > SAVE_SECONDS:
-            self.save()
+    def wait(self, waiter: Waiter, seconds: float) -> bool:
+        """Wait until it is time to look again; whether there was a notification."""
         try:
-            notified = waiter.wait(self._conn, self.pace.pause())
+            notified = waiter.wait(self.conn, seconds)
         except psycopg2.Error as error:
             raise translated(error) from error
         if notified:
@@ -94,24 +101,26 @@ class Session:
     def close(self) -> None:
         """Save, let go of the subscription, and log out."""
         try:
-            if self._checkpoint is not None and not self._conn.closed:
+            if self._checkpoint is not None and not self.conn.closed:
                 self.save()
                 self._checkpoint.release()
         except StoreError as error:
             _LOG.info("the last checkpoint is not saved: %s", error)
         finally:
-            self._conn.close()
+            self.conn.close()
 
-    def _position_of(self, start: Start) -> Position:
-        if isinstance(start, Position):
-            self.log.check(start)
-            return start
-        if isinstance(start, datetime):
-            return self.log.position_at(start)
-        if start == "beginning":
-            return START
-        if start == "now":
-            return self.log.end()
-        raise SubscriptionError(
-            f"start={start!r:.80}; 'now', 'beginning', a Position or a datetime is possible"
-        )
+
+def position_of(log: EventLog, start: Start) -> Position:
+    """Where "now", "beginning", a position or a time is in the log."""
+    if isinstance(start, Position):
+        log.check(start)
+        return start
+    if isinstance(start, datetime):
+        return log.position_at(start)
+    if start == "beginning":
+        return START
+    if start == "now":
+        return log.end()
+    raise SubscriptionError(
+        f"start={start!r:.80}; 'now', 'beginning', a Position or a datetime is possible"
+    )

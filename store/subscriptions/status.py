@@ -17,7 +17,7 @@ PARKED_SHOWN_MAX = 100
 
 
 class SubscriptionState(str, Enum):
-    """What a listener is about."""
+    """What a listener is doing."""
 
     STOPPED = "stopped"
     # Somebody else holds the subscription.

@@ -13,9 +13,9 @@ from typing import Any
 
 from store.errors import SubscriptionError
 from store.events import ChangeEvent
-from store.subscriptions.delivery import Stopped
 from store.subscriptions.event_log import PAGE_EVENTS
 from store.subscriptions.listener import SubscriptionListener
+from store.subscriptions.log_follower import Stopped
 
 
 async def stream(
@@ -36,8 +36,8 @@ async def stream(
     """
     size = PAGE_EVENTS if subscriber_id is None else 1
     handover = _Handover(asyncio.get_running_loop())
-    listener = _Reporting(
-        handover,
+    listener = SubscriptionListener(
+        None,
         host=host,
         port=port,
         dbname=dbname,
@@ -47,10 +47,12 @@ async def stream(
         on_batch=handover.put,
         on_error="stop",
         retries=0,
+        on_ended=handover.end,
         **{"batch_size": size, **options},
     )
+    startable = _Startable(listener, handover)
     try:
-        await asyncio.to_thread(listener.begin)
+        await asyncio.to_thread(startable.begin)
         while (events := await handover.get()) is not None:
             for event in events:
                 yield event
@@ -58,30 +60,27 @@ async def stream(
         raise SubscriptionError(f"the subscription ended: {listener.status().error}")
     finally:
         handover.close()
-        await asyncio.to_thread(listener.end)
+        await asyncio.to_thread(startable.end)
 
 
-class _Reporting(SubscriptionListener):
-    """A listener that says when it has ended."""
+class _Startable:
+    """A listener that is started and stopped by threads which a loop cannot cancel."""
 
-    def __init__(self, handover: _Handover, **options: Any) -> None:
-        super().__init__(None, **options)
+    def __init__(self, listener: SubscriptionListener, handover: _Handover) -> None:
+        self._listener = listener
         self._handover = handover
         self._changing = threading.Lock()
 
     def begin(self) -> None:
-        """Start, unless the loop was left before; the thread that does it cannot be cancelled."""
+        """Start, unless the loop was left before."""
         with self._changing:
             if not self._handover.is_closed:
-                self.start()
+                self._listener.start()
 
     def end(self) -> None:
         """Stop, also where it is being started just now."""
         with self._changing:
-            self.stop()
-
-    def _when_ended(self) -> None:
-        self._handover.end()
+            self._listener.stop()
 
 
 class _Handover:

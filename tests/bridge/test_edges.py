@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from bridge import TableWriter
-from bridge.kinds import KINDS
-from bridge.limits import instant_nanos
 from client.base_client import DeephavenClient
+from publishing.instants import instant_nanos
+from publishing.kinds import KINDS
 from tests.bridge.books import rows_of
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def test_the_edges_of_every_kind(trading_server: TradingServer) -> None:
             assert writer.flush(60)
             for table in (writer.table, writer.live()):
                 assert nulls_of(table) == [False] * len(good) + [True] * len(bad), kind
-            assert writer.misfits.counts == {"V": len(bad)}, kind
+            assert writer.conversion_errors.counts == {"V": len(bad)}, kind
             assert writer.stats.lost_rows == writer.stats.replaced == 0
 
 

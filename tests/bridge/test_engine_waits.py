@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bridge import Recording, StoreBridge, TableWriter, record
-from bridge.engine import _update_graph
+from publishing.engine import _update_graph
 from store.client import StoreClient
 from store.models import Signal, Trade
 from tests.bridge.books import rows_of, trades

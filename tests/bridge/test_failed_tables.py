@@ -27,7 +27,7 @@ def until(condition: Callable[[], Any]) -> None:
 
 def end_in_engine(stream: Any) -> None:
     """Let a table fail as the engine does it: with all that is made of it, for good."""
-    stream._publisher.publish_failure(RuntimeError("ended by a test"))
+    stream._target.publisher.publish_failure(RuntimeError("ended by a test"))
     until(lambda: bool(stream.table.j_table.isFailed()))
 
 
@@ -355,4 +355,4 @@ def test_the_last_moments_of_an_instant_are_shown_and_those_beyond_are_counted(
         assert not table.j_table.isFailed()
     status = bridge.status()
     assert status.state is State.LIVE
-    assert status.tables["Signal"].misfits == {"timestamp": len(beyond)}
+    assert status.tables["Signal"].conversion_errors == {"timestamp": len(beyond)}

@@ -20,7 +20,7 @@ from store.server import ObjectStoreServer
 from tests.bridge.books import assert_same_versions, histories, present, rows_of, trades
 from tests.bridge.conftest import MakeBridge
 from tests.bridge.random_writer import RandomWriter
-from tests.bridge.test_histories import all_ids, writers
+from tests.bridge.writers import all_ids, writers
 from tests.processes import ROOT, Process, wait_until
 from tests.store.desk import ADMIN_PASSWORD, Desk, password_of
 

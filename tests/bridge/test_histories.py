@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import Any
 
 import pytest
@@ -13,24 +11,12 @@ from hypothesis import strategies as st
 from reactive import Field
 from store.client import StoreClient
 from store.models import Trade
-from store.position import START
-from store.subscriptions.event_log import EventLog
 from tests.bridge.books import assert_same_versions, histories, present, rows_of
 from tests.bridge.conftest import MakeBridge
 from tests.bridge.random_writer import RandomWriter
-from tests.processes import ROOT, Process, wait_until
-from tests.store.desk import Desk, password_of
-
-
-def writers(desk: Desk, seeds: range, writes: int, user: str = "alice") -> list[Process]:
-    login = json.dumps({"user": user, "password": password_of(user), **desk.info})
-    command = (sys.executable, "-m", "tests.bridge.random_writer")
-    return [Process(*command, str(seed), str(writes), login, cwd=ROOT) for seed in seeds]
-
-
-def all_ids(client: StoreClient) -> list[str]:
-    found = {e.entity_id for page in EventLog(client.conn).pages(START) for e in page.events}
-    return sorted(found)
+from tests.bridge.writers import all_ids, writers
+from tests.processes import wait_until
+from tests.store.desk import Desk
 
 
 @settings(

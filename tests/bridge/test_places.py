@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from bridge import BridgeError, State, StoreBridge
+from bridge import BridgeError, State, StoreBridge, grants, snapshot
 from store.client import StoreClient
 from store.errors import Unavailable
 from store.models import Trade
@@ -32,14 +32,12 @@ def test_what_is_shared_for_a_moment_while_somebody_looks_does_not_stay(
     alice: StoreClient,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from bridge import grants
-
     name, other = alice.write_many(trades(2))
     bridge = make_bridge("bob")
     bridge.register(Trade)
     bridge.start()
     assert bridge.flush()
-    run, calls = grants.run, 0
+    run, calls = grants.rows_of, 0
 
     def between(conn: Any, statement: str, *values: Any) -> Any:
         nonlocal calls
@@ -52,7 +50,7 @@ def test_what_is_shared_for_a_moment_while_somebody_looks_does_not_stay(
             unshare(alice.conn, name, "bob")
         return run(conn, statement, *values)
 
-    monkeypatch.setattr(grants, "run", between)
+    monkeypatch.setattr(grants, "rows_of", between)
     wait_until(lambda: calls > 3, 20, "some looks")
     assert bridge.flush()
     assert rows_of(bridge.live(Trade), "EntityId") == [(other,)]
@@ -147,17 +145,30 @@ def distant(desk: Desk, relay: Relay) -> Iterator[StoreBridge]:
         yield bridge
 
 
+def count_claims(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The subscriptions that are claimed from now on."""
+    claim: Any = Checkpoint.claim
+    claims: list[str] = []
+
+    def counted(conn: Any, subscriber_id: str, *arguments: Any) -> Any:
+        claims.append(subscriber_id)
+        return claim(conn, subscriber_id, *arguments)
+
+    monkeypatch.setattr(Checkpoint, "claim", counted)
+    return claims
+
+
 def test_a_bridge_waits_for_its_own_former_session(
     distant: StoreBridge, relay: Relay, alice: StoreClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bridge.follower.CLAIM_SECONDS", 0.2)
+    claims = count_claims(monkeypatch)
     alice.write_many(trades(1))
     assert distant.flush()
     far = relay.cut()
     alice.write_many(trades(1))
     # The server notices some half a minute later that nobody is there any more.
     wait_until(
-        lambda: distant.status().reconnects > 2 or distant.status().state is State.FAILED,
+        lambda: len(claims) > 2 or distant.status().state is State.FAILED,
         20,
         "some attempts",
     )
@@ -193,18 +204,9 @@ def test_a_place_that_is_forgotten_is_kept_anew(
 def test_a_bridge_that_waits_for_its_place_can_be_stopped(
     distant: StoreBridge, relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bridge.follower.CLAIM_SECONDS", 60.0)
-    claim: Any = Checkpoint.claim
-    claims = 0
-
-    def counted(*arguments: Any) -> Any:
-        nonlocal claims
-        claims += 1
-        return claim(*arguments)
-
-    monkeypatch.setattr(Checkpoint, "claim", counted)
+    claims = count_claims(monkeypatch)
     far = relay.cut()
-    wait_until(lambda: claims > 1, 20, "a second attempt")
+    wait_until(lambda: len(claims) > 1, 20, "a second attempt")
     began = time.monotonic()
     distant.stop()
     assert time.monotonic() - began < 5
@@ -217,8 +219,6 @@ def test_a_load_that_breaks_off_is_not_tried_again_on_the_same_tables(
     make_bridge: MakeBridge, alice: StoreClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it has shown already would be shown twice, or would never leave."""
-    from bridge import snapshot
-
     alice.write_many(trades(5))
     bridge = make_bridge()
     bridge.register(Trade)

@@ -112,7 +112,7 @@ def test_many_threads_update_the_graph(pushes: list[Push]) -> None:
         mine = [value for symbol, value in rows if symbol == f"S{n}"]
         assert mine == sorted(mine)
         assert mine[-1] == 201.0
-    assert pushed.misfits == {}
+    assert pushed.conversion_errors == {}
 
 
 def test_a_writer_that_others_use_too(pushes: list[Push]) -> None:
@@ -132,7 +132,7 @@ def test_a_writer_that_others_use_too(pushes: list[Push]) -> None:
     assert shared.flush()
     wanted: list[Any] = [("AAPL", 6.0, None), ("by hand", 1.0, "mine"), ("AAPL", 9.0, None)]
     assert rows_of(shared.table) == wanted
-    from bridge.engine import await_new_cycle
+    from publishing.engine import await_new_cycle
 
     assert await_new_cycle(10)
     assert rows_of(dynamic.table) == [("AAPL", 0.6), ("by hand", 1.0), ("AAPL", 0.9)]
@@ -163,7 +163,7 @@ def test_what_cannot_be_pushed_is_refused(pushes: list[Push]) -> None:
         push(graph, nodes, fields="symbol", computed=["symbol"])
     with pytest.raises(RegistrationError, match="schema names"):
         push(graph, nodes, computed="market_value", schema={"colour": str})
-    with pytest.raises(RegistrationError, match="is no type of a column"):
+    with pytest.raises(RegistrationError, match="is not a column type"):
         push(graph, nodes, computed="market_value", schema={"market_value": "number"})
     with pytest.raises(KeyError):
         push(graph, nodes, computed="colour")
@@ -175,4 +175,4 @@ def test_values_that_do_not_fit_are_nulls(pushes: list[Push]) -> None:
     pushes.append(pushed)
     assert pushed.flush()
     assert rows_of(pushed.table, "symbol", "market_value") == [(None, 6.0)]
-    assert pushed.misfits == {"symbol": 1}
+    assert pushed.conversion_errors == {"symbol": 1}

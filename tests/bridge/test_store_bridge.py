@@ -278,7 +278,7 @@ def test_what_cannot_be_registered_is_refused_with_a_reason(make_bridge: MakeBri
     bridge = make_bridge()
     with pytest.raises(BridgeError, match="nothing is registered"):
         bridge.start()
-    with pytest.raises(RegistrationError, match="no class of the store"):
+    with pytest.raises(RegistrationError, match="not a class of the store"):
         bridge.register(dict)
     with pytest.raises(RegistrationError, match="colour"):
         bridge.register(Trade, filter=Field("colour") == "red")
@@ -299,7 +299,7 @@ def test_what_cannot_be_registered_is_refused_with_a_reason(make_bridge: MakeBri
         bridge.live(Trade)
     with pytest.raises(NotRegistered, match="Order is not registered"):
         bridge.table(Order)
-    with pytest.raises(BridgeError, match="from_='yesterday'"):
+    with pytest.raises(BridgeError, match="start='yesterday'"):
         bridge.start("yesterday")  # type: ignore[arg-type]
     bridge.start()
     with pytest.raises(RegistrationError, match="before start"):

@@ -13,10 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.columns import EventReader, Misfits, field_columns
-from bridge.kinds import KINDS
+from bridge.columns import EventReader, field_columns
+from publishing import ConversionErrors
+from publishing.kinds import KINDS
+from reactive import Field
 from store.client import StoreClient
 from store.events import ChangeEvent
+from store.subscriptions.checkpoints import parked_events
 from store.times import instant_text
 from tests.bridge.books import nanos, rows_of
 from tests.bridge.classes import Everything, Leg, Level, Mood, OldPrice, Overridden, Price
@@ -31,25 +34,25 @@ UTC = timezone.utc
 
 @given(MOMENTS)
 def test_instants_are_exact_to_the_microsecond(moment: datetime) -> None:
-    fit = KINDS["Instant"].fit
-    assert fit(moment) == fit(instant_text(moment)) == nanos(moment)
-    python = KINDS["Instant"].python
-    assert python
-    assert python(fit(moment)) == moment
+    encode = KINDS["Instant"].encode
+    assert encode(moment) == encode(instant_text(moment)) == nanos(moment)
+    decode = KINDS["Instant"].decode
+    assert decode
+    assert decode(encode(moment)) == moment
 
 
 @given(st.dates())
 def test_dates(day: date) -> None:
     kind = KINDS["LocalDate"]
-    assert kind.python
-    assert kind.python(kind.fit(day)) == kind.python(kind.fit(day.isoformat())) == day
+    assert kind.decode
+    assert kind.decode(kind.encode(day)) == kind.decode(kind.encode(day.isoformat())) == day
 
 
 @given(st.times())
 def test_times_of_day(moment: time) -> None:
     kind = KINDS["LocalTime"]
-    assert kind.python
-    assert kind.python(kind.fit(moment)) == moment
+    assert kind.decode
+    assert kind.decode(kind.encode(moment)) == moment
 
 
 @pytest.mark.parametrize(
@@ -74,10 +77,10 @@ def test_times_of_day(moment: time) -> None:
 )
 def test_what_fits_and_what_does_not(kind: str, good: list[Any], bad: list[Any]) -> None:
     for value in good:
-        assert KINDS[kind].fit(value) is not None
+        assert KINDS[kind].encode(value) is not None
     for value in bad:
         with pytest.raises((TypeError, ValueError, ArithmeticError)):
-            KINDS[kind].fit(value)
+            KINDS[kind].encode(value)
 
 
 VALUES = {
@@ -120,7 +123,7 @@ def test_every_type_through_store_and_bridge(make_bridge: MakeBridge, alice: Sto
     wanted = [tuple(SHOWN[name] for name in names), ("", *[None] * (len(names) - 1))]
     assert rows_of(bridge.table(Everything), *names) == wanted
     assert sorted(rows_of(bridge.live(Everything), *names)) == sorted(wanted)
-    assert bridge.status().tables["Everything"].misfits == {}
+    assert bridge.status().tables["Everything"].conversion_errors == {}
 
 
 def test_the_catalog_may_ask_for_another_type(make_bridge: MakeBridge, alice: StoreClient) -> None:
@@ -145,8 +148,8 @@ def test_the_catalog_may_ask_for_another_type(make_bridge: MakeBridge, alice: St
         (True, True, True, False, True, False, True, True),
         (True,) * 8,
     ]
-    misfits = bridge.status().tables["Overridden"].misfits
-    assert misfits == dict.fromkeys(["tiny", "small", "whole", "single", "letter", "opens"], 1)
+    errors = bridge.status().tables["Overridden"].conversion_errors
+    assert errors == dict.fromkeys(["tiny", "small", "whole", "single", "letter", "opens"], 1)
 
 
 def test_old_events_are_lifted(make_bridge: MakeBridge, alice: StoreClient) -> None:
@@ -165,57 +168,105 @@ def test_old_events_are_lifted(make_bridge: MakeBridge, alice: StoreClient) -> N
     assert sorted(rows_of(bridge.live(Price), "cents", "currency")) == wanted
 
 
-def test_data_that_does_not_fit_its_class_is_null_and_counted(
-    make_bridge: MakeBridge, alice: StoreClient, desk: Desk
-) -> None:
-    """A user with psql can write anything into entities of their own."""
-    bridge = make_bridge()
-    bridge.register(Price)
-    bridge.start()
-    texts = [
-        '{"cents": "many", "currency": 5, "$version": 2}',
-        '{"cents": 1e400, "currency": "USD", "$version": 2}',
-        "[1, 2]",
-        '"text"',
-        '{"$version": 99}',
-        '{"$version": "x"}',
-        '{"px": null}',
-        '{"cents": 7, "$version": 2}',
-        '{"cents": ' + "9" * 5_000 + ', "$version": 2}',
-    ]
-    with alice.conn.cursor() as cursor:
+UNREADABLE = [
+    '{"cents": "many", "currency": 5, "$version": 2}',
+    "[1, 2]",
+    '"text"',
+    '{"$version": 99}',
+    '{"$version": "x"}',
+    '{"px": null}',
+    '{"cents": ' + "9" * 5_000 + ', "$version": 2}',
+]
+
+
+def append(client: StoreClient, *texts: str) -> list[str]:
+    """Write around the class, as a user with psql can into entities of their own."""
+    ids = []
+    with client.conn.cursor() as cursor:
         for text in texts:
             cursor.execute(
-                "SELECT object_store.append_new(ARRAY[gen_random_uuid()], %s, ARRAY[%s::jsonb], "
+                "SELECT new.id::text FROM (SELECT gen_random_uuid() AS id OFFSET 0) new, "
+                "object_store.append_new(ARRAY[new.id], %s, ARRAY[%s::jsonb], "
                 "ARRAY[NULL::text], NULL, NULL)",
                 ([Price.type_name()], text),
             )
+            ids.append(cursor.fetchall()[0][0])
+    return ids
+
+
+def test_data_that_its_class_cannot_read_become_dead_letters(
+    make_bridge: MakeBridge, alice: StoreClient, desk: Desk
+) -> None:
+    bridge = make_bridge(subscriber_id="prices")
+    bridge.register(Price)
+    bridge.start()
+    ids = append(alice, *UNREADABLE)
+    # A whole number as the class has them, and beyond what the column holds.
+    append(alice, '{"cents": 7, "$version": 2}', '{"cents": 1e400, "$version": 2}')
     alice.write(Price(1))
     assert bridge.flush()
-    shown = rows_of(bridge.table(Price), "cents", "currency")
-    assert shown == [
-        (None, "5"),
-        (None, "USD"),
-        *[(None, None)] * 5,
-        (7, "USD"),
-        (None, None),
-        (1, "USD"),
-    ]
-    assert sum(bridge.status().tables["Price"].misfits.values()) == 8
+    wanted = [(7, "USD"), (None, "USD"), (1, "USD")]
+    assert rows_of(bridge.table(Price), "cents", "currency") == wanted
+    assert sorted(rows_of(bridge.live(Price), "cents", "currency"), key=str) == sorted(
+        wanted, key=str
+    )
+    status = bridge.status().tables["Price"]
+    assert status.dead_letters == len(UNREADABLE)
+    assert ids[-1] in status.last_dead_letter
+    assert status.conversion_errors == {"cents": 1}
     wait_until(lambda: bridge.status().lag_events == 0, 10, "no lag")
+    bridge.stop()
+    parked = parked_events(alice.conn, "prices")
+    assert [each.entity_id for each in parked] == ids
+    assert "many" in parked[0].error
+    # They are not met again.
+    again = make_bridge(subscriber_id="prices")
+    again.register(Price)
+    again.start()
+    alice.write(Price(2))
+    assert again.flush()
+    assert rows_of(again.table(Price), "cents") == [(2,)]
+    assert len(parked_events(alice.conn, "prices")) == len(UNREADABLE)
 
 
-def read(cls: Any, *texts: str) -> tuple[list[tuple[Any, ...]], Misfits]:
-    misfits = Misfits(cls.__name__)
-    columns = field_columns(cls)
-    reader = EventReader(cls, columns, misfits, None)
+def test_an_entity_that_cannot_be_read_any_more_leaves_live(
+    make_bridge: MakeBridge, alice: StoreClient
+) -> None:
+    price = Price(5)
+    entity_id = alice.write(price)
+    bridge = make_bridge()
+    bridge.register(Price, filter=Field("cents") > 1)
+    bridge.start("beginning")
+    assert bridge.flush()
+    assert bridge.live(Price).size == 1
+    with alice.conn.cursor() as cursor:
+        cursor.execute(
+            "SELECT object_store.append('UPDATED', %s::uuid, 1, %s, "
+            '\'{"cents": "many", "$version": 2}\'::jsonb, '
+            "NULL, NULL, NULL, NULL, NULL, false)",
+            (entity_id, Price.type_name()),
+        )
+    assert bridge.flush()
+    assert bridge.live(Price).size == 0
+    assert bridge.table(Price).size == 1
+    assert bridge.status().tables["Price"].dead_letters == 1
+
+
+def read(cls: Any, *texts: str) -> tuple[list[tuple[Any, ...] | None], ConversionErrors]:
+    """The rows of events with these data, None for one that cannot be read."""
+    errors = ConversionErrors(cls.__name__)
+    fields = field_columns(cls)
+    reader = EventReader(cls, fields, errors, None)
     moment = datetime(2026, 1, 1, tzinfo=UTC)
     events = [
         ChangeEvent("e", 1, "CREATED", "t", "u", None, moment, valid_from=moment, data=text)
         for text in texts
     ]
-    found = reader.columns(events, reader.parse(events))
-    return list(zip(*(found[column.name] for column in columns), strict=True)), misfits
+    parsed = reader.parse(events)
+    assert all(isinstance(each, dict) for each in parsed)
+    columns, unread = reader.columns(events, parsed)  # type: ignore[arg-type]
+    rows = zip(*(columns[field.name] for field in fields), strict=True)
+    return [None if n in unread else row for n, row in enumerate(rows)], errors
 
 
 JSON = st.recursive(
@@ -238,15 +289,28 @@ def test_any_json_becomes_rows(rows: list[dict[str, Any]]) -> None:
 
 
 @given(st.data())
-def test_a_misfit_leaves_the_other_fields_alone(data: st.DataObject) -> None:
+def test_one_value_of_another_type_makes_its_event_alone_unreadable(
+    data: st.DataObject,
+) -> None:
     name = data.draw(st.sampled_from(["quantity", "active", "created", "tags", "level"]))
     good = Everything(**VALUES).to_json()  # type: ignore[arg-type]
     broken = json.dumps({**json.loads(good), name: {"no": "such"}})
-    [row], misfits = read(Everything, broken)
+    [row, whole], errors = read(Everything, broken, good)
+    assert row is None
+    assert whole == read(Everything, good)[0][0]
+    assert not errors.total
+
+
+@given(st.sampled_from([2**63, -(2**63), 10**30]))
+def test_a_value_beyond_its_column_leaves_the_other_fields_alone(number: int) -> None:
+    good = Everything(**VALUES).to_json()  # type: ignore[arg-type]
+    [row], errors = read(Everything, json.dumps({**json.loads(good), "quantity": number}))
     [whole], none = read(Everything, good)
-    assert misfits.counts == {name: 1}
+    assert errors.counts == {"quantity": 1}
     assert not none.total
-    place = [field.name for field in fields(Everything)].index(name)
+    assert row
+    assert whole
+    place = [field.name for field in fields(Everything)].index("quantity")
     assert row[place] is None
     exact = [n for n in range(len(row)) if n != place and fields(Everything)[n].name != "legs"]
     assert [row[n] for n in exact] == [whole[n] for n in exact]

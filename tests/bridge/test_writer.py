@@ -17,7 +17,8 @@ from bridge import (
     extract_row,
     infer_dh_schema,
 )
-from bridge.engine import Stream, await_cycle, await_new_cycle, keep_rows, request_refresh
+from publishing import Stream
+from publishing.engine import await_cycle, await_new_cycle, keep_rows, request_refresh
 from store.client import StoreClient
 from store.models import Order, Trade
 from tests.bridge.books import META, PERIOD, histories, rows_of, trades
@@ -86,11 +87,11 @@ def test_values_that_do_not_fit_are_nulls_and_wrong_rows_are_refused() -> None:
             ("ok", 3, 1767225600000000000),
             ("ok", None, None),
         ]
-        assert out.misfits.counts == {"number": 2, "at": 2}
+        assert out.conversion_errors.counts == {"number": 2, "at": 2}
 
 
 def test_a_slow_engine_holds_up_writers_instead_of_filling_memory() -> None:
-    from bridge.engine import _update_graph
+    from publishing.engine import _update_graph
 
     out = TableWriter({"n": int}, max_pending_rows=100)
     written = 0
@@ -129,7 +130,8 @@ def test_rows_that_miss_a_cycle_are_waited_for(monkeypatch: pytest.MonkeyPatch) 
     stream = Stream("late", {"n": "long"}, 10)
     kept = keep_rows(stream.table, None)
     lock = kept.update_graph.j_update_graph.sharedLock()
-    add = stream._publisher.add
+    publisher = stream._target.publisher
+    add = publisher.add
 
     def late(table: Any) -> None:
         assert await_new_cycle(10)
@@ -137,7 +139,7 @@ def test_rows_that_miss_a_cycle_are_waited_for(monkeypatch: pytest.MonkeyPatch) 
         lock.lock()
         add(table)
 
-    monkeypatch.setattr(stream._publisher, "add", late)
+    monkeypatch.setattr(publisher, "add", late)
     stream.add([[7]])
     try:
         assert not stream.await_taken(0.1)

@@ -25,7 +25,7 @@ from client.pm_client import HISTORY
 from client.risk_client import AlertLog
 from server.market_data import POSITIONS
 from tests.processes import ROOT, client_script, free_port, server_process, wait_until
-from tests.server.samples import REAL_PRICES
+from tests.server.recordings import REAL_PRICES
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

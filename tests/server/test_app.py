@@ -18,8 +18,8 @@ import pytest
 
 from client.base_client import DeephavenClient
 from client.errors import AccessDenied, ServerUnreachable
+from server.access.tls import checked_identity
 from server.errors import StartupError
-from server.tls import checked_identity
 from tests.processes import (
     ROOT,
     Process,
@@ -28,7 +28,8 @@ from tests.processes import (
     server_process,
     wait_until,
 )
-from tests.server.samples import REAL_PRICES, make_home
+from tests.server.jdk_homes import make_home
+from tests.server.recordings import REAL_PRICES
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

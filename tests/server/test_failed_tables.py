@@ -8,11 +8,9 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
 
 from client.base_client import DeephavenClient
-from server.errors import RowError
 from tests.processes import (
     ROOT,
     START_SECONDS,
@@ -30,9 +28,8 @@ if TYPE_CHECKING:
 # old table is kept in a list: variables that hold it get the new one.
 FAIL_PRICES = """
 old = [prices_live]
-for cell in server.tables.price_writer._sink.__closure__:
-    if hasattr(cell.cell_contents, "publish_failure"):
-        cell.cell_contents.publish_failure(RuntimeError("ended by a test"))
+publisher = server.tables.price_writer._stream._target.publisher
+publisher.publish_failure(RuntimeError("ended by a test"))
 
 import time
 while prices_live is old[0]: time.sleep(0.05)
@@ -78,31 +75,6 @@ def follow_through_a_failure(process: Process, port: int) -> None:
         assert row["Errors"] >= 1
 
 
-def test_a_time_beyond_the_engines_instants_is_refused(trading_server: TradingServer) -> None:
-    from deephaven import agg
-
-    from server.engine import Engine
-
-    engine = Engine()
-    table, publisher = engine.blink_table("edges", {"K": "string", "T": "instant"})
-    newest = table.last_by("K").sort("T").update("Text = `` + T")
-    count = table.agg_by([agg.count_("N"), agg.max_("T")])
-    last = 9_223_372_035_999_999_999
-    for good in (last, -last, None):
-        publisher.write_row(str(good), good)
-    publisher.write_columns(["a", "b"], np.array([last, -(2**63)]))
-    for bad in (last + 1, -last - 1, 2**63 - 1):
-        with pytest.raises(RowError, match="instant"):
-            publisher.write_row("bad", bad)
-        with pytest.raises(RowError, match="1678 to 2261"):
-            publisher.write_columns(["good", "bad"], np.array([0, bad]))
-    assert engine.loop.flush()
-    wait_until(lambda: newest.size == 5, 30, "the rows")
-    assert not newest.j_table.isFailed()
-    assert not count.j_table.isFailed()
-    engine.close()
-
-
 def test_a_table_writer_is_not_made_in_the_middle_of_a_cycle(
     trading_server: TradingServer,
 ) -> None:
@@ -136,9 +108,9 @@ sys.path[0] = {root!r}
 from server.jvm import start_jvm_server
 start_jvm_server("127.0.0.1", {port}, "only-for-this-test", 1024)
 from deephaven import DynamicTableWriter, dtypes
-from server.engine import Engine
-engine = Engine()
-graph = engine._update_graph
+from publishing.engine import guard_table_writers, _update_graph
+guard_table_writers()
+graph = _update_graph()
 end = time.monotonic() + {seconds}
 def refresh():
     while time.monotonic() < end:

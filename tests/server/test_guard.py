@@ -25,7 +25,7 @@ import h2.events
 import pytest
 from deephaven_core.proto import console_pb2, session_pb2, ticket_pb2
 
-from server import guard
+from server.access import guard
 from server.errors import StartupError
 from server.jdk import find_jdk
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from server.jdk import JdkNotFound, find_jdk
-from tests.server.samples import make_home
+from tests.server.jdk_homes import make_home
 
 
 @pytest.mark.parametrize("version", ["17", "17.0.15", "21.0.1", "25-ea"])

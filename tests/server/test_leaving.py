@@ -12,12 +12,12 @@ from tests.processes import Process
 AT_ANY_LINE = """
 import faulthandler, signal, sys
 from server.app import stop_on_signals
-from server.trading_server import wait_for_wish
+from server.shutdown import wait_for_stop
 
 faulthandler.dump_traceback_later(30, exit=True)
 came = 0
 for place in range(1, 80):
-    wish, lines = stop_on_signals(at_prompt=False), 0
+    request, lines = stop_on_signals(at_prompt=False), 0
 
     def trace(frame, event, argument):
         global lines, came
@@ -28,7 +28,7 @@ for place in range(1, 80):
         return trace
 
     sys.settrace(trace)
-    wait_for_wish(wish, 0.01)
+    wait_for_stop(request, 0.01)
     sys.settrace(None)
 print("came", came, "times")
 """
@@ -66,7 +66,7 @@ def test_an_impatient_second_signal_does_not_keep_the_server_up(ending: str, sta
         f"{ANOTHER_THREAD}from server import app\n"
         "class Server:\n"
         f"    def stop(self): raise {ending}\n"
-        "app._leave_prompt(Server())\n",
+        "app._exit_prompt(Server())\n",
     )
     assert process.wait(30) == status
 
@@ -75,8 +75,8 @@ def test_a_reader_that_is_gone_does_not_keep_the_server_up() -> None:
     process = Process(
         sys.executable,
         "-c",
-        f"{ANOTHER_THREAD}import os, sys\nfrom server.trading_server import leave\n"
+        f"{ANOTHER_THREAD}import os, sys\nfrom server.shutdown import exit_now\n"
         "sys.stdout = open(1, 'w', closefd=False)\n"
-        "sys.stdout.write('nobody reads this')\nos.close(1)\nleave(3)\n",
+        "sys.stdout.write('nobody reads this')\nos.close(1)\nexit_now(3)\n",
     )
     assert process.wait(30) == 3

@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
-from server.feed import TickBatch
+from server.market.feed import TickBatch
+from server.market.replay import Replay
+from server.market.simulator import Simulator
 from server.market_data import (
     BASE_PRICES,
     ENTRY_PRICES,
@@ -24,11 +26,9 @@ from server.market_data import (
     book_for,
     start_market_data,
 )
-from server.replay import Replay
 from server.risk_engine import calculate_greeks
-from server.simulator import Simulator
 from tests.processes import wait_until
-from tests.server.samples import REAL_PRICES
+from tests.server.recordings import REAL_PRICES
 
 
 @dataclass

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.errors import FeedFileError
-from server.feed import NULL_DOUBLE, TickBatch
+from server.market.feed import NULL_DOUBLE, TickBatch
+from server.market.replay import Replay
 from server.market_data import book_for
-from server.replay import Replay
-from tests.server.samples import REAL_PRICES
+from tests.server.recordings import REAL_PRICES
 
 DAY_NS = 24 * 3600 * 10**9
 

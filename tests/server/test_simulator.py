@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from server.market.simulator import TRADING_SECONDS_A_YEAR, Simulator
 from server.market_data import BASE_PRICES, SYMBOLS
-from server.simulator import TRADING_SECONDS_A_YEAR, Simulator
 
 
 def ticks(seed: int | None, count: int = 50, **options: float) -> list[tuple[object, ...]]:

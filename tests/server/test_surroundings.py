@@ -28,7 +28,8 @@ def test_a_server_in_a_folder_of_any_name_in_turkish_on_ipv6(
     state_home: Path, tmp_path: Path
 ) -> None:
     root = tmp_path / ODD_NAME
-    shutil.copytree(ROOT / "server", root / "server")
+    for package in ("server", "publishing"):
+        shutil.copytree(ROOT / package, root / package)
     port = free_port()
     process = Process(
         "sh",

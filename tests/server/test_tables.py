@@ -65,12 +65,11 @@ def rows(table: Any) -> list[dict[str, Any]]:
 @pytest.fixture
 def quiet(trading_server: TradingServer) -> Iterator[MarketTables]:
     """Tables of their own, which nobody but the test writes to."""
-    from server.engine import Engine
-    from server.tables import make_market_tables
+    from publishing import Publisher
+    from server.tables import declare_writers, make_market_tables
 
-    engine = Engine()
-    yield make_market_tables(engine, raw_rows=100)
-    engine.close()
+    with Publisher() as publisher:
+        yield make_market_tables(declare_writers(publisher, raw_rows=100))
 
 
 def write_prices(tables: MarketTables, prices: dict[str, float], stamp_ns: int = 1) -> None:
@@ -220,33 +219,3 @@ def test_writers_of_tables_get_the_columns_that_their_tables_have() -> None:
     assert rows(risk.table)[0]["Timestamp"] > 10**18
     prices.close()
     risk.close()
-
-
-def test_rows_for_a_table_that_failed_are_counted_as_lost(
-    trading_server: TradingServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from deephaven.stream.table_publisher import table_publisher
-
-    from server import engine as module
-
-    made: list[Any] = []
-
-    def noted(*given: Any) -> Any:
-        made.append(table_publisher(*given))
-        return made[-1]
-
-    monkeypatch.setattr(module, "table_publisher", noted)
-    engine = module.Engine()
-    try:
-        _, writer = engine.blink_table("doomed", {"N": "long"})
-        writer.write_row(1)
-        assert engine.loop.flush()
-        [(_, publisher)] = made
-        publisher.publish_failure(RuntimeError("no more"))
-        wait_until(lambda: not publisher.is_alive, 10, "its end")
-        writer.write_row(2)
-        assert engine.loop.flush()
-        assert (writer.stats.rows, writer.stats.lost_rows) == (1, 1)
-        assert "takes no more rows for doomed" in writer.stats.last_error
-    finally:
-        engine.close()

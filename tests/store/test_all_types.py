@@ -17,7 +17,7 @@ import pytest
 from hypothesis import find
 from jsonschema import Draft202012Validator
 
-from bridge.kinds import KINDS
+from publishing.kinds import KINDS
 from reactive import Field
 from reactive.expr import Const
 from store import RegistryError, Storable
@@ -314,7 +314,7 @@ def test_schemas_of_other_tools() -> None:
         for value in VALUES[kind]:
             # What the bridge shows of it: from the object, and from parsed JSON.
             parsed = json.loads(Everything(**{name: value}).to_json())[name]
-            assert KINDS[types[name]].fit(parsed) == KINDS[types[name]].fit(value), name
+            assert KINDS[types[name]].encode(parsed) == KINDS[types[name]].encode(value), name
     read_pure(pure_model([Everything]))
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from publishing import TableWriter
 from trading.desk.live_market import Topic
-from trading.desk.publishing import Writer, make_writer
 
 # How a column of ours is called on a screen, where that is not its name with capitals.
 _SHOWN = {"vwap": "VWAP", "bar_ts": "BarTime", "calc_ts": "CalcTime"}
@@ -179,7 +179,7 @@ class _Table:
         self._columns = columns
         self._keys = tuple(_shown(key) for key in keys)
         shown = {_shown(column): kind for column, kind in columns.items()}
-        self.writer: Writer = make_writer(name, shown, rows=rows, keys=self._keys)
+        self.writer = TableWriter(shown, name=name, rows=rows, keys=self._keys)
 
     def newest(self) -> Any:
         """The newest row of each key."""

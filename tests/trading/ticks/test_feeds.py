@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 import pytest
 from websockets.sync.server import ServerConnection, serve
 
+from server.market.simulator import Simulator
 from server.market_data import BASE_PRICES
-from server.simulator import Simulator
 from trading.bars import BarBuilder
 from trading.errors import FeedError, TickError
 from trading.ticks.feeds import (

@@ -8,14 +8,13 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from types import TracebackType
 from typing import Any
 
-from bridge.engine import await_cycle, require_engine
-from bridge.entity_writer import Change, Client, EntityWriter
 from bridge.errors import RecordingError
-from bridge.recorded_rows import Row, RowReader
-from bridge.recording_status import RecordingState, RecordingStatus
+from bridge.recording.entity_writer import Change, Client, EntityWriter
+from bridge.recording.rows import Row, RowReader
+from bridge.recording.status import RecordingState, RecordingStatus
+from publishing.engine import await_cycle, require_engine
 from store.base import Storable
 
 logger = logging.getLogger(__name__)
@@ -78,9 +77,9 @@ class Recording:
         RecordingError if the recording has failed.
         """
         end = time.monotonic() + timeout
-        was_heard = await_cycle(timeout)
+        is_read = await_cycle(timeout)
         with self._changed:
-            done = was_heard and self._changed.wait_for(
+            done = is_read and self._changed.wait_for(
                 lambda: (
                     self._state in (RecordingState.FAILED, RecordingState.STOPPED)
                     or not (self._by_key or self._in_order or self._working)
@@ -103,20 +102,15 @@ class Recording:
     def __enter__(self) -> Recording:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
-    # --- hearing ----------------------------------------------------------------------------------
+    # --- listening --------------------------------------------------------------------------------
 
     def _listen(self, table: Any) -> Any:
         from deephaven.table_listener import listen
 
-        def hear(update: Any, _is_replay: bool) -> None:
+        def take_update(update: Any, _is_replay: bool) -> None:
             # On the engine's thread: an error here would end the listening.
             try:
                 gone = (update.removed(), update.modified_prev()) if self._deletes else ()
@@ -125,7 +119,7 @@ class Recording:
                 logger.exception("rows for %s could not be taken", self._cls.__name__)
                 self._fail(error)
 
-        return listen(table, hear, do_replay=True, on_error=self._fail)
+        return listen(table, take_update, do_replay=True, on_error=self._fail)
 
     def _take(self, gone: Sequence[_Columns], come: Sequence[_Columns]) -> None:
         left = [row for columns in gone if columns for row in self._reader.rows(columns)]
@@ -197,7 +191,7 @@ class Recording:
         return [self._in_order.popleft() for _ in range(count)]
 
     def _wait_for_store(self, error: str | None) -> bool:
-        """Show that the store cannot be reached, or can again; go on trying?"""
+        """Show that the store cannot be reached, or can again; whether to go on trying."""
         with self._changed:
             if self._state is not RecordingState.FAILED:
                 self._state = RecordingState.RUNNING if error is None else RecordingState.WAITING

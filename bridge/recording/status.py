@@ -7,7 +7,7 @@ from enum import Enum
 
 
 class RecordingState(str, Enum):
-    """What a recording is about."""
+    """What a recording is doing."""
 
     RUNNING = "running"
     # The store cannot be reached; it tries again.

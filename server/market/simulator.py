@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from server.feed import FloatArray, LongArray, TickBatch
+from server.market.feed import FloatArray, LongArray, TickBatch
 
 # A trading year: 252 sessions of 6.5 hours.
 TRADING_SECONDS_A_YEAR = 252 * 6.5 * 3600

@@ -20,7 +20,7 @@ def receive(application_state: Any) -> None:
 
 
 def receive_names(published: Any) -> None:
-    """Keep what clients may open by name, as `server.guard.restrict` gives it."""
+    """Keep what clients may open by name, as `server.access.guard.restrict` gives it."""
     global _names  # noqa: PLW0603 - there is one server in a process
     _names = published
 

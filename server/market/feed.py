@@ -9,10 +9,12 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from publishing.kinds import KINDS
+
 FloatArray = npt.NDArray[np.float64]
 LongArray = npt.NDArray[np.int64]
-# The engine's null of a double: for what has no value.
-NULL_DOUBLE = -float(np.finfo(np.float64).max)
+# For what has no value.
+NULL_DOUBLE: float = KINDS["double"].null
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.errors import PublishingStopped, RowError
-from server.publisher import Columns, Publisher, PublishLoop
+from publishing import PublishingStopped, PublishLoop, RowError, RowQueue
+from publishing.queue import Columns
 from tests.processes import wait_until
 
 SCHEMA = {"Name": "string", "Value": "double", "Count": "long"}
@@ -56,7 +56,7 @@ def loop() -> Iterator[PublishLoop]:
 )
 def test_rows_and_batches_arrive_in_the_order_of_the_calls(batches: list[list[Row]]) -> None:
     loop, table = PublishLoop(lambda: None, min_interval=0.0), Table()
-    publisher = loop.publisher(SCHEMA, table)
+    publisher = loop.queue(SCHEMA, table, strict=True)
     for rows in batches:
         if len(rows) == 1:
             publisher.write_row(*rows[0])
@@ -70,7 +70,7 @@ def test_rows_and_batches_arrive_in_the_order_of_the_calls(batches: list[list[Ro
 
 def test_many_threads_lose_and_tear_nothing(loop: PublishLoop) -> None:
     table = Table()
-    publisher = loop.publisher(SCHEMA, table, max_pending_rows=50)
+    publisher = loop.queue(SCHEMA, table, max_pending_rows=50)
     threads, each = 8, 300
 
     def write(number: int) -> None:
@@ -97,7 +97,7 @@ def test_many_threads_lose_and_tear_nothing(loop: PublishLoop) -> None:
 
 def test_a_slow_engine_holds_up_writers_instead_of_filling_memory(loop: PublishLoop) -> None:
     table = Table()
-    publisher = loop.publisher(SCHEMA, table, max_pending_rows=10)
+    publisher = loop.queue(SCHEMA, table, max_pending_rows=10)
     table.gate.clear()
     written = 0
 
@@ -109,7 +109,7 @@ def test_a_slow_engine_holds_up_writers_instead_of_filling_memory(loop: PublishL
 
     writer = threading.Thread(target=write)
     writer.start()
-    wait_until(lambda: publisher._pending_rows == 10, 10, "a full queue")
+    wait_until(lambda: publisher.pending_rows == 10, 10, "a full queue")
     # At most one flush is at the gate with what it took, and a full queue waits behind it.
     assert written <= 20
     table.gate.set()
@@ -120,7 +120,7 @@ def test_a_slow_engine_holds_up_writers_instead_of_filling_memory(loop: PublishL
 
 def test_a_refused_batch_is_counted_and_the_next_goes_on(loop: PublishLoop) -> None:
     table, other = Table(), Table()
-    publisher, bystander = loop.publisher(SCHEMA, table), loop.publisher(SCHEMA, other)
+    publisher, bystander = loop.queue(SCHEMA, table), loop.queue(SCHEMA, other)
     table.fail_next = 1
     publisher.write_row("lost", 1.0, 1)
     bystander.write_row("kept", 1.0, 1)
@@ -142,7 +142,7 @@ def test_one_producers_bad_batch_does_not_take_the_others_with_it(loop: PublishL
             raise RuntimeError("the engine refused")
         table(columns)
 
-    publisher = loop.publisher(SCHEMA, refuse_bad)
+    publisher = loop.queue(SCHEMA, refuse_bad)
     with loop.changed:  # hold the flusher, so that all wait together
         for name in ("good", "bad", "fine"):
             publisher.write_columns([name], [1.0], [1])
@@ -156,7 +156,7 @@ def test_a_refresh_that_fails_does_not_stop_publishing() -> None:
         raise RuntimeError("no graph")
 
     loop, table = PublishLoop(refresh, min_interval=0.0), Table()
-    publisher = loop.publisher(SCHEMA, table)
+    publisher = loop.queue(SCHEMA, table, strict=True)
     for i in range(3):
         publisher.write_row("a", 1.0, i)
         assert loop.flush()
@@ -166,7 +166,7 @@ def test_a_refresh_that_fails_does_not_stop_publishing() -> None:
 
 def test_a_stream_is_published_in_batches_and_a_lone_row_at_once() -> None:
     loop, table = PublishLoop(lambda: None, min_interval=0.2), Table()
-    publisher = loop.publisher(SCHEMA, table)
+    publisher = loop.queue(SCHEMA, table, strict=True)
     publisher.write_row("lone", 0.0, 0)
     wait_until(lambda: table.batches == [1], 0.19, "the lone row")
     for i in range(50):
@@ -177,7 +177,7 @@ def test_a_stream_is_published_in_batches_and_a_lone_row_at_once() -> None:
 
 def test_none_is_the_engines_null(loop: PublishLoop) -> None:
     table = Table()
-    publisher = loop.publisher(SCHEMA, table)
+    publisher = loop.queue(SCHEMA, table, strict=True)
     publisher.write_row(None, None, None)
     assert loop.flush()
     assert table.rows == [(None, -1.7976931348623157e308, -(2**63))]
@@ -200,7 +200,7 @@ def test_a_row_that_does_not_fit_is_refused_at_the_call(
     loop: PublishLoop, row: Row, message: str
 ) -> None:
     table = Table()
-    publisher = loop.publisher(SCHEMA, table)
+    publisher = loop.queue(SCHEMA, table, strict=True)
     with pytest.raises(RowError, match=message):
         publisher.write_row(*row)
     assert loop.flush()
@@ -212,8 +212,8 @@ def test_a_row_that_does_not_fit_is_refused_at_the_call(
     [
         ((["a"], [1.0]), "a batch has 3 columns"),
         ((["a"], [1.0], [1, 2]), r"columns of a batch have one length, not \[1, 2\]"),
-        (([1], [1.0], [1]), "one of them is not a string"),
-        ((np.array(["a", 1], dtype=object), [1.0, 1.0], [1, 1]), "one of them is not a string"),
+        (([1], [1.0], [1]), "column Name holds string values, not 1"),
+        ((np.array(["a", 1], dtype=object), [1.0, 1.0], [1, 1]), "string values, not 1"),
         ((["a"], ["x"], [1]), "column Value holds double values"),
         ((["a"], [1.0], [1.0]), "column Count holds long values, not an array of float64"),
         ((["a"], [1.0], np.array([2**63], dtype=np.uint64)), "column Count holds long values"),
@@ -224,7 +224,7 @@ def test_a_batch_that_does_not_fit_is_refused_whole(
     loop: PublishLoop, columns: tuple[Any, ...], message: str
 ) -> None:
     table = Table()
-    publisher = loop.publisher(SCHEMA, table)
+    publisher = loop.queue(SCHEMA, table, strict=True)
     with pytest.raises(RowError, match=message):
         publisher.write_columns(*columns)
     assert loop.flush()
@@ -233,7 +233,7 @@ def test_a_batch_that_does_not_fit_is_refused_whole(
 
 def test_a_batch_is_the_callers_again_when_the_call_returns(loop: PublishLoop) -> None:
     table = Table()
-    publisher = loop.publisher(SCHEMA, table)
+    publisher = loop.queue(SCHEMA, table, strict=True)
     table.gate.clear()
     values = np.array([1.0])
     publisher.write_columns(["a"], values, [1])
@@ -245,7 +245,7 @@ def test_a_batch_is_the_callers_again_when_the_call_returns(loop: PublishLoop) -
 
 def test_closing_publishes_what_waits_and_refuses_the_rest() -> None:
     loop, table = PublishLoop(lambda: None, min_interval=0.5), Table()
-    publisher: Publisher = loop.publisher(SCHEMA, table)
+    publisher: RowQueue = loop.queue(SCHEMA, table, strict=True)
     for i in range(10):
         publisher.write_row("a", 1.0, i)
     loop.close()
@@ -256,7 +256,7 @@ def test_closing_publishes_what_waits_and_refuses_the_rest() -> None:
 
 def test_a_writer_that_waits_for_room_hears_of_the_end() -> None:
     loop, table = PublishLoop(lambda: None, min_interval=0.0), Table()
-    publisher = loop.publisher(SCHEMA, table, max_pending_rows=1)
+    publisher = loop.queue(SCHEMA, table, max_pending_rows=1)
     table.gate.clear()
     raised = threading.Event()
 
@@ -269,7 +269,7 @@ def test_a_writer_that_waits_for_room_hears_of_the_end() -> None:
 
     writer = threading.Thread(target=write)
     writer.start()
-    wait_until(lambda: publisher._pending_rows == 1, 10, "a full queue")
+    wait_until(lambda: publisher.pending_rows == 1, 10, "a full queue")
     loop.close(timeout=0.1)
     assert raised.wait(10)
     table.gate.set()

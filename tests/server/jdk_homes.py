@@ -1,12 +1,8 @@
-"""Real prices to replay, and folders that look like a JDK."""
+"""Folders that look like the home of a JDK or a JRE."""
 
 from __future__ import annotations
 
 from pathlib import Path
-
-import bokeh_sampledata
-
-REAL_PRICES = Path(bokeh_sampledata.__file__).parent / "_data" / "stocks.csv.gz"
 
 
 def make_home(path: Path, version: str | None = "17.0.15", *, compiler: bool = True) -> Path:

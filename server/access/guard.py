@@ -1,8 +1,8 @@
 """The checks in front of the engine: Java classes, compiled once and put in before it listens.
 
 The engine hands a session to anybody who asks for one (`SessionService/NewSession`), on every
-transport, and answers every web page. `server/java/guard` closes that, and in view-only mode all
-that goes beyond looking. Where it cannot be put in, the server does not start.
+transport, and answers every web page. `java/guard` closes that, and in view-only mode all that goes
+beyond looking. Where it cannot be put in, the server does not start.
 """
 
 from __future__ import annotations

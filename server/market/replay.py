@@ -16,8 +16,8 @@ import pandas as pd
 from pandas.io.common import get_handle  # type: ignore[import-not-found]
 
 from server.errors import FeedFileError
-from server.feed import LongArray, TickBatch
-from server.symbols import ALLOWED, is_symbol
+from server.market.feed import LongArray, TickBatch
+from server.market.symbols import ALLOWED, is_symbol
 
 # What a column may be called in the file, in lower case; the first is our name for it.
 COLUMN_NAMES = {

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Protocol, TypeVar
 
-from bridge.columns import UNFIT
 from bridge.errors import RecordingError
-from bridge.recorded_rows import Row
+from bridge.recording.rows import Row
+from publishing.kinds import NOT_ENCODABLE
 from store.base import Storable
 from store.errors import StoreError, TransactionConflict, Unavailable, VersionConflict
 
@@ -54,9 +54,10 @@ Pair = tuple[Change, Storable]
 
 
 class EntityWriter:
-    """Writes changes; `waiting` is told why the store cannot be reached, and None once it can.
+    """Writes changes to the entities of a class.
 
-    It raises Unavailable only when `waiting` returns False: give up.
+    `waiting` gets the reason why the store cannot be reached, and None once it can; Unavailable is
+    raised only when it returns False, for giving up.
     """
 
     def __init__(
@@ -110,7 +111,7 @@ class EntityWriter:
     def _made(self, change: Change, row: Row) -> list[Pair]:
         try:
             return [(change, self._cls(**row.values))]
-        except UNFIT as error:
+        except NOT_ENCODABLE as error:
             self._reject(error)
             return []
 
@@ -192,10 +193,10 @@ class EntityWriter:
 
     def _reject(self, error: BaseException | str) -> None:
         self.counts["rejected"] += 1
-        told = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
-        self.last_rejection = told
+        reason = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
+        self.last_rejection = reason
         if self.counts["rejected"] == 1:
-            logger.warning("a row for %s is rejected: %s", self._cls.__name__, told)
+            logger.warning("a row for %s is rejected: %s", self._cls.__name__, reason)
 
     def _persist(self, call: Callable[[], T]) -> T:
         """Call until the store can be reached; the event ids make a repetition harmless."""

@@ -11,7 +11,7 @@ _asked: range | None = None
 
 
 def engine_runs() -> bool:
-    """Does Deephaven's JVM run in this process?"""
+    """Tell whether Deephaven's JVM runs in this process."""
     try:
         # Before the JVM is up, its library is not found.
         import jpy

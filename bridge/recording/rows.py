@@ -11,10 +11,9 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from bridge.columns import UNFIT
-from bridge.engine import table_kinds
 from bridge.errors import RegistrationError
-from bridge.kinds import KINDS
+from publishing.engine import table_kinds
+from publishing.kinds import KINDS, NOT_ENCODABLE
 from store.base import Storable
 from store.governance.class_schema import GovernedField, governed
 from store.governance.column_types import EnumOf, Scalar
@@ -108,7 +107,7 @@ class RowReader:
         for name, value in zip(names, values, strict=True):
             try:
                 found[name] = self._reads[name](value)
-            except UNFIT as error:
+            except NOT_ENCODABLE as error:
                 found[name] = None
                 problem = f"{name}: {error}"
         return Row(found, found.pop(_EVENT_ID, None), problem)
@@ -169,7 +168,7 @@ def _text(value: Any) -> str:
 def _whole(value: Any) -> int:
     number = Decimal(value) if isinstance(value, str) else value
     if isinstance(value, (bool, datetime)) or int(number) != number:
-        raise ValueError(f"{value} is no whole number")
+        raise ValueError(f"{value} is not a whole number")
     return int(number)
 
 

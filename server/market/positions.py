@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from server.feed import NULL_DOUBLE, TickBatch
+from server.market.feed import NULL_DOUBLE, TickBatch
 from server.risk_engine import DEFAULT_MONEYNESS, Greeks, option_greeks
 
 
