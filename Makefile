@@ -5,6 +5,9 @@
 PYTHON_BIN := .venv/bin/python
 # Options of the server: make run ARGS="--port 10001 --view-only"
 ARGS ?=
+# How tests are run side by side; a file's tests stay together, since the examples of a page build on
+# each other. `make test WORKERS=` runs them one after the other.
+WORKERS ?= -n 2 --dist loadfile
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -20,7 +23,7 @@ demo: ## Orders, trades and risk on a live desk (ARGS="--help" lists its options
 test: ## Run tests and all checks
 	@scripts/setup.sh server client store trading dev
 	@$(MAKE) --no-print-directory check
-	$(PYTHON_BIN) -m pytest -m "not long"
+	$(PYTHON_BIN) -m pytest -m "not long" $(WORKERS)
 
 test-long: ## Run everything, the nightly profile included (hours)
 	@scripts/setup.sh server client store trading dev
