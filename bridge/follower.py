@@ -10,6 +10,7 @@ from typing import Literal
 
 from bridge.errors import BridgeClosed, BridgeError
 from bridge.feed import EventRow, Feed
+from bridge.grants import LOOK_SECONDS
 from bridge.mending import Mender
 from bridge.present import PresentStates, by_feed
 from bridge.status import State
@@ -210,8 +211,9 @@ class Follower:
         self._measure_lag(session)
 
     def seconds_to_wait(self, pause: float) -> float:
-        """No longer than until a present state changes by itself."""
+        """No longer than until a present state changes by itself, or rights are looked at."""
         change = self._present.seconds_to_change()
+        pause = min(pause, LOOK_SECONDS)
         return pause if change is None else min(pause, change)
 
     def waited(self, _notified: bool) -> None:

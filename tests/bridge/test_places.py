@@ -37,7 +37,7 @@ def test_what_is_shared_for_a_moment_while_somebody_looks_does_not_stay(
     bridge.register(Trade)
     bridge.start()
     assert bridge.flush()
-    run, calls = grants.rows_of, 0
+    run, calls = grants.execute, 0
 
     def between(conn: Any, statement: str, *values: Any) -> Any:
         nonlocal calls
@@ -50,7 +50,7 @@ def test_what_is_shared_for_a_moment_while_somebody_looks_does_not_stay(
             unshare(alice.conn, name, "bob")
         return run(conn, statement, *values)
 
-    monkeypatch.setattr(grants, "rows_of", between)
+    monkeypatch.setattr(grants, "execute", between)
     wait_until(lambda: calls > 3, 20, "some looks")
     assert bridge.flush()
     assert rows_of(bridge.live(Trade), "EntityId") == [(other,)]
