@@ -33,7 +33,7 @@ from trading.errors import BrokerError, BrokerRefused, BrokerUnavailable, WireEr
 from trading.exchange.queries import ExecutionsPage
 from trading.exchange.wire import (
     LARGEST_FRAME,
-    LARGEST_REQUEST,
+    LARGEST_TEXT,
     VERSION,
     Answer,
     Closing,
@@ -253,9 +253,11 @@ class ExchangeBroker:
                 f"{self._where}: order {request.order_id} cannot be sent, the connection is "
                 f"{self._state}: {self._reason}"
             )
-        size = len(pack(request))
-        if size > LARGEST_REQUEST - 64:
-            raise BrokerError(f"the request has {size} bytes, {LARGEST_REQUEST - 64} are allowed")
+        longest = max(map(len, (request.order_id, getattr(request, "symbol", ""))))
+        if longest > LARGEST_TEXT:
+            raise BrokerError(
+                f"a text of the request has {longest} characters, {LARGEST_TEXT} are allowed"
+            )
         with self._lock:
             if len(self._waiting) >= self._waiting_max:
                 raise BrokerError(

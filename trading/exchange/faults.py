@@ -72,6 +72,11 @@ class LinkFaults:
         """End all faults."""
         self._active.clear()
 
+    @property
+    def none(self) -> bool:
+        """Whether no fault is in force."""
+        return not self._active
+
     def next(self, direction: str, account: str) -> Fault | None:
         """Return the fault that hits the next message, None mostly."""
         for active in self._active:

@@ -319,7 +319,14 @@ class Session:
         exchange = self._host.exchange
         while not self.closed and self._cursor < exchange.last_report(self.account):
             at = self._cursor
-            for data in exchange.reports(self.account, at, _PAGE):
+            page = exchange.reports(self.account, at, _PAGE)
+            if self._host.faults.none and self._held is None:
+                # One call of the system for the page.
+                self._writer.write(b"".join(map(frame, page)))
+                self._cursor += len(page)
+                await self._drain()
+                continue
+            for data in page:
                 await self._send_faulty(frame(data))
                 at += 1
                 if self._cursor != at - 1:

@@ -22,6 +22,7 @@ __all__ = [
     "ADMIN",
     "LARGEST_FRAME",
     "LARGEST_REQUEST",
+    "LARGEST_TEXT",
     "VERSION",
     "Answer",
     "ClientMessage",
@@ -55,6 +56,8 @@ __all__ = [
 VERSION = 1
 LARGEST_REQUEST = 64 * 1024
 """Bytes of a client's message at most."""
+LARGEST_TEXT = 1_000
+"""Characters of a request's texts, such as the order id, that a broker sends at most."""
 LARGEST_FRAME = 16 * 1024 * 1024
 """Bytes of a message of the exchange at most."""
 ADMIN = "*admin"

@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -96,8 +95,3 @@ class ExchangeProcess:
     def broker(self, account: str = "ACC", **more: Any) -> ExchangeBroker:
         options = {"heartbeat_s": 0.3, "backoff_s": (0.02, 0.3), **more}
         return ExchangeBroker("127.0.0.1", self.port, account=account, key=KEYS[account], **options)
-
-
-def temporary_exchange(*options: str) -> ExchangeProcess:
-    """An exchange in a folder of its own, for where pytest's is not at hand."""
-    return ExchangeProcess(Path(tempfile.mkdtemp()), *options)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import random
 import resource
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from tests.processes import ROOT
 from tests.trading.exchange.orders import AAPL, START, cancel, order, replace
 from trading.errors import ExchangeError, ExchangeLogError
 from trading.exchange import DurableExchange, ExchangeSettings
@@ -205,3 +209,22 @@ def test_a_record_of_a_log_says_where_its_bytes_are(tmp_path: Path) -> None:
         assert list(log.read()) == []
         positions = log.append([LogRecord(INPUT, 0, b"one"), LogRecord(INPUT, 0, b"second")])
         assert [log.data_at(each) for each in positions] == [b"one", b"second"]
+
+
+def test_the_same_inputs_give_the_same_log_with_another_hash_seed(tmp_path: Path) -> None:
+    program = (
+        "import sys, pathlib; from tests.trading.exchange.test_log import fill; "
+        "fill(pathlib.Path(sys.argv[1]), 3)"
+    )
+    logs = set()
+    for seed in ("1", "2"):
+        directory = tmp_path / seed
+        subprocess.run(
+            [sys.executable, "-c", program, str(directory)],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            timeout=120,
+            check=True,
+        )
+        logs.add((directory / "exchange.log").read_bytes())
+    assert len(logs) == 1
