@@ -75,10 +75,12 @@ def _kind(
     cursor: Any, kind: str, own: list[tuple[str, Any]], found: Layout, start: int, end: int
 ) -> dict[str, npt.NDArray[Any]]:
     names = [
-        name
-        if name in ("ts", "seq", "series", "price", "size")
-        else f"coalesce({name}, {NONE + 1} - 1)"
-        for name, _width in (*_BASE, *own)
+        "ts",
+        "seq",
+        f"coalesce(received, {NONE + 1} - 1)",
+        "series",
+        # The views show numbers as numeric, so that nobody learns of hidden ones.
+        *(f"coalesce({name}::bigint, {NONE + 1} - 1)" for name, _width in own),
     ]
     numbers = "{" + ",".join(map(str, found.series)) + "}"
     statement = (

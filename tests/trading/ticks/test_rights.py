@@ -87,7 +87,7 @@ STATEMENTS = [
     "SELECT * FROM trading_ticks.span",
     "SELECT * FROM trading_ticks.reader",
     "SELECT * FROM trading_ticks.conflict",
-    "INSERT INTO trading_ticks.trades SELECT * FROM trading_ticks.trades",
+    "INSERT INTO trading_ticks.trades (ts, seq, series) VALUES (1, 1, 1)",
     "INSERT INTO trading_ticks.trade_20241004 VALUES (1, 1, 1, 1, NULL, 1)",
     "UPDATE trading_ticks.trade SET price = 1",
     "DELETE FROM trading_ticks.trade",
@@ -145,6 +145,28 @@ def test_estimates_of_a_reader_follow_no_hidden_price(admin: TickStore, desk: De
                         assert plan(f"{column} {sign} {hit}", table, analyze) == plan(
                             f"{column} {sign} {miss}", table, analyze
                         )
+
+
+@pytest.mark.parametrize("options", ["ANALYZE, TIMING OFF, SUMMARY OFF", "COSTS ON", "VERBOSE"])
+def test_no_plan_tells_of_a_hidden_number(admin: TickStore, desk: Desk, options: str) -> None:
+    """What a hidden tick has and what no tick has look the same, before a day is over and after."""
+    admin.grant("alice", ["AAPL"])
+    login = desk.login("alice")
+
+    def plan(table: str, condition: str, number: int) -> list[str]:
+        cursor.execute(f"EXPLAIN ({options}) SELECT * FROM trading_ticks.{table} WHERE {condition}")
+        return [line.replace(str(number), "?") for (line,) in cursor.fetchall()]
+
+    # Prices of SECRET begin at 1000, with four decimal places; no price is 9900.
+    hidden, nowhere = 10_000_000, 99_000_000
+    for _sealed in range(2):
+        with login.cursor() as cursor:
+            for table, name in (("trades", "price"), ("quotes", "bid"), ("quotes", "ask")):
+                for sign in ("=", ">="):
+                    there = plan(table, f"{name} {sign} {hidden}", hidden)
+                    assert there == plan(table, f"{name} {sign} {nowhere}", nowhere)
+                    assert any(name in line for line in there)
+        admin.maintain()
 
 
 def test_somebody_without_any_right_is_told_so(admin: TickStore, desk: Desk) -> None:
