@@ -7,7 +7,9 @@ result.fills.to_pandas(), result.equity.to_pandas(), result.metrics, result.dige
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import gc
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
@@ -223,7 +225,8 @@ class Backtest:
         steps = None
         if self.portfolio is not None:
             steps = self.portfolio.begin(kernel, [each for each in hosted if not _is_twin(each)])
-        self._feed(kernel, loaded, sinks, steps)
+        with _uncollected():
+            self._feed(kernel, loaded, sinks, steps)
         prices = _prices(loaded, closed)
         prices.times = prices.times[prices.times > loaded.counts_from]
         equity = {
@@ -378,6 +381,18 @@ class Backtest:
     def with_strategies(self, strategies: Any) -> Backtest:
         """Return the same backtest of other strategies."""
         return replace(self, strategies=strategies)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Let the collector of cycles rest: a run makes none, and keeps very many objects."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 class _Sinks:

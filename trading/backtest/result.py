@@ -27,6 +27,7 @@ from trading.journal.outputs import (
 from trading.metrics import equity_metrics
 from trading.numbers import from_units, optional_decimal
 from trading.risk.account import Market
+from trading.times import MINUTE
 
 __all__ = ["Records", "Result"]
 
@@ -43,6 +44,7 @@ FULL = (
     StrategyStopped,
     Alert,
 )
+_QUARTER = 15 * MINUTE
 MATCHES_ONLY = (MatchMade, StrategyStopped, Alert)
 
 
@@ -117,11 +119,11 @@ class Result:
             total = total.astype(object) + each
         return total
 
-    def _curve(self, units: Any) -> pa.Table:
+    def _curve(self, units: Any, times: Any = None) -> pa.Table:
         unit = int(10**self.market.money_decimals)
         return pa.table(
             {
-                "timestamp": pa.array(self.times).cast(NS),
+                "timestamp": pa.array(self.times if times is None else times).cast(NS),
                 "equity": pa.array([each / unit for each in units.tolist()], pa.float64()),
             }
         )
@@ -129,7 +131,9 @@ class Result:
     @cached_property
     def metrics(self) -> dict[str, Any]:
         """The figures of `trading.metrics.equity_metrics` on the equity by days."""
-        return equity_metrics(self.equity)
+        # The last of each quarter of an hour: days of all time zones begin with one.
+        quarters = np.append(self.times[1:] // _QUARTER != self.times[:-1] // _QUARTER, True)
+        return equity_metrics(self._curve(self._total()[quarters], self.times[quarters]))
 
     # --- tables -----------------------------------------------------------------------------------
 
