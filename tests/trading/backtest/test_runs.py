@@ -1,4 +1,4 @@
-"""Data of every form, bounds, several accounts, outputs, sweeps that go on, walk-forward, commands."""
+"""Data of every form, bounds, accounts, outputs, sweeps that go on, walk-forward, commands."""
 
 from __future__ import annotations
 
