@@ -20,7 +20,7 @@ from store.database.execute import execute
 from store.database.login import Login
 from store.errors import AccessError, Unavailable
 from store.position import START, Position
-from store.subscriptions.checkpoints import LeaseLost
+from store.subscriptions.checkpoints import SubscriptionLost
 from store.subscriptions.event_log import Lag, Page
 from store.subscriptions.log_follower import FollowOptions, LogFollower
 from store.subscriptions.session import Session
@@ -227,7 +227,7 @@ class Follower:
         if not self._log.is_running:
             # It waits for its place before it has begun.
             return
-        if state is SubscriptionState.RECONNECTING or isinstance(error, LeaseLost):
+        if state is SubscriptionState.RECONNECTING or isinstance(error, SubscriptionLost):
             self.reconnects += 1
         has_failed = state is SubscriptionState.FAILED
         self._become(

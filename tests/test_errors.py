@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from store.errors import Violation
+from store.errors import Conflict, Violation
 
 PACKAGES = (
     "reactive",
@@ -24,12 +24,14 @@ PACKAGES = (
     "trading",
 )
 # Need Deephaven in the process as they are imported, and define no errors.
-WITH_ENGINE = {"server.app", "server.dashboard", "server.tables"}
+WITH_ENGINE = {"server.app", "server.dashboard", "server.tables", "trading.desk.dashboard"}
 SAMPLES: dict[str, Any] = {
     "str": "asked",
     "object": "asked",
     "int": 7,
     "int | None": 7,
+    "float": 1.5,
+    "Sequence[Conflict]": [Conflict(2, "an id", 1, 4)],
     "list[str]": ["one", "two"],
     "tuple[str, ...]": ("one", "two"),
     "Sequence[str]": ("one", "two"),

@@ -38,7 +38,7 @@ FROM object_store.parked_events(%s)
 """
 
 
-class LeaseLost(SubscriptionError):
+class SubscriptionLost(SubscriptionError):
     """Another session took the subscription over, or somebody forgot it."""
 
 
@@ -108,7 +108,7 @@ class Checkpoint:
         error: str | None = None,
         attempts: int = 0,
     ) -> None:
-        """Everything up to a position is handled, or parked with its error; LeaseLost if not ours.
+        """Everything up to a position is handled, or parked with its error; SubscriptionLost if not ours.
 
         Durable on return.
         """
@@ -116,7 +116,7 @@ class Checkpoint:
         where = (self._id, self.lease, str(position.xid), position.seq)
         values = (*where, entity_id, version, error, attempts)
         if not execute(self._conn, _MOVE, values)[0][0]:
-            raise LeaseLost(
+            raise SubscriptionLost(
                 f"subscriber {self._id!r} was taken over by another session, or forgotten"
             )
         self.position = position

@@ -18,7 +18,7 @@ from store.database.login import Login
 from store.database.wakeup import Waiter
 from store.errors import StoreError, Unavailable
 from store.position import Position
-from store.subscriptions.checkpoints import LeaseLost, SubscriptionHeld
+from store.subscriptions.checkpoints import SubscriptionHeld, SubscriptionLost
 from store.subscriptions.event_log import PAGE_BYTES, PAGE_EVENTS, Page
 from store.subscriptions.session import Session, Types
 from store.subscriptions.status import SubscriptionState
@@ -248,7 +248,7 @@ class LogFollower:
             self._follow_until_stopped(waiter)
         except BaseException as failed:  # noqa: BLE001 - told by the consumer's status and the log
             # Also what a handler ends its thread by, such as sys.exit().
-            if not isinstance(failed, (SubscriptionHeld, LeaseLost)):
+            if not isinstance(failed, (SubscriptionHeld, SubscriptionLost)):
                 _LOG.exception("%s has failed", self._options.name)
             state, error = SubscriptionState.FAILED, failed
         finally:
@@ -268,7 +268,7 @@ class LogFollower:
                 self._follow(session, waiter)
             except Stopped:
                 return
-            except LeaseLost as lost:
+            except SubscriptionLost as lost:
                 if not self._options.hold_seconds:
                     raise
                 self._leave_quietly()

@@ -30,14 +30,12 @@ from tests.bridge.books import rows_of
 from tests.kept import desk
 from tests.kept.desk import ADMIN_PASSWORD, ENGINE, EXPENSIVE, PASSWORD, QUEUE, USER
 from tests.processes import wait_until
-from tests.store.conftest import store_server
 from workflow import NotRecoverable, WorkflowCancelled, WorkflowStatus
 from workflow.dbos_engine import DBOSEngine
 
 if TYPE_CHECKING:
     from server.trading_server import TradingServer
 
-__all__ = ["store_server"]
 
 DATA = Path(__file__).resolve().parent / "data"
 SECONDS = 60.0

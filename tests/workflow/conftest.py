@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from store.server import ObjectStoreServer
-from tests.store.conftest import be_quick
 from tests.store.desk import ADMIN_PASSWORD
+from tests.store.fixtures import be_quick
 from tests.workflow import flows
 from workflow import MemoryEngine
 from workflow.dbos_engine import DBOSEngine
