@@ -108,7 +108,7 @@ class Checkpoint:
         error: str | None = None,
         attempts: int = 0,
     ) -> None:
-        """Everything up to a position is handled, or parked with its error; SubscriptionLost if not ours.
+        """Everything up to a position is handled, or parked; SubscriptionLost if it is not held.
 
         Durable on return.
         """
