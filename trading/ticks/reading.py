@@ -80,7 +80,12 @@ def _kind(
         f"coalesce(received, {NONE + 1} - 1)",
         "series",
         # The views show numbers as numeric, so that nobody learns of hidden ones.
-        *(f"coalesce({name}::bigint, {NONE + 1} - 1)" for name, _width in own),
+        *(
+            f"{name}::bigint"
+            if name in ("price", "size")
+            else f"coalesce({name}::bigint, {NONE + 1} - 1)"
+            for name, _width in own
+        ),
     ]
     numbers = "{" + ",".join(map(str, found.series)) + "}"
     statement = (
