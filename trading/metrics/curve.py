@@ -174,11 +174,12 @@ def instants(column: Any, what: str = "timestamp") -> pd.Series:
         times = pd.to_datetime(times, unit="ns", utc=True)
     elif not pd.api.types.is_datetime64_any_dtype(times.dtype):
         times = _parsed(times, what)
-    empty = times.isna().to_numpy()
+    stamps = _stamps(times)
+    empty = np.isnat(stamps)
     if empty.any():
         raise MetricsError(f"{what}: row {int(np.argmax(empty))} has no time")
     if times.dt.tz is None:
-        off = (times != times.dt.normalize()).to_numpy()
+        off = stamps != stamps.astype("datetime64[D]")
         if off.any():
             row = int(np.argmax(off))
             raise MetricsError(
@@ -186,6 +187,11 @@ def instants(column: Any, what: str = "timestamp") -> pd.Series:
                 "(2026-01-02T15:30:00Z), or days"
             )
     return times
+
+
+def _stamps(times: pd.Series) -> Days:
+    """Times as an array, in UTC where they have a zone."""
+    return times.to_numpy(dtype="datetime64[ns]")
 
 
 def _parsed(times: pd.Series, what: str) -> pd.Series:
@@ -304,7 +310,7 @@ def _guess(values: Floats) -> Kind:
 
 
 def _check_order(times: pd.Series) -> None:
-    stamps = times.to_numpy()
+    stamps = _stamps(times)
     wrong = stamps[1:] <= stamps[:-1]
     if wrong.any():
         row = int(np.argmax(wrong)) + 1

@@ -15,6 +15,7 @@ from trading.metrics.prices import Path, Prices
 from trading.metrics.records import fills_of
 from trading.positions import Fill
 from trading.specification import InstrumentSpec
+from trading.times import DAY
 
 __all__ = ["exposure"]
 
@@ -82,9 +83,10 @@ def _one(
     traded = np.diff(np.concatenate([[0.0], value[rows]]))
     marks = np.concatenate([[np.nan], prices])[rows]
     if path is not None and len(path.end):
-        # A bar that ends at midnight belongs to the day that is over.
-        last_moment = np.maximum(path.start, path.end - 1)
-        ends = days_in(pd.Series(pd.to_datetime(last_moment, unit="ns", utc=True)), time_zone)
+        # By its middle a daily bar belongs to its day, in whichever zone that begins at midnight.
+        short = path.end - path.start <= DAY
+        moment = np.where(short, path.start + (path.end - path.start) // 2, path.end - 1)
+        ends = days_in(pd.Series(pd.to_datetime(moment, unit="ns", utc=True)), time_zone)
         at = np.searchsorted(ends, grid, side="right") - 1
         marks = np.where(at >= 0, path.last[np.maximum(at, 0)], marks)
     return held, traded, np.where(held == 0, 0.0, marks)

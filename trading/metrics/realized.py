@@ -26,6 +26,7 @@ __all__ = ["DAYS", "equity_of_fills", "equity_of_matches"]
 
 WhichDays = Literal["weekdays", "calendar", "events"]
 DAYS = ("weekdays", "calendar", "events")
+_NOTHING = "there is no match, so nothing was realized; give fills or equity"
 _DAY = np.timedelta64(1, "D")
 _MONDAY = np.datetime64("1970-01-05", "D")
 
@@ -47,6 +48,8 @@ def equity_of_matches(
     """
     if isinstance(matches, (list, tuple)) and all(isinstance(m, TradeMatch) for m in matches):
         matches = [{name: getattr(m, name) for name in m.__struct_fields__} for m in matches]
+    if isinstance(matches, (list, tuple)) and not matches:
+        raise MetricsError(_NOTHING)
     frame = columns_of(matches)
     for name in ("timestamp", "realized_pnl"):
         if name not in frame.columns:
@@ -54,7 +57,7 @@ def equity_of_matches(
                 f"matches: no column {name}; seen {', '.join(map(str, frame.columns)) or 'none'}"
             )
     if not len(frame):
-        raise MetricsError("there is no match, so nothing was realized; give fills or equity")
+        raise MetricsError(_NOTHING)
     if "currency" in frame.columns:
         currencies = sorted(frame["currency"].astype(str).unique())
         if len(currencies) > 1:

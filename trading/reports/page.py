@@ -69,6 +69,10 @@ _MONEY = (
 _TILES = ("total_return", "cagr", "volatility", "sharpe", "max_drawdown", "calmar")
 _LABELS = {
     "cagr": "CAGR",
+    "sharpe": "Sharpe ratio",
+    "sortino": "Sortino ratio",
+    "calmar": "Calmar ratio",
+    "deflated_sharpe": "deflated Sharpe",
     "psr": "probabilistic Sharpe",
     "var_95": "VaR 95 %",
     "cvar_95": "CVaR 95 %",
@@ -233,7 +237,8 @@ def _exposure(report: Contents) -> list[str]:
         name: held[f"{name}{ending}"].to_numpy() * factor for name in ("gross", "net", "short")
     }
     if not held["short"].any():
-        del series["short"]
+        # Without short positions gross and net are one line.
+        series = {"held": series["gross"]}
     of = " in per cent of equity" if share else " in money"
     turnover = held[f"turnover{ending}"].to_numpy() * factor
     return [
@@ -398,4 +403,4 @@ def _duration(seconds: float) -> str:
 
 
 def _moment(time: int) -> str:
-    return datetime.fromtimestamp(time // 10**9, timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
+    return datetime.fromtimestamp(time // 10**9, timezone.utc).strftime("%Y-%m-%d %H:%M")
