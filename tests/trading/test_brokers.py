@@ -223,6 +223,21 @@ def test_exits_of_a_bar_wait_for_the_next_one_unless_intrabar() -> None:
     assert fills(made, ("100", "104", "99", "100")) == [(10, Decimal(103))]
 
 
+def test_a_stop_limit_of_which_a_bar_fills_a_part_waits_for_the_next_bar() -> None:
+    made = kernel(paper(FillModel("next_open", volume_share="0.1")))
+    bar(made, QUIET)
+    send(made, terms("BUY", 100, "STOP_LIMIT", stop_price="105", limit_price="103"))
+    # Up through the stop, down through the limit, and the volume gives 30.
+    over = ("100", "108", "99", "101")
+    got = [
+        (f.quantity, AAPL.price(f.price))
+        for volume in (300, 500, 900)
+        for f in of(bar(made, over, volume), FillBooked)
+    ]
+    # The later bars open below the limit, which is in favour of the order.
+    assert got == [(30, 103), (50, 100), (20, 100)]
+
+
 def test_a_share_of_the_volume_fills_over_several_bars() -> None:
     made = kernel(paper(FillModel("next_open", volume_share="0.1")))
     bar(made, QUIET)

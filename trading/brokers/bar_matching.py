@@ -130,8 +130,10 @@ def _move(
             break
         price, resting = best
         met.add(resting.order_id)
+        waited = resting.waits_for_stop
         _cross(broker, resting, price, target, end)
-        if resting.kind == "STOP_LIMIT" and resting.triggered:
+        if waited and resting.kind == "STOP_LIMIT" and resting.triggered:
+            # It may meet its limit on the same way, once.
             met.discard(resting.order_id)
     for resting in _eligible(broker, listed, number, end):
         if resting.kind == "TRAILING_STOP" and resting.waits_for_stop:
