@@ -188,7 +188,8 @@ def _context(backtest: Backtest, strategy: Strategy, loaded: Loaded) -> str:
         if field.name not in ("strategies", "data", "start", "end", "run_id")
     }
     for name, value in settings.items():
-        state = getattr(value, "__dict__", None)
+        # Private attributes are caches and states of runs, and differ from process to process.
+        state = {k: v for k, v in getattr(value, "__dict__", {}).items() if k[0] != "_"}
         told.update(f"{name}={type(value).__name__}:{state or value!r}".encode())
     kind = type(strategy)
     told.update(f"{kind.__name__}|{strategy.version}|{strategy.timeframes}".encode())

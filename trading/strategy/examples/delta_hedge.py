@@ -42,11 +42,11 @@ class DeltaHedge(Strategy):
         """Buy the option once, then keep the hedge; close both at the expiry."""
         option, underlying = self.symbols
         p = self.parameters
+        if bar.symbol != underlying:
+            return
         if ctx.now >= p.expiry:
             ctx.close(option)
             ctx.close(underlying)
-            return
-        if bar.symbol != underlying:
             return
         held = ctx.position(option)
         if not held and ctx.bar(option, bar.timeframe) is not None:
