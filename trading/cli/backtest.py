@@ -14,6 +14,7 @@ from store.cli.output import complain, progress, say
 from trading.backtest import Backtest, Result, sweep, walk_forward
 from trading.cli.strategies import add_backtest_options, given_backtest, values_of
 from trading.errors import BacktestError
+from trading.reports import Report
 
 _TABLES = ("orders", "fills", "matches", "signals", "alerts", "equity", "bars")
 _SHOWN = ("total_return", "annual_return", "volatility", "sharpe", "sortino", "max_drawdown", "psr")
@@ -31,6 +32,9 @@ def add(commands: Any) -> None:
     add_backtest_options(parser)
     parser.add_argument(
         "--output", type=Path, metavar="DIR", help="write tables (Parquet) and summary.json there"
+    )
+    parser.add_argument(
+        "--report", type=Path, metavar="DIR", help="write a page with pictures there"
     )
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     many = parser.add_argument_group("many runs")
@@ -75,6 +79,17 @@ def _once(backtest: Backtest, options: argparse.Namespace) -> int:
     result = backtest.run()
     if options.output is not None:
         _write(result, options.output)
+    if options.report is not None:
+        report = Report.of(
+            result.equity,
+            fills=result.fills if result.outputs == "full" else None,
+            matches=result.matches,
+            prices=result.bars,
+            instruments=result.market.specs,
+            title=", ".join(each["name"] for each in result.strategies),
+            run=result.run,
+        )
+        report.write(options.report, overwrite=True)
     if options.json:
         say(json.dumps(_finite(result.summary()), indent=2))
     else:

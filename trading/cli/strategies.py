@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import Any, TypeVar
 
 from trading.backtest import Backtest, load_strategy
 from trading.backtest.backtest import OUTPUTS
@@ -17,8 +17,11 @@ from trading.brokers import (
 )
 from trading.errors import BacktestError
 from trading.picker import TradePicker
+from trading.settings import PickerOptions, Settings, load_settings
 
 __all__ = ["add_backtest_options", "commission_of", "given_backtest", "values_of"]
+
+T = TypeVar("T")
 
 _COMMISSIONS: dict[str, Any] = {
     "per-share": PerShare,
@@ -42,8 +45,10 @@ def add_backtest_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="a parameter; may be repeated",
+        help="a parameter of the strategy, or a setting such as tradepicker.maxOpenPositions=5; "
+        "may be repeated",
     )
+    parser.add_argument("--settings", metavar="FILE", help="a TOML file of settings")
     parser.add_argument("--symbols", help="A,B,…; needed where the strategy names none")
     parser.add_argument("--timeframes", help="1m,1h,…; the shortest is the anchor")
     parser.add_argument("--timeframe", help="the length of the bars, or of those made of ticks")
@@ -62,12 +67,8 @@ def add_backtest_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--warmup", help='bars, or a length of time such as "5D"')
     parser.add_argument(
-        "--max-open",
-        type=int,
-        default=3,
-        help="how many symbols signals may hold open at once (default: 3)",
+        "--outputs", choices=OUTPUTS, help="what is kept (default: full, or engine.outputs if set)"
     )
-    parser.add_argument("--outputs", choices=OUTPUTS, default="full", help="what is kept")
 
 
 def given_backtest(options: argparse.Namespace) -> Backtest:
@@ -78,10 +79,14 @@ def given_backtest(options: argparse.Namespace) -> Backtest:
         if value:
             named[name] = [each.strip() for each in value.split(",")]
     warmup: Any = options.warmup
+    given = [values_of(each, "--set") for each in options.set]
+    # Names of settings have a dot, names of parameters have none.
+    settings = load_settings(
+        options.settings, arguments={name: value for name, value in given if "." in name}
+    )
+    parameters = {name: value for name, value in given if "." not in name}
     return Backtest(
-        load_strategy(
-            options.strategy, dict(values_of(each, "--set") for each in options.set), **named
-        ),
+        load_strategy(options.strategy, parameters, **named),
         options.files if len(options.files) > 1 else options.files[0],
         cash=options.cash,
         currency=options.currency,
@@ -94,9 +99,22 @@ def given_backtest(options: argparse.Namespace) -> Backtest:
         warmup=int(warmup) if warmup and warmup.isdigit() else warmup,
         timeframe=options.timeframe,
         calendar=options.calendar,
-        picker=TradePicker(options.max_open, reservation_ttl_ms=0),
-        outputs=options.outputs,
+        picker=TradePicker(**_picker_options(settings)),
+        outputs=options.outputs or _set(settings, "engine.outputs", settings.outputs, "full"),
     )
+
+
+def _picker_options(settings: Settings) -> PickerOptions:
+    """What the settings say; a reservation waits for its bar, however long, unless they say so."""
+    options = settings.picker_options()
+    ttl = options["reservation_ttl_ms"]
+    options["reservation_ttl_ms"] = _set(settings, "tradepicker.reservationTtlMs", ttl, 0)
+    return options
+
+
+def _set(settings: Settings, name: str, value: T, otherwise: T) -> T:
+    """The value of a setting that somebody gave, or the default of a backtest."""
+    return otherwise if settings.source(name) == "default" else value
 
 
 def values_of(text: str, option: str) -> tuple[str, str]:
