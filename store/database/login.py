@@ -14,7 +14,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import psycopg2
-from psycopg2.extensions import libpq_version
+from psycopg2.extensions import (
+    UNICODE,
+    libpq_version,
+    new_array_type,
+    new_type,
+    register_type,
+)
 
 from store.database.execute import PgConnection
 from store.database.sqlstates import login_refused
@@ -53,6 +59,9 @@ _SESSION = {
     "PGDATESTYLE": "SET DateStyle = 'ISO, MDY'",
     "PGGEQO": "SET geqo = on",
 }
+# Ids are texts here. Libraries such as peewee make them objects for the whole program.
+_UUID = new_type((2950,), "UUID", UNICODE)
+_OWN_TYPES = (_UUID, new_array_type((2951,), "UUIDARRAY", _UUID))
 _environment = threading.RLock()
 # Both ends notice within half a minute that the other one is gone without a word.
 _KEEPALIVE = {"idle": 10, "interval": 5, "count": 3}
@@ -108,6 +117,8 @@ def connect(given: Mapping[str, Any], *, finds_password: bool = False) -> PgConn
         pinned |= {"password": "", "passfile": f"{os.devnull}/none"}
     with _no_service("service" not in said):
         connection: PgConnection = psycopg2.connect(**{**pinned, **said})
+    for kind in _OWN_TYPES:
+        register_type(kind, connection)
     connection.autocommit = True
     if "service" not in said and not _SESSION.keys().isdisjoint(os.environ):
         _usual_session(connection)

@@ -7,12 +7,13 @@ import sys
 from pathlib import Path
 
 import psycopg2
+import psycopg2.extras
 import pytest
 
 from store.client import StoreClient
 from store.database.login import Login, address, connect
 from store.errors import ServerError, Unavailable
-from store.models import Signal
+from store.models import Signal, Trade
 from store.server import ObjectStoreServer, _url, parsed
 from tests.environment import VARIABLES
 from tests.processes import Process
@@ -110,3 +111,18 @@ def test_addresses_of_ipv6(desk: Desk) -> None:
             Login("alice", "x", host, 1, "postgres").connect()
         with pytest.raises(psycopg2.OperationalError, match="::1"):
             connect({"user": "x", "host": host, "port": 1})
+
+
+def test_types_that_another_library_registers_for_the_whole_program(desk: Desk) -> None:
+    """As peewee does when it is imported."""
+    before = dict(psycopg2.extensions.string_types)
+    psycopg2.extras.register_uuid()
+    try:
+        client = desk.client("alice")
+        entity_id = client.write(Trade(symbol="AAPL"))
+        assert type(client.history(Trade, entity_id)[0]._store_entity_id) is str
+        rows = client._connection.read("SELECT ARRAY[%s::uuid]", (entity_id,))
+        assert rows == [([entity_id],)]
+    finally:
+        psycopg2.extensions.string_types.clear()
+        psycopg2.extensions.string_types.update(before)

@@ -201,10 +201,10 @@ def test_versions_that_are_delivered_again_are_known(
 
 
 @pytest.fixture(scope="module")
-def shared(ticks_server: Any) -> Iterator[TickStore]:
+def shared(store_server: Any) -> Iterator[TickStore]:
     """A store for many examples, each with a symbol of its own."""
-    info = {**ticks_server.conn_info(), "user": "postgres", "password": ADMIN_PASSWORD}
-    admin = Desk(ticks_server, "postgres")
+    info = {**store_server.conn_info(), "user": "postgres", "password": ADMIN_PASSWORD}
+    admin = Desk(store_server, "postgres")
     with admin.admin().cursor() as cursor:
         cursor.execute("CREATE DATABASE examples_of_bars")
     with TickStore({**info, "dbname": "examples_of_bars"}) as store:
