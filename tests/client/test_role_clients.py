@@ -227,8 +227,15 @@ def test_three_clients_run_side_by_side_on_replayed_real_prices(
                 page.goto(link.replace("dashboard", name))
                 table = page.locator(".iris-grid").first
                 table.wait_for(timeout=60_000)
-                before = table.screenshot()
-                wait_until(lambda: table.screenshot() != before, 30, "another picture")  # noqa: B023
+                # Of the page: a picture of the element would wait until it stands still.
+                box = table.bounding_box()
+                assert box is not None
+                before = page.screenshot(clip=box)
+                wait_until(
+                    lambda: page.screenshot(clip=box) != before,  # noqa: B023
+                    30,
+                    "another picture",
+                )
                 page.screenshot(path=str(screenshots / f"replay-{name.replace('_', '-')}.png"))
                 page.close()
         for process in clients:

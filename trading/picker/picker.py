@@ -178,8 +178,9 @@ class TradePicker:
         ttl = self.reservation_ttl_ms * MILLISECOND
         until = now + ttl if ttl else NEVER
         places = self._state.reserved.setdefault(account, {})
+        # A later signal for the symbol takes over its place, and its time counts.
         places[signal.symbol] = _Reservation(signal.signal_id, until, quantity)
-        self.due = min(self.due, until)
+        self._find_due()
         self._say(account, signal.symbol, places[signal.symbol], "MADE")
 
     def order_placed(self, signal: SignalMade, order: Order, now: int) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.trading.runs import MONEY, START, of, paper
@@ -285,6 +285,14 @@ STEPS = st.lists(
 )
 
 
+@example(
+    [("signals", [(0, "BUY", "B", 1)]), ("signals", [(0, "BUY", "B", 1)]), ("time", 180)],
+    1,
+    False,
+    "next_open",
+    300_000,
+    None,
+)
 @settings(max_examples=120, deadline=None)
 @given(
     STEPS,
