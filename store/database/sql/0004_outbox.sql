@@ -69,14 +69,17 @@ SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS
         WHERE i.started_at IS NULL AND i.retry_at <= clock_timestamp()
     ), due AS MATERIALIZED (
         -- Before rows are locked, and of no others: these are the dear questions.
-        SELECT w.entity_id, w.version FROM wanted w
+        SELECT w.entity_id, w.version, w.claimed_at, w.claimed_pid FROM wanted w
         WHERE w.claimed_at < p_begun AND object_store.may_start(w.owner, w.created_by)
             AND object_store.is_unclaimed(w.claimed_at, w.claimed_pid)
         ORDER BY w.tx_time LIMIT p_limit
     ), free AS (
         SELECT i.entity_id, i.version
         FROM object_store.intent i JOIN due USING (entity_id, version)
-        WHERE i.started_at IS NULL AND i.claimed_at < p_begun FOR UPDATE OF i SKIP LOCKED
+        -- Not claimed since this statement began to look: another's claim may have been made before
+        -- and committed after.
+        WHERE i.started_at IS NULL AND i.claimed_at = due.claimed_at
+            AND i.claimed_pid = due.claimed_pid FOR UPDATE OF i SKIP LOCKED
     ), taken AS (
         UPDATE object_store.intent i
         SET claimed_pid = pg_backend_pid(), claimed_at = clock_timestamp()
