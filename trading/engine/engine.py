@@ -35,6 +35,7 @@ from trading.bars.calendar import calendar_for
 from trading.brokers.paper import PaperBroker
 from trading.engine.feeding import Feeder
 from trading.engine.inbox import Inbox, Item
+from trading.engine.journal import Journal
 from trading.engine.link import BrokerLink
 from trading.engine.options import EngineOptions
 from trading.engine.state import Answer, EngineState, Recipe
@@ -552,6 +553,18 @@ class TradingEngine:
         """SHA-256 over everything the run has said; that of the journal, between groups."""
         return self.status().digest
 
+    def verify(self) -> str:
+        """Fold the journal again from its beginning and return the digest of the run.
+
+        EngineError names the first group after which the digest is not the one in the journal. The
+        engine need not run.
+        """
+        journal = Journal(self._store, self._recipe.account, self._recipe.run)
+        state = EngineState(self._recipe)
+        for group in journal.groups(journal.segments()):
+            state.fold(group)
+        return state.kernel.digest
+
     @property
     def phase(self) -> Phase:
         """How far the engine is."""
@@ -618,12 +631,11 @@ def _settings(
         frames = by_length(
             frame for each in strategies if isinstance(each, Strategy) for frame in each.timeframes
         )
-        memory = HOUR if has_venue else 0
         given = Settings(
             bar_interval=0,
             timeframes=tuple(frames) or ("1m",),
-            bust_memory=memory,
-            order_memory=memory,
+            bust_memory=HOUR if has_venue else 0,
+            order_memory=HOUR,
         )
     prefix = f"{account}.{run.replace(':', '.')}."
     return msgspec.structs.replace(given, run=run, prefix=prefix)

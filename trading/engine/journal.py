@@ -69,8 +69,9 @@ class Group(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class JournalSegment(Storable):
     """A part of a run's journal; each version is a group of inputs with what it led to.
 
-    `inputs_text` is base64 of the packed entries, `created_text` of the record ids. `sequence` is
-    the broker's last report that is in the journal, `digest` the run's after the group.
+    `inputs_text` is base64 of the packed entries, `created_text` of the record ids.
+    `report_sequence` is the broker's last report that is in the journal, `digest` the run's after
+    the group.
     """
 
     account: str = ""
@@ -80,7 +81,7 @@ class JournalSegment(Storable):
     inputs_count: int = 0
     inputs_text: str = ""
     created_text: str = ""
-    sequence: int = 0
+    report_sequence: int = 0
     digest: str = ""
     epoch: int = 0
     form: int = _FORM
@@ -97,7 +98,7 @@ class JournalSegment(Storable):
             self.group_number,
             unpack(b64decode(self.inputs_text), list[Entry]),
             [ids[at : at + 16] for at in range(0, len(ids), 16)],
-            self.sequence,
+            self.report_sequence,
             self.digest,
             self.epoch,
         )
@@ -149,7 +150,7 @@ class Journal:
             )
         self._segment = found[-1] if found else None
         newest = self._segment or JournalSegment()
-        self.group, self.sequence = newest.group_number, newest.sequence
+        self.group, self.sequence = newest.group_number, newest.report_sequence
         self.digest, self.epoch = newest.digest, newest.epoch
         return found
 
@@ -183,7 +184,7 @@ class Journal:
         segment.group_number, segment.inputs_count = group.number, len(group.entries)
         segment.inputs_text = b64encode(pack(group.entries)).decode()
         segment.created_text = b64encode(b"".join(group.created)).decode()
-        segment.sequence, segment.digest = group.sequence, group.digest
+        segment.report_sequence, segment.digest = group.sequence, group.digest
         segment.epoch, segment.timestamp = group.epoch, moment(time)
         if is_new:
             batch.write(segment)

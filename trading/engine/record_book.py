@@ -42,6 +42,8 @@ S = TypeVar("S", bound=Storable)
 
 _RECENT = 2_000
 _SPARE_ORDERS = 1_024
+# Stands for what an order named that is no instrument; the order's detail says what it was.
+_NO_SYMBOL = "UNKNOWN"
 _CLASSES = {cls.__name__: cls for cls in RECORDS}
 
 
@@ -247,21 +249,21 @@ class RecordBook:
                 run=self._run,
                 order_id=output.order_id,
                 strategy=terms.strategy,
-                symbol=symbol,
+                symbol=symbol if symbol in self._market.specs else _NO_SYMBOL,
                 side="BUY" if terms.side > 0 else "SELL",
-                quantity=self._size(symbol, terms.quantity),
-                kind=terms.kind,
+                order_quantity=self._size(symbol, terms.quantity),
+                order_kind=terms.kind,
                 limit_price=self._price(symbol, terms.limit),
                 stop_price=self._price(symbol, terms.stop),
                 time_in_force=terms.tif,
                 status="INITIALIZED",
-                event="INITIALIZED",
-                detail=terms.fault,
+                order_event="INITIALIZED",
+                order_detail=terms.fault,
                 group_id=output.group,
                 group_role=output.role,
                 parent_id=output.parent,
                 command_id=output.command_id,
-                tag=terms.tag,
+                order_tag=terms.tag,
                 timestamp=moment(output.time),
             )
         )
@@ -281,7 +283,7 @@ class RecordBook:
         filled: Decimal,
         detail: str = "",
     ) -> None:
-        order.event, order.status, order.detail = event, status, detail
+        order.order_event, order.status, order.order_detail = event, status, detail
         order.filled_quantity = filled
         order.timestamp = moment(time)
         self._sink.update(order)
@@ -290,10 +292,10 @@ class RecordBook:
         order = self._orders.get(output.order_id)
         if order is None:
             return
-        order.quantity = self._size(order.symbol, output.quantity)
+        order.order_quantity = self._size(order.symbol, output.quantity)
         order.limit_price = self._price(order.symbol, output.limit)
         order.stop_price = self._price(order.symbol, output.stop)
-        order.event, order.timestamp = "TERMS", moment(output.time)
+        order.order_event, order.timestamp = "TERMS", moment(output.time)
         self._sink.update(order)
 
     # --- fills and matches ------------------------------------------------------------------------
@@ -309,11 +311,11 @@ class RecordBook:
             strategy=output.strategy,
             symbol=symbol,
             side="BUY" if output.side > 0 else "SELL",
-            quantity=self._size(symbol, output.quantity),
-            price=self._price(symbol, output.price) or Decimal(0),
-            fees=self._money(output.fees),
+            fill_quantity=self._size(symbol, output.quantity),
+            fill_price=self._price(symbol, output.price) or Decimal(0),
+            fee_amount=self._money(output.fees),
             is_maker=output.maker,
-            note=output.note,
+            fill_note=output.note,
             executed_at=executed,
             timestamp=moment(output.time),
         )
@@ -331,7 +333,7 @@ class RecordBook:
             fill = FillRecord(account=output.account, run=self._run, fill_id=output.fill_id)
         fill.status = "CORRECTED" if output.corrected_id else "BUSTED"
         fill.corrected_id = output.corrected_id
-        fill.note = output.reason
+        fill.fill_note = output.reason
         fill.timestamp = moment(output.time)
         if known:
             self._sink.update(fill)
@@ -346,17 +348,17 @@ class RecordBook:
                 run=self._run,
                 strategy=output.strategy,
                 symbol=symbol,
-                side="LONG" if output.side > 0 else "SHORT",
-                quantity=self._size(symbol, output.quantity),
+                direction="LONG" if output.side > 0 else "SHORT",
+                match_quantity=self._size(symbol, output.quantity),
                 open_fill_id=output.open_fill_id,
                 open_order_id=output.open_order_id,
                 close_fill_id=output.close_fill_id,
                 close_order_id=output.close_order_id,
-                open_value=self._money(output.open_value),
-                close_value=self._money(output.close_value),
-                open_fees=self._money(output.open_fees),
-                close_fees=self._money(output.close_fees),
-                realized_pnl=self._money(output.realized),
+                open_amount=self._money(output.open_value),
+                close_amount=self._money(output.close_value),
+                open_fee_amount=self._money(output.open_fees),
+                close_fee_amount=self._money(output.close_fees),
+                realized_amount=self._money(output.realized),
                 timestamp=moment(output.time),
             )
         )
@@ -376,7 +378,7 @@ class RecordBook:
                 symbol=output.symbol,
                 open_fill_id=output.open_fill_id,
                 close_fill_id=output.close_fill_id,
-                realized_pnl=self._money(output.realized),
+                realized_amount=self._money(output.realized),
                 status="VOIDED",
                 timestamp=moment(output.time),
             )
@@ -392,10 +394,10 @@ class RecordBook:
             position = PositionRecord(output.account, self._run, output.strategy, output.symbol)
             self._positions[key] = position
         position.net_quantity = self._size(output.symbol, output.net)
-        position.cost = self._money(output.cost)
-        position.realized_pnl = self._money(output.realized)
-        position.fees = self._money(output.fees)
-        position.income = self._money(output.income)
+        position.cost_amount = self._money(output.cost)
+        position.realized_amount = self._money(output.realized)
+        position.fee_amount = self._money(output.fees)
+        position.income_amount = self._money(output.income)
         position.timestamp = moment(output.time)
         if known:
             self._sink.update(position)
@@ -420,7 +422,11 @@ class RecordBook:
         known = state is not None
         if state is None:
             state = self._state = TradingStateRecord(output.account, self._run)
-        state.status, state.reason, state.changed_by = output.state, output.reason, output.by
+        state.trading_state, state.state_reason, state.state_changed_by = (
+            output.state,
+            output.reason,
+            output.by,
+        )
         state.timestamp = moment(output.time)
         if known:
             self._sink.update(state)
@@ -457,7 +463,7 @@ class RecordBook:
                 output.symbol,
                 output.action,
                 self._size(output.symbol, output.size_hint),
-                from_units(output.confidence, 6),
+                output.confidence / 1_000_000,
                 output.reason,
                 moment(output.time),
             )
@@ -470,10 +476,10 @@ class RecordBook:
             DecisionRecord(
                 account=self._account,
                 run=self._run,
-                kind=kind,
+                decision_kind=kind,
                 subject_id=subject,
-                code=code,
-                quantity=quantity,
+                decision_code=code,
+                decided_quantity=quantity,
                 timestamp=moment(time),
                 **more,
             )
@@ -505,7 +511,7 @@ class RecordBook:
             output.code,
             quantity,
             order_id=output.order_id,
-            detail=output.detail,
+            decision_detail=output.detail,
         )
 
     def _reservation(self, output: said.ReservationChanged) -> None:
@@ -516,13 +522,13 @@ class RecordBook:
             output.signal_id,
             output.state,
             quantity,
-            detail=output.symbol,
+            decision_detail=output.symbol,
         )
 
     def _weight(self, output: said.WeightsChanged) -> None:
         weight = from_units(output.weight, 6)
         detail = f"by {output.by}: {output.reason}"
-        self._decision(output.time, "WEIGHT", output.strategy, "OK", weight, detail=detail)
+        self._decision(output.time, "WEIGHT", output.strategy, "OK", weight, decision_detail=detail)
 
     def _alert(self, output: said.Alert) -> None:
         self._new(

@@ -34,7 +34,7 @@ _ZERO = Decimal(0)
 
 @dataclass
 class OrderRecord(Storable):
-    """An order; each of its states is a version, and `event` is what led to it."""
+    """An order; each of its states is a version, and `order_event` is what led to it."""
 
     account: str = ""
     run: str = ""
@@ -42,20 +42,20 @@ class OrderRecord(Storable):
     strategy: str = ""
     symbol: str = ""
     side: str = ""
-    quantity: Decimal = _ZERO
-    kind: str = ""
+    order_quantity: Decimal = _ZERO
+    order_kind: str = ""
     limit_price: Decimal | None = None
     stop_price: Decimal | None = None
     time_in_force: str = ""
     status: str = ""
-    event: str = ""
+    order_event: str = ""
     filled_quantity: Decimal = _ZERO
-    detail: str = ""
+    order_detail: str = ""
     group_id: str = ""
     group_role: str = ""
     parent_id: str = ""
     command_id: str = ""
-    tag: str = ""
+    order_tag: str = ""
     timestamp: datetime | None = None
 
 
@@ -63,7 +63,7 @@ class OrderRecord(Storable):
 class FillRecord(Storable):
     """An execution; `status` is BOOKED, BUSTED or CORRECTED (by the fill `corrected_id`).
 
-    `note` is LATE, CROSSED, OVERFILL or UNKNOWN where it was one.
+    `fill_note` is LATE, CROSSED, OVERFILL or UNKNOWN where it was one.
     """
 
     account: str = ""
@@ -73,13 +73,13 @@ class FillRecord(Storable):
     strategy: str = ""
     symbol: str = ""
     side: str = ""
-    quantity: Decimal = _ZERO
-    price: Decimal = _ZERO
-    fees: Decimal = _ZERO
+    fill_quantity: Decimal = _ZERO
+    fill_price: Decimal = _ZERO
+    fee_amount: Decimal = _ZERO
     is_maker: bool = False
     status: str = "BOOKED"
     corrected_id: str = ""
-    note: str = ""
+    fill_note: str = ""
     executed_at: datetime | None = None
     timestamp: datetime | None = None
 
@@ -92,17 +92,17 @@ class MatchRecord(Storable):
     run: str = ""
     strategy: str = ""
     symbol: str = ""
-    side: str = ""
-    quantity: Decimal = _ZERO
+    direction: str = ""
+    match_quantity: Decimal = _ZERO
     open_fill_id: str = ""
     open_order_id: str = ""
     close_fill_id: str = ""
     close_order_id: str = ""
-    open_value: Decimal = _ZERO
-    close_value: Decimal = _ZERO
-    open_fees: Decimal = _ZERO
-    close_fees: Decimal = _ZERO
-    realized_pnl: Decimal = _ZERO
+    open_amount: Decimal = _ZERO
+    close_amount: Decimal = _ZERO
+    open_fee_amount: Decimal = _ZERO
+    close_fee_amount: Decimal = _ZERO
+    realized_amount: Decimal = _ZERO
     status: str = "MADE"
     timestamp: datetime | None = None
 
@@ -116,10 +116,10 @@ class PositionRecord(Storable):
     strategy: str = ""
     symbol: str = ""
     net_quantity: Decimal = _ZERO
-    cost: Decimal = _ZERO
-    realized_pnl: Decimal = _ZERO
-    fees: Decimal = _ZERO
-    income: Decimal = _ZERO
+    cost_amount: Decimal = _ZERO
+    realized_amount: Decimal = _ZERO
+    fee_amount: Decimal = _ZERO
+    income_amount: Decimal = _ZERO
     timestamp: datetime | None = None
 
 
@@ -131,8 +131,8 @@ class CashRecord(Storable):
     run: str = ""
     currency: str = ""
     amount: Decimal = _ZERO
-    reason: str = ""
-    subject: str = ""
+    cash_reason: str = ""
+    cash_subject: str = ""
     timestamp: datetime | None = None
 
 
@@ -147,10 +147,10 @@ class SignalRecord(Storable):
     strategy_version: str = ""
     parameters_hash: str = ""
     symbol: str = ""
-    action: str = ""
-    size_hint: Decimal = _ZERO
-    confidence: Decimal = _ZERO
-    reason: str = ""
+    signal_action: str = ""
+    hint_quantity: Decimal = _ZERO
+    confidence: float = 0.0
+    signal_reason: str = ""
     timestamp: datetime | None = None
 
 
@@ -158,23 +158,23 @@ class SignalRecord(Storable):
 class DecisionRecord(Storable):
     """What was decided about a signal (PICKER), an order (RISK), a place or a weight.
 
-    The kinds RESERVATION and WEIGHT are the picker's. `code` is OK or why not; of a refusal by a
-    risk rule, `limit_text`, `seen_text` and `allowed_text` say which limit, what it saw and what
-    is allowed.
+    The kinds RESERVATION and WEIGHT are the picker's. `decision_code` is OK or why not; of a
+    refusal by a risk rule, `limit_text`, `seen_text` and `allowed_text` say which limit, what it
+    saw and what is allowed.
     """
 
     account: str = ""
     run: str = ""
-    kind: str = ""
+    decision_kind: str = ""
     subject_id: str = ""
     order_id: str = ""
-    code: str = ""
-    quantity: Decimal = _ZERO
+    decision_code: str = ""
+    decided_quantity: Decimal = _ZERO
     limits_id: str = ""
     limit_text: str = ""
     seen_text: str = ""
     allowed_text: str = ""
-    detail: str = ""
+    decision_detail: str = ""
     timestamp: datetime | None = None
 
 
@@ -197,9 +197,9 @@ class TradingStateRecord(Storable):
 
     account: str = ""
     run: str = ""
-    status: str = ""
-    reason: str = ""
-    changed_by: str = ""
+    trading_state: str = ""
+    state_reason: str = ""
+    state_changed_by: str = ""
     timestamp: datetime | None = None
 
 
@@ -209,9 +209,9 @@ class AlertRecord(Storable):
 
     account: str = ""
     run: str = ""
-    code: str = ""
+    alert_code: str = ""
     subject_id: str = ""
-    message: str = ""
+    alert_message: str = ""
     timestamp: datetime | None = None
 
 

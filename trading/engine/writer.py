@@ -405,7 +405,7 @@ class Writer:
                         lease=self._lease, readers=self._options.readers
                     )
                     state.book.begin(self._batch)
-                    for at, each in enumerate(planned):
+                    for at, each in enumerate(planned):  # noqa: B007 - the handler needs it
                         item = each.item
                         entries.append(
                             Entry(canonical(each.event), item.sequence, each.error, item.note)
