@@ -34,7 +34,7 @@ from store.leases import Lease
 from trading.bars.calendar import calendar_for
 from trading.brokers.paper import PaperBroker
 from trading.engine.feeding import Feeder
-from trading.engine.inbox import Inbox, Item
+from trading.engine.inbox import Inbox, Item, refuse
 from trading.engine.journal import Journal
 from trading.engine.link import BrokerLink
 from trading.engine.options import EngineOptions
@@ -233,6 +233,7 @@ class TradingEngine:
                 try:
                     attempt = self._term(attempt)
                 except LeaseLost as error:
+                    _forgotten(attempt)
                     attempt = None
                     self._lost(error)
                 except Unavailable as error:
@@ -246,6 +247,7 @@ class TradingEngine:
             self._error = error
             self._enter(Phase.FAILED, f"{type(error).__name__}: {error}")
         finally:
+            _forgotten(attempt)
             self._end()
 
     def _term(self, attempt: Attempt | None) -> Attempt | None:
@@ -253,6 +255,7 @@ class TradingEngine:
         lease = self._take_lease()
         if self._broker is not None and self._link is not None and lease.epoch > self._epoch + 1:
             # Another engine wrote between: what was told to us is its by now.
+            _forgotten(attempt)
             attempt = None
             self._lost(LeaseLost("another engine has written meanwhile"))
         self._epoch = lease.epoch
@@ -347,11 +350,7 @@ class TradingEngine:
         self._enter(Phase.STANDBY, str(error))
 
     def _refuse_waiting(self, why: str) -> None:
-        for item in self._inbox.clear():
-            if item.answer is not None and not item.answer.done():
-                item.answer.set_exception(
-                    EngineStopped(f"{why}; the command was not recorded here, give it again")
-                )
+        refuse(self._inbox.clear(), f"{why}; the command was not recorded here, give it again")
 
     def _end(self) -> None:
         if self._feeder is not None:
@@ -591,6 +590,16 @@ class TradingEngine:
             return status_of(None, **more)
         with writer.lock:
             return status_of(writer.state, **more)
+
+
+def _forgotten(attempt: Attempt | None) -> None:
+    """Let go of a group that the store did not answer for."""
+    if attempt is not None:
+        refuse(
+            attempt.items,
+            "the store did not say whether the command is recorded; give it again under the same "
+            "command_id to learn what became of it",
+        )
 
 
 def _nobody(_outputs: Sequence[Output]) -> None:

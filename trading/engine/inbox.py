@@ -10,11 +10,12 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from trading.engine.state import Answer
+from trading.errors import EngineStopped
 from trading.journal.inputs import Input
 from trading.kernel import TickColumns
 from trading.venues.protocol import ConnectionChanged, RequestRefused, SequencedReport
 
-__all__ = ["Inbox", "Item"]
+__all__ = ["BrokerEvent", "Inbox", "Item", "refuse"]
 
 BrokerEvent = SequencedReport | RequestRefused | ConnectionChanged
 _FULL = 20_000
@@ -33,6 +34,13 @@ class Item:
     note: str = ""
     answer: Future[Answer] | None = None
     stamped: bool = False
+
+
+def refuse(items: Iterable[Item], why: str) -> None:
+    """Tell whoever waits for these items that nothing will come of them here."""
+    for item in items:
+        if item.answer is not None and not item.answer.done():
+            item.answer.set_exception(EngineStopped(why))
 
 
 class Inbox:

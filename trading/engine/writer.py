@@ -19,7 +19,7 @@ import numpy as np
 from store.client import StoreClient
 from store.errors import LeaseLost, StoreError, Unavailable
 from store.leases import Lease
-from trading.engine.inbox import BrokerEvent, Inbox, Item
+from trading.engine.inbox import BrokerEvent, Inbox, Item, refuse
 from trading.engine.journal import EngineSnapshot, Entry, Group, Journal, SnapshotKeeper
 from trading.engine.link import BrokerLink
 from trading.engine.options import EngineOptions
@@ -362,6 +362,9 @@ class Writer:
         except Unavailable as error:
             attempt = Attempt(group.number, group.entries, [each.item for each in planned])
             raise CommitUnknown(attempt, str(error)) from error
+        except StoreError as error:
+            refuse(items, f"the command was not recorded: {error}")
+            raise
         self._journal.taken(group)
         self._kept_until = begun + self._lease.seconds
         effects = [each for each in outputs if isinstance(each, EFFECTS)]

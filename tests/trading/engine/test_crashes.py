@@ -7,26 +7,33 @@ import os
 import random
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.processes import Process, wait_until
 from tests.store.desk import Desk, password_of
 from tests.store.fixtures import alice, desk, store_server
-from tests.trading.engine.trader import LEASE_S, engine_of
+from tests.trading.engine.trader import AAPL, LEASE_S, engine_of
 from tests.trading.exchange.process import KEYS, ExchangeProcess
 from trading.engine import (
     AlertRecord,
     FillRecord,
+    JournalSegment,
     OrderRecord,
     PositionRecord,
     TradingEngine,
 )
+from trading.errors import EngineError, EngineTimeout
 from trading.exchange import ExchangeBroker, Fault
 from trading.exchange.faults import FAULT_KINDS
+from trading.journal.inputs import Clock
+from trading.journal.outputs import SendOrder
+from trading.orders import OrderRequest
 
 __all__ = ["alice", "desk", "store_server"]
 
@@ -135,6 +142,7 @@ class World:
             for _, fill in broker.executions_since(0)
         }
         assert fills == executions, seed
+        assert fills
         assert store.count(FillRecord) == len(executions), f"{seed}: a fill is booked twice"
         assert broker.positions().get("AAPL", 0) == status.positions.get("AAPL", 0), seed
         held = sum(each.net_quantity for each in store.query(PositionRecord, limit=None))
@@ -150,9 +158,13 @@ class World:
         assert not wrong, f"{seed}: {wrong}"
 
 
-def _price(units: int) -> Any:
-    from tests.trading.engine.trader import AAPL
+def _seed() -> int:
+    seed = int(os.environ.get("ENGINE_SEED") or random.randint(0, 10**6))
+    print("seed", seed)  # noqa: T201 - shown where a test fails
+    return seed
 
+
+def _price(units: int) -> Any:
     return AAPL.price(units)
 
 
@@ -171,9 +183,7 @@ def _is_quiet(engine: TradingEngine) -> bool:
 
 def _wait(seconds: float) -> None:
     """Let the others trade for a while: the moment of the kill is what is tried out."""
-    import time
-
-    time.sleep(seconds)
+    threading.Event().wait(seconds)
 
 
 @pytest.fixture
@@ -185,8 +195,7 @@ def exchange(tmp_path: Path) -> Iterator[ExchangeProcess]:
 def test_an_engine_that_is_killed_loses_and_doubles_nothing(
     desk: Desk, exchange: ExchangeProcess
 ) -> None:
-    seed = int(os.environ.get("ENGINE_SEED", random.randint(0, 10**6)))
-    print("seed", seed)
+    seed = _seed()
     world = World(desk, exchange, seed)
     for _ in range(4):
         world.round()
@@ -196,8 +205,7 @@ def test_an_engine_that_is_killed_loses_and_doubles_nothing(
 @pytest.mark.long
 @pytest.mark.timeout(0)
 def test_an_engine_that_is_killed_a_thousand_times(desk: Desk, exchange: ExchangeProcess) -> None:
-    seed = int(os.environ.get("ENGINE_SEED", random.randint(0, 10**6)))
-    print("seed", seed)
+    seed = _seed()
     world = World(desk, exchange, seed)
     for number in range(ROUNDS):
         world.round()
@@ -240,3 +248,100 @@ def test_a_clean_stop_says_what_is_open(desk: Desk, exchange: ExchangeProcess) -
     assert process.end(signal.SIGTERM, 30) == 0
     assert "ACC live STOPPED ACTIVE" in process.output
     world.agree()
+
+
+def test_connections_to_the_store_are_cut_while_people_trade(
+    desk: Desk, exchange: ExchangeProcess
+) -> None:
+    world = World(desk, exchange, 3)
+    process = world.process()
+    process.wait_for_output("RUNNING")
+    with desk.admin().cursor() as cursor:
+        for _ in range(20):
+            _wait(world.chance.uniform(0.0, 0.1))
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'alice'"
+            )
+    assert process.end(signal.SIGTERM, 60) == 0, process.output
+    assert "FAILED" not in process.output
+    world.agree()
+
+
+def order_of(order_id: str, quantity: int, price: int) -> SendOrder:
+    return SendOrder(
+        *(1, order_id, "ACC", "AAPL", 1, quantity, "LIMIT", price, None, "GTC", None),
+        *(False, False, None, None),
+    )
+
+
+def test_what_nobody_can_explain_halts_the_account(desk: Desk, exchange: ExchangeProcess) -> None:
+    world = World(desk, exchange, 4)
+    with exchange.broker() as stranger:
+        stranger.connect()
+        stranger.wait_connected(30)
+        stranger.submit(order_of("by-hand-1", 7, 9_000))
+        wait_until(stranger.open_orders, 30, "the order of somebody else")
+    engine = engine_of(world.config())
+    engine.start(QUIET_SECONDS)
+    try:
+        status = engine.status()
+        assert status.trading_state == "HALTED"
+        assert "by-hand-1" in status.state_reason
+        assert "ACCEPTED at exchange and unknown here" in status.state_reason
+        denied = engine.submit(OrderRequest("ACC", "AAPL", "BUY", 1, "LIMIT", "90"))
+        assert engine.order(denied).status == "DENIED"  # type: ignore[union-attr]
+    finally:
+        engine.stop()
+
+
+def test_fills_that_came_meanwhile_are_booked_as_reconciled(
+    desk: Desk, exchange: ExchangeProcess
+) -> None:
+    world = World(desk, exchange, 5)
+    with exchange.admin() as admin:
+        admin.pause()
+    engine = engine_of(world.config())
+    engine.start(QUIET_SECONDS)
+    order_id = engine.submit(OrderRequest("ACC", "AAPL", "BUY", 5, "LIMIT", "99.50"))
+    wait_until(lambda: engine.order(order_id).status == "ACCEPTED", 30, "the answer")  # type: ignore[union-attr]
+    engine.stop()
+    with exchange.broker("BOB") as other:
+        other.connect()
+        other.wait_connected(30)
+        sale = order_of("bob-1", 500, 9_950)
+        other.submit(msgspec.structs.replace(sale, account="BOB", side=-1))
+        wait_until(lambda: other.positions().get("AAPL", 0) < 0, 30, "the sale")
+    later = engine_of(world.config())
+    later.start(QUIET_SECONDS)
+    assert later.status().positions == {"AAPL": 5}
+    store = desk.client("alice")
+    [segment] = store.query(JournalSegment)
+    notes = [
+        entry.note
+        for group in store.history(JournalSegment, segment._store_entity_id or "")
+        for entry in group.group().entries
+        if entry.sequence
+    ]
+    assert notes == ["", "reconciled"]
+    later.stop()
+
+
+def test_a_wrong_key_is_said(desk: Desk, exchange: ExchangeProcess) -> None:
+    config = {**World(desk, exchange, 6).config(), "key": "wrong"}
+    engine = engine_of(config)
+    with pytest.raises(EngineError, match="WRONG_KEY"):
+        engine.start(QUIET_SECONDS)
+    with pytest.raises(EngineError, match="had failed"):
+        engine.stop()
+
+
+def test_no_order_is_taken_while_the_venue_is_down(desk: Desk, exchange: ExchangeProcess) -> None:
+    exchange.kill()
+    engine = engine_of(World(desk, exchange, 7).config())
+    with pytest.raises(EngineTimeout, match="RECOVERING"):
+        engine.start(3)
+    with pytest.raises(EngineTimeout, match="RECOVERING"):
+        engine.command(Clock(0), timeout=0.5)
+    exchange.start()
+    engine.wait_running(QUIET_SECONDS)
+    assert engine.stop().phase == "STOPPED"
