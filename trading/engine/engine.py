@@ -75,7 +75,7 @@ from trading.risk import Limits
 from trading.specification import InstrumentSpec
 from trading.strategy import Hosted, Strategy, by_length
 from trading.ticks.feeds.events import Feed
-from trading.times import DAY, HOUR, nanoseconds
+from trading.times import DAY, MINUTE, nanoseconds
 from trading.venues.protocol import VenueBroker
 
 __all__ = ["TradingEngine"]
@@ -84,6 +84,8 @@ _LOG = logging.getLogger(__name__)
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,60}")
 _RUN = re.compile(r"[A-Za-z0-9_-]{1,60}(:[A-Za-z0-9_-]{1,60})?")
 _BACKOFF_S = 0.5
+# For how long finished orders are kept for late fills, and fills for busts.
+_MEMORY = 15 * MINUTE
 _SESSIONS_BEFORE, _SESSIONS_AFTER, _SESSIONS_LEAST = 7 * DAY, 200 * DAY, 14 * DAY
 
 Request = OrderRequest | Bracket | OneCancelsOther | OneTriggersOther
@@ -100,7 +102,8 @@ class TradingEngine:
 
     `instruments` are what is traded; `cash` (an amount of `currency`, or a dict by currency) is
     what the account of a new run begins with, `owner` who trades on it. `settings` are the
-    kernel's; run and prefix are the engine's own. `publish` is called with the outputs of each
+    kernel's; run and prefix are the engine's own. By default finished orders are remembered for 15
+    minutes, and with a venue fills for late busts. `publish` is called with the outputs of each
     committed group, in the writer's thread.
     """
 
@@ -643,8 +646,8 @@ def _settings(
         given = Settings(
             bar_interval=0,
             timeframes=tuple(frames) or ("1m",),
-            bust_memory=HOUR if has_venue else 0,
-            order_memory=HOUR,
+            bust_memory=_MEMORY if has_venue else 0,
+            order_memory=_MEMORY,
         )
     prefix = f"{account}.{run.replace(':', '.')}."
     return msgspec.structs.replace(given, run=run, prefix=prefix)

@@ -36,7 +36,16 @@ from trading.errors import (
 )
 from trading.journal import reports
 from trading.journal.inputs import Clock, Input, SetTradingState
-from trading.journal.outputs import EFFECTS, Effect, Output, SendCancel, SendOrder
+from trading.journal.outputs import (
+    EFFECTS,
+    Alert,
+    Effect,
+    Output,
+    SendCancel,
+    SendOrder,
+    StrategyStopped,
+    TradingStateChanged,
+)
 from trading.kernel import TickColumns
 from trading.risk.account import HALTED
 from trading.times import SECOND
@@ -57,11 +66,15 @@ _COMPARE_PAUSE_S = 0.1
 
 @dataclass(frozen=True)
 class Attempt:
-    """A group whose commit was not answered: it may or may not be in the journal."""
+    """A group whose commit was not answered: it may or may not be in the journal.
+
+    `rest` are reports that came with it and are in no group yet.
+    """
 
     number: int
     entries: list[Entry]
     items: list[Item]
+    rest: list[Item]
 
 
 class CommitUnknown(EngineError):
@@ -113,6 +126,8 @@ class Writer:
         self._saved_at = time.monotonic()
         self._kept_until = time.monotonic()
         self._connected_after = 0
+        # Reports that were set aside by a group: they are booked before anything that came later.
+        self._next: list[Item] = []
         self.lock = threading.Lock()
         self.state = EngineState(recipe)
         self.problem = ""
@@ -190,15 +205,16 @@ class Writer:
             self._reconcile(self._link)
 
     def _settle_attempt(self, attempt: Attempt, is_known: bool) -> None:
-        if not is_known:
-            told = [each for each in attempt.items if each.sequence]
-            self._inbox.put_back([each for each in attempt.items if not each.sequence])
-            if told:
-                self.commit(told)
-            return
-        for item in attempt.items:
-            if item.answer is not None:
+        told = list(attempt.rest)
+        if is_known:
+            for item in attempt.items:
                 self._answer(item)
+        else:
+            # What was told to us is not told again; commands wait until we agree with the broker.
+            told = [each for each in attempt.items if each.sequence] + told
+            self._inbox.put_back([each for each in attempt.items if not each.sequence])
+        if told:
+            self.commit(told)
 
     def _connect(self, link: BrokerLink) -> None:
         """Log on with the last report that is journaled, for as long as it takes."""
@@ -269,11 +285,14 @@ class Writer:
             return
 
     def _executions(self, link: BrokerLink) -> list[Item]:
+        """The executions that a broker has, the newest first asked for; those known here repeat."""
+        found = []
         try:
-            found = link.broker.executions_since(self._connected_after)
+            # A missing one may be older than the newest report that is journaled.
+            for after in (self._connected_after, 0):
+                found += link.broker.executions_since(after)
         except BrokerUnavailable as error:
             self.problem = str(error)
-            return []
         return [Item(report, sequence, _RECONCILED) for sequence, report in found]
 
     def _pause(self, seconds: float) -> None:
@@ -354,13 +373,22 @@ class Writer:
         CommitUnknown where the store did not answer, LeaseLost where another writes by now; the
         state in memory is of no use then.
         """
+        self._commit_group(items)
+        while self._next:
+            items, self._next = self._next, []
+            self._commit_group(items)
+
+    def _commit_group(self, items: Sequence[Item]) -> None:
         begun = time.monotonic()
         planned = [_Planned(item, self._stamped(item)) for item in items]
-        outputs, group, planned = self._step(planned)
+        number, entries = self._journal.group + 1, list[Entry]()
         try:
+            outputs, group, planned = self._step(planned)
+            entries = group.entries
             self._batch.commit()
         except Unavailable as error:
-            attempt = Attempt(group.number, group.entries, [each.item for each in planned])
+            known = [each.item for each in planned]
+            attempt = Attempt(number, entries, known, self._next)
             raise CommitUnknown(attempt, str(error)) from error
         except StoreError as error:
             refuse(items, f"the command was not recorded: {error}")
@@ -377,6 +405,7 @@ class Writer:
         for each in planned:
             if each.item.answer is not None:
                 self._answer(each.item, each.error)
+        _log(outputs)
         try:
             self._publish(outputs)
         except Exception:  # noqa: BLE001 - who listens must not stop the writer
@@ -445,7 +474,9 @@ class Writer:
         _LOG.error("the kernel failed on %s", type(failed.event).__name__, exc_info=error)
         self._batch.discard()
         self.fold()
-        self._inbox.put_back([each.item for each in planned[at + 1 :]])
+        rest = [each.item for each in planned[at + 1 :]]
+        self._next = [each for each in rest if each.sequence] + self._next
+        self._inbox.put_back([each for each in rest if not each.sequence])
         failed.error = text
         halt = self._halt_input(f"the kernel failed on a {type(failed.event).__name__}: {text}")
         item = Item(halt)
@@ -527,3 +558,21 @@ class Writer:
             self._save(*self._snapshot())
         with contextlib.suppress(StoreError):
             self._lease.release()
+
+
+def _log(outputs: Sequence[Output]) -> None:
+    """Write what a person must see into the log; everything else is in the store."""
+    for output in outputs:
+        if isinstance(output, Alert):
+            _LOG.warning("alert %s, %s: %s", output.code, output.subject, output.message)
+        elif isinstance(output, StrategyStopped):
+            _LOG.error(
+                "strategy %s is stopped, %s raised %s",
+                output.strategy,
+                output.handler,
+                output.error,
+            )
+        elif isinstance(output, TradingStateChanged):
+            _LOG.warning("account %s is %s: %s", output.account, output.state, output.reason)
+        elif _LOG.isEnabledFor(logging.DEBUG):
+            _LOG.debug("%s", output)

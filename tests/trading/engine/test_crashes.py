@@ -33,6 +33,7 @@ from trading.exchange import ExchangeBroker, Fault
 from trading.exchange.faults import FAULT_KINDS
 from trading.journal.inputs import Clock
 from trading.journal.outputs import SendOrder
+from trading.journal.reports import OrderCanceled, OrderFilled
 from trading.orders import OrderRequest
 
 __all__ = ["alice", "desk", "store_server"]
@@ -324,6 +325,65 @@ def test_fills_that_came_meanwhile_are_booked_as_reconciled(
     ]
     assert notes == ["", "reconciled"]
     later.stop()
+
+
+class Deaf:
+    """A broker that loses reports, as a stream of a venue may that does not number them."""
+
+    def __init__(self, broker: ExchangeBroker) -> None:
+        self.broker = broker
+        self.lost: list[object] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.broker, name)
+
+    def poll(self, timeout: float = 0.0, limit: int = 1_000) -> list[Any]:
+        events = self.broker.poll(timeout, limit)
+        lost = [
+            each
+            for each in events
+            if isinstance(getattr(each, "report", None), (OrderFilled, OrderCanceled))
+        ]
+        self.lost += lost
+        return [each for each in events if each not in lost]
+
+
+def test_reports_that_were_lost_are_explained_by_the_broker(
+    desk: Desk, exchange: ExchangeProcess
+) -> None:
+    world, deaf = World(desk, exchange, 8), []
+    with exchange.admin() as admin:
+        admin.pause()
+    engine = engine_of(world.config())
+    make = engine._broker
+
+    def broker() -> Any:
+        deaf.append(Deaf(make()))  # type: ignore[operator]
+        return deaf[-1]
+
+    engine._broker = broker
+    engine.start(QUIET_SECONDS)
+    filled = engine.submit(OrderRequest("ACC", "AAPL", "BUY", 5, "LIMIT", "100.03"))
+    gone = engine.submit(
+        OrderRequest("ACC", "AAPL", "BUY", 9, "LIMIT", "90.00", time_in_force="IOC")
+    )
+    heard = engine.submit(OrderRequest("ACC", "AAPL", "BUY", 1, "LIMIT", "90.00"))
+    wait_until(lambda: engine.order(heard).status == "ACCEPTED", 30, "the last answer")  # type: ignore[union-attr]
+    assert len(deaf[0].lost) >= 2
+    assert engine.status().positions == {}
+    engine.stop()
+    later = engine_of(world.config())
+    later.start(QUIET_SECONDS)
+    try:
+        status = later.status()
+        assert (status.trading_state, status.problem) == ("ACTIVE", "")
+        assert status.positions == {"AAPL": 5}
+        assert [each.order_id for each in status.open_orders] == [heard]
+        assert later.order(filled).status == "FILLED"  # type: ignore[union-attr]
+        assert later.order(gone).status == "CANCELED"  # type: ignore[union-attr]
+        assert later.verify() == later.digest
+    finally:
+        later.stop()
 
 
 def test_a_wrong_key_is_said(desk: Desk, exchange: ExchangeProcess) -> None:
