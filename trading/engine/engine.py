@@ -385,12 +385,11 @@ class TradingEngine:
 
     # --- commands ---------------------------------------------------------------------------------
 
-    def command(self, command: Input, timeout: float | None = None) -> Answer:
+    def send(self, command: Input) -> Future[Answer]:
         """Give the kernel a command of `trading.journal.inputs`; its time is that of its arrival.
 
-        Returns what became of it, once that is durable. EngineStopped where the engine does not
-        run, EngineTimeout where it did not answer in time: the command may be recorded then, and
-        given again under the same `command_id` it is answered as the first time.
+        What became of it is told once that is durable. EngineError for a command that cannot be
+        journaled, EngineStopped where the engine does not run.
         """
         try:
             checked = decode_input(encode(command))
@@ -403,8 +402,16 @@ class TradingEngine:
         if self._inbox.is_full:
             raise EngineStopped("too many commands wait; the command was not taken, try again")
         answer: Future[Answer] = Future()
-        item = Item(checked, answer=answer)
-        self._inbox.put(item)
+        self._inbox.put(Item(checked, answer=answer))
+        return answer
+
+    def command(self, command: Input, timeout: float | None = None) -> Answer:
+        """Give the kernel a command and wait for what becomes of it, as `send` does not.
+
+        EngineTimeout where the engine did not answer in time: the command may be recorded then, and
+        given again under the same `command_id` it is answered as the first time.
+        """
+        answer = self.send(command)
         seconds = self._options.answer_s if timeout is None else timeout
         try:
             return answer.result(seconds)

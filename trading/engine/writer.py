@@ -286,7 +286,7 @@ class Writer:
 
     def _executions(self, link: BrokerLink) -> list[Item]:
         """The executions that a broker has, the newest first asked for; those known here repeat."""
-        found = []
+        found: list[tuple[int, reports.OrderFilled]] = []
         try:
             # A missing one may be older than the newest report that is journaled.
             for after in (self._connected_after, 0):
