@@ -19,7 +19,7 @@ from store.base import Storable
 from store.client import StoreClient
 from store.entities.batch import Batch
 from store.errors import StoreError, VersionConflict
-from trading.errors import EngineError, JournalError
+from trading.errors import EngineError, JournalError, SnapshotError
 from trading.journal.codec import pack, unpack
 from trading.times import moment
 
@@ -116,8 +116,11 @@ class EngineSnapshot(Storable):
     timestamp: datetime | None = None
 
     def state(self) -> bytes:
-        """Return the bytes of the state."""
-        return zlib.decompress(b64decode(self.state_text))
+        """Return the bytes of the state; SnapshotError where they are damaged."""
+        try:
+            return zlib.decompress(b64decode(self.state_text))
+        except (zlib.error, ValueError) as error:
+            raise SnapshotError(f"the snapshot of group {self.group_number}: {error}") from None
 
 
 class Journal:

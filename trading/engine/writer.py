@@ -31,8 +31,6 @@ from trading.errors import (
     BrokerUnavailable,
     EngineError,
     EngineStopped,
-    SnapshotError,
-    TradingError,
 )
 from trading.journal import reports
 from trading.journal.inputs import Clock, Input, SetTradingState
@@ -179,7 +177,7 @@ class Writer:
             return EngineState(self._recipe), None
         try:
             return EngineState.load(self._recipe, newest.state()), newest
-        except (SnapshotError, TradingError) as error:
+        except Exception as error:  # noqa: BLE001 - a strategy may raise anything
             _LOG.warning("the snapshot is not used, the journal is folded instead: %s", error)
             return EngineState(self._recipe), None
 

@@ -94,6 +94,27 @@ class World:
             process.end(signal.SIGKILL)
         assert "FAILED" not in process.output, f"seed {self.seed}: {process.output}"
 
+    def fight(self) -> None:
+        """Two engines, of which the one that writes is stopped for longer than its lease."""
+        first = self.process()
+        second = None
+        try:
+            first.wait_for_output("RUNNING")
+            second = self.process()
+            second.wait_for_output("STANDBY")
+            _wait(self.chance.uniform(0.0, 0.5))
+            first.child.send_signal(signal.SIGSTOP)
+            second.wait_for_output("RUNNING")
+            _wait(self.chance.uniform(0.0, 0.5))
+            first.child.send_signal(signal.SIGCONT)
+            _wait(self.chance.uniform(0.0, 1.0))
+        finally:
+            for process in (first, second):
+                if process is not None:
+                    process.end(signal.SIGKILL)
+        assert second is not None
+        assert "FAILED" not in first.output + second.output, f"seed {self.seed}"
+
     def agree(self) -> None:
         """Start an engine that does not trade, let all be answered, and compare everything."""
         with self.exchange.admin() as admin:
@@ -209,7 +230,10 @@ def test_an_engine_that_is_killed_a_thousand_times(desk: Desk, exchange: Exchang
     seed = _seed()
     world = World(desk, exchange, seed)
     for number in range(ROUNDS):
-        world.round()
+        if world.chance.random() < 0.2:
+            world.fight()
+        else:
+            world.round()
         if number % 10 == 9:
             world.agree()
     world.agree()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
@@ -18,6 +19,7 @@ from trading.engine import (
     CashRecord,
     DecisionRecord,
     EngineOptions,
+    EngineSnapshot,
     FillRecord,
     JournalSegment,
     LimitsRecord,
@@ -118,8 +120,6 @@ def test_a_restart_goes_on_from_snapshot_and_journal(alice: StoreClient) -> None
     # Without its snapshots the journal alone leads to the same.
     with engine_of(alice, options=EngineOptions(lease_s=1.0)) as third:
         from_snapshot = third.digest
-    from trading.engine import EngineSnapshot
-
     for snapshot in alice.query(EngineSnapshot):
         alice.delete(snapshot)
     with engine_of(alice) as fourth:
@@ -261,8 +261,6 @@ def test_other_strategies_cannot_continue_a_journal(alice: StoreClient) -> None:
 
 
 def test_timers_fire_through_the_journal(alice: StoreClient, engine: TradingEngine) -> None:
-    import time
-
     tick(engine, "100.00")
     order_id = engine.submit(
         order("BUY", 1, "50.00", time_in_force="GTD", expire_at=time.time_ns() + 300_000_000)
@@ -283,3 +281,81 @@ def test_timers_fire_through_the_journal(alice: StoreClient, engine: TradingEngi
 def test_names_that_order_ids_are_made_of(alice: StoreClient, account: str, run: str) -> None:
     with pytest.raises(EngineError, match="letters, digits"):
         engine_of(alice, account=account, run=run)
+
+
+def test_a_journal_of_several_segments(alice: StoreClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trading.engine.journal.SEGMENT_GROUPS", 3)
+    # A snapshot in the middle of a segment, and one at its end.
+    for orders in (3, 1, 2, 5):
+        with engine_of(alice) as engine:
+            tick(engine, "100.00")
+            for _ in range(orders):
+                engine.submit(order("BUY", 1, "50.00"))
+            digest, group = engine.digest, engine.status().group
+    segments = sorted(alice.query(JournalSegment, limit=None), key=lambda each: each.segment)
+    assert [each.segment for each in segments] == list(range(1, len(segments) + 1))
+    assert [each.group_number for each in segments[:-1]] == [
+        3 * each for each in range(1, len(segments))
+    ]
+    for snapshot in (*alice.query(EngineSnapshot), None):
+        with engine_of(alice) as engine:
+            assert engine.digest == digest
+            assert engine.status().group == group
+            assert engine.verify() == digest
+        if snapshot is not None:
+            alice.delete(snapshot)
+
+
+def test_a_snapshot_of_another_journal_is_not_used(alice: StoreClient) -> None:
+    with engine_of(alice) as first:
+        tick(first, "100.00")
+        first.submit(order("BUY", 1, "50.00"))
+        digest = first.digest
+    [snapshot] = alice.query(EngineSnapshot)
+    for change in ({"digest": "0" * 64}, {"group_number": 10_000}, {"state_text": "AAAA"}):
+        for name, value in change.items():
+            setattr(snapshot, name, value)
+        alice.update(snapshot)
+        with engine_of(alice) as later:
+            assert later.digest == digest
+            assert len(later.status().open_orders) == 1
+
+
+def test_others_may_read_the_records(desk: Desk, alice: StoreClient) -> None:
+    bob = desk.client("bob")
+    with engine_of(alice, options=EngineOptions(lease_s=1.0, readers=("bob",))) as engine:
+        order_id = engine.submit(order("BUY", 1, "50.00"))
+    [record] = bob.query(OrderRecord, {"order_id": order_id})
+    assert record.status == "ACCEPTED"
+
+
+def test_who_listens_cannot_stop_the_writer(alice: StoreClient) -> None:
+    heard: list[Any] = []
+
+    def listen(outputs: Any) -> None:
+        heard.extend(outputs)
+        raise InterruptedError("a fault of the listener")
+
+    with engine_of(alice, publish=listen) as engine:
+        tick(engine, "100.00")
+        order_id = engine.submit(order("BUY", 1, "50.00"))
+        engine.submit(order("BUY", 1, "50.00"))
+    assert order_id in [getattr(each, "order_id", "") for each in heard]
+
+
+@pytest.mark.parametrize("change", [{"group_size": 0}, {"lease_s": float("nan")}])
+def test_options_are_checked(change: dict[str, Any]) -> None:
+    with pytest.raises(EngineError, match="expected"):
+        EngineOptions(**change)
+
+
+def test_an_order_for_what_is_no_instrument_is_denied(
+    alice: StoreClient, engine: TradingEngine
+) -> None:
+    order_id = engine.submit(OrderRequest("", "no such thing", "BUY", 1))
+    [record] = alice.query(OrderRecord, {"order_id": order_id})
+    assert (record.status, record.symbol) == ("DENIED", "UNKNOWN")
+    assert "no such thing" in record.order_detail or "no such thing" in str(
+        [each.seen_text + each.limit_text for each in alice.query(DecisionRecord)]
+    )
+    assert engine.status().trading_state == "ACTIVE"
