@@ -10,7 +10,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -139,6 +139,29 @@ class Writer:
 
     def fold(self, attempt: Attempt | None = None) -> bool:
         """Bring the state to the end of the journal; whether an unanswered group is in it."""
+        with self._renewing():
+            return self._folded(attempt)
+
+    @contextlib.contextmanager
+    def _renewing(self) -> Iterator[None]:
+        """Renew the lease beside what takes longer than it lasts; LeaseLost at the next check."""
+        done = threading.Event()
+
+        def renew() -> None:
+            while not done.wait(self._lease.seconds / 3):
+                with contextlib.suppress(StoreError):
+                    self._lease.renew()
+
+        thread = threading.Thread(target=renew, name="engine-lease", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+            self._kept_until = 0.0
+
+    def _folded(self, attempt: Attempt | None) -> bool:
         segments = self._journal.segments()
         state, snapshot = self._from_snapshot()
         after = 0 if snapshot is None else snapshot.group_number
@@ -152,7 +175,6 @@ class Writer:
             if attempt is not None and group.number == attempt.number:
                 is_known = group.entries == attempt.entries
             state.fold(group)
-            self._keep_lease()
         if after > self._journal.group:
             return self._fold_from_nothing(attempt)
         with self.lock:
@@ -166,7 +188,6 @@ class Writer:
             if attempt is not None and group.number == attempt.number:
                 is_known = group.entries == attempt.entries
             state.fold(group)
-            self._keep_lease()
         with self.lock:
             self.state = state
         return is_known
