@@ -287,7 +287,7 @@ class TradingEngine:
         except CommitUnknown as error:
             self._enter(Phase.STORE_UNAVAILABLE, str(error))
             self._stop.wait(_BACKOFF_S)
-            return error.attempt
+            return writer.attempt
         except Unavailable as error:
             self._enter(Phase.STORE_UNAVAILABLE, str(error))
             self._stop.wait(_BACKOFF_S)

@@ -76,11 +76,7 @@ class Attempt:
 
 
 class CommitUnknown(EngineError):
-    """The store did not say whether a group is committed; the journal will."""
-
-    def __init__(self, attempt: Attempt, reason: str) -> None:
-        self.attempt = attempt
-        super().__init__(f"group {attempt.number} may or may not be committed: {reason}")
+    """The store did not say whether a group is committed; `Writer.attempt` is that group."""
 
 
 @dataclass
@@ -128,6 +124,7 @@ class Writer:
         self._next: list[Item] = []
         self.lock = threading.Lock()
         self.state = EngineState(recipe)
+        self.attempt: Attempt | None = None
         self.problem = ""
 
     @property
@@ -407,8 +404,8 @@ class Writer:
             self._batch.commit()
         except Unavailable as error:
             known = [each.item for each in planned]
-            attempt = Attempt(number, entries, known, self._next)
-            raise CommitUnknown(attempt, str(error)) from error
+            self.attempt = Attempt(number, entries, known, self._next)
+            raise CommitUnknown(f"group {number} may or may not be committed: {error}") from error
         except StoreError as error:
             refuse(items, f"the command was not recorded: {error}")
             raise
