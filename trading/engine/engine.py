@@ -291,7 +291,7 @@ class TradingEngine:
         except Unavailable as error:
             self._enter(Phase.STORE_UNAVAILABLE, str(error))
             self._stop.wait(_BACKOFF_S)
-            return attempt
+            return None if writer.settled else attempt
         except BrokerRefused as error:
             if error.code != "FENCED":
                 writer.finish()

@@ -125,6 +125,7 @@ class Writer:
         self.lock = threading.Lock()
         self.state = EngineState(recipe)
         self.attempt: Attempt | None = None
+        self.settled = False
         self.problem = ""
 
     @property
@@ -211,6 +212,7 @@ class Writer:
         is_known = self.fold(attempt)
         if attempt is not None:
             self._settle_attempt(attempt, is_known)
+        self.settled = True
         new = [Item(each) for each in opening(self.state)]
         if new:
             self.commit(new)

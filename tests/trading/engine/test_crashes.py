@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pytest
 from tests.processes import Process, wait_until
 from tests.store.desk import Desk, password_of
 from tests.store.fixtures import alice, desk, store_server
+from tests.trading.engine.relay import Relay
 from tests.trading.engine.trader import AAPL, LEASE_S, engine_of
 from tests.trading.exchange.process import KEYS, ExchangeProcess
 from trading.engine import (
@@ -25,6 +27,7 @@ from trading.engine import (
     FillRecord,
     JournalSegment,
     OrderRecord,
+    Phase,
     PositionRecord,
     TradingEngine,
 )
@@ -429,3 +432,36 @@ def test_no_order_is_taken_while_the_venue_is_down(desk: Desk, exchange: Exchang
     exchange.start()
     engine.wait_running(QUIET_SECONDS)
     assert engine.stop().phase == "STOPPED"
+
+
+def test_the_store_is_away_for_longer_than_a_write_waits(
+    desk: Desk, exchange: ExchangeProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("store.database.connection.RETRY_SECONDS", 0.2)
+    world = World(desk, exchange, 9)
+    config = world.config()
+    relay = Relay(config["store"]["host"], config["store"]["port"])
+    config["store"] = {**config["store"], "port": relay.port}
+    engine = engine_of(config)
+    engine.start(QUIET_SECONDS)
+    try:
+        for number in range(6):
+            request = OrderRequest("ACC", "AAPL", "BUY", 2, "LIMIT", "100.03")
+            first = engine.submit(request)
+            relay.cut()
+            with ThreadPoolExecutor(1) as pool:
+                waiting = pool.submit(engine.submit, request, command_id=f"during-{number}")
+                wait_until(
+                    lambda: engine.phase is Phase.STORE_UNAVAILABLE, 30, "the engine's notice"
+                )
+                assert not waiting.done()
+                relay.mend()
+                engine.wait_running(QUIET_SECONDS)
+                order_id = waiting.result(QUIET_SECONDS)
+            assert order_id != first
+            assert engine.submit(request, command_id=f"during-{number}") == order_id
+    finally:
+        engine.stop()
+        relay.close()
+    assert desk.client("alice").count(OrderRecord) == 12
+    world.agree()
