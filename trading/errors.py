@@ -166,6 +166,22 @@ class KernelError(TradingError):
     """Root of what can go wrong in the kernel."""
 
 
+class EngineError(TradingError):
+    """The trading engine cannot be set up, started, or go on."""
+
+
+class EngineStopped(EngineError):
+    """The engine is not running, or stopped before a command was recorded.
+
+    Whether the command was recorded is unknown only where the message says so: give it again under
+    the same command id.
+    """
+
+
+class EngineTimeout(EngineError, TimeoutError):
+    """The engine did not answer in time; a command may still be recorded."""
+
+
 class SettingsError(KernelError, ValueError):
     """Settings that are unknown, out of bounds, or that cannot work together."""
 

@@ -10,6 +10,8 @@ python -m trading settings --set tradepicker.maxOpenPositions=5
 python -m trading bars verify ticks.parquet --bars bars.parquet --interval 1m --calendar XNYS
 python -m trading exchange serve DIRECTORY --accounts accounts.json --instrument AAPL=228.25
 python -m trading backtest bars.parquet --strategy my.py:SmaCross --symbols AAPL --set fast=10
+python -m trading paper --simulate AAPL=230 --strategy my.py:SmaCross --set fast=10
+python -m trading live --account ACC --user alice --exchange 127.0.0.1:7001 --instrument AAPL
 python -m trading check lookahead bars.parquet --strategy my.py:SmaCross --symbols AAPL
 
 The exit status is 0 when all is well, 1 where something was found (bars that differ from their
@@ -28,6 +30,7 @@ from trading.cli import (
     backtest,
     bars,
     check,
+    engine,
     exchange,
     export,
     ingest,
@@ -38,7 +41,7 @@ from trading.cli import (
 from trading.errors import TradingError
 
 # A command more is a module more, with `add(commands)`.
-COMMANDS = (ingest, export, bars, backtest, check, metrics, report, settings, exchange)
+COMMANDS = (ingest, export, bars, backtest, check, metrics, report, settings, exchange, engine)
 
 __all__ = ["main"]
 

@@ -550,6 +550,14 @@ class Kernel:
         return self._recorder.now
 
     @property
+    def due(self) -> int:
+        """When something happens by the clock alone, such as a timer; far away if nothing does.
+
+        Whoever feeds the kernel gives it a `Clock` then, if nothing else comes by.
+        """
+        return self._due()
+
+    @property
     def digest(self) -> str:
         """SHA-256 over everything said so far: equal digests are what "the same" means."""
         return self._recorder.digest

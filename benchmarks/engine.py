@@ -1,0 +1,265 @@
+"""How fast the engine is on a real store and a real exchange process, with its rivals in one run.
+
+    python benchmarks/engine.py [--orders 20000] [--seconds 10]
+
+Every order goes the whole way: command, risk, durable, sent, acknowledged, filled, booked. The
+rivals are the same records written by bare inserts into a plain table, in groups of the same size,
+and the same inputs through the kernel without a journal. Compare ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+# Run as a script, it finds the packages beside its folder.
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[0] = str(ROOT)
+
+from psycopg2.extras import execute_values  # noqa: E402
+
+from store.client import StoreClient  # noqa: E402
+from store.schema import provision_user  # noqa: E402
+from store.server import ObjectStoreServer  # noqa: E402
+from trading.engine import EngineOptions, JournalSegment, TradingEngine  # noqa: E402
+from trading.engine.engine import Journal  # noqa: E402
+from trading.exchange import ExchangeBroker  # noqa: E402
+from trading.journal import decode_input  # noqa: E402
+from trading.journal.inputs import OrderTerms, Submit  # noqa: E402
+from trading.journal.outputs import FillBooked, OrderOpened, Output, SendOrder  # noqa: E402
+from trading.journal.outputs import SendOrder as Sale  # noqa: E402
+from trading.specification import specify  # noqa: E402
+
+AAPL = specify("AAPL")
+WINDOW = 2_000
+KEYS = {"ACC": "key of acc", "BOB": "key of bob"}
+
+
+class Watch:
+    """Follows what the engine publishes: when orders were sent, and how many are filled."""
+
+    def __init__(self) -> None:
+        self.fills = 0
+        self.begun: dict[str, float] = {}
+        self.commands: dict[str, str] = {}
+        self.sent: list[float] = []
+        self.filled: list[float] = []
+        self.changed = threading.Condition()
+
+    def __call__(self, outputs: Sequence[Output]) -> None:
+        now = time.perf_counter()
+        for output in outputs:
+            if isinstance(output, OrderOpened):
+                self.commands[output.order_id] = output.command_id
+            elif isinstance(output, SendOrder):
+                begun = self.begun.get(self.commands.get(output.order_id, ""))
+                if begun is not None:
+                    self.sent.append(now - begun)
+            elif isinstance(output, FillBooked):
+                self.fills += 1
+                begun = self.begun.get(self.commands.pop(output.order_id, ""))
+                if begun is not None:
+                    self.filled.append(now - begun)
+        with self.changed:
+            self.changed.notify_all()
+
+    def wait(self, fills: int) -> None:
+        with self.changed:
+            if not self.changed.wait_for(lambda: self.fills >= fills, 600):
+                raise SystemExit(f"only {self.fills} of {fills} orders were filled")
+
+
+def submit(number: int) -> Submit:
+    side = 1 if number % 2 else -1
+    price = 10_001 if side > 0 else 9_999
+    terms = OrderTerms("ACC", "", "AAPL", side, 1, "LIMIT", price, None, "GTC")
+    return Submit(0, f"c{number}", "trader", "ORDER", (terms,))
+
+
+def exchange_process(folder: Path) -> tuple[subprocess.Popen[str], int]:
+    accounts = folder / "accounts.json"
+    accounts.write_text(json.dumps({"accounts": {n: {"key": k} for n, k in KEYS.items()}}))
+    accounts.chmod(0o600)
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "trading", "exchange", "serve", str(folder / "exchange")),
+            *("--accounts", str(accounts), "--instrument", "AAPL=100"),
+        ],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    return process, int(process.stdout.readline().rpartition(":")[2])
+
+
+def quote(port: int) -> ExchangeBroker:
+    """Somebody who buys and sells as much as anybody wants."""
+    other = ExchangeBroker("127.0.0.1", port, account="BOB", key=KEYS["BOB"])
+    other.connect()
+    other.wait_connected(30)
+    for name, side, price in (("bid", 1, 9_999), ("ask", -1, 10_001)):
+        other.submit(
+            Sale(
+                *(1, name, "BOB", "AAPL", side, 10**9, "LIMIT", price, None, "GTC", None),
+                *(False, False, None, None),
+            )
+        )
+    while len(other.open_orders()) < 2:
+        time.sleep(0.01)
+    return other
+
+
+def engine_of(store: StoreClient, port: int, watch: Watch) -> TradingEngine:
+    def broker() -> ExchangeBroker:
+        return ExchangeBroker("127.0.0.1", port, account="ACC", key=KEYS["ACC"], instruments=[AAPL])
+
+    return TradingEngine(
+        store=store,
+        feed=None,
+        broker=broker,
+        account="ACC",
+        run="live",
+        instruments=[AAPL],
+        cash=10**9,
+        options=EngineOptions(lease_s=5.0),
+        publish=watch,
+    )
+
+
+def throughput(engine: TradingEngine, watch: Watch, orders: int) -> float:
+    begun, before = time.perf_counter(), watch.fills
+    for number in range(orders):
+        if number >= WINDOW:
+            watch.wait(before + number - WINDOW)
+        engine.send(submit(number))
+    watch.wait(before + orders)
+    return orders / (time.perf_counter() - begun)
+
+
+def latency(engine: TradingEngine, watch: Watch, seconds: float, rate: int = 100) -> None:
+    watch.sent.clear()
+    watch.filled.clear()
+    before, count = watch.fills, int(seconds * rate)
+    begun = time.perf_counter()
+    for number in range(count):
+        time.sleep(max(begun + number / rate - time.perf_counter(), 0))
+        command = submit(10**9 + number)
+        watch.begun[command.command_id] = time.perf_counter()
+        engine.send(command)
+    watch.wait(before + count)
+
+
+def rivals(store: StoreClient, admin: Any) -> tuple[float, float]:
+    """Orders a second of bare inserts of the same journal, and of the kernel alone."""
+    segments = sorted(store.query(JournalSegment, limit=None), key=lambda each: each.segment)
+    journal = Journal(store, "ACC", "live")
+    groups = list(journal.groups(journal.segments()))
+    counts = {each.number: 7 * len(each.entries) // 3 for each in groups}
+    orders = sum(
+        isinstance(decode_input(entry.data), Submit) for each in groups for entry in each.entries
+    )
+    text = json.dumps({name: str(value) for name, value in vars(segments[0]).items()})[:600]
+    with admin.cursor() as cursor:
+        cursor.execute("CREATE TABLE rival (id bigserial PRIMARY KEY, record jsonb NOT NULL)")
+        body = json.dumps({"record": text})
+        begun = time.perf_counter()
+        for each in groups:
+            rows = [(body,)] * max(counts[each.number], 1)
+            execute_values(cursor, "INSERT INTO rival (record) VALUES %s", rows, page_size=1_000)
+        inserts = orders / (time.perf_counter() - begun)
+    engine = engine_of(store, 0, Watch())
+    kernel = engine._recipe.kernel()
+    inputs = [decode_input(entry.data) for each in groups for entry in each.entries]
+    begun = time.perf_counter()
+    for event in inputs:
+        kernel.step(event)
+    return inserts, orders / (time.perf_counter() - begun)
+
+
+def recovery(store: StoreClient, port: int) -> float:
+    watch = Watch()
+    begun = time.perf_counter()
+    engine = engine_of(store, port, watch)
+    engine.start(600)
+    seconds = time.perf_counter() - begun
+    engine.stop()
+    return seconds
+
+
+def idle(seconds: float = 5.0) -> float:
+    before = time.process_time()
+    time.sleep(seconds)
+    return (time.process_time() - before) / seconds
+
+
+def quantiles(values: list[float]) -> str:
+    cuts = statistics.quantiles(values, n=100)
+    return f"p50 {1e3 * cuts[49]:.2f} ms, p99 {1e3 * cuts[98]:.2f} ms"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--orders", type=int, default=20_000)
+    parser.add_argument("--seconds", type=float, default=10.0, help="of the measure of latency")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        process, port = exchange_process(folder)
+        with ObjectStoreServer(folder / "data") as server:
+            admin = server.admin_conn()
+            provision_user(admin, "desk", "the desk's password")
+            store = StoreClient("desk", "the desk's password", **server.conn_info())
+            other, watch = quote(port), Watch()
+            engine = engine_of(store, port, watch)
+            engine.start(60)
+            try:
+                measure(engine, watch, options)
+                engine.stop()
+                inserts, alone = rivals(store, admin)
+                print(f"  rival: bare inserts          {inserts:10,.0f} orders/s")
+                print(f"  rival: kernel, no journal    {alone:10,.0f} orders/s")
+                print(f"recovery from a snapshot       {recovery(store, port):10.2f} s")
+                for snapshot in snapshots(store):
+                    store.delete(snapshot)
+                print(f"recovery from nothing          {recovery(store, port):10.2f} s")
+            finally:
+                other.close()
+                store.close()
+                admin.close()
+                process.terminate()
+                process.wait(30)
+
+
+def snapshots(store: StoreClient) -> Sequence[Any]:
+    from trading.engine import EngineSnapshot
+
+    return store.query(EngineSnapshot, limit=None)
+
+
+def measure(engine: TradingEngine, watch: Watch, options: argparse.Namespace) -> None:
+    print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}")
+    print(f"idle engine                    {100 * idle():10.1f} % of a processor")
+    latency(engine, watch, options.seconds)
+    print(f"command to sent, 100 orders/s  {quantiles(watch.sent)}")
+    print(f"command to booked fill         {quantiles(watch.filled)}")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    found = throughput(engine, watch, options.orders)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    print(f"orders, the whole way          {found:10,.0f} orders/s, {grown / 1024:.0f} MiB more")
+    print(f"  inputs a group               {engine.status().inputs / engine.status().group:10.1f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,660 @@
+"""The trading engine: the kernel with a durable journal, one writer, and a broker.
+
+    with TradingEngine(
+        store=client, feed=None, broker=broker, strategies=[SmaCross()], account="ACC", run="live",
+        instruments=[specify("AAPL")], cash=100_000,
+    ) as engine:
+        order_id = engine.submit(OrderRequest("ACC", "AAPL", "BUY", 100, "LIMIT", "228.25"))
+        engine.cancel(order_id)
+        print(engine.status().line())
+
+What a call returns is durable. Nothing reaches the broker before the transaction that records it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from datetime import datetime
+
+import msgspec
+
+from store.client import StoreClient
+from store.errors import LeaseHeld, LeaseLost, StoreError, Unavailable
+from store.leases import Lease
+from trading.bars.calendar import calendar_for
+from trading.brokers.paper import PaperBroker
+from trading.engine.feeding import Feeder
+from trading.engine.inbox import Inbox, Item, refuse
+from trading.engine.journal import Journal
+from trading.engine.link import BrokerLink
+from trading.engine.options import EngineOptions
+from trading.engine.state import Answer, EngineState, Recipe
+from trading.engine.status import EngineStatus, Phase, status_of
+from trading.engine.writer import Attempt, CommitUnknown, Writer
+from trading.errors import (
+    BrokerRefused,
+    EngineError,
+    EngineStopped,
+    EngineTimeout,
+    InvalidOrderRequest,
+    JournalError,
+)
+from trading.journal import decode_input, encode
+from trading.journal.inputs import (
+    Cancel,
+    CancelAll,
+    DefineInstrument,
+    DefineSessions,
+    Flatten,
+    Input,
+    OpenAccount,
+    Replace,
+    SetLimits,
+    SetTradingState,
+    Submit,
+    Transfer,
+)
+from trading.journal.outputs import Output
+from trading.kernel import HostedStrategy, Picker, Settings
+from trading.numbers import Number, to_units
+from trading.orders import Bracket, OneCancelsOther, OneTriggersOther, OrderRequest
+from trading.orders.build import group_terms, terms_or_fault
+from trading.orders.order import Order
+from trading.picker import TradePicker
+from trading.risk import Limits
+from trading.specification import InstrumentSpec
+from trading.strategy import Hosted, Strategy, by_length
+from trading.ticks.feeds.events import Feed
+from trading.times import DAY, MINUTE, nanoseconds
+from trading.venues.protocol import VenueBroker
+
+__all__ = ["TradingEngine"]
+
+_LOG = logging.getLogger(__name__)
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,60}")
+_RUN = re.compile(r"[A-Za-z0-9_-]{1,60}(:[A-Za-z0-9_-]{1,60})?")
+_BACKOFF_S = 0.5
+# For how long finished orders are kept for late fills, and fills for busts.
+_MEMORY = 15 * MINUTE
+_SESSIONS_BEFORE, _SESSIONS_AFTER, _SESSIONS_LEAST = 7 * DAY, 200 * DAY, 14 * DAY
+
+Request = OrderRequest | Bracket | OneCancelsOther | OneTriggersOther
+AnyBroker = PaperBroker | VenueBroker | Callable[[], VenueBroker]
+
+
+class TradingEngine:
+    """Trades one account: what comes in is journaled, stepped through the kernel, and carried out.
+
+    `store` is a client of the login that owns the account's records: all engines of an account use
+    one login. `feed` gives ticks (None: none). `broker` is a `PaperBroker`, which fills inside the
+    kernel, a `VenueBroker` for the account, or a function that makes one: then the engine can wait
+    again after it has lost its lease. `run` is `live`, `paper:NAME` or another name.
+
+    `instruments` are what is traded; `cash` (an amount of `currency`, or a dict by currency) is
+    what the account of a new run begins with, `owner` who trades on it. `settings` are the
+    kernel's; run and prefix are the engine's own. By default finished orders are remembered for 15
+    minutes, and with a venue fills for late busts. `publish` is called with the outputs of each
+    committed group, in the writer's thread.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: StoreClient,
+        feed: Feed | None,
+        broker: AnyBroker,
+        strategies: Sequence[Strategy | HostedStrategy] = (),
+        account: str,
+        run: str,
+        instruments: Sequence[InstrumentSpec] = (),
+        cash: Number | Mapping[str, Number] = 0,
+        currency: str = "USD",
+        owner: str = "",
+        settings: Settings | None = None,
+        picker: Picker | None = None,
+        options: EngineOptions | None = None,
+        publish: Callable[[Sequence[Output]], None] | None = None,
+    ) -> None:
+        if not _NAME.fullmatch(account) or not _RUN.fullmatch(run):
+            raise EngineError(
+                f"account {account!r}, run {run!r}: write letters, digits, _ and -, up to 60, and "
+                "in a run one colon, as in paper:demo; order ids are made of them"
+            )
+        self._store = store
+        self._feed = feed
+        self._paper = broker if isinstance(broker, PaperBroker) else None
+        self._broker = None if self._paper is not None else broker
+        self._specs = {spec.symbol: spec for spec in instruments}
+        self._currency = currency
+        self._owner = owner or store.user
+        self._options = options or EngineOptions()
+        self._publish = publish or _nobody
+        hosted = [_hosted(each, account, list(self._specs)) for each in strategies]
+        self._recipe = Recipe(
+            account,
+            run,
+            _settings(settings, account, run, strategies, self._paper is None),
+            self._paper,
+            hosted,
+            picker if picker is not None else TradePicker(),
+        )
+        decimals = self._recipe.settings.money_decimals
+        amounts = cash if isinstance(cash, Mapping) else {currency: cash}
+        self._cash = tuple(
+            (name, to_units(amount, decimals, f"cash in {name}"))
+            for name, amount in amounts.items()
+        )
+        self._holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self._inbox = Inbox()
+        self._stop = threading.Event()
+        self._changed = threading.Condition()
+        self._phase = Phase.NEW
+        self._problem = ""
+        self._error: BaseException | None = None
+        self._epoch = 0
+        self._writer: Writer | None = None
+        self._link: BrokerLink | None = None
+        self._feeder: Feeder | None = None
+        self._thread: threading.Thread | None = None
+
+    # --- life -------------------------------------------------------------------------------------
+
+    def start(self, timeout: float | None = None) -> None:
+        """Start, and wait up to `timeout` seconds until orders are taken.
+
+        None returns at once; `wait_running` waits. EngineError where it cannot start, EngineTimeout
+        while it still waits: for another engine's lease, the store, or the broker.
+        """
+        if self._thread is not None:
+            raise EngineError("the engine was started before; make another one")
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._thread.start()
+        if timeout is not None:
+            self.wait_running(timeout)
+
+    def wait_running(self, timeout: float) -> None:
+        """Wait until orders are taken; EngineError or EngineTimeout where they are not."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._phase in (Phase.RUNNING, Phase.FAILED, Phase.STOPPED), timeout
+            )
+            phase, problem = self._phase, self._problem
+        if phase is Phase.RUNNING:
+            return
+        if phase in (Phase.FAILED, Phase.STOPPED):
+            raise EngineError(f"the engine is {phase}: {problem}") from self._error
+        writer = self._writer
+        problem = problem or ("" if writer is None else writer.problem)
+        raise EngineTimeout(f"the engine is still {phase} after {timeout:g} s: {problem}")
+
+    def stop(self) -> EngineStatus:
+        """Finish the group at hand, keep a snapshot, give the lease back; say what is open.
+
+        Orders go on working at the broker. EngineError where the engine had failed.
+        """
+        self._stop.set()
+        self._inbox.wake()
+        if self._feeder is not None:
+            self._feeder.stop()
+        if self._thread is not None:
+            self._thread.join()
+        if self._phase is Phase.FAILED:
+            raise EngineError(f"the engine had failed: {self._problem}") from self._error
+        return self.status()
+
+    def __enter__(self) -> TradingEngine:
+        self.start(self._options.answer_s)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(EngineError):
+            self.stop()
+
+    def _enter(self, phase: Phase, problem: str = "") -> None:
+        with self._changed:
+            if phase is not self._phase or problem:
+                _LOG.info("%s %s: %s %s", self._recipe.account, self._recipe.run, phase, problem)
+            self._phase, self._problem = phase, problem
+            self._changed.notify_all()
+
+    # --- the thread -------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        attempt: Attempt | None = None
+        try:
+            while not self._stop.is_set():
+                try:
+                    attempt = self._term(attempt)
+                except LeaseLost as error:
+                    _forgotten(attempt)
+                    attempt = None
+                    self._lost(error)
+                except Unavailable as error:
+                    self._enter(Phase.STORE_UNAVAILABLE, str(error))
+                    self._stop.wait(_BACKOFF_S)
+            self._enter(Phase.STOPPED, self._problem)
+        except EngineStopped:
+            self._enter(Phase.STOPPED)
+        except Exception as error:  # noqa: BLE001 - it is the thread's end, and is told to callers
+            _LOG.exception("the engine failed")
+            self._error = error
+            self._enter(Phase.FAILED, f"{type(error).__name__}: {error}")
+        finally:
+            _forgotten(attempt)
+            self._end()
+
+    def _term(self, attempt: Attempt | None) -> Attempt | None:
+        """Hold the lease and write, until told to stop; what was not answered by the store."""
+        lease = self._take_lease()
+        if self._broker is not None and self._link is not None and lease.epoch > self._epoch + 1:
+            # Another engine wrote between: what was told to us is its by now.
+            _forgotten(attempt)
+            attempt = None
+            self._lost(LeaseLost("another engine has written meanwhile"))
+        self._epoch = lease.epoch
+        link = self._linked()
+        self._enter(Phase.RECOVERING)
+        writer = Writer(
+            self._recipe,
+            self._store,
+            lease,
+            link,
+            self._inbox,
+            self._options,
+            self._stop,
+            self._publish,
+        )
+        self._writer = writer
+        try:
+            writer.recover(self._opening, attempt)
+            attempt = None
+            if self._feed is not None and self._feeder is None:
+                self._feeder = Feeder(self._feed, self._inbox, self._specs.values())
+                self._feeder.start()
+            self._enter(Phase.RUNNING, writer.problem)
+            writer.serve()
+            writer.finish()
+        except CommitUnknown as error:
+            self._enter(Phase.STORE_UNAVAILABLE, str(error))
+            self._stop.wait(_BACKOFF_S)
+            return writer.attempt
+        except Unavailable as error:
+            self._enter(Phase.STORE_UNAVAILABLE, str(error))
+            self._stop.wait(_BACKOFF_S)
+            return None if writer.settled else attempt
+        except BrokerRefused as error:
+            if error.code != "FENCED":
+                writer.finish()
+                raise
+            raise LeaseLost(str(error)) from error
+        except (EngineStopped, EngineError):
+            with contextlib.suppress(StoreError):
+                lease.release()
+            raise
+        return None
+
+    def _take_lease(self) -> Lease:
+        """Wait for the lease of the account; EngineStopped where it was told to stop meanwhile."""
+        name = f"trading account {self._recipe.account}"
+        if self._paper is not None:
+            # Simulated fills concern nobody else: each run is an account of its own.
+            name += f" run {self._recipe.run}"
+        while not self._stop.is_set():
+            try:
+                return self._store.lease(
+                    name, seconds=self._options.lease_s, holder=self._holder, wait=0.1
+                )
+            except LeaseHeld as error:
+                self._enter(Phase.STANDBY, str(error))
+            except Unavailable as error:
+                self._enter(Phase.STORE_UNAVAILABLE, str(error))
+                self._stop.wait(_BACKOFF_S)
+        raise EngineStopped("the engine was told to stop while it waited for its lease")
+
+    def _linked(self) -> BrokerLink | None:
+        if self._broker is None:
+            return None
+        if self._link is None:
+            made = self._broker
+            broker: VenueBroker = made if hasattr(made, "connect") else made()  # type: ignore[assignment]
+            if broker.account != self._recipe.account:
+                raise EngineError(
+                    f"the broker trades account {broker.account!r}, the engine "
+                    f"{self._recipe.account!r}; give both the same"
+                )
+            self._link = BrokerLink(broker, self._inbox)
+        return self._link
+
+    def _lost(self, error: LeaseLost) -> None:
+        """Forget everything: another engine writes for the account."""
+        _LOG.warning("the lease is lost: %s", error)
+        self._writer = None
+        self._refuse_waiting("another engine has taken the account over")
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+            self._inbox.clear_broker()
+            if hasattr(self._broker, "connect"):
+                raise EngineError(
+                    f"another engine has taken account {self._recipe.account} over: {error}. This "
+                    "one ends, since its broker cannot log on again; give a function that makes a "
+                    "broker, and it waits for its turn"
+                ) from error
+        self._enter(Phase.STANDBY, str(error))
+
+    def _refuse_waiting(self, why: str) -> None:
+        refuse(self._inbox.clear(), f"{why}; the command was not recorded here, give it again")
+
+    def _end(self) -> None:
+        if self._feeder is not None:
+            self._feeder.stop()
+        if self._link is not None:
+            self._link.close()
+        self._refuse_waiting("the engine has stopped")
+
+    def _opening(self, state: EngineState) -> list[Input]:
+        """What is new of instruments, their sessions and the account."""
+        kernel, now = state.kernel, time.time_ns()
+        found: list[Input] = [
+            DefineInstrument(0, spec)
+            for spec in self._specs.values()
+            if kernel.market.specs.get(spec.symbol) != spec
+        ]
+        for name in sorted({spec.calendar for spec in self._specs.values()} - {""}):
+            known = kernel.market.sessions.get(name)
+            if not known or known[-1][1] < now + _SESSIONS_LEAST:
+                low, high = now - _SESSIONS_BEFORE, now + _SESSIONS_AFTER
+                calendar = calendar_for(name, low, high)
+                part = calendar.between(low, high)
+                opens, closes = calendar.opens[part].tolist(), calendar.closes[part].tolist()
+                found.append(DefineSessions(0, name, tuple(zip(opens, closes, strict=True))))
+        account = self._recipe.account
+        if account not in kernel.accounts:
+            found.append(OpenAccount(0, account, self._currency, self._cash, self._owner))
+        return found
+
+    # --- commands ---------------------------------------------------------------------------------
+
+    def send(self, command: Input) -> Future[Answer]:
+        """Give the kernel a command of `trading.journal.inputs`; its time is that of its arrival.
+
+        What became of it is told once that is durable. EngineError for a command that cannot be
+        journaled, EngineStopped where the engine does not run.
+        """
+        try:
+            checked = decode_input(encode(command))
+        except JournalError as error:
+            raise EngineError(f"the command cannot be journaled: {error}") from None
+        if _has_nul(msgspec.to_builtins(checked)):
+            raise EngineError("the command has a NUL character in a text; the store takes none")
+        if self._phase in (Phase.NEW, Phase.STOPPED, Phase.FAILED) or self._stop.is_set():
+            raise EngineStopped(f"the engine is {self._phase}: {self._problem or 'start it first'}")
+        if self._inbox.is_full:
+            raise EngineStopped("too many commands wait; the command was not taken, try again")
+        answer: Future[Answer] = Future()
+        self._inbox.put(Item(checked, answer=answer))
+        return answer
+
+    def command(self, command: Input, timeout: float | None = None) -> Answer:
+        """Give the kernel a command and wait for what becomes of it, as `send` does not.
+
+        EngineTimeout where the engine did not answer in time: the command may be recorded then, and
+        given again under the same `command_id` it is answered as the first time.
+        """
+        answer = self.send(command)
+        seconds = self._options.answer_s if timeout is None else timeout
+        try:
+            return answer.result(seconds)
+        except FutureTimeout:
+            raise EngineTimeout(
+                f"no answer to command {getattr(command, 'command_id', '')!r} within {seconds:g} "
+                f"s, the engine is {self._phase}: it may be recorded yet. Give it again under the "
+                "same command_id to learn what became of it"
+            ) from None
+
+    def submit(
+        self,
+        request: Request,
+        *,
+        command_id: str | None = None,
+        by: str = "",
+        timeout: float | None = None,
+    ) -> str:
+        """Ask for an order or a group; returns the id of the order, or of the group.
+
+        The order may be denied by a limit: `order(order_id)` and its record in the store say so.
+        InvalidOrderRequest for a group that is none, and for another account's order.
+        """
+        if isinstance(request, OrderRequest):
+            own = self._own(request)
+            kind = "ORDER"
+            terms: tuple[object, ...] = (terms_or_fault(own, self._specs.get(own.symbol)),)
+        else:
+            kind, terms = group_terms(request, self._specs.get, self._own)  # type: ignore[arg-type]
+        command = Submit(0, _id(command_id), by or self._owner, kind, terms)  # type: ignore[arg-type]
+        answer = self.command(command, timeout)
+        if answer.ok or answer.code == "DENIED":
+            return answer.detail
+        raise InvalidOrderRequest(f"{answer.code}: {answer.detail}")
+
+    def _own(self, request: OrderRequest) -> OrderRequest:
+        account = self._recipe.account
+        if not request.account:
+            return msgspec.structs.replace(request, account=account)
+        if request.account != account:
+            raise InvalidOrderRequest(
+                f"the order is for account {request.account}, this engine trades {account}"
+            )
+        return request
+
+    def cancel(self, order_id: str, *, command_id: str | None = None, by: str = "") -> Answer:
+        """Ask for an order's end."""
+        return self.command(Cancel(0, _id(command_id), by or self._owner, order_id))
+
+    def replace(
+        self,
+        order_id: str,
+        *,
+        quantity: Number | None = None,
+        limit_price: Number | None = None,
+        stop_price: Number | None = None,
+        command_id: str | None = None,
+        by: str = "",
+    ) -> Answer:
+        """Ask for other terms; None keeps what the order has."""
+        order = self.order(order_id)
+        if order is None:
+            return Answer("UNKNOWN_ORDER", order_id)
+        spec = self._specs[order.symbol]
+        return self.command(
+            Replace(
+                0,
+                _id(command_id),
+                by or self._owner,
+                order_id,
+                None if quantity is None else spec.size_units(quantity, "quantity"),
+                None if limit_price is None else spec.price_units(limit_price, "limit_price"),
+                None if stop_price is None else spec.price_units(stop_price, "stop_price"),
+            )
+        )
+
+    def cancel_all(
+        self, *, strategy: str = "", symbol: str = "", command_id: str | None = None, by: str = ""
+    ) -> Answer:
+        """Ask for the end of every open order, or of a strategy's or symbol's."""
+        who, account = by or self._owner, self._recipe.account
+        return self.command(CancelAll(0, _id(command_id), who, account, strategy, symbol))
+
+    def flatten(
+        self, *, strategy: str = "", symbol: str = "", command_id: str | None = None, by: str = ""
+    ) -> Answer:
+        """Cancel orders and close positions at the market, or a strategy's or symbol's."""
+        who, account = by or self._owner, self._recipe.account
+        return self.command(Flatten(0, _id(command_id), who, account, strategy, symbol))
+
+    def set_trading_state(
+        self, state: str, reason: str, *, by: str, command_id: str | None = None
+    ) -> Answer:
+        """Make the account ACTIVE, REDUCING or HALTED; only another than its owner lifts a halt."""
+        account = self._recipe.account
+        return self.command(SetTradingState(0, _id(command_id), by, account, state, reason))
+
+    def set_limits(
+        self,
+        limits: Limits,
+        *,
+        requested_by: str,
+        approved_by: str,
+        limits_id: str = "",
+        valid_from: datetime | int | None = None,
+        valid_to: datetime | int | None = None,
+        command_id: str | None = None,
+    ) -> Answer:
+        """Set limits for a time (from now on by default); two people are behind them."""
+        name = limits_id or f"limits-{uuid.uuid4().hex[:12]}"
+        return self.command(
+            SetLimits(
+                0,
+                _id(command_id),
+                requested_by,
+                approved_by,
+                self._recipe.account,
+                name,
+                msgspec.json.encode(limits).decode(),
+                time.time_ns() if valid_from is None else nanoseconds(valid_from),
+                None if valid_to is None else nanoseconds(valid_to),
+            )
+        )
+
+    def transfer(
+        self, amount: Number, currency: str = "", *, by: str = "", command_id: str | None = None
+    ) -> Answer:
+        """Move money into the account, or out of it when negative."""
+        units = to_units(amount, self._recipe.settings.money_decimals, "amount")
+        who, account = by or self._owner, self._recipe.account
+        return self.command(
+            Transfer(0, _id(command_id), who, account, currency or self._currency, units)
+        )
+
+    # --- what there is ----------------------------------------------------------------------------
+
+    def order(self, order_id: str) -> Order | None:
+        """Return an order as it stands, a copy; None for one that was forgotten or never was."""
+        writer = self._writer
+        if writer is None:
+            return None
+        with writer.lock:
+            found = writer.state.kernel.orders.get(order_id)
+            return None if found is None else msgspec.structs.replace(found)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over everything the run has said; that of the journal, between groups."""
+        return self.status().digest
+
+    def verify(self) -> str:
+        """Fold the journal again from its beginning and return the digest of the run.
+
+        EngineError names the first group after which the digest is not the one in the journal. The
+        engine need not run.
+        """
+        journal = Journal(self._store, self._recipe.account, self._recipe.run)
+        state = EngineState(self._recipe)
+        for group in journal.groups(journal.segments()):
+            state.fold(group)
+        return state.kernel.digest
+
+    @property
+    def phase(self) -> Phase:
+        """How far the engine is."""
+        return self._phase
+
+    def status(self) -> EngineStatus:
+        """Return what the engine is doing."""
+        writer, link = self._writer, self._link
+        more = {
+            "account": self._recipe.account,
+            "run": self._recipe.run,
+            "phase": self._phase,
+            "epoch": self._epoch,
+            "group": 0 if writer is None else writer.group,
+            "waiting": len(self._inbox),
+            "broker": "" if link is None else link.broker.name,
+            "broker_state": "" if link is None else str(link.broker.state),
+            "problem": self._problem or ("" if writer is None else writer.problem),
+        }
+        feeder = self._feeder
+        if not more["problem"] and feeder is not None:
+            more["problem"] = feeder.problem
+        if writer is None:
+            return status_of(None, **more)
+        with writer.lock:
+            return status_of(writer.state, **more)
+
+
+def _forgotten(attempt: Attempt | None) -> None:
+    """Let go of a group that the store did not answer for."""
+    if attempt is not None:
+        refuse(
+            attempt.items,
+            "the store did not say whether the command is recorded; give it again under the same "
+            "command_id to learn what became of it",
+        )
+
+
+def _nobody(_outputs: Sequence[Output]) -> None:
+    """Nobody listens."""
+
+
+def _id(command_id: str | None) -> str:
+    return uuid.uuid4().hex if command_id is None else command_id
+
+
+def _has_nul(value: object) -> bool:
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, (list, tuple)):
+        return any(map(_has_nul, value))
+    return False
+
+
+def _hosted(
+    strategy: Strategy | HostedStrategy, account: str, symbols: Sequence[str]
+) -> HostedStrategy:
+    if isinstance(strategy, Strategy):
+        if not strategy.symbols:
+            strategy.symbols = tuple(symbols)
+        return Hosted(strategy, account)
+    return strategy
+
+
+def _settings(
+    given: Settings | None,
+    account: str,
+    run: str,
+    strategies: Sequence[object],
+    has_venue: bool,
+) -> Settings:
+    """The kernel's settings with the run's own names, and memory for what a venue tells late."""
+    if given is None:
+        frames = by_length(
+            frame for each in strategies if isinstance(each, Strategy) for frame in each.timeframes
+        )
+        given = Settings(
+            bar_interval=0,
+            timeframes=tuple(frames) or ("1m",),
+            bust_memory=_MEMORY if has_venue else 0,
+            order_memory=_MEMORY,
+        )
+    prefix = f"{account}.{run.replace(':', '.')}."
+    return msgspec.structs.replace(given, run=run, prefix=prefix)

@@ -1,0 +1,560 @@
+"""From the kernel's outputs to records of the store, and the records that may still change.
+
+The book is a function of the outputs: when the journal is folded again, the same records come into
+being in the same order, so that their entity ids, which the journal keeps, are theirs again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+
+from store.base import Storable
+from trading.engine.records import (
+    RECORDS,
+    AlertRecord,
+    CashRecord,
+    DecisionRecord,
+    FillRecord,
+    LimitsRecord,
+    MatchRecord,
+    OrderRecord,
+    PositionRecord,
+    SignalRecord,
+    TradingStateRecord,
+)
+from trading.errors import EngineError
+from trading.journal import inputs as given
+from trading.journal import outputs as said
+from trading.journal.outputs import Output
+from trading.numbers import from_units, optional_decimal
+from trading.risk.account import Market
+from trading.specification import InstrumentSpec
+from trading.times import moment
+
+__all__ = ["KeptRecord", "RecordBook", "RecordSink", "ReplaySink"]
+
+S = TypeVar("S", bound=Storable)
+
+_RECENT = 2_000
+_SPARE_ORDERS = 1_024
+# Stands for what an order named that is no instrument; the order's detail says what it was.
+_NO_SYMBOL = "UNKNOWN"
+_CLASSES = {cls.__name__: cls for cls in RECORDS}
+
+
+class RecordSink(Protocol):
+    """Where records are written: a batch of the store, or `ReplaySink`."""
+
+    def write(
+        self, obj: Storable, *, valid_from: datetime | None = None, valid_to: datetime | None = None
+    ) -> str:
+        """Add a new entity; returns its id."""
+        ...
+
+    def update(self, obj: Storable) -> int:
+        """Add the next version of an entity; returns its number."""
+        ...
+
+
+class ReplaySink:
+    """Gives records the ids and versions that they have in the store, and writes nothing."""
+
+    def __init__(self, created: Iterable[str]) -> None:
+        self._ids: Iterator[str] = iter(created)
+
+    def write(
+        self,
+        obj: Storable,
+        *,
+        valid_from: datetime | None = None,  # noqa: ARG002 - as a batch has it
+        valid_to: datetime | None = None,  # noqa: ARG002
+    ) -> str:
+        """Give a record the next id of the group."""
+        entity_id = next(self._ids, None)
+        if entity_id is None:
+            raise EngineError(
+                f"the journal has too few record ids for its outputs: none is left for a "
+                f"{type(obj).__name__}; the program or its settings are not those that wrote it"
+            )
+        _mark(obj, entity_id, 1)
+        return entity_id
+
+    def update(self, obj: Storable) -> int:
+        """Count a version."""
+        version = (obj._store_version or 0) + 1
+        _mark(obj, obj._store_entity_id or "", version)
+        return version
+
+    def end(self) -> None:
+        """EngineError where the journal has more ids than the outputs need."""
+        if next(self._ids, None) is not None:
+            raise EngineError(
+                "the journal has more record ids than its outputs need; the program or its "
+                "settings are not those that wrote it"
+            )
+
+
+def _mark(obj: Storable, entity_id: str, version: int) -> None:
+    object.__setattr__(obj, "_store_entity_id", entity_id)
+    object.__setattr__(obj, "_store_version", version)
+    object.__setattr__(obj, "_store_newest_version", version)
+
+
+class KeptRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A record that may still change, as a snapshot keeps it."""
+
+    kind: str
+    entity_id: str
+    version: int
+    text: str
+
+
+class RecordBook:
+    """Writes the records of one account's run, and keeps those that may still change.
+
+    These are orders that the kernel has not forgotten, positions, the trading state, and the newest
+    2,000 fills and matches. A fill that is busted later gets a record of its own.
+    """
+
+    def __init__(self, account: str, run: str, market: Market, money_decimals: int) -> None:
+        self._account = account
+        self._run = run
+        self._market = market
+        self._money_decimals = money_decimals
+        self._orders: dict[str, OrderRecord] = {}
+        self._positions: dict[tuple[str, str], PositionRecord] = {}
+        self._fills: dict[str, FillRecord] = {}
+        self._matches: dict[tuple[str, str], MatchRecord] = {}
+        self._state: TradingStateRecord | None = None
+        self._sink: RecordSink = ReplaySink(())
+        self._created: list[str] = []
+        self._event: object = None
+        self._writers: dict[type, Callable[[Any], None]] = {
+            said.OrderOpened: self._opened,
+            said.OrderEvent: self._order_event,
+            said.OrderChanged: self._order_changed,
+            said.RiskDecision: self._risk,
+            said.FillBooked: self._fill,
+            said.FillTakenBack: self._taken_back,
+            said.MatchMade: self._match,
+            said.MatchVoided: self._voided,
+            said.PositionChanged: self._position,
+            said.CashMoved: self._cash,
+            said.TradingStateChanged: self._trading_state,
+            said.LimitsChanged: self._limits,
+            said.Alert: self._alert,
+            said.StrategyStopped: self._stopped,
+            said.SignalMade: self._signal,
+            said.PickerDecision: self._picked,
+            said.ReservationChanged: self._reservation,
+            said.WeightsChanged: self._weight,
+        }
+
+    # --- groups -----------------------------------------------------------------------------------
+
+    def begin(self, sink: RecordSink) -> None:
+        """Begin a group that is written to a sink."""
+        self._sink = sink
+        self._created = []
+
+    def take(self, event: object, outputs: list[Output]) -> None:
+        """Write the records of one input's outputs."""
+        self._event = event
+        writers = self._writers
+        for output in outputs:
+            writer = writers.get(type(output))
+            if writer is not None:
+                writer(output)
+
+    def created(self) -> list[str]:
+        """Return the ids of the entities that the group created, in order."""
+        return self._created
+
+    def forget(self, known: dict[str, Any]) -> None:
+        """Let go of orders that the kernel has forgotten, once they are many."""
+        if len(self._orders) > 2 * len(known) + _SPARE_ORDERS:
+            self._orders = {key: each for key, each in self._orders.items() if key in known}
+
+    # --- snapshots --------------------------------------------------------------------------------
+
+    def dump(self) -> list[KeptRecord]:
+        """Return what a snapshot keeps."""
+        kept: list[Storable] = [
+            *self._orders.values(),
+            *self._positions.values(),
+            *self._fills.values(),
+            *self._matches.values(),
+        ]
+        if self._state is not None:
+            kept.append(self._state)
+        return [
+            KeptRecord(
+                type(each).__name__,
+                each._store_entity_id or "",
+                each._store_version or 0,
+                each.to_json(),
+            )
+            for each in kept
+        ]
+
+    def load(self, kept: Iterable[KeptRecord]) -> None:
+        """Go on from a snapshot."""
+        for each in kept:
+            record = _CLASSES[each.kind].from_json(each.text)
+            _mark(record, each.entity_id, each.version)
+            if isinstance(record, OrderRecord):
+                self._orders[record.order_id] = record
+            elif isinstance(record, PositionRecord):
+                self._positions[record.strategy, record.symbol] = record
+            elif isinstance(record, FillRecord):
+                self._fills[record.fill_id] = record
+            elif isinstance(record, MatchRecord):
+                self._matches[record.close_fill_id, record.open_fill_id] = record
+            elif isinstance(record, TradingStateRecord):
+                self._state = record
+
+    # --- what they have in common -----------------------------------------------------------------
+
+    def _new(self, record: S, **period: datetime | None) -> S:
+        self._created.append(self._sink.write(record, **period))
+        return record
+
+    def _spec(self, symbol: str) -> InstrumentSpec | None:
+        return self._market.specs.get(symbol)
+
+    def _size(self, symbol: str, units: int) -> Decimal:
+        spec = self._spec(symbol)
+        return Decimal(units) if spec is None else from_units(units, spec.size_decimals)
+
+    def _price(self, symbol: str, units: int | None) -> Decimal | None:
+        spec = self._spec(symbol)
+        return optional_decimal(units, 0 if spec is None else spec.price_decimals)
+
+    def _money(self, units: int) -> Decimal:
+        return from_units(units, self._money_decimals)
+
+    # --- orders -----------------------------------------------------------------------------------
+
+    def _opened(self, output: said.OrderOpened) -> None:
+        terms = output.terms
+        symbol = terms.symbol
+        self._orders[output.order_id] = self._new(
+            OrderRecord(
+                account=terms.account,
+                run=self._run,
+                order_id=output.order_id,
+                strategy=terms.strategy,
+                symbol=symbol if symbol in self._market.specs else _NO_SYMBOL,
+                side="BUY" if terms.side > 0 else "SELL",
+                order_quantity=self._size(symbol, terms.quantity),
+                order_kind=terms.kind,
+                limit_price=self._price(symbol, terms.limit),
+                stop_price=self._price(symbol, terms.stop),
+                time_in_force=terms.tif,
+                status="INITIALIZED",
+                order_event="INITIALIZED",
+                order_detail=terms.fault,
+                group_id=output.group,
+                group_role=output.role,
+                parent_id=output.parent,
+                command_id=output.command_id,
+                order_tag=terms.tag,
+                timestamp=moment(output.time),
+            )
+        )
+
+    def _order_event(self, output: said.OrderEvent) -> None:
+        order = self._orders.get(output.order_id)
+        if order is not None:
+            filled = self._size(order.symbol, output.filled)
+            self._moved(order, output.time, output.event, output.status, filled, output.detail)
+
+    def _moved(
+        self,
+        order: OrderRecord,
+        time: int,
+        event: str,
+        status: str,
+        filled: Decimal,
+        detail: str = "",
+    ) -> None:
+        order.order_event, order.status, order.order_detail = event, status, detail
+        order.filled_quantity = filled
+        order.timestamp = moment(time)
+        self._sink.update(order)
+
+    def _order_changed(self, output: said.OrderChanged) -> None:
+        order = self._orders.get(output.order_id)
+        if order is None:
+            return
+        order.order_quantity = self._size(order.symbol, output.quantity)
+        order.limit_price = self._price(order.symbol, output.limit)
+        order.stop_price = self._price(order.symbol, output.stop)
+        order.order_event, order.timestamp = "TERMS", moment(output.time)
+        self._sink.update(order)
+
+    # --- fills and matches ------------------------------------------------------------------------
+
+    def _fill(self, output: said.FillBooked) -> None:
+        symbol = output.symbol
+        executed = moment(min(output.executed, output.time))
+        fill = FillRecord(
+            account=output.account,
+            run=self._run,
+            fill_id=output.fill_id,
+            order_id=output.order_id,
+            strategy=output.strategy,
+            symbol=symbol,
+            side="BUY" if output.side > 0 else "SELL",
+            fill_quantity=self._size(symbol, output.quantity),
+            fill_price=self._price(symbol, output.price) or Decimal(0),
+            fee_amount=self._money(output.fees),
+            is_maker=output.maker,
+            fill_note=output.note,
+            executed_at=executed,
+            timestamp=moment(output.time),
+        )
+        self._fills[output.fill_id] = self._new(fill, valid_from=executed)
+        _drop_oldest(self._fills)
+        order = self._orders.get(output.order_id)
+        if order is not None and output.status:
+            filled = self._size(symbol, output.filled)
+            self._moved(order, output.time, "FILL", output.status, filled, output.note)
+
+    def _taken_back(self, output: said.FillTakenBack) -> None:
+        fill = self._fills.get(output.fill_id)
+        known = fill is not None
+        if fill is None:
+            fill = FillRecord(account=output.account, run=self._run, fill_id=output.fill_id)
+        fill.status = "CORRECTED" if output.corrected_id else "BUSTED"
+        fill.corrected_id = output.corrected_id
+        fill.fill_note = output.reason
+        fill.timestamp = moment(output.time)
+        if known:
+            self._sink.update(fill)
+        else:
+            self._new(fill)
+
+    def _match(self, output: said.MatchMade) -> None:
+        symbol = output.symbol
+        self._matches[output.close_fill_id, output.open_fill_id] = self._new(
+            MatchRecord(
+                account=output.account,
+                run=self._run,
+                strategy=output.strategy,
+                symbol=symbol,
+                direction="LONG" if output.side > 0 else "SHORT",
+                match_quantity=self._size(symbol, output.quantity),
+                open_fill_id=output.open_fill_id,
+                open_order_id=output.open_order_id,
+                close_fill_id=output.close_fill_id,
+                close_order_id=output.close_order_id,
+                open_amount=self._money(output.open_value),
+                close_amount=self._money(output.close_value),
+                open_fee_amount=self._money(output.open_fees),
+                close_fee_amount=self._money(output.close_fees),
+                realized_amount=self._money(output.realized),
+                timestamp=moment(output.time),
+            )
+        )
+        _drop_oldest(self._matches)
+
+    def _voided(self, output: said.MatchVoided) -> None:
+        match = self._matches.pop((output.close_fill_id, output.open_fill_id), None)
+        if match is not None:
+            match.status, match.timestamp = "VOIDED", moment(output.time)
+            self._sink.update(match)
+            return
+        self._new(
+            MatchRecord(
+                account=output.account,
+                run=self._run,
+                strategy=output.strategy,
+                symbol=output.symbol,
+                open_fill_id=output.open_fill_id,
+                close_fill_id=output.close_fill_id,
+                realized_amount=self._money(output.realized),
+                status="VOIDED",
+                timestamp=moment(output.time),
+            )
+        )
+
+    # --- the account ------------------------------------------------------------------------------
+
+    def _position(self, output: said.PositionChanged) -> None:
+        key = output.strategy, output.symbol
+        position = self._positions.get(key)
+        known = position is not None
+        if position is None:
+            position = PositionRecord(output.account, self._run, output.strategy, output.symbol)
+            self._positions[key] = position
+        position.net_quantity = self._size(output.symbol, output.net)
+        position.cost_amount = self._money(output.cost)
+        position.realized_amount = self._money(output.realized)
+        position.fee_amount = self._money(output.fees)
+        position.income_amount = self._money(output.income)
+        position.timestamp = moment(output.time)
+        if known:
+            self._sink.update(position)
+        else:
+            self._new(position)
+
+    def _cash(self, output: said.CashMoved) -> None:
+        self._new(
+            CashRecord(
+                output.account,
+                self._run,
+                output.currency,
+                self._money(output.amount),
+                output.reason,
+                output.subject,
+                moment(output.time),
+            )
+        )
+
+    def _trading_state(self, output: said.TradingStateChanged) -> None:
+        state = self._state
+        known = state is not None
+        if state is None:
+            state = self._state = TradingStateRecord(output.account, self._run)
+        state.trading_state, state.state_reason, state.state_changed_by = (
+            output.state,
+            output.reason,
+            output.by,
+        )
+        state.timestamp = moment(output.time)
+        if known:
+            self._sink.update(state)
+        else:
+            self._new(state)
+
+    def _limits(self, output: said.LimitsChanged) -> None:
+        event = self._event
+        self._new(
+            LimitsRecord(
+                output.account,
+                self._run,
+                output.limits_id,
+                event.limits if isinstance(event, given.SetLimits) else "",
+                output.requested_by,
+                output.approved_by,
+                moment(output.time),
+            ),
+            valid_from=moment(output.valid_from),
+            valid_to=None if output.valid_to is None else moment(output.valid_to),
+        )
+
+    # --- opinions, decisions and alerts -----------------------------------------------------------
+
+    def _signal(self, output: said.SignalMade) -> None:
+        self._new(
+            SignalRecord(
+                output.account,
+                self._run,
+                output.signal_id,
+                output.strategy,
+                output.version,
+                output.parameters,
+                output.symbol,
+                output.action,
+                self._size(output.symbol, output.size_hint),
+                output.confidence / 1_000_000,
+                output.reason,
+                moment(output.time),
+            )
+        )
+
+    def _decision(
+        self, time: int, kind: str, subject: str, code: str, quantity: Decimal, **more: str
+    ) -> None:
+        self._new(
+            DecisionRecord(
+                account=self._account,
+                run=self._run,
+                decision_kind=kind,
+                subject_id=subject,
+                decision_code=code,
+                decided_quantity=quantity,
+                timestamp=moment(time),
+                **more,
+            )
+        )
+
+    def _risk(self, output: said.RiskDecision) -> None:
+        order = self._orders.get(output.order_id)
+        symbol = "" if order is None else order.symbol
+        self._decision(
+            output.time,
+            "RISK",
+            output.order_id,
+            output.code,
+            self._size(symbol, output.quantity),
+            order_id=output.order_id,
+            limits_id=output.limits_id,
+            limit_text=output.limit,
+            seen_text=output.seen,
+            allowed_text=output.allowed,
+        )
+
+    def _picked(self, output: said.PickerDecision) -> None:
+        order = self._orders.get(output.order_id)
+        quantity = self._size("" if order is None else order.symbol, output.quantity)
+        self._decision(
+            output.time,
+            "PICKER",
+            output.signal_id,
+            output.code,
+            quantity,
+            order_id=output.order_id,
+            decision_detail=output.detail,
+        )
+
+    def _reservation(self, output: said.ReservationChanged) -> None:
+        quantity = self._size(output.symbol, output.quantity)
+        self._decision(
+            output.time,
+            "RESERVATION",
+            output.signal_id,
+            output.state,
+            quantity,
+            decision_detail=output.symbol,
+        )
+
+    def _weight(self, output: said.WeightsChanged) -> None:
+        weight = from_units(output.weight, 6)
+        detail = f"by {output.by}: {output.reason}"
+        self._decision(output.time, "WEIGHT", output.strategy, "OK", weight, decision_detail=detail)
+
+    def _alert(self, output: said.Alert) -> None:
+        self._new(
+            AlertRecord(
+                output.account or self._account,
+                self._run,
+                output.code,
+                output.subject,
+                output.message,
+                moment(output.time),
+            )
+        )
+
+    def _stopped(self, output: said.StrategyStopped) -> None:
+        self._new(
+            AlertRecord(
+                self._account,
+                self._run,
+                "STRATEGY_STOPPED",
+                output.strategy,
+                f"{output.handler}: {output.error}",
+                moment(output.time),
+            )
+        )
+
+
+def _drop_oldest(records: dict[Any, Any]) -> None:
+    if len(records) > _RECENT:
+        del records[next(iter(records))]
