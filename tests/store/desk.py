@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import psycopg2
-
 from store.client import StoreClient
+from store.database.login import connect
 from store.server import ObjectStoreServer
 
 ADMIN_PASSWORD = "only for tests"
@@ -32,10 +31,10 @@ class Desk:
 
     def login(self, user: str, password: str | None = None, **options: Any) -> Any:
         """As somebody with psql and a password would."""
-        connection = psycopg2.connect(
-            user=user, password=password or password_of(user), **self.info, **options
-        )
-        connection.autocommit = True
+        password = password or password_of(user)
+        # Not plain psycopg2: ids must be texts, also when a library of another test has registered
+        # objects for them.
+        connection = connect({"user": user, "password": password, **self.info, **options})
         self._open.append(connection)
         return connection
 
