@@ -267,8 +267,9 @@ def _sift(cursor: Any, ready: _Ready, last: Integers) -> tuple[Mask | None, npt.
     batch = ready.batch
     assert batch.sequence is not None
     code, sequence = batch.by_symbol(batch.code), batch.by_symbol(batch.sequence)
-    same_symbol = code[1:] == code[:-1]
-    rises = bool((~same_symbol | (sequence[1:] > sequence[:-1])).all())
+    more = sequence[1:] - sequence[:-1]
+    new_symbol = code[1:] != code[:-1]
+    rises = bool(((more > 0) | new_symbol).all())
     old = sequence <= last[code]
     if rises and not old.any():
         return None, np.zeros(0, dtype=np.intp)
@@ -277,15 +278,18 @@ def _sift(cursor: Any, ready: _Ready, last: Integers) -> tuple[Mask | None, npt.
     bad = np.zeros(len(batch), dtype=np.bool_)
     if not rises:
         # Repeats within the batch: the first of a sequence counts.
-        rows = rows[np.lexsort((sequence, code))]
-        code, sequence = batch.code[rows], batch.sequence[rows]
-        first = np.r_[True, (code[1:] != code[:-1]) | (sequence[1:] != sequence[:-1])]
-        leader = rows[np.maximum.accumulate(np.where(first, np.arange(len(rows)), 0))]
-        repeats = rows[~first]
+        if not ((more >= 0) | new_symbol).all():
+            rows = rows[np.lexsort((sequence, code))]
+            code, sequence = batch.code[rows], batch.sequence[rows]
+            new_symbol = code[1:] != code[:-1]
+        first = np.r_[True, new_symbol | (sequence[1:] != sequence[:-1])]
+        firsts, again = np.flatnonzero(first), np.flatnonzero(~first)
+        repeats = rows[again]
+        leaders = rows[firsts[np.searchsorted(firsts, again) - 1]]
         keep[repeats] = False
-        bad[repeats] = ~_equal_rows(ready, repeats, leader[~first])
-        rows = rows[first]
-        old = batch.sequence[rows] <= last[batch.code[rows]]
+        bad[repeats] = ~_equal_rows(ready, repeats, leaders)
+        rows = rows[firsts]
+        old = sequence[firsts] <= last[code[firsts]]
     asked = rows[old]
     if len(asked):
         is_kept, is_same = _look_up(cursor, ready, asked)
@@ -407,13 +411,17 @@ def _record(
     rows = np.arange(len(batch)) if batch.order is None else batch.order
     if keep is not None:
         rows = rows[keep[rows]]
-    code, day = batch.code[rows], batch.timestamp[rows] // DAY_NS
-    if len(rows) and not (day == day[0]).all():
-        rows = rows[np.lexsort((day, code))]
-        code, day = batch.code[rows], batch.timestamp[rows] // DAY_NS
-    starts = np.flatnonzero(np.r_[True, (code[1:] != code[:-1]) | (day[1:] != day[:-1])])
-    has_trade = _has_any(batch, ("price",))[rows].astype(np.int64)
-    has_quote = _has_any(batch, ("bid", "ask"))[rows].astype(np.int64)
+    code = batch.code[rows]
+    days = _days_of(batch.timestamp)
+    if len(days) > 1:
+        day = batch.timestamp[rows] // DAY_NS
+        in_order = np.lexsort((day, code))
+        rows, code, day = rows[in_order], code[in_order], day[in_order]
+        begins = (code[1:] != code[:-1]) | (day[1:] != day[:-1])
+    else:
+        begins = code[1:] != code[:-1]
+    starts = np.flatnonzero(np.r_[True, begins])
+    day_of = day[starts] if len(days) > 1 else np.full(len(starts), days[0])
     of_rows = sequence[rows]
     high = np.maximum.reduceat(of_rows, starts)
     low = np.minimum.reduceat(of_rows, starts)
@@ -435,9 +443,9 @@ def _record(
                 for each in (ready.stream, last, new_last, arrivals, new_arrivals)
             ),
             _array(ready.stream[codes]),
-            [_date(int(number)) for number in day[starts]],
-            _array(np.add.reduceat(has_trade, starts)),
-            _array(np.add.reduceat(has_quote, starts)),
+            [_date(int(number)) for number in day_of],
+            _array(_counted(batch, ("price",), rows, starts)),
+            _array(_counted(batch, ("bid", "ask"), rows, starts)),
             [None] * len(starts) if own else _array(low),
             [None] * len(starts) if own else _array(high),
             _array(np.maximum.reduceat(batch.timestamp[rows], starts)),
@@ -445,12 +453,17 @@ def _record(
     )
 
 
-def _has_any(batch: Batch, names: tuple[str, ...]) -> Mask:
-    has = np.zeros(len(batch), dtype=np.bool_)
-    for name in names:
-        if name in batch.columns:
-            has |= batch.columns[name].has(slice(None))
-    return has
+def _counted(
+    batch: Batch, names: tuple[str, ...], rows: npt.NDArray[np.intp], starts: npt.NDArray[np.intp]
+) -> Integers:
+    """How many of the rows have one of the columns, from each start to the next."""
+    there = [batch.columns[name] for name in names if name in batch.columns]
+    if not there:
+        return np.zeros(len(starts), dtype=np.int64)
+    if any(column.valid is None for column in there):
+        return np.asarray(np.diff(np.r_[starts, len(rows)]))
+    has = np.logical_or.reduce([column.has(rows) for column in there])
+    return np.asarray(np.add.reduceat(has.astype(np.int64), starts))
 
 
 def _note(cursor: Any, ready: _Ready, rows: npt.NDArray[np.intp]) -> None:
