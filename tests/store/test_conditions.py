@@ -17,7 +17,7 @@ from store.entities.index_conditions import field_text
 from store.entities.query import _Condition
 from store.models import Trade
 from store.schema import index_field
-from tests.reactive.expr.test_agreement import agree, in_python, is_lazy
+from tests.reactive.agreement import agree, in_python, is_lazy
 from tests.reactive.postgres import to_json_value
 from tests.reactive.strategies import expressions, rows
 from tests.store.desk import Desk

@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -19,15 +18,8 @@ from store.errors import AlreadyStored, EventIdReused, InvalidPeriod, VersionCon
 from store.events import ChangeEvent
 from store.models import Order, Signal, Trade
 from tests.store.desk import Desk
+from tests.store.steps import step
 from tests.store.values import HOUR, now, trade
-
-
-@contextmanager
-def step(key: str = "workflow 1:0") -> Iterator[StepScope]:
-    """As an engine runs a step."""
-    scope = StepScope(key)
-    with entered(scope):
-        yield scope
 
 
 def test_outside_of_a_step_nothing_is_numbered(alice: StoreClient) -> None:

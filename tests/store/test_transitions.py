@@ -36,7 +36,7 @@ from tests.processes import Process, at_once, wait_until
 from tests.store.desk import Desk, password_of
 from tests.store.killed_transition import STEPS
 from tests.store.lifecycle import Broken, FileEngine, Swap, machine_with, settle, swap
-from tests.store.test_idempotency import step
+from tests.store.steps import step
 
 Calls = list[tuple[Any, ...]]
 

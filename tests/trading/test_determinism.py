@@ -10,29 +10,13 @@ import sys
 import pytest
 
 from tests.processes import ROOT
-from tests.trading.runs import Flipper, TickBuyer, fold, journal, kernel, paper, rechunked, said
-from trading.brokers import FillModel, PaperBroker
+from tests.trading.fill_models import MODELS, run
+from tests.trading.runs import fold, journal, kernel, paper, rechunked, said
 from trading.errors import SnapshotError
 from trading.journal import decode_input, decode_output, encode
 from trading.journal.inputs import Clock
 from trading.journal.outputs import FillBooked, MatchMade
-from trading.kernel import Kernel, TickColumns
-
-MODELS = {
-    "tick": lambda: paper("tick", slippage="1 tick", seed=5),
-    "queue": lambda: paper(FillModel("tick", touch="0.3", queue=50, volume_share="0.5"), seed=9),
-    "latency": lambda: paper("tick", latency=750_000_000),
-    "next_open": lambda: paper("next_open", slippage="5 bps"),
-    "intrabar": lambda: paper(FillModel("intrabar", path="nearest", volume_share="0.2")),
-    "this_close": lambda: paper("this_close"),
-    "next_close": lambda: paper("next_close", slippage="2 ticks"),
-    "effects": lambda: None,
-}
-
-
-def run(broker: PaperBroker | None, **settings: object) -> Kernel:
-    strategies = [Flipper(), TickBuyer("ticks")]
-    return kernel(broker, strategies=strategies, bust_memory=10**18, **settings)
+from trading.kernel import TickColumns
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -70,7 +54,7 @@ def test_from_each_of_fifty_snapshots() -> None:
 PROGRAM = """
 import sys
 sys.path.insert(0, {root!r})
-from tests.trading.test_determinism import MODELS, run
+from tests.trading.fill_models import MODELS, run
 from tests.trading.runs import fold, journal
 made = run(MODELS[{model!r}]())
 fold(made, journal(21, 60))

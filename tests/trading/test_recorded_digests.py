@@ -13,8 +13,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tests.trading.fill_models import MODELS, run
 from tests.trading.runs import AAPL, MONEY, MSFT, START, Event, fold, journal, kernel, paper
-from tests.trading.test_determinism import MODELS, run
 from trading.brokers import PerShare
 from trading.journal.inputs import (
     DefineInstrument,

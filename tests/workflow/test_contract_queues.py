@@ -12,6 +12,7 @@ import pytest
 
 from tests.processes import wait_until
 from tests.workflow import flows
+from tests.workflow.holding import held
 from workflow import (
     Cron,
     OptionError,
@@ -81,13 +82,6 @@ def test_limits_may_be_changed(engine: DurableEngine, queue: str) -> None:
     for handle in (first, second):
         engine.send(handle.workflow_id, "go", 1)
         assert handle.get_result(SECONDS) == [1]
-
-
-def held(engine: WorkflowEngine, queue: str) -> Any:
-    """Keep a queue that runs one at a time busy, until the message comes."""
-    holder = engine.queue(queue, flows.receives, 1)
-    wait_until(lambda: holder.get_status() is WorkflowStatus.RUNNING, SECONDS, "the holder")
-    return holder
 
 
 def test_the_smaller_priority_goes_first(engine: DurableEngine, queue: str) -> None:

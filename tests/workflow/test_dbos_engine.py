@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import pickle
 import signal
-import subprocess
 import sys
-import textwrap
 import threading
 import time
 from datetime import timedelta
@@ -19,6 +17,7 @@ from dbos._dbos import _get_dbos_instance
 
 from tests.processes import Process, wait_until
 from tests.workflow import flows
+from tests.workflow.scripts import run, script
 from workflow import (
     EngineNotRunning,
     EngineUnavailable,
@@ -34,24 +33,6 @@ from workflow.dbos.process import application_name
 from workflow.dbos_engine import DBOSEngine
 
 SECONDS = 20.0
-
-
-def script(tmp_path: Path, text: str, name: str = "script.py") -> Path:
-    path = tmp_path / name
-    path.write_text(textwrap.dedent(text))
-    return path
-
-
-def run(path: Path, *arguments: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:
-    root = str(Path(__file__).resolve().parent.parent.parent)
-    return subprocess.run(
-        [sys.executable, str(path), *arguments],
-        env={"PYTHONPATH": root, "PATH": "/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        timeout=seconds,
-        check=False,
-    )
 
 
 # --- life -----------------------------------------------------------------------------------------

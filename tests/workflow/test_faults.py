@@ -17,7 +17,7 @@ import pytest
 from store.server import ObjectStoreServer
 from tests.processes import Process, wait_until
 from tests.workflow import flows
-from tests.workflow.test_dbos_engine import script
+from tests.workflow.scripts import script
 from workflow import WorkflowStatus
 from workflow.dbos import sweeper
 from workflow.dbos_engine import DBOSEngine

@@ -14,7 +14,7 @@ import pytest
 
 from tests.processes import Process, wait_until
 from tests.workflow import flows
-from tests.workflow.test_dbos_engine import script
+from tests.workflow.scripts import script
 from workflow import Cron, MemoryEngine
 from workflow.backend import Scheduled
 from workflow.cron import is_repeat, next_time

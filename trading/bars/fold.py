@@ -318,7 +318,9 @@ def _limbs(
         while rest.any():
             piece = np.bincount(part, p * (rest & ((1 << bits) - 1)), groups)
             some = np.flatnonzero(piece)
-            total[some] += [int(x) << shift for x in piece[some].tolist()]
+            # Said to be objects: numpy would make floats of a list with integers beyond 63 bits.
+            shifted = [int(x) << shift for x in piece[some].tolist()]
+            total[some] += np.array(shifted, dtype=object)
             rest >>= bits
             shift += bits
     return ExactSums(total, prices.digits + sizes.digits)

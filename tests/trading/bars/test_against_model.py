@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any
@@ -14,49 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.trading.bars.model import ModelBar, Tick, model_bars
+from tests.trading.bars.random_ticks import BASE, as_rows, as_table, tick_lists
 from trading.bars import BarBuilder, bars, calendar_for, parse_interval
 from trading.bars.grid import Grid
 
 SECOND = 1_000_000_000
 MINUTE = 60 * SECOND
-# A Friday, an hour before New York closes for half a day: 2024-11-29 13:00 in New York.
-BASE = int(np.datetime64("2024-11-29T17:00", "ns").astype(np.int64))
-
-
-def as_table(ticks: list[Tick], *, received: bool = True) -> pa.Table:
-    columns: dict[str, Any] = {
-        "timestamp": pa.array([t.timestamp for t in ticks], pa.timestamp("ns", tz="UTC")),
-        "symbol": pa.array([t.symbol for t in ticks], pa.string()),
-        "price": pa.array([t.price for t in ticks], pa.float64()),
-        "size": pa.array([t.size for t in ticks], pa.float64()),
-        "sequence": pa.array([t.sequence for t in ticks], pa.int64()),
-    }
-    if received:
-        columns["received"] = pa.array([t.received for t in ticks], pa.timestamp("ns", tz="UTC"))
-    return pa.table(columns)
-
-
-def as_rows(table: pa.Table) -> list[dict[str, Any]]:
-    rows = table.to_pylist()
-    for row in rows:
-        row["start"], row["end"] = row["start"].value, row["end"].value
-    return rows
-
-
-@st.composite
-def tick_lists(draw: st.DrawFn) -> list[Tick]:
-    """Ticks over some minutes, some up to two minutes late, in the order of receipt."""
-    count = draw(st.integers(1, 60))
-    digits = draw(st.sampled_from([0, 2, 4, 9]))
-    ticks = []
-    for sequence in range(count):
-        at = BASE + draw(st.integers(0, 300)) * SECOND
-        delay = draw(st.sampled_from([0, 0, 0, 1, 59, 61, 120])) * SECOND
-        price = draw(st.integers(1, 10**6)) / 10**digits
-        size = draw(st.integers(0, 10**7)) / 10 ** draw(st.sampled_from([0, 3]))
-        symbol = draw(st.sampled_from(["AAPL", "BRK.B", "EUR/USD"]))
-        ticks.append(Tick(at, symbol, price, size, sequence, at + delay))
-    return sorted(ticks, key=lambda t: t.received)
 
 
 def plain_slot(length: int) -> Callable[[int], tuple[int, int] | None]:
@@ -89,6 +53,18 @@ def test_builder_equals_the_loop(
     newest = {(row["symbol"], row["start"]): row for row in expected}
     whole = as_rows(bars(as_table(ticks), length, lateness=f"{lateness}s"))
     assert whole == [newest[key] for key in sorted(newest)]
+
+
+def test_an_amount_beyond_63_bits_beside_a_small_one() -> None:
+    """Found by the test above: the sum of one bar became a float, by 0.00028 too small."""
+    trades = [(0, 10.0**6, 10.0**7), (0, 1.0, 14.367), (60, 1.0, 159.0)]
+    ticks = [
+        Tick(BASE + at * SECOND, "AAPL", price, size, n, BASE + at * SECOND)
+        for n, (at, price, size) in enumerate(trades)
+    ]
+    rows = as_rows(bars(as_table(ticks), "1m"))
+    assert [row["notional"] for row in rows] == [Decimal("10000000000014.367"), 159]
+    assert rows == model_bars(ticks, plain_slot(MINUTE), 0)
 
 
 @settings(deadline=None, max_examples=100)

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.trading.bars.model import Tick
-from tests.trading.bars.test_against_model import as_rows, as_table, tick_lists
+from tests.trading.bars.random_ticks import as_rows, as_table, tick_lists
 from trading.bars import BarBuilder, bars, compose
 from trading.errors import BarError, IntervalError, TickError
 

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 import pytest
 
-from tests.trading.bars.test_input import MINUTE, SECOND, ns, ticks
+from tests.trading.bars.tables import MINUTE, SECOND, ns, ticks
 from trading.bars import BarBuilder, TradingCalendar, bars
 
 HOUR = 60 * MINUTE

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from tests.store.desk import ADMIN_PASSWORD, Desk, password_of
-from tests.trading.ticks.test_store import START, ticks
+from tests.trading.ticks.tables import START, ticks
 from trading.errors import TickStoreError
 from trading.ticks import TickStore
 
