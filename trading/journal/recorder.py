@@ -69,14 +69,15 @@ class Recorder:
         outputs = self.outputs
         if not outputs:
             return []
-        self.outputs = []
-        self.emit = self.outputs.append
+        taken = outputs[:]
+        # In place: others hold on to the list's append.
+        outputs.clear()
         if self._hashes:
             waiting = self._waiting
-            waiting += outputs
+            waiting += taken
             if len(waiting) >= _TOGETHER:
                 self._hash()
-        return outputs
+        return taken
 
     def _hash(self) -> None:
         """Take what waits into the digest; blocks are full at the same outputs in any batches."""

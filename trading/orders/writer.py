@@ -52,6 +52,16 @@ _PENDING_CANCEL = OrderStatus.PENDING_CANCEL
 _EMULATED = OrderStatus.EMULATED
 _RELEASED = OrderStatus.RELEASED
 _NAMES = {status: status.value for status in OrderStatus}
+# State and event → the next state, its name, whether it is a pending one and whether it ends the
+# order: the edges that depend on the two alone.
+_STEPS = {
+    before: {
+        name: (after, _NAMES[after], after in PENDING, after in TERMINAL and before not in TERMINAL)
+        for name, after in events.items()
+        if after is not None and before not in PENDING
+    }
+    for before, events in NEXT.items()
+}
 _HELD = frozenset({_INITIALIZED, _EMULATED, _RELEASED})
 
 
@@ -79,6 +89,7 @@ class OrderWriter:
         remembers: bool = True,
     ) -> None:
         self._recorder = recorder
+        self._emit = recorder.emit
         self._venue = venue
         self._books = books
         self._listener = listener
@@ -92,19 +103,21 @@ class OrderWriter:
     def event(self, order: Order, name: str, detail: str = "") -> None:
         """Lead an order along an edge and say so; InvalidOrderEvent where there is none."""
         before = order.status
-        found = NEXT[before].get(name)
-        if found is None or before in PENDING:
+        step = _STEPS[before].get(name)
+        if step is None:
             # The cancel of an order whose replace is open gives the pending replace back.
             both = before is _PENDING_CANCEL and order.update_pending
             previous = _PENDING_UPDATE if both else order.previous
             found = next_status(before, name, previous=previous, order_id=order.order_id)
-        elif found in PENDING:
-            order.previous = before
+            said, ends = _NAMES[found], found in TERMINAL and before not in TERMINAL
+        else:
+            found, said, pending, ends = step
+            if pending:
+                order.previous = before
         order.status = found
-        recorder = self._recorder
-        order.updated = now = recorder.now
-        recorder.emit(OrderEvent(now, order.order_id, name, _NAMES[found], order.filled, detail))
-        if found in TERMINAL and before not in TERMINAL:
+        order.updated = now = self._recorder.now
+        self._emit(OrderEvent(now, order.order_id, name, said, order.filled, detail))
+        if ends:
             self._close(order)
 
     def _close(self, order: Order) -> None:
@@ -320,27 +333,34 @@ class OrderWriter:
         if order is None:
             self._fill_of_unknown(report)
             return
-        order.filled += report.quantity
-        order.value += report.quantity * report.price
-        order.fees += report.fees
-        order.fill_ids.append(report.fill_id)
+        fill_id, quantity, price, fees = (
+            report.fill_id,
+            report.quantity,
+            report.price,
+            report.fees,
+        )
+        order.filled += quantity
+        order.value += quantity * price
+        order.fees += fees
+        order.fill_ids.append(fill_id)
         note = self._fill_state(order)
         if order.counted:
             self.recount(order)
-        recorder = self._recorder
-        recorder.emit(
+        order_id, side, executed = order.order_id, order.side, report.executed
+        account, strategy, symbol = order.account, order.strategy, order.symbol
+        self._emit(
             FillBooked(
-                recorder.now,
-                order.account,
-                order.strategy,
-                order.symbol,
-                order.order_id,
-                report.fill_id,
-                order.side,
-                report.quantity,
-                report.price,
-                report.fees,
-                report.executed,
+                self._recorder.now,
+                account,
+                strategy,
+                symbol,
+                order_id,
+                fill_id,
+                side,
+                quantity,
+                price,
+                fees,
+                executed,
                 report.maker,
                 _NAMES[order.status],
                 order.filled,
@@ -348,26 +368,23 @@ class OrderWriter:
             )
         )
         self._books.book_fill(
-            order.account,
-            order.strategy,
-            order.symbol,
-            Execution(
-                report.fill_id,
-                order.order_id,
-                order.side,
-                report.quantity,
-                report.price,
-                report.fees,
-                report.executed,
-            ),
+            account,
+            strategy,
+            symbol,
+            Execution(fill_id, order_id, side, quantity, price, fees, executed),
         )
+        if note:
+            self._note_fill(order, note)
+        self._listener.order_filled(order, report)
+
+    def _note_fill(self, order: Order, note: str) -> None:
+        """Say what was unusual about a fill, after it is booked."""
         if note == "OVERFILL":
             over = order.filled - order.qty
             self._alert("OVERFILL", order, f"filled {order.filled} of {order.qty}, {over} too many")
         if order.status is _PARTIAL and note == "CROSSED":
             # The fill crossed the cancel: nothing of the order works any more.
             self.event(order, "CANCELED", "a fill crossed the cancel")
-        self._listener.order_filled(order, report)
 
     def _fill_state(self, order: Order) -> str:
         """Lead an order along the edge of its fill; returns what was unusual about it."""
