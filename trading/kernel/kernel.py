@@ -78,6 +78,7 @@ class Kernel:
         self._market = Market(settings.money_decimals)
         self._accounts: dict[str, Account] = {}
         self._timers = Timers()
+        self._heap = self._timers.heap
         self._checks = settings.check_invariants
         self._commands: dict[str, int] = {}
         self._moved: dict[tuple[str, str], int] = {}
@@ -163,33 +164,28 @@ class Kernel:
         kind = type(event)
         handler = self._handlers.get(kind)
         if handler is None:
-            if kind in _MANY_TICKS:
-                return self._step_ticks(event)
-            if kind in _MANY_BARS:
-                return self._step_bars(event)
-            raise JournalError(
-                f"{kind.__name__} is no input of the kernel; there are: "
-                f"{', '.join(sorted(each.__name__ for each in self._handlers))}"
-            )
-        self._step_one(event, kind, handler)
+            self._step_many(event, kind)
+        else:
+            self._step_one(event, kind, handler)
         if self._checks:
             self.check()
         return self._recorder.take()
 
     def _step_one(self, event: Any, kind: type, handler: Callable[[Any], None]) -> None:
         time = event.time
-        if kind in _OF_A_SYMBOL and event.symbol not in self._market.specs:
+        if kind in _OF_A_SYMBOL:
             self._known(event.symbol)
         if not self._day_set:
             self._begin_day(time)
-        recorder, fold, heap = self._recorder, self._fold, self._timers.heap
+        recorder, heap = self._recorder, self._heap
         if (
             (heap and heap[0][0] <= time)
-            or (fold is not None and fold.due <= time)
+            or (self._fold is not None and self._fold.due <= time)
             or self._picker.due <= time
         ):
             self._advance(time)
-        recorder.now = max(recorder.now, time)
+        if time > recorder.now:
+            recorder.now = time
         recorder.number += 1
         recorder.ordinal = 0
         if self._paper is not None:
@@ -199,12 +195,23 @@ class Kernel:
         handler(event)
         self._desk.settle()
 
-    def _step_ticks(self, event: Any) -> list[Output]:
+    def _step_many(self, event: Any, kind: type) -> None:
+        if kind in _MANY_TICKS:
+            self._step_ticks(event)
+        elif kind in _MANY_BARS:
+            self._step_bars(event)
+        else:
+            raise JournalError(
+                f"{kind.__name__} is no input of the kernel; there are: "
+                f"{', '.join(sorted(each.__name__ for each in self._handlers))}"
+            )
+
+    def _step_ticks(self, event: Any) -> None:
         ticks = event if type(event) is TickColumns else TickColumns.from_batch(event)
         for symbol in ticks.symbols:
             self._known(symbol)
         if not len(ticks):
-            return []
+            return
         if not self._host.started:
             # Strategies begin with the first tick, at its time, as if it had come alone.
             self._step_one(ticks.tick(0), given.Tick, self._data.tick)
@@ -212,16 +219,13 @@ class Kernel:
         elif not self._day_set:
             self._begin_day(int(ticks.times[0]))
         self._data.ticks(ticks)
-        if self.settings.check_invariants:
-            self.check()
-        return self._recorder.take()
 
-    def _step_bars(self, event: Any) -> list[Output]:
+    def _step_bars(self, event: Any) -> None:
         bars = event if type(event) is BarColumns else BarColumns.from_batch(event)
         for symbol in bars.symbols:
             self._known(symbol)
         if not len(bars):
-            return []
+            return
         if not self._day_set:
             self._begin_day(int(bars.times[0]))
         if not self._host.started:
@@ -230,9 +234,6 @@ class Kernel:
             self._bars.walk(bars.slice(0, first))
             bars = bars.slice(first, len(bars))
         self._bars.walk(bars)
-        if self.settings.check_invariants:
-            self.check()
-        return self._recorder.take()
 
     def _begin(self) -> None:
         """Prices or the time begin: strategies hear of it; bars that began before are partial."""

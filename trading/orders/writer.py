@@ -343,7 +343,14 @@ class OrderWriter:
         order.value += quantity * price
         order.fees += fees
         order.fill_ids.append(fill_id)
-        note = self._fill_state(order)
+        if order.status is _ACCEPTED and order.filled == order.qty:
+            # By far the most; the general way is below.
+            note = ""
+            order.updated = self._recorder.now
+            order.status = _FILLED
+            self._close(order)
+        else:
+            note = self._fill_state(order)
         if order.counted:
             self.recount(order)
         order_id, side, executed = order.order_id, order.side, report.executed
@@ -391,12 +398,6 @@ class OrderWriter:
         full = order.filled >= order.qty
         before = order.status
         order.updated = self._recorder.now
-        if before is _ACCEPTED and order.filled <= order.qty:
-            # By far the most; the general way is below.
-            order.status = _FILLED if full else _PARTIAL
-            if full:
-                self._close(order)
-            return ""
         over = "OVERFILL" if order.filled > order.qty else ""
         if before in TERMINAL and before is not _CANCELED:
             return over or "LATE"
