@@ -32,11 +32,12 @@ from trading.numbers import Number, to_units
 from trading.orders.order import Order
 from trading.risk.account import Market
 
-__all__ = ["PaperBroker"]
+__all__ = ["AUCTIONS", "PaperBroker"]
 
 _EXECUTIONS_KEPT = 1_000
-_AUCTIONS = frozenset({"AT_OPEN", "AT_CLOSE"})
 _UNTRADED = (0, 0, 0)
+AUCTIONS = frozenset({"AT_OPEN", "AT_CLOSE"})
+"""Times in force that wait for an auction."""
 
 
 class PaperBroker:
@@ -103,7 +104,7 @@ class PaperBroker:
     # --- the broker's protocol --------------------------------------------------------------------
 
     def submit(
-        self, order: Order, *, opens_at: int | None = None, closes_at: int | None = None
+        self, order: Order, opens_at: int | None = None, closes_at: int | None = None
     ) -> None:
         """Take an order; the times are those of the auction that AT_OPEN and AT_CLOSE wait for."""
         if (
@@ -111,9 +112,14 @@ class PaperBroker:
             and order.kind == "MARKET"
             and opens_at is closes_at is None
             and not (order.group or order.reduce_only or order.post_only)
-            and order.tif not in _AUCTIONS
+            and order.tif not in AUCTIONS
         ):
-            price = self._reference(order.symbol, order.side)
+            price = None
+            if self.model.by_ticks:
+                quotes = self._market.ask if order.side > 0 else self._market.bid
+                price = quotes.get(order.symbol)
+            if price is None:
+                price = self._market.last.get(order.symbol)
             if price is not None:
                 self._fill_arriving(order, price)
                 return
@@ -238,7 +244,7 @@ class PaperBroker:
             )
             return
         tif = resting.tif
-        waits = tif in _AUCTIONS
+        waits = tif in AUCTIONS
         if waits:
             self.wakes += [t for t in (resting.opens_at, resting.closes_at) if t is not None]
         if resting.kind == "TRAILING_STOP":

@@ -121,8 +121,9 @@ class OrderWriter:
             self._close(order)
 
     def _close(self, order: Order) -> None:
-        order.cancel_wanted = order.update_pending = False
-        order.wanted = None
+        if order.cancel_wanted or order.update_pending:
+            order.cancel_wanted = order.update_pending = False
+            order.wanted = None
         if order.counted:
             self.recount(order)
         # A group's orders are needed until all of them have ended, one that opened something until
@@ -250,7 +251,8 @@ class OrderWriter:
         elif not self._report(order, report, "ACCEPTED"):
             return
         order.acknowledged = True
-        order.venue_id = report.venue_id
+        if report.venue_id:
+            order.venue_id = report.venue_id
         if order.cancel_wanted:
             order.cancel_wanted = False
             if order.status is not _PENDING_CANCEL:
