@@ -431,10 +431,10 @@ class StrategyHost:
 
     def tell_bar(self, bar: Bar, listeners: Listeners) -> None:
         """Tell of a final bar at once; only where nothing waits to be told."""
-        self._draining = True
+        self._draining, stopped = True, self.stopped
         try:
             for strategy, on_bar, ctx in listeners:
-                if strategy.name in self.stopped:
+                if stopped and strategy.name in stopped:
                     continue
                 try:
                     on_bar(ctx, bar)
