@@ -340,7 +340,7 @@ class ExchangeBroker:
             raise BrokerUnavailable(
                 f"{self._where}: no answer to {what} within {timeout:g} s"
             ) from None
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise BrokerError(f"{self._where}: the answer to {what} is none: {error}") from error
         finally:
             with self._lock:

@@ -19,6 +19,7 @@ from trading.brokers.paper import PaperBroker
 from trading.errors import JournalError, LimitsError, SettingsError
 from trading.journal import inputs as given
 from trading.journal import reports
+from trading.journal.codec import UNREADABLE
 from trading.journal.inputs import Input
 from trading.journal.outputs import Alert, CommandAnswered, Output
 from trading.journal.recorder import Recorder
@@ -429,7 +430,7 @@ class Kernel:
                 self._recorder.now,
             )
             self._desk.gate.set_limits(account, held)
-        except (LimitsError, msgspec.MsgspecError) as error:
+        except (LimitsError, *UNREADABLE) as error:
             return "LIMITS_REFUSED", str(error)
         if limits.max_correlation is not None:
             self._data.measures = True

@@ -44,6 +44,7 @@ __all__ = ["OrderWriter"]
 _INITIALIZED = OrderStatus.INITIALIZED
 _SUBMITTED = OrderStatus.SUBMITTED
 _ACCEPTED = OrderStatus.ACCEPTED
+_TRIGGERED = OrderStatus.TRIGGERED
 _CANCELED = OrderStatus.CANCELED
 _PARTIAL = OrderStatus.PARTIALLY_FILLED
 _FILLED = OrderStatus.FILLED
@@ -285,8 +286,19 @@ class OrderWriter:
             self._listener.order_moved(order)
 
     def triggered(self, report: OrderTriggered) -> None:
-        """A stop-limit rests at its limit now."""
+        """A stop-limit rests at its limit now.
+
+        A trigger that crosses our cancel, comes after a fill or is said again changes no state: a
+        cancel that is refused gives TRIGGERED back.
+        """
         order = self.orders.get(report.order_id)
+        if order is not None and order.kind == "STOP_LIMIT":
+            crosses = order.status is _PENDING_CANCEL
+            if crosses or order.triggered or order.filled:
+                order.triggered = True
+                if crosses and order.previous is _ACCEPTED:
+                    order.previous = _TRIGGERED
+                return
         if self._report(order, report, "TRIGGERED") and order is not None:
             order.triggered = True
 
@@ -301,7 +313,7 @@ class OrderWriter:
         order.update_pending = False
         order.wanted = None
         self._take_terms(order, max(report.quantity, order.filled), report.limit, report.stop)
-        # A cancel that is pending, or a trigger that came between, stays on show.
+        # A cancel that is pending stays on show.
         if "UPDATED" in EDGES[order.status]:
             self.event(order, "UPDATED")
         if 0 < order.qty == order.filled:
