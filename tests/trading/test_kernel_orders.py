@@ -32,6 +32,7 @@ from trading.journal.inputs import (
     Clock,
     DefineInstrument,
     OpenAccount,
+    OrderTerms,
     Replace,
     SplitShares,
     Submit,

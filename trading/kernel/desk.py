@@ -19,6 +19,7 @@ from trading.kernel.settings import Settings
 from trading.kernel.timers import Timers
 from trading.kernel.venues import EffectVenue, PaperVenue
 from trading.orders.build import open_order
+from trading.orders.corrections import Corrections
 from trading.orders.groups import KINDS as GROUP_KINDS
 from trading.orders.groups import Group, Groups
 from trading.orders.order import Order
@@ -71,6 +72,7 @@ class Desk:
         venue = EffectVenue(recorder) if paper is None else PaperVenue(recorder, market, paper)
         # A simulated broker does not repeat itself.
         self.writer = OrderWriter(recorder, venue, self.books, self, remembers=paper is None)
+        self.corrections = Corrections(self.writer, self.books)
         self.gate = Gate(recorder, market, accounts, timers, self._cancel_account, watch)
         self.groups = Groups(recorder, self.writer, self._release)
         self.emulator = Emulator(self.writer, market, self._released)

@@ -10,6 +10,7 @@ from typing import Protocol
 
 import msgspec
 
+from trading.errors import SettingsError
 from trading.journal.inputs import (
     Bar,
     OrderTerms,
@@ -379,7 +380,10 @@ class StrategyHost:
 
     def __init__(self, recorder: Recorder, strategies: Sequence[HostedStrategy]) -> None:
         self._recorder = recorder
-        self.strategies = {each.name: each for each in strategies}
+        names = [each.name for each in strategies]
+        if len(set(names)) != len(names):
+            raise SettingsError(f"two strategies have one name: {', '.join(sorted(names))}")
+        self.strategies = dict(zip(names, strategies, strict=True))
         self.contexts: dict[str, Context] = {}
         self.stopped: dict[str, str] = {}
         self.started = False

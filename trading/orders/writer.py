@@ -13,8 +13,6 @@ from trading.journal.outputs import (
 )
 from trading.journal.recorder import Recorder
 from trading.journal.reports import (
-    FillBusted,
-    FillCorrected,
     OrderAccepted,
     OrderCanceled,
     OrderCancelRejected,
@@ -38,7 +36,7 @@ from trading.orders.status import (
 )
 from trading.positions.lots import Execution
 
-__all__ = ["OrderWriter"]
+__all__ = ["OrderWriter", "content_of"]
 
 # Bound once: an Enum's attribute costs more than the rest of an edge.
 _INITIALIZED = OrderStatus.INITIALIZED
@@ -66,8 +64,8 @@ _STEPS = {
 _HELD = frozenset({_INITIALIZED, _EMULATED, _RELEASED})
 
 
-def _content(order_id: str, quantity: int, price: int, fees: int) -> bytes:
-    """What an execution says, short enough to be kept for ever."""
+def content_of(order_id: str, quantity: int, price: int, fees: int) -> bytes:
+    """Return what an execution says, short enough to be kept for ever."""
     said = f"{order_id}|{quantity}|{price}|{fees}"
     return blake2b(said.encode(), digest_size=8).digest()
 
@@ -94,7 +92,7 @@ class OrderWriter:
         self._venue = venue
         self._books = books
         self._listener = listener
-        self._remembers = remembers
+        self.remembers = remembers
         self.orders: dict[str, Order] = {}
         self.seen: dict[str, dict[str, bytes]] = {}
         self.finished: list[tuple[int, str]] = []
@@ -341,7 +339,7 @@ class OrderWriter:
 
     def filled(self, report: OrderFilled) -> None:
         """Book an execution once: late, early, after a cancel or above the order's quantity."""
-        if self._remembers and self._repeats(report):
+        if self.remembers and self._repeats(report):
             return
         order = self.orders.get(report.order_id)
         if order is None:
@@ -435,7 +433,7 @@ class OrderWriter:
         seen = self.seen.get(report.account)
         if seen is None:
             seen = self.seen[report.account] = {}
-        content = _content(report.order_id, report.quantity, report.price, report.fees)
+        content = content_of(report.order_id, report.quantity, report.price, report.fees)
         known = seen.get(report.fill_id)
         if known is None:
             seen[report.fill_id] = content
@@ -496,110 +494,6 @@ class OrderWriter:
                 report.executed,
             ),
         )
-
-    # --- busts and corrections --------------------------------------------------------------------
-
-    def busted(self, report: FillBusted) -> None:
-        """An execution never was: positions, cash and the order's quantities say so.
-
-        One that the books no longer remember is booked as its opposite, where the report says
-        what it was.
-        """
-        if self._taken_back(report.account, report.fill_id):
-            return
-        before = self._books.find_execution(report.account, report.fill_id)
-        if before is not None:
-            self._books.book_back(report.account, before, None, report.reason)
-            self._unfill(before, None)
-        elif report.side and self._books.knows(report.account, report.symbol):
-            before = Execution(
-                report.fill_id,
-                report.order_id,
-                report.side,
-                report.quantity,
-                report.price,
-                report.fees,
-                report.time,
-            )
-            self._books.book_reverse(
-                report.account, report.strategy, report.symbol, before, report.reason
-            )
-            self._unfill(before, None)
-        else:
-            self._unknown_fill(report.account, report.fill_id)
-
-    def corrected(self, report: FillCorrected) -> None:
-        """An execution has other numbers, under an id of its own."""
-        if self._taken_back(report.account, report.fill_id):
-            return
-        before = self._books.find_execution(report.account, report.fill_id)
-        if before is None:
-            self._unknown_fill(report.account, report.fill_id)
-            return
-        instead = Execution(
-            report.corrected_id,
-            before.order_id,
-            before.side,
-            report.quantity,
-            report.price,
-            report.fees,
-            before.time,
-        )
-        if self._remembers:
-            self.seen.setdefault(report.account, {})[report.corrected_id] = _content(
-                before.order_id, report.quantity, report.price, report.fees
-            )
-        self._books.book_back(report.account, before, instead, "corrected")
-        self._unfill(before, instead)
-
-    def _taken_back(self, account: str, fill_id: str) -> bool:
-        """Whether this was said before; a bust is booked once."""
-        seen, key = self.seen.setdefault(account, {}), f"back|{fill_id}"
-        if key in seen:
-            return True
-        seen[key] = b""
-        return False
-
-    def _unknown_fill(self, account: str, fill_id: str) -> None:
-        self.seen[account].pop(f"back|{fill_id}")
-        self.alert(
-            "UNKNOWN_FILL",
-            account,
-            fill_id,
-            f"execution {fill_id} is taken back by the broker and not in the books' memory; "
-            "say it again with its symbol, side, quantity, price and fees",
-        )
-
-    def _unfill(self, before: Execution, corrected: Execution | None) -> None:
-        order = self.orders.get(before.order_id)
-        if order is None:
-            return
-        size = 0 if corrected is None else corrected.quantity
-        order.filled += size - before.quantity
-        order.value -= before.quantity * before.price
-        order.fees -= before.fees
-        if before.fill_id in order.fill_ids:
-            order.fill_ids.remove(before.fill_id)
-        if corrected is not None:
-            order.value += size * corrected.price
-            order.fees += corrected.fees
-            order.fill_ids.append(corrected.fill_id)
-        if order.status in TERMINAL:
-            if order.status is _FILLED and order.filled < order.qty:
-                self._alert(
-                    "BUSTED_AFTER_END",
-                    order,
-                    f"filled {order.filled} of {order.qty} after a bust; it works no longer, "
-                    "send a new order for the rest",
-                )
-            return
-        if order.filled >= order.qty:
-            self.event(order, "FILLED", "corrected")
-        elif order.status is _PARTIAL and order.filled == 0:
-            self.event(order, "ACCEPTED", "its only fill was busted")
-        if order.status in PENDING and order.previous is _PARTIAL and order.filled == 0:
-            order.previous = _ACCEPTED
-        self.recount(order)
 
     def evict(self, before: int) -> None:
         """Forget orders that ended at or before a time; their records are in the journal."""

@@ -94,7 +94,8 @@ class _Series:
 
     def advance(self, view: Bar) -> None:
         """Let the figures come to the next bar."""
-        figures, found = self.figures, ()
+        figures = self.figures
+        found: tuple[Any, ...] = ()
         if self.ahead is not None:
             found = next(self.ahead, ())
             if not found:
