@@ -212,11 +212,25 @@ def _means(values: list[float], size: int) -> list[float | None]:
         if places <= _BINARY_PLACES and int(exponents.max()) + places + size.bit_length() <= 62:
             # A sum of all may wrap around; differences are those of a window all the same.
             sums = np.concatenate(([0], np.cumsum(np.ldexp(numbers, places).astype(np.int64))))
-            whole = size << places
-            return [total / whole for total in (sums[size:] - sums[:-size]).tolist()]
+            return _quotients(sums[size:] - sums[:-size], size, places)
     exact = [0, *accumulate([int(value * _SCALE) for value in values])]
     whole = size << _BINARY_PLACES
     return [(b - a) / whole for a, b in zip(exact, exact[size:])]  # noqa: B905 - windows overlap
+
+
+def _quotients(totals: npt.NDArray[np.int64], size: int, places: int) -> list[float | None]:
+    """Each total by the size of the window and `2 ** places`, correctly rounded."""
+    magnitudes = np.abs(totals)
+    more = 63 - int(magnitudes.max(initial=1)).bit_length()
+    quotients, rests = np.divmod(magnitudes << more, size)
+    if len(totals) and int(quotients.min()) >= 1 << 54:
+        # What a float drops of 55 bits or more is at least two of them, of which the last says
+        # whether anything was left: rounded once, to the nearest.
+        floats = np.ldexp((quotients | (rests != 0)).astype(np.float64), -(places + more))
+        means: list[float | None] = np.copysign(floats, totals).tolist()
+        return means
+    whole = size << places
+    return [total / whole for total in totals.tolist()]
 
 
 class WindowExtreme:
