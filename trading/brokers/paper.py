@@ -114,12 +114,7 @@ class PaperBroker:
             and not (order.group or order.reduce_only or order.post_only)
             and order.tif not in AUCTIONS
         ):
-            price = None
-            if self.model.by_ticks:
-                quotes = self._market.ask if order.side > 0 else self._market.bid
-                price = quotes.get(order.symbol)
-            if price is None:
-                price = self._market.last.get(order.symbol)
+            price = self._reference(order.symbol, order.side)
             if price is not None:
                 self._fill_arriving(order, price)
                 return

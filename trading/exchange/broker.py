@@ -552,12 +552,14 @@ class ExchangeBroker:
         """Refuse an exchange whose numbers mean something else than ours."""
         if answer.exception() is not None:
             return  # the link went down before it was answered
-        theirs: dict[str, InstrumentSpec] = {
-            spec.symbol: spec
-            for spec in msgspec.msgpack.decode(
+        try:
+            listed = msgspec.msgpack.decode(
                 answer.result(), type=list[InstrumentSpec], strict=False
             )
-        }
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            self._refused("INSTRUMENTS", f"the list of instruments cannot be read: {error}")
+            return
+        theirs = {spec.symbol: spec for spec in listed}
         for symbol, spec in self._instruments.items():
             other = theirs.get(symbol)
             if other is not None and _units(other) != _units(spec):
