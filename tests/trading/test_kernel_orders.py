@@ -32,6 +32,7 @@ from trading.journal.inputs import (
     Clock,
     DefineInstrument,
     OpenAccount,
+    OrderTerms,
     Replace,
     SplitShares,
     Submit,
@@ -160,6 +161,52 @@ def test_a_cancel_waits_for_the_acknowledgement(desk: Desk) -> None:
     assert of(desk.tell(OrderAccepted, one), SendCancel) == []
     assert of(desk.cancel(one), SendCancel) == []
     assert statuses(desk.tell(OrderCanceled, one)) == ["CANCELED"]
+
+
+def stop_limit() -> OrderTerms:
+    return terms("BUY", 10, "STOP_LIMIT", limit_price="102", stop_price="101")
+
+
+def test_a_trigger_crosses_a_cancel(desk: Desk) -> None:
+    one = desk.working(stop_limit())
+    desk.cancel(one)
+    assert desk.tell(OrderTriggered, one) == []
+    assert desk.status(one) == "PENDING_CANCEL"
+    assert desk.kernel.orders[one].triggered
+    # The broker refuses the cancel: the order is what it became meanwhile.
+    assert statuses(desk.tell(OrderCancelRejected, one, "too late")) == ["TRIGGERED"]
+    desk.cancel(one)
+    assert statuses(desk.tell(OrderCanceled, one)) == ["CANCELED"]
+
+
+def test_a_trigger_crosses_a_replace_and_a_cancel_over_it(desk: Desk) -> None:
+    one = desk.working(stop_limit())
+    desk.replace(one, 20)
+    assert statuses(desk.tell(OrderTriggered, one)) == ["TRIGGERED"]
+    assert statuses(desk.tell(OrderReplaced, one, 20, 10_200, 10_100)) == ["TRIGGERED"]
+    assert desk.kernel.orders[one].qty == 20
+    other = desk.working(stop_limit())
+    desk.replace(other, 20)
+    desk.cancel(other)
+    assert desk.tell(OrderTriggered, other) == []
+    assert statuses(desk.tell(OrderCancelRejected, other, "no")) == ["PENDING_UPDATE"]
+    assert statuses(desk.tell(OrderReplaceRejected, other, "no")) == ["TRIGGERED"]
+
+
+def test_triggers_that_are_late_or_repeated_change_nothing(desk: Desk) -> None:
+    one = desk.working(stop_limit())
+    assert statuses(desk.tell(OrderTriggered, one)) == ["TRIGGERED"]
+    assert desk.tell(OrderTriggered, one) == []
+    other = desk.working(stop_limit())
+    desk.fill(other, 3)
+    desk.cancel(other)
+    assert desk.tell(OrderTriggered, other) == []
+    assert statuses(desk.tell(OrderCancelRejected, other, "no")) == ["PARTIALLY_FILLED"]
+    assert desk.tell(OrderTriggered, other) == []
+    # A trigger that the table does not have stays a contradiction.
+    unacknowledged = desk.send(stop_limit())
+    [alert] = of(desk.tell(OrderTriggered, unacknowledged), Alert)
+    assert alert.code == "CONTRADICTION"
 
 
 def test_refused_cancels_and_replaces_give_the_former_state_back(desk: Desk) -> None:

@@ -152,7 +152,7 @@ class BarBuilder:
     @property
     def too_late(self) -> dict[str, int]:
         """How many ticks of each symbol came too late to revise their bar."""
-        return self._engine.too_late
+        return self._engine.revisions.too_late
 
     def push(self, ticks: Any) -> pa.Table:
         """Take ticks; returns the bars that became final or were revised, in the order of that.

@@ -23,6 +23,7 @@ from trading.bars.calendar import TradingCalendar
 from trading.bars.fold import DecimalPlaces, fold, pieces
 from trading.bars.grid import Grid, Slots, in_places
 from trading.bars.interval import Interval
+from trading.bars.revisions import Revisions
 from trading.bars.ticks import Integers, TickColumns, is_in_order
 from trading.bars.working import BarRow, OpenBar
 
@@ -79,16 +80,13 @@ class BarEngine:
         self.interval = interval
         self.lateness_ns = lateness_ns
         self.outside: dict[str, int] = {}
-        self.too_late: dict[str, int] = {}
+        self.revisions = Revisions(revise_ns, keep_ns, on_too_late)
         self.grid = None if interval.is_by_amount else Grid(interval, calendar)
         self._cutter = AmountCutter(interval, units) if interval.is_by_amount else None
         self.since = since
         self.clock: int | None = None
-        self._revise_ns = revise_ns
         self._grace_ns = grace_ns
-        self._keep_ns = keep_ns
         self._on_outside = on_outside
-        self._on_too_late = on_too_late
         self._places = DecimalPlaces()
         # The bar of the latest ticks, and the clock before which no bar can become final.
         self._slot: Slots | None = None
@@ -96,9 +94,6 @@ class BarEngine:
         self._next_end = NEVER if calendar is None else _BEGIN
         self._arrivals = 0
         self._open: dict[tuple[str, int], OpenBar] = {}
-        self._closed: dict[tuple[str, int], OpenBar] = {}
-        # Revisions that wait for the end of their stretch of receipt: when they are due.
-        self._due: dict[tuple[str, int], int] = {}
         self.symbols: dict[str, int | None] = dict.fromkeys(symbols)
         self._closes: dict[str, Any] = {}
         self._gaps: list[tuple[str | None, int, int]] = []
@@ -144,7 +139,7 @@ class BarEngine:
                 late = self._late_bars(*found)
         self.clock = int(known[-1])
         finals = self._finals(self.clock)
-        if not late and not self._due:
+        if not late and not self.revisions.due:
             return [row for _due, row in finals]
         return self._with_revisions(finals, late)
 
@@ -242,7 +237,7 @@ class BarEngine:
         """Put one late tick into its bar; returns the revision where it is not to be gathered."""
         tick = OpenBar(symbol, *slot)
         tick.add_one(at, price, size, amount)
-        return [row for _, _, row in self._revised(known, (symbol, slot[0]), tick)]
+        return [row for _, _, row in self.revisions.revise(known, (symbol, slot[0]), tick)]
 
     def add_amount(
         self,
@@ -406,7 +401,7 @@ class BarEngine:
         if self._cutter is not None:
             return []
         finals = self._finals(moment)
-        if not self._due:
+        if not self.revisions.due:
             return [row for _due, row in finals]
         return self._with_revisions(finals, [])
 
@@ -421,12 +416,14 @@ class BarEngine:
             due = due if self._open or self.symbols else NEVER
         elif due != NEVER:
             due += self.lateness_ns
-        return min(due, *self._due.values()) if self._due else due
+        return min([due, *self.revisions.due.values()])
 
     def finish(self) -> list[BarRow]:
         """End: all open bars and revisions, without waiting. Bars by amount are `partial` then."""
         if self._cutter is None:
-            return [row for _due, row in self._finals(None)] + [r for _, _, r in self._dues(None)]
+            return [row for _due, row in self._finals(None)] + [
+                r for _, _, r in self.revisions.dues(None)
+            ]
         rows = []
         for bar in self._open.values():
             bar.version += 1
@@ -446,7 +443,9 @@ class BarEngine:
 
     def largest_volume(self) -> int:
         """The largest volume of a bar that can still grow, as in `OpenBar`."""
-        return max((b.volume for b in (*self._open.values(), *self._closed.values())), default=0)
+        return max(
+            (b.volume for b in (*self._open.values(), *self.revisions.bars.values())), default=0
+        )
 
     def set_calendar(self, calendar: TradingCalendar) -> None:
         """Take other sessions from now on: those known before, and more."""
@@ -473,13 +472,14 @@ class BarEngine:
             rows.append((due, bar.row(self._state(bar), self._closes.get(bar.symbol))))
             if bar.count:
                 self._closes[bar.symbol] = bar.close
-            self._closed[key] = bar
+            self.revisions.bars[key] = bar
         ends = [bar.end for bar in self._open.values()]
         if self.grid.calendar is not None and clock is not None:
             ends.append(self._next_empty(clock - self.lateness_ns))
         self._next_end = min(ends, default=NEVER)
-        if rows and self._keep_ns is not None and clock is not None:
-            self._forget(clock - self._keep_ns)
+        if rows and clock is not None:
+            before = self.revisions.forget(clock)
+            self._gaps = [gap for gap in self._gaps if gap[2] >= before]
         return rows
 
     def _next_empty(self, moment: int) -> int:
@@ -549,50 +549,11 @@ class BarEngine:
         """Finals and revisions in order of the time at which they became known."""
         rows: list[tuple[int, int, BarRow]] = [(due, 0, row) for due, row in finals]
         for moment, key, tick in late:
-            rows += self._dues(moment)
-            rows += self._revised(moment, key, tick)
-        rows += self._dues(self.clock)
+            rows += self.revisions.dues(moment)
+            rows += self.revisions.revise(moment, key, tick)
+        rows += self.revisions.dues(self.clock)
         rows.sort(key=lambda each: each[:2])
         return [row for _due, _kind, row in rows]
-
-    def _revised(
-        self, moment: int, key: tuple[str, int], tick: OpenBar
-    ) -> list[tuple[int, int, BarRow]]:
-        """Join a late tick to its bar; the revision, unless it is too late or gathered."""
-        bar = self._closed.get(key)
-        if bar is None:
-            if self._keep_ns is not None and tick.end < moment - self._keep_ns:
-                self.too_late[key[0]] = self.too_late.get(key[0], 0) + 1
-                if self._on_too_late is not None:
-                    self._on_too_late(key[0], tick.end)
-                return []
-            bar = self._closed[key] = OpenBar(key[0], tick.start, tick.end)
-        _joined(bar, tick)
-        if self._revise_ns:
-            due = (moment // self._revise_ns + 1) * self._revise_ns
-            self._due.setdefault(key, due)
-            return []
-        bar.version += 1
-        return [(moment, 1, bar.row("revised"))]
-
-    def _dues(self, clock: int | None) -> list[tuple[int, int, BarRow]]:
-        rows = []
-        ready = [(due, key) for key, due in self._due.items() if clock is None or due <= clock]
-        for due, key in sorted(ready):
-            del self._due[key]
-            bar = self._closed[key]
-            bar.version += 1
-            rows.append((due, 1, bar.row("revised")))
-        return rows
-
-    def _forget(self, before: int) -> None:
-        """Drop what can be revised no more; a bar whose revision is not out yet is kept."""
-        for key in list(self._closed):
-            if self._closed[key].end >= before:
-                break
-            if key not in self._due:
-                del self._closed[key]
-        self._gaps = [gap for gap in self._gaps if gap[2] >= before]
 
     # --- state ------------------------------------------------------------------------------------
 
@@ -604,13 +565,13 @@ class BarEngine:
             self._next_end,
             self._arrivals,
             list(self._open.values()),
-            list(self._closed.values()),
-            [(symbol, start, due) for (symbol, start), due in self._due.items()],
+            list(self.revisions.bars.values()),
+            [(symbol, start, due) for (symbol, start), due in self.revisions.due.items()],
             self.symbols,
             self._closes,
             self._gaps,
             self.outside,
-            self.too_late,
+            self.revisions.too_late,
             {} if self._cutter is None else self._cutter.state(),
         )
 
@@ -620,17 +581,9 @@ class BarEngine:
         self._next_end, self._slot, self._slot_bounds = state.next_end, None, (0, 0)
         by_amount = self._cutter is not None
         self._open = {(b.symbol, 0 if by_amount else b.start): b for b in state.open}
-        self._closed = {(b.symbol, b.start): b for b in state.closed}
-        self._due = {(symbol, start): due for symbol, start, due in state.revisions_due}
+        self.revisions.bars = {(b.symbol, b.start): b for b in state.closed}
+        self.revisions.due = {(symbol, start): due for symbol, start, due in state.revisions_due}
         self.symbols, self._closes, self._gaps = state.symbols, state.closes, state.gaps
-        self.outside, self.too_late = state.outside, state.too_late
+        self.outside, self.revisions.too_late = state.outside, state.too_late
         if self._cutter is not None:
             self._cutter.restore(state.amounts)
-
-
-def _joined(bar: OpenBar, tick: OpenBar) -> None:
-    """Join a bar of late ticks to the bar that it revises."""
-    assert tick.first is not None
-    assert tick.last is not None
-    prices = (tick.open, tick.high, tick.low, tick.close)
-    bar.add(tick.first, tick.last, prices, tick.volume, tick.notional, tick.count)

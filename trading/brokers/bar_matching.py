@@ -62,6 +62,8 @@ def meet_bar(
     """
     _at_open(broker, listed, number, path[0], start, end)
     for before, after in pairwise(path):
+        if not listed:
+            return
         _move(broker, listed, number, before, after, end)
     _at_close(broker, listed, number, path[3], end)
 

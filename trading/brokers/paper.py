@@ -32,9 +32,12 @@ from trading.numbers import Number, to_units
 from trading.orders.order import Order
 from trading.risk.account import Market
 
-__all__ = ["PaperBroker"]
+__all__ = ["AUCTIONS", "PaperBroker"]
 
 _EXECUTIONS_KEPT = 1_000
+_UNTRADED = (0, 0, 0)
+AUCTIONS = frozenset({"AT_OPEN", "AT_CLOSE"})
+"""Times in force that wait for an auction."""
 
 
 class PaperBroker:
@@ -69,6 +72,8 @@ class PaperBroker:
         self._accepted: Callable[[OrderAccepted], None] = self._sink
         self._filled: Callable[[OrderFilled], None] = self._sink
         self._keeps = True
+        # Whether a market order may fill as it arrives, whole and before anybody can end it.
+        self._fills_on_arrival = False
         self._submitted: set[str] = set()
         self._market = Market(10)
         # What is left of a bar's or tick's volume; None is as much as anybody wants.
@@ -92,13 +97,27 @@ class PaperBroker:
         self._accepted = sink if on_accepted is None else on_accepted
         self._filled = sink if on_filled is None else on_filled
         self._keeps = False
+        self._fills_on_arrival = (
+            self.model.at_once and self.model.volume_share is None and not self.latency
+        )
 
     # --- the broker's protocol --------------------------------------------------------------------
 
     def submit(
-        self, order: Order, *, opens_at: int | None = None, closes_at: int | None = None
+        self, order: Order, opens_at: int | None = None, closes_at: int | None = None
     ) -> None:
         """Take an order; the times are those of the auction that AT_OPEN and AT_CLOSE wait for."""
+        if (
+            self._fills_on_arrival
+            and order.kind == "MARKET"
+            and opens_at is closes_at is None
+            and not (order.group or order.reduce_only or order.post_only)
+            and order.tif not in AUCTIONS
+        ):
+            price = self._reference(order.symbol, order.side)
+            if price is not None:
+                self._fill_arriving(order, price)
+                return
         if order.order_id in self._by_id:
             return
         if self._keeps:
@@ -220,7 +239,7 @@ class PaperBroker:
             )
             return
         tif = resting.tif
-        waits = tif in ("AT_OPEN", "AT_CLOSE")
+        waits = tif in AUCTIONS
         if waits:
             self.wakes += [t for t in (resting.opens_at, resting.closes_at) if t is not None]
         if resting.kind == "TRAILING_STOP":
@@ -243,6 +262,37 @@ class PaperBroker:
             resting.queue = to_units(self.model.queue, spec.size_decimals, "queue")
         state.resting.setdefault(symbol, {})[resting.order_id] = resting
         self._touch(resting)
+
+    def _fill_arriving(self, order: Order, price: int) -> None:
+        """Accept a market order and fill it whole: it never rests here."""
+        now, market = self.state.now, self._market
+        account, symbol, order_id = order.account, order.symbol, order.order_id
+        size, side, spec = order.qty, order.side, market.specs[symbol]
+        self._accepted(OrderAccepted(now, account, order_id))
+        if not self._exact:
+            price = self.slippage.worsen(price, side, spec)
+        value = size * abs(price) * market.factors[symbol]
+        fees = self.commission.charge(_UNTRADED, size, value, False, spec, market.money_decimals)
+        net = self.state.net.get(account)
+        if net is None:
+            net = self.state.net[account] = {}
+        net[symbol] = net.get(symbol, 0) + size * side
+        self._filled(
+            OrderFilled(
+                now,
+                account,
+                order_id,
+                order_id + ".1",
+                size,
+                price,
+                fees,
+                now,
+                False,
+                side,
+                symbol,
+                order.strategy,
+            )
+        )
 
     def _reference(self, symbol: str, side: int) -> int | None:
         """The price that an order of this side meets now: the opposite quote, or the last trade."""

@@ -22,44 +22,64 @@ error, which is told on the standard error output, and 130 after Ctrl-C.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
+from importlib import import_module
+from typing import NamedTuple
 
-from store.cli.output import complain
-from store.errors import StoreError
-from trading.cli import (
-    backtest,
-    bars,
-    check,
-    engine,
-    exchange,
-    export,
-    ingest,
-    metrics,
-    report,
-    settings,
+__all__ = ["COMMANDS", "Command", "main"]
+
+
+class Command(NamedTuple):
+    """A command, the module that adds it, and what the list of commands says of it."""
+
+    name: str
+    module: str
+    help: str
+
+
+# A module is imported for its own commands alone: it has `add(commands)`, which adds all of its
+# commands with the same names and texts.
+COMMANDS = (
+    Command("ingest", "ingest", "keep ticks of files or feeds"),
+    Command("export", "export", "write kept ticks to a file"),
+    Command("bars", "bars", "make bars of ticks, or verify kept bars"),
+    Command("backtest", "backtest", "run a strategy over recorded prices"),
+    Command(
+        "check",
+        "check",
+        "find what backtests hide: lookahead, or a warm-up that is too short",
+    ),
+    Command("metrics", "metrics", "figures of equity, returns, fills or trade matches"),
+    Command("report", "report", "write a report with pictures"),
+    Command("settings", "settings", "show the settings in force and their sources"),
+    Command(
+        "exchange",
+        "exchange",
+        "a simulated exchange of its own, and faults for it by command",
+    ),
+    Command("paper", "engine", "trade live prices with simulated fills"),
+    Command("live", "engine", "trade an account at a venue"),
 )
-from trading.errors import TradingError
-
-# A command more is a module more, with `add(commands)`.
-COMMANDS = (ingest, export, bars, backtest, check, metrics, report, settings, exchange, engine)
-
-__all__ = ["main"]
+"""The commands in the order of the list."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return the exit status."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
     parser = argparse.ArgumentParser(
         prog="python -m trading", description="Market data and trading."
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in COMMANDS:
-        module.add(commands)
-    options = parser.parse_args(arguments)
-    try:
-        status: int = options.run(options)
-        return status
-    except (TradingError, StoreError, OSError) as error:
-        complain(str(error))
-        return 3
-    except KeyboardInterrupt:
-        return 130
+    asked = next((each.module for each in COMMANDS if given[:1] == [each.name]), "")
+    added = set()
+    for each in COMMANDS:
+        if each.module != asked:
+            # In the list of commands alone.
+            commands.add_parser(each.name, help=each.help)
+        elif asked not in added:
+            added.add(asked)
+            import_module(f"trading.cli.{asked}").add(commands)
+    options = parser.parse_args(given)
+    status: int = import_module("trading.cli.outcome").outcome(options)
+    return status

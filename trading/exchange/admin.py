@@ -113,7 +113,10 @@ class ExchangeAdmin:
             if isinstance(message, Answer) and message.query_id == self._number:
                 if message.error:
                     raise ExchangeError(message.error)
-                return msgspec.msgpack.decode(message.body)
+                try:
+                    return msgspec.msgpack.decode(message.body)
+                except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+                    raise ExchangeError(f"the answer to {what} is none: {error}") from None
 
     def _log_on(self, key: str) -> None:
         while True:

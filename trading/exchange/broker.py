@@ -340,7 +340,7 @@ class ExchangeBroker:
             raise BrokerUnavailable(
                 f"{self._where}: no answer to {what} within {timeout:g} s"
             ) from None
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise BrokerError(f"{self._where}: the answer to {what} is none: {error}") from error
         finally:
             with self._lock:
@@ -552,12 +552,14 @@ class ExchangeBroker:
         """Refuse an exchange whose numbers mean something else than ours."""
         if answer.exception() is not None:
             return  # the link went down before it was answered
-        theirs: dict[str, InstrumentSpec] = {
-            spec.symbol: spec
-            for spec in msgspec.msgpack.decode(
+        try:
+            listed = msgspec.msgpack.decode(
                 answer.result(), type=list[InstrumentSpec], strict=False
             )
-        }
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            self._refused("INSTRUMENTS", f"the list of instruments cannot be read: {error}")
+            return
+        theirs = {spec.symbol: spec for spec in listed}
         for symbol, spec in self._instruments.items():
             other = theirs.get(symbol)
             if other is not None and _units(other) != _units(spec):

@@ -218,7 +218,7 @@ def _shown(data: bytes | None) -> str:
         return "nothing"
     try:
         return repr(msgspec.msgpack.decode(data))
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return f"{len(data)} bytes that are no report"
 
 

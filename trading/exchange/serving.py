@@ -49,7 +49,7 @@ def read_accounts(path: str | Path) -> AccountsFile:
     """Read accounts and keys from a JSON file that only its owner may read."""
     try:
         found = msgspec.json.decode(private_text(path), type=AccountsFile)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ExchangeError(f"{path} is no file of accounts: {error}") from error
     keys = [entry.key for entry in found.accounts.values()]
     keys += [found.admin_key] if found.admin_key is not None else []
@@ -74,7 +74,7 @@ def listed(texts: Sequence[str] = (), file: str | Path | None = None) -> list[Li
     if file is not None:
         try:
             entries += msgspec.json.decode(Path(file).read_bytes(), type=list[dict[str, Any]])
-        except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise ExchangeError(f"{file} is no file of instruments: {error}") from error
     found = []
     for entry in entries:

@@ -169,17 +169,16 @@ class WindowSum:
 
     def extend_means(self, values: list[float]) -> list[float | None]:
         """Add many values; returns the mean after each, None while the window is not full."""
-        size = self.size
-        units = [*self._units, *[int(value * _SCALE) for value in values]]
-        sums = [0, *accumulate(units)]
-        whole = size << _BINARY_PLACES
-        means: list[float | None] = [(b - a) / whole for a, b in zip(sums, sums[size:])]  # noqa: B905
-        # Of a full window one mean has been told before.
-        known = max(len(self._units) - size + 1, 0)
-        missing: list[float | None] = [None] * (len(values) - len(means) + known)
-        del units[:-size]
+        size, before = self.size, len(self._units)
+        one = 1 << _BINARY_PLACES
+        # Each unit is a float exactly, whose last `size` are all that matters later.
+        means = _means([*[unit / one for unit in self._units], *values], size)
+        units = [*self._units, *[int(value * _SCALE) for value in values[-size:]]][-size:]
         self._units = deque(units)
         self.total = sum(units)
+        # Of a full window one mean has been told before.
+        known = max(before - size + 1, 0)
+        missing: list[float | None] = [None] * (len(values) - len(means) + known)
         return missing + means[known:]
 
     @property
@@ -198,6 +197,40 @@ class WindowSum:
         return (self.size * squares - self.total * self.total) / (
             self.size * self.size << 2 * _BINARY_PLACES
         )
+
+
+def _means(values: list[float], size: int) -> list[float | None]:
+    """The mean of each full window, correctly rounded.
+
+    Values of much the same magnitude are whole multiples of one power of two, and the sums of their
+    windows fit into 64 bits; others are summed as whole numbers of any length.
+    """
+    numbers = np.array(values, dtype=np.float64)
+    _, exponents = np.frexp(numbers[numbers != 0.0])
+    if len(exponents):
+        places = max(53 - int(exponents.min()), 0)
+        if places <= _BINARY_PLACES and int(exponents.max()) + places + size.bit_length() <= 62:
+            # A sum of all may wrap around; differences are those of a window all the same.
+            sums = np.concatenate(([0], np.cumsum(np.ldexp(numbers, places).astype(np.int64))))
+            return _quotients(sums[size:] - sums[:-size], size, places)
+    exact = [0, *accumulate([int(value * _SCALE) for value in values])]
+    whole = size << _BINARY_PLACES
+    return [(b - a) / whole for a, b in zip(exact, exact[size:])]  # noqa: B905 - windows overlap
+
+
+def _quotients(totals: npt.NDArray[np.int64], size: int, places: int) -> list[float | None]:
+    """Each total by the size of the window and `2 ** places`, correctly rounded."""
+    magnitudes = np.abs(totals)
+    more = 63 - int(magnitudes.max(initial=1)).bit_length()
+    quotients, rests = np.divmod(magnitudes << more, size)
+    if len(totals) and int(quotients.min()) >= 1 << 54:
+        # What a float drops of 55 bits or more is at least two of them, of which the last says
+        # whether anything was left: rounded once, to the nearest.
+        floats = np.ldexp((quotients | (rests != 0)).astype(np.float64), -(places + more))
+        means: list[float | None] = np.copysign(floats, totals).tolist()
+        return means
+    whole = size << places
+    return [total / whole for total in totals.tolist()]
 
 
 class WindowExtreme:

@@ -15,9 +15,20 @@ from trading.errors import JournalError
 from trading.journal.inputs import Input
 from trading.journal.outputs import Output
 
-__all__ = ["decode_input", "decode_output", "encode", "encode_all", "pack", "unpack"]
+__all__ = [
+    "UNREADABLE",
+    "decode_input",
+    "decode_output",
+    "encode",
+    "encode_all",
+    "pack",
+    "unpack",
+]
 
 T = TypeVar("T")
+
+UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
+"""What decoding raises for broken bytes or texts: of the wrong shape, no UTF-8, nested too deep."""
 
 _ENCODER = msgspec.msgpack.Encoder()
 # Not strict: a text is taken for a whole number where one is expected.
@@ -54,7 +65,7 @@ def decode_input(data: bytes) -> Input:
     """Return the input that these bytes are; JournalError where they are none."""
     try:
         return _INPUTS.decode(data)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise JournalError(f"these {len(data)} bytes are no input of the kernel: {error}") from None
 
 
@@ -62,7 +73,7 @@ def decode_output(data: bytes) -> Output:
     """Return the output that these bytes are; JournalError where they are none."""
     try:
         return _OUTPUTS.decode(data)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise JournalError(
             f"these {len(data)} bytes are no output of the kernel: {error}"
         ) from None
@@ -82,7 +93,7 @@ def unpack(data: bytes, kind: type[T]) -> T:
     """Return the value of a type that `pack` gave these bytes for."""
     try:
         return msgspec.msgpack.decode(data, type=kind, strict=False)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise JournalError(f"these {len(data)} bytes are no {kind.__name__}: {error}") from None
 
 

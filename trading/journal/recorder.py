@@ -45,8 +45,8 @@ class Recorder:
         self._tail = bytearray()
         self._in_tail = 0
         self._count = 0
-        # Outputs that are not hashed yet: several are encoded at once.
-        self._waiting: list[Output] = []
+        # How many of the outputs were taken; they stay until several are encoded at once.
+        self._taken = 0
 
     def begin(self, time: int, count: int = 1) -> None:
         """Start with an input, or with the last of several that had no outputs."""
@@ -66,21 +66,24 @@ class Recorder:
 
     def take(self) -> list[Output]:
         """Return the outputs since the last call, and take them into the digest."""
-        outputs = self.outputs
-        if not outputs:
+        outputs, taken = self.outputs, self._taken
+        count = len(outputs)
+        if count == taken:
             return []
-        self.outputs = []
-        self.emit = self.outputs.append
-        if self._hashes:
-            waiting = self._waiting
-            waiting += outputs
-            if len(waiting) >= _TOGETHER:
-                self._hash()
-        return outputs
+        given = outputs[taken:] if taken else outputs[:]
+        self._taken = count
+        if count >= _TOGETHER:
+            self._hash()
+        return given
 
     def _hash(self) -> None:
         """Take what waits into the digest; blocks are full at the same outputs in any batches."""
-        left = self._waiting
+        left = self.outputs[: self._taken]
+        # In place: others hold on to the list's append.
+        del self.outputs[: self._taken]
+        self._taken = 0
+        if not self._hashes:
+            return
         self._count += len(left)
         while len(left) >= (room := BLOCK - self._in_tail):
             encode_all(left[:room], self._tail)
@@ -90,7 +93,6 @@ class Recorder:
             left = left[room:]
         encode_all(left, self._tail)
         self._in_tail += len(left)
-        self._waiting = []
 
     @property
     def digest(self) -> str:
@@ -100,7 +102,7 @@ class Recorder:
     @property
     def count(self) -> int:
         """How many outputs there were, counted with the digest."""
-        return self._count + len(self._waiting)
+        return self._count + (self._taken if self._hashes else 0)
 
     def _digest_state(self) -> DigestState:
         self._hash()
@@ -116,4 +118,5 @@ class Recorder:
         digest = state.digest
         self._chain, self._tail = digest.chain, bytearray(digest.tail)
         self._count, self._in_tail = digest.count, digest.count % BLOCK
-        self._waiting = []
+        self.outputs.clear()
+        self._taken = 0

@@ -7,15 +7,18 @@ first never trades in the past of the second, and never at a price of the moment
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from itertools import islice
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice, repeat
+from typing import TypeVar
 
 import numpy as np
 
 from trading.brokers.paper import PaperBroker
+from trading.brokers.resting import PaperState
 from trading.journal.inputs import Bar
 from trading.journal.recorder import Recorder
 from trading.kernel.bar_columns import BarColumns
+from trading.kernel.columns import Ints
 from trading.kernel.desk import Desk
 from trading.kernel.hosting import StrategyHost
 from trading.kernel.market_data import MarketData
@@ -23,6 +26,8 @@ from trading.kernel.timers import Timers
 from trading.risk.account import Market
 
 __all__ = ["BarBatches"]
+
+T = TypeVar("T")
 
 
 class BarBatches:
@@ -54,49 +59,50 @@ class BarBatches:
 
     def walk(self, columns: BarColumns) -> None:
         """Take in many bars; each row counts as one input."""
-        recorder, host, desk, paper = self._recorder, self._host, self._desk, self._paper
+        recorder, host, desk = self._recorder, self._host, self._desk
         outputs, queue, writer, heap = recorder.outputs, host.queue, desk.writer, self._timers.heap
-        last_bars, tell = self._data.last_bars, host.tell_bar
+        last_bars, tell, broker = self._data.last_bars, host.tell_bar, self._broker_state()
         host.bars_ahead(columns)
         listeners = {symbol: host.listeners(symbol) for symbol in columns.symbols}
         for symbol in columns.symbols:
             last_bars.setdefault(symbol, {})
         ranks = {timeframe: rank for rank, timeframe in enumerate(columns.timeframes)}
-        several = len(ranks) > 1
         met, rows, due = self._meeter(), _rows(columns), self._due()
-        for size, time in zip(*_moments(columns, recorder.now), strict=True):
-            bar = next(rows)
+        for bar, size, time in zip(rows, *_moments(columns, recorder.now)):  # noqa: B905 - see below
             if due <= time:
                 self._advance(time)
+                due = self._due()
             # As Recorder.begin does, which would be called for every row.
-            recorder.now = time
+            recorder.now = broker.now = time
             recorder.number += 1
             recorder.ordinal = 0
-            if paper is not None:
-                paper.state.now = time
             if not host.started:
                 self._begin()
             said, timers = len(outputs), len(heap)
             met(bar)
             if size > 1:
+                # These rows are taken from under the loop: it goes on with the next moment.
                 moment = [bar, *islice(rows, size - 1)]
                 for each in moment[1:]:
                     recorder.begin(time)
                     met(each)
-                if several:
+                if len(ranks) > 1:
                     # Who hears of a bar of the shortest timeframe sees the longer ones.
                     moment.sort(key=lambda each: -ranks[each.interval])
                 self._tell(moment)
             elif queue:
                 self._tell([bar])
             else:
-                last_bars[bar.symbol][bar.interval] = bar
-                tell(bar, listeners[bar.symbol])
+                symbol = bar.symbol
+                last_bars[symbol][bar.interval] = bar
+                tell(bar, listeners[symbol])
             if len(outputs) != said or len(heap) != timers or writer.finished:
                 desk.settle()
                 due = self._due()
-            elif due <= time:
-                due = self._due()
+
+    def _broker_state(self) -> PaperState:
+        """Where the simulated broker keeps the time; a spare one where there is none."""
+        return PaperState() if self._paper is None else self._paper.state
 
     def _tell(self, moment: list[Bar]) -> None:
         """Tell strategies of the bars of one moment after its fills."""
@@ -116,17 +122,18 @@ class BarBatches:
         wanted, watch = data.fills_interval, data.watch
 
         def met(bar: Bar) -> None:
-            symbol = bar.symbol
             if wanted and bar.interval != wanted:
                 return
+            symbol = bar.symbol
             if resting.get(symbol) or symbol in held:
                 data.meet(bar)
                 return
             if not by_ticks:
                 seen[symbol] = seen.get(symbol, 0) + 1
             last[symbol] = bar.close
-            for dirty in watch:
-                dirty.add(symbol)
+            if watch:
+                for dirty in watch:
+                    dirty.add(symbol)
 
         return met
 
@@ -140,13 +147,19 @@ def _moments(columns: BarColumns, now: int) -> tuple[list[int], list[int]]:
     return sizes.tolist(), np.maximum(columns.times[firsts], now).tolist()
 
 
+def _named(names: Sequence[T], codes: Ints) -> Iterable[T]:
+    """The name of each row."""
+    if len(names) == 1:
+        return repeat(names[0], len(codes))
+    return [names[code] for code in codes.tolist()]
+
+
 def _rows(columns: BarColumns) -> map[Bar]:
-    symbols, timeframes = columns.symbols, columns.timeframes
     return map(
         Bar,
         columns.times.tolist(),
-        [symbols[code] for code in columns.codes.tolist()],
-        [timeframes[code] for code in columns.intervals.tolist()],
+        _named(columns.symbols, columns.codes),
+        _named(columns.timeframes, columns.intervals),
         columns.starts.tolist(),
         columns.ends.tolist(),
         columns.opens.tolist(),

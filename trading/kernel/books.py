@@ -28,11 +28,8 @@ class KernelBooks:
         self._market = market
         self._accounts = accounts
         self._ledger = ledger
+        self.book_fill = ledger.book
         self._paper = paper
-
-    def book_fill(self, account: str, strategy: str, symbol: str, execution: Execution) -> None:
-        """Book an execution into positions and cash."""
-        self._ledger.book(self._accounts[account], strategy, symbol, execution)
 
     def find_execution(self, account: str, fill_id: str) -> Execution | None:
         """Return a booked execution that can still be taken back, or None."""
@@ -61,7 +58,7 @@ class KernelBooks:
             -before.fees,
             recorder.now,
         )
-        self._ledger.book(found, strategy, symbol, opposite)
+        self._ledger.book(account, strategy, symbol, opposite)
         self._tell_paper(found, symbol)
 
     def _tell_paper(self, account: Account, symbol: str) -> None:

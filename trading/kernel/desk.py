@@ -19,6 +19,7 @@ from trading.kernel.settings import Settings
 from trading.kernel.timers import Timers
 from trading.kernel.venues import EffectVenue, PaperVenue
 from trading.orders.build import open_order
+from trading.orders.corrections import Corrections
 from trading.orders.groups import KINDS as GROUP_KINDS
 from trading.orders.groups import Group, Groups
 from trading.orders.order import Order
@@ -71,6 +72,7 @@ class Desk:
         venue = EffectVenue(recorder) if paper is None else PaperVenue(recorder, market, paper)
         # A simulated broker does not repeat itself.
         self.writer = OrderWriter(recorder, venue, self.books, self, remembers=paper is None)
+        self.corrections = Corrections(self.writer, self.books)
         self.gate = Gate(recorder, market, accounts, timers, self._cancel_account, watch)
         self.groups = Groups(recorder, self.writer, self._release)
         self.emulator = Emulator(self.writer, market, self._released)
@@ -125,7 +127,11 @@ class Desk:
                 # The mark timer would see it too, but a breach that is seen halts at once.
                 self.gate.halt(self._accounts[order.account], f"daily loss: {refused.message}")
             return
-        self._send(order)
+        if order.kind == "MARKET" and order.tif == "GTC" and order.flat_by is None:
+            # By far the most; it needs neither timers nor a trigger.
+            self.writer.submit(order)
+        else:
+            self._send(order)
         # What filled at once never was open.
         if order.status not in TERMINAL and not order.reduce_only:
             self.writer.recount(order)
@@ -428,9 +434,8 @@ class Desk:
 
     def settle(self) -> None:
         """Tell strategies what has happened, and forget orders that ended long enough ago."""
-        host = self._host
-        if not host.idle:
-            host.drain()
+        if not self._host.idle:
+            self._host.drain()
         if self.writer.finished:
             self.writer.evict(self._recorder.now - self._settings.order_memory)
         paper = self._paper

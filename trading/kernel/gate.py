@@ -33,6 +33,7 @@ class Gate:
         watch: Watch,
     ) -> None:
         self._recorder = recorder
+        self._emit = recorder.emit
         self._market = market
         self._accounts = accounts
         self._timers = timers
@@ -120,7 +121,9 @@ class Gate:
                 )
             )
             return None
-        bounds = self.bounds(account)
+        found = self._bounds.get(account.name)
+        now = recorder.now
+        bounds = found[0] if found is not None and now < found[1] else self.bounds(account)
         if bounds is None:
             refused = Refused(
                 "MISSING_LIMITS", "limits that hold now", "none", "set limits for this time"
@@ -129,15 +132,15 @@ class Gate:
             return refused
         asked = order.qty
         totals = self.totals(account, bounds) if bounds.needs_totals else None
-        verdict = judge(order, account, self._market, bounds, recorder.now, totals)
+        verdict = judge(order, account, self._market, bounds, now, totals)
         if isinstance(verdict, Refused):
             self.refuse(order, verdict, bounds.limits_id)
             return verdict
         if bounds.needs_record:
             record_sent(verdict)
-        recorder.emit(
+        self._emit(
             RiskDecision(
-                recorder.now,
+                now,
                 order.order_id,
                 "OK",
                 bounds.limits_id,

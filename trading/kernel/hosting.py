@@ -10,6 +10,7 @@ from typing import Protocol
 
 import msgspec
 
+from trading.errors import SettingsError
 from trading.journal.inputs import (
     Bar,
     OrderTerms,
@@ -379,7 +380,10 @@ class StrategyHost:
 
     def __init__(self, recorder: Recorder, strategies: Sequence[HostedStrategy]) -> None:
         self._recorder = recorder
-        self.strategies = {each.name: each for each in strategies}
+        names = [each.name for each in strategies]
+        if len(set(names)) != len(names):
+            raise SettingsError(f"two strategies have one name: {', '.join(sorted(names))}")
+        self.strategies = dict(zip(names, strategies, strict=True))
         self.contexts: dict[str, Context] = {}
         self.stopped: dict[str, str] = {}
         self.started = False
@@ -431,10 +435,10 @@ class StrategyHost:
 
     def tell_bar(self, bar: Bar, listeners: Listeners) -> None:
         """Tell of a final bar at once; only where nothing waits to be told."""
-        self._draining = True
+        self._draining, stopped = True, self.stopped
         try:
             for strategy, on_bar, ctx in listeners:
-                if strategy.name in self.stopped:
+                if stopped and strategy.name in stopped:
                     continue
                 try:
                     on_bar(ctx, bar)

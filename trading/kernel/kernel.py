@@ -13,15 +13,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import msgspec
-
 from trading.brokers.paper import PaperBroker
-from trading.errors import JournalError, LimitsError, SettingsError
+from trading.errors import JournalError, SettingsError
 from trading.journal import inputs as given
 from trading.journal import reports
 from trading.journal.inputs import Input
-from trading.journal.outputs import Alert, CommandAnswered, Output
+from trading.journal.outputs import CommandAnswered, Output
 from trading.journal.recorder import Recorder
+from trading.kernel.account_commands import AccountCommands
 from trading.kernel.bar_batches import BarBatches
 from trading.kernel.bar_columns import BarColumns
 from trading.kernel.bars import BarFold, TickBars
@@ -29,13 +28,13 @@ from trading.kernel.columns import TickColumns
 from trading.kernel.desk import Desk, next_day
 from trading.kernel.hosting import AcceptAll, Context, HostedStrategy, Picker, StrategyHost
 from trading.kernel.market_data import MarketData
+from trading.kernel.reference_data import ReferenceData
 from trading.kernel.settings import Settings
 from trading.kernel.snapshot import Snapshot, read_snapshot, write_snapshot
 from trading.kernel.timers import NEVER, Timers
 from trading.orders.order import Order
 from trading.positions.lots import Position
-from trading.risk.account import ACTIVE, HALTED, TRADING_STATES, Account, Market
-from trading.risk.limits import HeldLimits, Limits
+from trading.risk.account import Account, Market
 from trading.risk.totals import Watch
 
 __all__ = ["Kernel", "step"]
@@ -45,7 +44,6 @@ _PRICES_AND_TIME = frozenset({given.Tick, given.Bar, given.Clock})
 _OF_A_SYMBOL = frozenset({given.Tick, given.Bar})
 _MANY_TICKS = frozenset({given.TickBatch, TickColumns})
 _MANY_BARS = frozenset({given.BarBatch, BarColumns})
-_LIMITS: msgspec.json.Decoder[Limits] = msgspec.json.Decoder(Limits)
 
 
 def step(kernel: Kernel, event: Input | TickColumns | BarColumns) -> list[Output]:
@@ -78,27 +76,14 @@ class Kernel:
         self._market = Market(settings.money_decimals)
         self._accounts: dict[str, Account] = {}
         self._timers = Timers()
+        self._heap = self._timers.heap
         self._checks = settings.check_invariants
         self._commands: dict[str, int] = {}
-        self._moved: dict[tuple[str, str], int] = {}
         self._day_set = False
         self._paper = broker
         self._picker: Picker = AcceptAll() if picker is None else picker
-        names = [each.name for each in strategies]
-        if len(set(names)) != len(names):
-            raise SettingsError(f"two strategies have one name: {', '.join(sorted(names))}")
         self._host = StrategyHost(self._recorder, strategies)
-        if fold is None and (settings.bar_interval or settings.timeframes):
-            first = (settings.bar_interval,) if settings.bar_interval else ()
-            fold = TickBars(
-                *first,
-                *settings.timeframes,
-                lateness=settings.bar_lateness,
-                memory=settings.bar_memory,
-            )
-        if fold is not None:
-            fold.connect(self._market)
-        self._fold = fold
+        self._fold = fold = _fold_of(settings) if fold is None else fold
         watch: Watch = []
         self._desk = Desk(
             settings,
@@ -135,13 +120,26 @@ class Kernel:
             self._due,
             self._begin,
         )
-        if broker is not None:
-            writer = self._desk.writer
-            broker.connect(self._market, self._report, writer.accepted, writer.filled)
-        self._picker.connect(self._market, self._recorder)
-        self._host.contexts = {each.name: self._context(each) for each in strategies}
+        self._account_commands = AccountCommands(
+            self._recorder, self._market, self._accounts, self._desk, self._data
+        )
+        self._reference = ReferenceData(
+            self._recorder, self._market, self._accounts, self._desk, fold, broker
+        )
+        self._connect()
         self._handlers = self._find_handlers()
         self._reports = self._find_reports()
+
+    def _connect(self) -> None:
+        """Introduce what was given from outside to the parts that it works with."""
+        if self._paper is not None:
+            writer = self._desk.writer
+            self._paper.connect(self._market, self._report, writer.accepted, writer.filled)
+        if self._fold is not None:
+            self._fold.connect(self._market)
+        self._picker.connect(self._market, self._recorder)
+        strategies = self._host.strategies.values()
+        self._host.contexts = {each.name: self._context(each) for each in strategies}
 
     def _context(self, strategy: HostedStrategy) -> Context:
         return Context(
@@ -163,29 +161,23 @@ class Kernel:
         kind = type(event)
         handler = self._handlers.get(kind)
         if handler is None:
-            if kind in _MANY_TICKS:
-                return self._step_ticks(event)
-            if kind in _MANY_BARS:
-                return self._step_bars(event)
-            raise JournalError(
-                f"{kind.__name__} is no input of the kernel; there are: "
-                f"{', '.join(sorted(each.__name__ for each in self._handlers))}"
-            )
-        self._step_one(event, kind, handler)
+            self._step_many(event, kind)
+        else:
+            self._step_one(event, kind, handler)
         if self._checks:
             self.check()
         return self._recorder.take()
 
     def _step_one(self, event: Any, kind: type, handler: Callable[[Any], None]) -> None:
         time = event.time
-        if kind in _OF_A_SYMBOL and event.symbol not in self._market.specs:
+        if kind in _OF_A_SYMBOL:
             self._known(event.symbol)
         if not self._day_set:
             self._begin_day(time)
-        recorder, fold, heap = self._recorder, self._fold, self._timers.heap
+        recorder, heap = self._recorder, self._heap
         if (
             (heap and heap[0][0] <= time)
-            or (fold is not None and fold.due <= time)
+            or (self._fold is not None and self._fold.due <= time)
             or self._picker.due <= time
         ):
             self._advance(time)
@@ -199,12 +191,23 @@ class Kernel:
         handler(event)
         self._desk.settle()
 
-    def _step_ticks(self, event: Any) -> list[Output]:
+    def _step_many(self, event: Any, kind: type) -> None:
+        if kind in _MANY_TICKS:
+            self._step_ticks(event)
+        elif kind in _MANY_BARS:
+            self._step_bars(event)
+        else:
+            raise JournalError(
+                f"{kind.__name__} is no input of the kernel; there are: "
+                f"{', '.join(sorted(each.__name__ for each in self._handlers))}"
+            )
+
+    def _step_ticks(self, event: Any) -> None:
         ticks = event if type(event) is TickColumns else TickColumns.from_batch(event)
         for symbol in ticks.symbols:
             self._known(symbol)
         if not len(ticks):
-            return []
+            return
         if not self._host.started:
             # Strategies begin with the first tick, at its time, as if it had come alone.
             self._step_one(ticks.tick(0), given.Tick, self._data.tick)
@@ -212,16 +215,13 @@ class Kernel:
         elif not self._day_set:
             self._begin_day(int(ticks.times[0]))
         self._data.ticks(ticks)
-        if self.settings.check_invariants:
-            self.check()
-        return self._recorder.take()
 
-    def _step_bars(self, event: Any) -> list[Output]:
+    def _step_bars(self, event: Any) -> None:
         bars = event if type(event) is BarColumns else BarColumns.from_batch(event)
         for symbol in bars.symbols:
             self._known(symbol)
         if not len(bars):
-            return []
+            return
         if not self._day_set:
             self._begin_day(int(bars.times[0]))
         if not self._host.started:
@@ -230,9 +230,6 @@ class Kernel:
             self._bars.walk(bars.slice(0, first))
             bars = bars.slice(first, len(bars))
         self._bars.walk(bars)
-        if self.settings.check_invariants:
-            self.check()
-        return self._recorder.take()
 
     def _begin(self) -> None:
         """Prices or the time begin: strategies hear of it; bars that began before are partial."""
@@ -316,30 +313,30 @@ class Kernel:
     # --- what inputs do ---------------------------------------------------------------------------
 
     def _find_handlers(self) -> dict[type, Callable[[Any], None]]:
-        desk = self._desk
+        desk, people, reference = self._desk, self._account_commands, self._reference
         commands: dict[type, Callable[[Any], tuple[str, str]]] = {
             given.Submit: desk.submit,
             given.Cancel: desk.cancel,
             given.Replace: desk.replace,
             given.CancelAll: self._cancel_all,
             given.Flatten: desk.flatten,
-            given.SetTradingState: self._set_trading_state,
-            given.SetLimits: self._set_limits,
-            given.Transfer: self._transfer,
+            given.SetTradingState: people.set_trading_state,
+            given.SetLimits: people.set_limits,
+            given.Transfer: people.transfer,
             given.SetWeights: self._picker.set_weights,
         }
         handlers: dict[type, Callable[[Any], None]] = {
             given.Tick: self._data.tick,
             given.Bar: self._data.bar,
             given.Clock: lambda _: None,
-            given.OpenAccount: self._open_account,
-            given.DefineInstrument: self._define,
-            given.DefineSessions: self._define_sessions,
-            given.SetRate: self._set_rate,
-            given.SetAtr: self._set_atr,
-            given.SplitShares: self._split,
-            given.CashDividend: self._dividend,
-            given.FeedGap: self._gap,
+            given.OpenAccount: people.open,
+            given.DefineInstrument: reference.define,
+            given.DefineSessions: reference.define_sessions,
+            given.SetRate: reference.set_rate,
+            given.SetAtr: reference.set_atr,
+            given.SplitShares: reference.split,
+            given.CashDividend: reference.dividend,
+            given.FeedGap: reference.gap,
         }
         for kind, answer in commands.items():
             handlers[kind] = self._command(answer)
@@ -348,7 +345,7 @@ class Kernel:
         return handlers
 
     def _find_reports(self) -> dict[type, Callable[[Any], None]]:
-        writer = self._desk.writer
+        writer, corrections = self._desk.writer, self._desk.corrections
         return {
             reports.OrderAccepted: writer.accepted,
             reports.OrderRejected: writer.rejected,
@@ -359,8 +356,8 @@ class Kernel:
             reports.OrderReplaceRejected: writer.replace_rejected,
             reports.OrderCancelRejected: writer.cancel_rejected,
             reports.OrderFilled: writer.filled,
-            reports.FillBusted: writer.busted,
-            reports.FillCorrected: writer.corrected,
+            reports.FillBusted: corrections.busted,
+            reports.FillCorrected: corrections.corrected,
         }
 
     def _report(self, report: Any) -> None:
@@ -389,158 +386,6 @@ class Kernel:
             command.account, command.strategy, command.symbol, f"by {command.by}"
         )
         return "OK", f"{count} orders"
-
-    def _set_trading_state(self, command: given.SetTradingState) -> tuple[str, str]:
-        account = self._accounts.get(command.account)
-        if account is None:
-            return "UNKNOWN_ACCOUNT", command.account
-        if command.state not in TRADING_STATES:
-            return "MALFORMED", f"{command.state} is none of {' '.join(TRADING_STATES)}"
-        if command.state == HALTED:
-            self._desk.gate.halt(account, command.reason or "kill switch", command.by)
-            return "OK", ""
-        if account.trading_state == HALTED:
-            if not command.by or command.by == account.owner:
-                return (
-                    "NEEDS_ANOTHER_PERSON",
-                    f"{account.name} is halted and {account.owner or 'its trader'} trades on it; "
-                    "somebody else lifts the halt",
-                )
-            # What was lost until now has been looked at.
-            account.begin_day(self._market)
-        if account.trading_state != command.state:
-            self._desk.gate.set_state(account, command.state, command.reason, command.by)
-        return "OK", ""
-
-    def _set_limits(self, command: given.SetLimits) -> tuple[str, str]:
-        account = self._accounts.get(command.account)
-        if account is None:
-            return "UNKNOWN_ACCOUNT", command.account
-        try:
-            limits = _LIMITS.decode(command.limits)
-            held = HeldLimits(
-                command.limits_id,
-                limits,
-                command.valid_from,
-                command.valid_to,
-                command.requested_by,
-                command.approved_by,
-                self._recorder.now,
-            )
-            self._desk.gate.set_limits(account, held)
-        except (LimitsError, msgspec.MsgspecError) as error:
-            return "LIMITS_REFUSED", str(error)
-        if limits.max_correlation is not None:
-            self._data.measures = True
-        if account.day_start_equity is None:
-            account.begin_day(self._market)
-        self._desk.watch()
-        return "OK", ""
-
-    def _transfer(self, command: given.Transfer) -> tuple[str, str]:
-        account = self._accounts.get(command.account)
-        if account is None:
-            return "UNKNOWN_ACCOUNT", command.account
-        currency, amount = command.currency, command.amount
-        self._desk.ledger.move_cash(account, currency, amount, "TRANSFER")
-        self._note_moved(account, currency, amount)
-        # Money that comes or goes is neither profit nor loss.
-        value = self._market.convert(amount, currency, account.base)
-        if value is not None:
-            if account.day_start_equity is not None:
-                account.day_start_equity += value
-            if account.high_water is not None:
-                account.high_water += value
-        return "OK", ""
-
-    def _note_moved(self, account: Account, currency: str, amount: int) -> None:
-        key = account.name, currency
-        self._moved[key] = self._moved.get(key, 0) + amount
-
-    def _open_account(self, event: given.OpenAccount) -> None:
-        if event.account in self._accounts:
-            recorder = self._recorder
-            recorder.emit(
-                Alert(
-                    recorder.now,
-                    "ACCOUNT_EXISTS",
-                    event.account,
-                    event.account,
-                    "the account is open already; money comes by a transfer",
-                )
-            )
-            return
-        account = Account(event.account, event.base, event.owner)
-        account.trading_state = ACTIVE
-        self._accounts[event.account] = account
-        for currency, amount in event.cash:
-            self._desk.ledger.move_cash(account, currency, amount, "START")
-            self._note_moved(account, currency, amount)
-        account.begin_day(self._market)
-
-    def _define(self, event: given.DefineInstrument) -> None:
-        spec, before = event.spec, self._market.specs.get(event.spec.symbol)
-        if before is not None and (
-            (before.price_decimals, before.size_decimals, before.multiplier, before.currency)
-            != (spec.price_decimals, spec.size_decimals, spec.multiplier, spec.currency)
-        ):
-            recorder = self._recorder
-            recorder.emit(
-                Alert(
-                    recorder.now,
-                    "INSTRUMENT_CHANGED",
-                    "",
-                    spec.symbol,
-                    "decimals, multiplier and currency of an instrument stay for a run; the new "
-                    "description is not taken",
-                )
-            )
-            return
-        self._market.define(spec)
-        self._desk.gate.instrument_changed()
-        if self._fold is not None:
-            self._fold.refresh()
-
-    def _define_sessions(self, event: given.DefineSessions) -> None:
-        self._market.sessions[event.calendar] = sorted(event.sessions)
-        if self._fold is not None:
-            self._fold.refresh()
-
-    def _gap(self, event: given.FeedGap) -> None:
-        if self._fold is not None:
-            self._fold.gap(event.start, event.end, event.symbol)
-
-    def _set_rate(self, event: given.SetRate) -> None:
-        if event.numerator > 0 and event.denominator > 0:
-            self._market.rates[event.currency] = event.numerator, event.denominator
-        else:
-            # No rate is better than a wrong one: rules that need it refuse.
-            self._market.rates.pop(event.currency, None)
-        self._desk.gate.forget_totals()
-
-    def _set_atr(self, event: given.SetAtr) -> None:
-        if event.atr is None:
-            self._market.atr.pop(event.symbol, None)
-        else:
-            self._market.atr[event.symbol] = event.atr
-
-    def _split(self, event: given.SplitShares) -> None:
-        self._desk.ledger.split(event.symbol, event.new, event.old, event.lieu_price)
-        market, symbol = self._market, event.symbol
-        for prices in (market.last, market.correlations.last):
-            if symbol in prices:
-                prices[symbol] = prices[symbol] * event.old // event.new
-        self._desk.ledger.touch(symbol)
-        for stale in (market.bid, market.ask, market.atr):
-            stale.pop(symbol, None)
-        if self._paper is not None:
-            for account in self._accounts.values():
-                self._paper.set_position(account.name, event.symbol, account.position(event.symbol))
-        for account in self._accounts.values():
-            self._desk.cancel_all(account.name, "", event.symbol, "the symbol was split")
-
-    def _dividend(self, event: given.CashDividend) -> None:
-        self._desk.ledger.dividend(event.symbol, event.cash)
 
     # --- what there is ----------------------------------------------------------------------------
 
@@ -589,14 +434,14 @@ class Kernel:
 
     def check(self) -> None:
         """Raise InvariantError where lots, positions, exposures and cash contradict each other."""
-        self._desk.check(self._moved)
+        self._desk.check(self._account_commands.moved)
 
     # --- snapshots --------------------------------------------------------------------------------
 
     def snapshot(self) -> bytes:
         """Return the whole state; a kernel of the same settings and components goes on from it."""
         recorder, timers, desk = self._recorder, self._timers.dump(), self._desk
-        writer, strategies = desk.writer, self._host.strategies
+        writer, strategies, people = desk.writer, self._host.strategies, self._account_commands
         return write_snapshot(
             Snapshot(
                 settings=self.settings,
@@ -615,7 +460,7 @@ class Kernel:
                 mark_set=desk.mark_set,
                 day_set=self._day_set,
                 commands=self._commands,
-                moved=[(a, c, m) for (a, c), m in self._moved.items()],
+                moved=[(a, c, m) for (a, c), m in people.moved.items()],
                 paper=None if self._paper is None else self._paper.state,
                 fold=b"" if self._fold is None else self._fold.dump(),
                 last_bars=self._data.last_bars,
@@ -651,7 +496,7 @@ class Kernel:
         self._timers.load(snapshot.timers, snapshot.timer_sequence)
         self._day_set = snapshot.day_set
         self._commands = snapshot.commands
-        self._moved = {(a, c): m for a, c, m in snapshot.moved}
+        self._account_commands.moved = {(a, c): m for a, c, m in snapshot.moved}
         if self._paper is not None and snapshot.paper is not None:
             self._paper.restore(snapshot.paper)
         if self._fold is not None:
@@ -664,6 +509,19 @@ class Kernel:
             self._host.strategies[name].load(state)
         _refill(self._host.stopped, snapshot.stopped)
         self._host.started = snapshot.started
+
+
+def _fold_of(settings: Settings) -> BarFold | None:
+    """What makes the bars that settings ask for; None where they ask for none."""
+    if not (settings.bar_interval or settings.timeframes):
+        return None
+    first = (settings.bar_interval,) if settings.bar_interval else ()
+    return TickBars(
+        *first,
+        *settings.timeframes,
+        lateness=settings.bar_lateness,
+        memory=settings.bar_memory,
+    )
 
 
 def _refill(target: dict[Any, Any], source: dict[Any, Any]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from trading.errors import InvariantError
 from trading.journal.outputs import (
     CashMoved,
@@ -12,12 +14,21 @@ from trading.journal.outputs import (
 )
 from trading.journal.recorder import Recorder
 from trading.positions.lots import Execution, Match, Method, Position
-from trading.risk.account import Account, Market
+from trading.risk.account import Account, Exposure, Market
 from trading.risk.totals import Watch
 
 __all__ = ["Ledger"]
 
 Key = tuple[str, str, str]
+
+
+class Holding(msgspec.Struct, gc=False):
+    """What a fill of one account, strategy and symbol is booked into, found by one look-up."""
+
+    account: Account
+    position: Position
+    exposure: Exposure
+    of_strategy: Exposure
 
 
 class Ledger:
@@ -44,6 +55,8 @@ class Ledger:
         self._method = method
         self._memory = memory
         self.positions: dict[Key, Position] = {}
+        self._holdings: dict[Key, Holding] = {}
+        self._emit = recorder.emit
         # What is booked under an execution id, for busts: account → id → strategy and symbol.
         self.owners: dict[str, dict[str, tuple[str, str]]] = {}
 
@@ -68,41 +81,45 @@ class Ledger:
             )
         return found
 
-    def book(self, account: Account, strategy: str, symbol: str, execution: Execution) -> Position:
+    def _holding(self, key: Key) -> Holding:
+        account, strategy, symbol = key
+        held = self._accounts[account]
+        found = self._holdings[key] = Holding(
+            held,
+            self.position(account, strategy, symbol),
+            held.exposure(symbol),
+            held.strategy_exposure(strategy, symbol),
+        )
+        return found
+
+    def book(self, account: str, strategy: str, symbol: str, execution: Execution) -> None:
         """Book a fill: lots, cash, exposures; say its matches and the position."""
-        position = self.positions.get((account.name, strategy, symbol))
-        if position is None:
-            position = self.position(account.name, strategy, symbol)
+        key = account, strategy, symbol
+        holding = self._holdings.get(key)
+        if holding is None:
+            holding = self._holding(key)
+        position = holding.position
         keep = self._memory > 0
         if keep:
-            owners = self.owners.setdefault(account.name, {})
+            owners = self.owners.setdefault(account, {})
             for fill_id in position.forget_before(execution.time - self._memory):
                 owners.pop(fill_id, None)
             owners[execution.fill_id] = (strategy, symbol)
+        paid = position.paid
         matches = position.book(execution, keep)
-        value = execution.quantity * execution.price * position.factor
-        cash, currency = account.cash, position.currency
-        spent = value if execution.side > 0 else -value
-        cash[currency] = cash.get(currency, 0) - spent - execution.fees
+        cash, currency = holding.account.cash, position.currency
+        cash[currency] = cash.get(currency, 0) - (position.paid - paid) - execution.fees
         signed = execution.quantity if execution.side > 0 else -execution.quantity
-        exposure = account.exposures.get(symbol)
-        if exposure is None:
-            exposure = account.exposure(symbol)
-        exposure.net += signed
-        of_strategy = account.by_strategy.get(strategy)
-        exposure = None if of_strategy is None else of_strategy.get(symbol)
-        if exposure is None:
-            exposure = account.strategy_exposure(strategy, symbol)
-        exposure.net += signed
+        holding.exposure.net += signed
+        holding.of_strategy.net += signed
         for dirty in self._watch:
             dirty.add(symbol)
         for match in matches:
             self._say_match(position, match)
-        recorder = self._recorder
-        recorder.emit(
+        self._emit(
             PositionChanged(
-                recorder.now,
-                account.name,
+                self._recorder.now,
+                account,
                 strategy,
                 symbol,
                 position.net,
@@ -112,7 +129,6 @@ class Ledger:
                 position.income,
             )
         )
-        return position
 
     def find_execution(self, account: str, fill_id: str) -> Execution | None:
         """Return an execution that can still be matched anew, or None."""
@@ -278,6 +294,7 @@ class Ledger:
     def restore(self, positions: list[Position]) -> None:
         """Take over the positions of a snapshot."""
         self.positions.clear()
+        self._holdings.clear()
         self.positions.update({(p.account, p.strategy, p.symbol): p for p in positions})
         self.owners.clear()
         for position in positions:

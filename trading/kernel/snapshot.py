@@ -24,6 +24,8 @@ VERSION = 1
 """Goes up when the state changes its form; a snapshot of another version is refused."""
 
 _MAGIC = b"TKS"
+# The mark, the version and the checksum.
+_HEAD = 8
 
 
 class Snapshot(msgspec.Struct, array_like=True, kw_only=True, gc=False):
@@ -66,15 +68,15 @@ def read_snapshot(
     data: bytes, settings: Settings, broker: list[object] | None, strategies: list[str]
 ) -> Snapshot:
     """Return the snapshot that these bytes are; SnapshotError where they do not fit."""
-    if data[:3] != _MAGIC:
+    if data[:3] != _MAGIC or len(data) < _HEAD:
         raise SnapshotError(f"these {len(data)} bytes are no snapshot of a kernel")
     if data[3] != VERSION:
         raise SnapshotError(
             f"the snapshot has version {data[3]}, this program reads version {VERSION}; "
             "fold the journal from its beginning, or from a snapshot of this version"
         )
-    body = data[8:]
-    if zlib.crc32(body).to_bytes(4, "big") != data[4:8]:
+    body = data[_HEAD:]
+    if zlib.crc32(body).to_bytes(4, "big") != data[4:_HEAD]:
         raise SnapshotError("the snapshot is damaged: its checksum differs; take an older one")
     try:
         found = unpack(body, Snapshot)

@@ -61,4 +61,6 @@ class Timers:
 
     def load(self, heap: list[Timer], sequence: int) -> None:
         """Go on from a snapshot."""
-        self.heap, self._sequence = list(heap), sequence
+        # In place: others hold on to the heap.
+        self.heap[:] = heap
+        self._sequence = sequence

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trading.brokers.paper import PaperBroker
+from trading.brokers.paper import AUCTIONS, PaperBroker
 from trading.journal.outputs import SendCancel, SendOrder, SendReplace
 from trading.journal.recorder import Recorder
 from trading.orders.order import Order
@@ -18,14 +18,14 @@ class PaperVenue:
         self._recorder = recorder
         self._market = market
         self._broker = broker
+        self._submit = broker.submit
 
     def send(self, order: Order) -> None:
         """Send an order."""
-        if order.tif in ("AT_OPEN", "AT_CLOSE"):
-            opens_at, closes_at = self._auction(order)
-            self._broker.submit(order, opens_at=opens_at, closes_at=closes_at)
+        if order.tif in AUCTIONS:
+            self._broker.submit(order, *self._auction(order))
         else:
-            self._broker.submit(order)
+            self._submit(order)
 
     def _auction(self, order: Order) -> tuple[int | None, int | None]:
         market, now = self._market, self._recorder.now

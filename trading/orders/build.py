@@ -10,7 +10,6 @@ from trading.journal.inputs import OrderTerms
 from trading.numbers import to_decimal, to_units
 from trading.orders.order import Order
 from trading.orders.request import Bracket, OneCancelsOther, OneTriggersOther, OrderRequest
-from trading.orders.status import OrderStatus
 from trading.specification import InstrumentSpec
 from trading.times import nanoseconds
 
@@ -22,8 +21,6 @@ __all__ = [
     "terms_of",
     "terms_or_fault",
 ]
-
-_INITIALIZED = OrderStatus.INITIALIZED
 
 
 def terms_of(request: OrderRequest, spec: InstrumentSpec) -> OrderTerms:
@@ -123,29 +120,23 @@ def open_order(terms: OrderTerms, spec: InstrumentSpec, order_id: str, now: int)
         spec.price_decimals,
         spec.size_decimals,
         now,
-        _INITIALIZED,
-        _INITIALIZED,
-        0,
-        0,
-        0,
-        terms.trail,
-        terms.trail_bps,
-        terms.expire_at,
-        terms.reduce_only,
-        terms.post_only,
-        terms.emulate,
-        False,
-        False,
-        False,
-        False,
-        False,
-        "",
-        now,
-        "",
-        "",
-        "",
-        terms.tag,
     )
+    order.updated = now
+    # Few orders have any of these: the defaults cost less than to name them all.
+    if terms.trail is not None:
+        order.trail = terms.trail
+    if terms.trail_bps is not None:
+        order.trail_bps = terms.trail_bps
+    if terms.expire_at is not None:
+        order.expire_at = terms.expire_at
+    if terms.reduce_only:
+        order.reduce_only = True
+    if terms.post_only:
+        order.post_only = True
+    if terms.emulate:
+        order.emulate = True
+    if terms.tag:
+        order.tag = terms.tag
     if terms.flat_by is not None:
         order.flat_by = terms.flat_by
     if terms.not_before is not None:

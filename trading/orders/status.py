@@ -80,10 +80,12 @@ _TABLE: dict[str, tuple[str | tuple[str, str], ...]] = {
     "TRIGGERED": (
         *("PENDING_UPDATE", "PENDING_CANCEL", "CANCELED", "EXPIRED", "REJECTED"),
         *("PARTIALLY_FILLED", "FILLED"),
+        _UPDATED,
     ),
     "PARTIALLY_FILLED": (
         *("PENDING_UPDATE", "PENDING_CANCEL", "CANCELED", "EXPIRED", "ACCEPTED"),
         *("PARTIALLY_FILLED", "FILLED"),
+        _UPDATED,
     ),
     "PENDING_UPDATE": (
         *("PENDING_CANCEL", "ACCEPTED", "TRIGGERED", "CANCELED", "EXPIRED", "REJECTED"),

@@ -13,8 +13,6 @@ from trading.journal.outputs import (
 )
 from trading.journal.recorder import Recorder
 from trading.journal.reports import (
-    FillBusted,
-    FillCorrected,
     OrderAccepted,
     OrderCanceled,
     OrderCancelRejected,
@@ -38,12 +36,13 @@ from trading.orders.status import (
 )
 from trading.positions.lots import Execution
 
-__all__ = ["OrderWriter"]
+__all__ = ["OrderWriter", "content_of"]
 
 # Bound once: an Enum's attribute costs more than the rest of an edge.
 _INITIALIZED = OrderStatus.INITIALIZED
 _SUBMITTED = OrderStatus.SUBMITTED
 _ACCEPTED = OrderStatus.ACCEPTED
+_TRIGGERED = OrderStatus.TRIGGERED
 _CANCELED = OrderStatus.CANCELED
 _PARTIAL = OrderStatus.PARTIALLY_FILLED
 _FILLED = OrderStatus.FILLED
@@ -52,11 +51,21 @@ _PENDING_CANCEL = OrderStatus.PENDING_CANCEL
 _EMULATED = OrderStatus.EMULATED
 _RELEASED = OrderStatus.RELEASED
 _NAMES = {status: status.value for status in OrderStatus}
+# State and event → the next state, its name, whether it is a pending one and whether it ends the
+# order: the edges that depend on the two alone.
+_STEPS = {
+    before: {
+        name: (after, _NAMES[after], after in PENDING, after in TERMINAL and before not in TERMINAL)
+        for name, after in events.items()
+        if after is not None and before not in PENDING
+    }
+    for before, events in NEXT.items()
+}
 _HELD = frozenset({_INITIALIZED, _EMULATED, _RELEASED})
 
 
-def _content(order_id: str, quantity: int, price: int, fees: int) -> bytes:
-    """What an execution says, short enough to be kept for ever."""
+def content_of(order_id: str, quantity: int, price: int, fees: int) -> bytes:
+    """Return what an execution says, short enough to be kept for ever."""
     said = f"{order_id}|{quantity}|{price}|{fees}"
     return blake2b(said.encode(), digest_size=8).digest()
 
@@ -79,10 +88,11 @@ class OrderWriter:
         remembers: bool = True,
     ) -> None:
         self._recorder = recorder
+        self._emit = recorder.emit
         self._venue = venue
         self._books = books
         self._listener = listener
-        self._remembers = remembers
+        self.remembers = remembers
         self.orders: dict[str, Order] = {}
         self.seen: dict[str, dict[str, bytes]] = {}
         self.finished: list[tuple[int, str]] = []
@@ -92,24 +102,27 @@ class OrderWriter:
     def event(self, order: Order, name: str, detail: str = "") -> None:
         """Lead an order along an edge and say so; InvalidOrderEvent where there is none."""
         before = order.status
-        found = NEXT[before].get(name)
-        if found is None or before in PENDING:
+        step = _STEPS[before].get(name)
+        if step is None:
             # The cancel of an order whose replace is open gives the pending replace back.
             both = before is _PENDING_CANCEL and order.update_pending
             previous = _PENDING_UPDATE if both else order.previous
             found = next_status(before, name, previous=previous, order_id=order.order_id)
-        elif found in PENDING:
-            order.previous = before
+            said, ends = _NAMES[found], found in TERMINAL and before not in TERMINAL
+        else:
+            found, said, pending, ends = step
+            if pending:
+                order.previous = before
         order.status = found
-        recorder = self._recorder
-        order.updated = now = recorder.now
-        recorder.emit(OrderEvent(now, order.order_id, name, _NAMES[found], order.filled, detail))
-        if found in TERMINAL and before not in TERMINAL:
+        order.updated = now = self._recorder.now
+        self._emit(OrderEvent(now, order.order_id, name, said, order.filled, detail))
+        if ends:
             self._close(order)
 
     def _close(self, order: Order) -> None:
-        order.cancel_wanted = order.update_pending = False
-        order.wanted = None
+        if order.cancel_wanted or order.update_pending:
+            order.cancel_wanted = order.update_pending = False
+            order.wanted = None
         if order.counted:
             self.recount(order)
         # A group's orders are needed until all of them have ended, one that opened something until
@@ -237,7 +250,8 @@ class OrderWriter:
         elif not self._report(order, report, "ACCEPTED"):
             return
         order.acknowledged = True
-        order.venue_id = report.venue_id
+        if report.venue_id:
+            order.venue_id = report.venue_id
         if order.cancel_wanted:
             order.cancel_wanted = False
             if order.status is not _PENDING_CANCEL:
@@ -270,8 +284,19 @@ class OrderWriter:
             self._listener.order_moved(order)
 
     def triggered(self, report: OrderTriggered) -> None:
-        """A stop-limit rests at its limit now."""
+        """A stop-limit rests at its limit now.
+
+        A trigger that crosses our cancel, comes after a fill or is said again changes no state: a
+        cancel that is refused gives TRIGGERED back.
+        """
         order = self.orders.get(report.order_id)
+        if order is not None and order.kind == "STOP_LIMIT":
+            crosses = order.status is _PENDING_CANCEL
+            if crosses or order.triggered or order.filled:
+                order.triggered = True
+                if crosses and order.previous is _ACCEPTED:
+                    order.previous = _TRIGGERED
+                return
         if self._report(order, report, "TRIGGERED") and order is not None:
             order.triggered = True
 
@@ -286,7 +311,7 @@ class OrderWriter:
         order.update_pending = False
         order.wanted = None
         self._take_terms(order, max(report.quantity, order.filled), report.limit, report.stop)
-        # A cancel that is pending, or a trigger that came between, stays on show.
+        # A cancel that is pending stays on show.
         if "UPDATED" in EDGES[order.status]:
             self.event(order, "UPDATED")
         if 0 < order.qty == order.filled:
@@ -314,33 +339,47 @@ class OrderWriter:
 
     def filled(self, report: OrderFilled) -> None:
         """Book an execution once: late, early, after a cancel or above the order's quantity."""
-        if self._remembers and self._repeats(report):
+        if self.remembers and self._repeats(report):
             return
         order = self.orders.get(report.order_id)
         if order is None:
             self._fill_of_unknown(report)
             return
-        order.filled += report.quantity
-        order.value += report.quantity * report.price
-        order.fees += report.fees
-        order.fill_ids.append(report.fill_id)
-        note = self._fill_state(order)
+        fill_id, quantity, price, fees = (
+            report.fill_id,
+            report.quantity,
+            report.price,
+            report.fees,
+        )
+        order.filled += quantity
+        order.value += quantity * price
+        order.fees += fees
+        order.fill_ids.append(fill_id)
+        if order.status is _ACCEPTED and order.filled == order.qty:
+            # By far the most; the general way is below.
+            note = ""
+            order.updated = self._recorder.now
+            order.status = _FILLED
+            self._close(order)
+        else:
+            note = self._fill_state(order)
         if order.counted:
             self.recount(order)
-        recorder = self._recorder
-        recorder.emit(
+        order_id, side, executed = order.order_id, order.side, report.executed
+        account, strategy, symbol = order.account, order.strategy, order.symbol
+        self._emit(
             FillBooked(
-                recorder.now,
-                order.account,
-                order.strategy,
-                order.symbol,
-                order.order_id,
-                report.fill_id,
-                order.side,
-                report.quantity,
-                report.price,
-                report.fees,
-                report.executed,
+                self._recorder.now,
+                account,
+                strategy,
+                symbol,
+                order_id,
+                fill_id,
+                side,
+                quantity,
+                price,
+                fees,
+                executed,
                 report.maker,
                 _NAMES[order.status],
                 order.filled,
@@ -348,38 +387,29 @@ class OrderWriter:
             )
         )
         self._books.book_fill(
-            order.account,
-            order.strategy,
-            order.symbol,
-            Execution(
-                report.fill_id,
-                order.order_id,
-                order.side,
-                report.quantity,
-                report.price,
-                report.fees,
-                report.executed,
-            ),
+            account,
+            strategy,
+            symbol,
+            Execution(fill_id, order_id, side, quantity, price, fees, executed),
         )
+        if note:
+            self._note_fill(order, note)
+        self._listener.order_filled(order, report)
+
+    def _note_fill(self, order: Order, note: str) -> None:
+        """Say what was unusual about a fill, after it is booked."""
         if note == "OVERFILL":
             over = order.filled - order.qty
             self._alert("OVERFILL", order, f"filled {order.filled} of {order.qty}, {over} too many")
         if order.status is _PARTIAL and note == "CROSSED":
             # The fill crossed the cancel: nothing of the order works any more.
             self.event(order, "CANCELED", "a fill crossed the cancel")
-        self._listener.order_filled(order, report)
 
     def _fill_state(self, order: Order) -> str:
         """Lead an order along the edge of its fill; returns what was unusual about it."""
         full = order.filled >= order.qty
         before = order.status
         order.updated = self._recorder.now
-        if before is _ACCEPTED and order.filled <= order.qty:
-            # By far the most; the general way is below.
-            order.status = _FILLED if full else _PARTIAL
-            if full:
-                self._close(order)
-            return ""
         over = "OVERFILL" if order.filled > order.qty else ""
         if before in TERMINAL and before is not _CANCELED:
             return over or "LATE"
@@ -403,7 +433,7 @@ class OrderWriter:
         seen = self.seen.get(report.account)
         if seen is None:
             seen = self.seen[report.account] = {}
-        content = _content(report.order_id, report.quantity, report.price, report.fees)
+        content = content_of(report.order_id, report.quantity, report.price, report.fees)
         known = seen.get(report.fill_id)
         if known is None:
             seen[report.fill_id] = content
@@ -464,110 +494,6 @@ class OrderWriter:
                 report.executed,
             ),
         )
-
-    # --- busts and corrections --------------------------------------------------------------------
-
-    def busted(self, report: FillBusted) -> None:
-        """An execution never was: positions, cash and the order's quantities say so.
-
-        One that the books no longer remember is booked as its opposite, where the report says
-        what it was.
-        """
-        if self._taken_back(report.account, report.fill_id):
-            return
-        before = self._books.find_execution(report.account, report.fill_id)
-        if before is not None:
-            self._books.book_back(report.account, before, None, report.reason)
-            self._unfill(before, None)
-        elif report.side and self._books.knows(report.account, report.symbol):
-            before = Execution(
-                report.fill_id,
-                report.order_id,
-                report.side,
-                report.quantity,
-                report.price,
-                report.fees,
-                report.time,
-            )
-            self._books.book_reverse(
-                report.account, report.strategy, report.symbol, before, report.reason
-            )
-            self._unfill(before, None)
-        else:
-            self._unknown_fill(report.account, report.fill_id)
-
-    def corrected(self, report: FillCorrected) -> None:
-        """An execution has other numbers, under an id of its own."""
-        if self._taken_back(report.account, report.fill_id):
-            return
-        before = self._books.find_execution(report.account, report.fill_id)
-        if before is None:
-            self._unknown_fill(report.account, report.fill_id)
-            return
-        instead = Execution(
-            report.corrected_id,
-            before.order_id,
-            before.side,
-            report.quantity,
-            report.price,
-            report.fees,
-            before.time,
-        )
-        if self._remembers:
-            self.seen.setdefault(report.account, {})[report.corrected_id] = _content(
-                before.order_id, report.quantity, report.price, report.fees
-            )
-        self._books.book_back(report.account, before, instead, "corrected")
-        self._unfill(before, instead)
-
-    def _taken_back(self, account: str, fill_id: str) -> bool:
-        """Whether this was said before; a bust is booked once."""
-        seen, key = self.seen.setdefault(account, {}), f"back|{fill_id}"
-        if key in seen:
-            return True
-        seen[key] = b""
-        return False
-
-    def _unknown_fill(self, account: str, fill_id: str) -> None:
-        self.seen[account].pop(f"back|{fill_id}")
-        self.alert(
-            "UNKNOWN_FILL",
-            account,
-            fill_id,
-            f"execution {fill_id} is taken back by the broker and not in the books' memory; "
-            "say it again with its symbol, side, quantity, price and fees",
-        )
-
-    def _unfill(self, before: Execution, corrected: Execution | None) -> None:
-        order = self.orders.get(before.order_id)
-        if order is None:
-            return
-        size = 0 if corrected is None else corrected.quantity
-        order.filled += size - before.quantity
-        order.value -= before.quantity * before.price
-        order.fees -= before.fees
-        if before.fill_id in order.fill_ids:
-            order.fill_ids.remove(before.fill_id)
-        if corrected is not None:
-            order.value += size * corrected.price
-            order.fees += corrected.fees
-            order.fill_ids.append(corrected.fill_id)
-        if order.status in TERMINAL:
-            if order.status is _FILLED and order.filled < order.qty:
-                self._alert(
-                    "BUSTED_AFTER_END",
-                    order,
-                    f"filled {order.filled} of {order.qty} after a bust; it works no longer, "
-                    "send a new order for the rest",
-                )
-            return
-        if order.filled >= order.qty:
-            self.event(order, "FILLED", "corrected")
-        elif order.status is _PARTIAL and order.filled == 0:
-            self.event(order, "ACCEPTED", "its only fill was busted")
-        if order.status in PENDING and order.previous is _PARTIAL and order.filled == 0:
-            order.previous = _ACCEPTED
-        self.recount(order)
 
     def evict(self, before: int) -> None:
         """Forget orders that ended at or before a time; their records are in the journal."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from trading.errors import StrategyError
@@ -10,8 +9,6 @@ from trading.indicators import Indicator
 from trading.strategy.views import Bar
 
 __all__ = ["Figure"]
-
-_END = object()
 
 
 class Figure:
@@ -36,7 +33,6 @@ class Figure:
         self.inputs = inputs
         self.value: Any = None
         self.previous: Any = None
-        self._ahead: Iterator[Any] | None = None
 
     @property
     def ready(self) -> bool:
@@ -57,21 +53,14 @@ class Figure:
             return False
         return bool(before >= other.previous and value < other.value)
 
-    def look_ahead(self, columns: list[list[float]]) -> None:
-        """Take the columns of bars that will come one by one, and compute their figures at once."""
-        self._ahead = iter(self.indicator.extend(*columns))
+    def look_ahead(self, columns: list[list[float]]) -> list[Any]:
+        """Return the figures of bars that will come one by one, computed from their columns.
+
+        Whoever tells of these bars gives `previous` and `value` their figures with each.
+        """
+        return self.indicator.extend(*columns)
 
     def advance(self, bar: Bar) -> None:
         """Come to the next bar."""
         self.previous = self.value
-        if self._ahead is not None:
-            value = next(self._ahead, _END)
-            if value is not _END:
-                self.value = value
-                return
-            self._ahead = None
         self.value = self.indicator.update(*[getattr(bar, name) for name in self.inputs])
-
-    def __getstate__(self) -> dict[str, Any]:
-        """What a snapshot keeps: between batches nothing is computed ahead."""
-        return {**self.__dict__, "_ahead": None}

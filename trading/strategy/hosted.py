@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -70,7 +70,14 @@ def timeframe_of(length: Timeframe) -> str:
 
 
 class _Series:
-    """The bars of one symbol and timeframe, and the figures that follow them."""
+    """The bars of one symbol and timeframe, and the figures that follow them.
+
+    `ahead` are the figures of the bars of the batch in hand, bar by bar; a figure that began to
+    follow within the batch is not among them.
+    """
+
+    # Not of a snapshot: between batches nothing is computed ahead.
+    ahead: Iterator[tuple[Any, ...]] | None = None
 
     def __init__(self, symbol: str, timeframe: str, *, told: bool) -> None:
         self.key = symbol, timeframe
@@ -84,6 +91,23 @@ class _Series:
         """Take the instrument's decimals."""
         self.spec = spec
         self.scale, self.size_scale = 10**spec.price_decimals, 10**spec.size_decimals
+
+    def advance(self, view: Bar) -> None:
+        """Let the figures come to the next bar."""
+        figures = self.figures
+        found: tuple[Any, ...] = ()
+        if self.ahead is not None:
+            found = next(self.ahead, ())
+            if not found:
+                self.ahead = None
+        for figure, value in zip(figures, found):  # noqa: B905 - the rest follows
+            figure.previous, figure.value = figure.value, value
+        if len(found) < len(figures):
+            for figure in figures[len(found) :]:
+                figure.advance(view)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "ahead"}
 
 
 class Hosted:
@@ -138,8 +162,8 @@ class Hosted:
             self._revise(ctx, series, view)
             return
         self._bars[series.key] = view
-        for figure in series.figures:
-            figure.advance(view)
+        if series.figures:
+            series.advance(view)
         if series.told:
             if ctx is not self._kernel:
                 self._context(ctx)
@@ -284,13 +308,15 @@ _COLUMNS = {
 def _compute(series: _Series, columns: BarColumns, rows: Any) -> None:
     """Let the figures of a series look at the bars of a batch that are its own."""
     floats: dict[str, list[float]] = {}
+    found: list[list[Any]] = []
     for figure in series.figures:
         for name in figure.inputs:
             if name not in floats:
                 units = getattr(columns, _COLUMNS[name])[rows]
                 scale = series.size_scale if name == "volume" else series.scale
                 floats[name] = _floats(units, scale)
-        figure.look_ahead([floats[name] for name in figure.inputs])
+        found.append(figure.look_ahead([floats[name] for name in figure.inputs]))
+    series.ahead = zip(*found, strict=True)
 
 
 def _floats(units: Any, scale: int) -> list[float]:

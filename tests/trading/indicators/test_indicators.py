@@ -7,6 +7,7 @@ import math
 import pickle
 import random
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -215,6 +216,32 @@ def test_a_moving_window_depends_on_the_window_alone(seed: int, start: int, leng
         early, late = make(length).batch(prices), make(length).batch(prices[start:])
         ready = ~np.isnan(late)
         assert np.array_equal(early[start:][ready], late[ready])
+
+
+@settings(deadline=None)
+@given(
+    data=st.data(),
+    length=st.sampled_from((1, 2, 3, 10, 30, 60, 200)),
+    scale=st.sampled_from((1e-5, 0.01, 1.0, 230.0, 68_000.0, 1e12)),
+    decimals=st.sampled_from((2, 8, 17)),
+    spread=st.sampled_from((0.001, 0.5, 1.0, 3.0)),
+)
+def test_many_means_are_those_of_one_by_one_rounded_once(
+    data: st.DataObject, length: int, scale: float, decimals: int, spread: float
+) -> None:
+    rng = random.Random(data.draw(st.integers(0, 2**32)))
+    single, many, seen = SMA(length), SMA(length), list[float]()
+    for _ in range(3):
+        some = [
+            round(scale * (1 + rng.uniform(-spread, spread)), decimals)
+            for _ in range(rng.randrange(2 * length + 5))
+        ]
+        assert many.extend(some) == [single.update(value) for value in some]
+        seen += some
+        # Values that are whole multiples of the smallest unit: the mean is that of fractions.
+        if len(seen) >= length and scale >= 1 and spread < 1:
+            exact = sum(map(Fraction, seen[-length:])) / length
+            assert many.value == float(exact)
 
 
 def test_vwap_and_realized_volatility_by_numpy() -> None:

@@ -154,7 +154,7 @@ def decode_exchange_input(data: bytes) -> ExchangeInput:
     """Return the input that these bytes are; ExchangeLogError where they are none."""
     try:
         return _DECODER.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ExchangeLogError(
             f"these {len(data)} bytes are no input of the exchange: {error}; "
             "the log may be of a newer version"
