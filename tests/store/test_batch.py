@@ -416,7 +416,7 @@ def test_leases_and_batches_by_sql_alone(rogue: psycopg2.extensions.connection) 
             "SELECT * FROM object_store.lease",
             "SELECT object_store.take_turn('a', 1, 1, NULL, 1)",
             "SELECT * FROM object_store.append_plain_batch("
-            "'{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '1', now())",
+            "'{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '1', now())",
         ):
             with pytest.raises(psycopg2.errors.InsufficientPrivilege):
                 cursor.execute(statement)
