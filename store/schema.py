@@ -61,6 +61,7 @@ MIGRATIONS = (
     ("0004_outbox.sql",),
     ("0005_type_names.sql",),
     ("0006_batches.sql",),
+    ("0007_fast_batches.sql",),
 )
 # One first bootstrap at a time in a database; the number means nothing else.
 _LOCK = 7_021_415_119

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import secrets
+import os
 import threading
 import time
 import uuid
@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from store.base import Storable
+from store.database.arrays import array_text
 from store.database.connection import Connection
 from store.entities.idempotency import Numbers, reserve
 from store.entities.rows import FOR_EVER, Receipt, mark, restorer
@@ -35,6 +36,10 @@ _APPEND_BATCH = """
 SELECT * FROM object_store.append_batch(
     %s::text[], %s::uuid[], %s::int[], %s::text[], %s::jsonb[], %s::text[], %s::timestamptz[],
     %s::timestamptz[], %s::jsonb[], %s::uuid[], %s::text[], %s, %s, %s, %s::uuid, %s, %s)
+"""
+_UPDATE_MANY = """
+SELECT * FROM object_store.update_many(
+    %s::uuid[], %s::int[], %s::text[], %s::jsonb[], %s::text[], %s, %s)
 """
 _STORED_AS = """
 SELECT type_name FROM object_store.versions(%s::uuid, NULL) ORDER BY version DESC LIMIT 1
@@ -134,11 +139,15 @@ class Appender:
                 states: list[str | None] = [initial_state(obj) for obj in objects]
             else:
                 states = [obj._store_state for obj in objects]
-            if is_new and ids.given[0] is None:
-                values = (entities, types, data, states, *_checked(period))
-                rows = self._send(_APPEND_NEW, values, repeats=False)
+            expected = [None] * len(objects) if is_new else _expected_in_turn(objects)
+            has_ids = ids.given[0] is not None
+            if is_new and not has_ids:
+                columns = _arrays(entities, types, data, states)
+                rows = self._send(_APPEND_NEW, (*columns, *_checked(period)), repeats=False)
+            elif kind == "UPDATED" and not has_ids and len(set(entities)) == len(entities):
+                columns = _arrays(entities, expected, types, data, states)
+                rows = self._send(_UPDATE_MANY, (*columns, *_checked(period)), repeats=False)
             else:
-                expected = [None] * len(objects) if is_new else _expected_in_turn(objects)
                 changes = [
                     Change(
                         kind, obj, entity or "", version, name, text, state, period, None, event_id
@@ -225,7 +234,7 @@ class Appender:
     ) -> list[Any]:
         ids = [None if c.event_id is None else _event_uuid(c.event_id) for c in changes]
         periods = [_checked(change.period) for change in changes]
-        values = (
+        columns = _arrays(
             [change.kind for change in changes],
             [change.entity_id for change in changes],
             [change.expected for change in changes],
@@ -237,9 +246,9 @@ class Appender:
             [change.meta for change in changes],
             ids,
             list(readers),
-            *((None,) * 5 if lease is None else lease.next_turn()),
-            of_step,
         )
+        lease_values = (None,) * 5 if lease is None else lease.next_turn()
+        values = (*columns, *lease_values, of_step)
         return self._send(_APPEND_BATCH, values, repeats=lease is not None or None not in ids)
 
     def _send(self, statement: str, values: Sequence[Any], *, repeats: bool) -> list[Any]:
@@ -338,8 +347,9 @@ def new_entity_id() -> str:
     with _ticking:
         _last_tick = max(milliseconds << 12 | (rest << 12) // 1_000_000, _last_tick + 1)
         tick = _last_tick
-    number = (tick >> 12) << 80 | 0x7 << 76 | (tick & 0xFFF) << 64
-    return str(uuid.UUID(int=number | 0b10 << 62 | secrets.randbits(62)))
+    chance = 0b10 << 62 | int.from_bytes(os.urandom(8), "big") >> 2
+    text = f"{tick >> 12:012x}7{tick & 0xFFF:03x}{chance:016x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def initial_state(obj: Storable) -> str | None:
@@ -398,6 +408,10 @@ def _change(type_name: str, receipt: Receipt, data: str | None, meta: str | None
         meta_text=meta,
         data=data,
     )
+
+
+def _arrays(*columns: Sequence[str | int | datetime | None]) -> list[str | None]:
+    return [array_text(column) for column in columns]
 
 
 def _expected(obj: Storable) -> int | None:

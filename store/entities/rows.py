@@ -68,8 +68,8 @@ def mark(obj: Storable, receipt: Receipt, newest: int) -> None:
     known["_store_newest_version"] = newest
     if receipt.valid_to >= FOR_EVER:
         known["_store_valid_to"] = None
-    for name, value in known.items():
-        object.__setattr__(obj, name, value)
+    # Also where the class is frozen, or has slots for its fields.
+    vars(obj).update(known)
 
 
 def restorer(obj: Storable) -> Callable[[], None]:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 # What PostgreSQL's numeric holds before and after the decimal point.
 DIGITS_BEFORE_MAX = 131_072
 DIGITS_AFTER_MAX = 16_383
+# So many digits are far below both.
+_FAR = 1_000
 # Python itself writes and reads ints of up to 4,300 digits as text.
 INT_DIGITS_MAX = 4_300
 INT_MAX = 10**INT_DIGITS_MAX
@@ -120,6 +122,19 @@ def _check_float(value: Any) -> Problems:
 
 def _check_bool(value: Any) -> Problems:
     return GOOD if isinstance(value, bool) else _NOT_BOOL
+
+
+def is_short_decimal(value: Any) -> bool:
+    """Whether a value is a finite Decimal that is far from any limit of its digits."""
+    if value.__class__ is not Decimal:
+        return False
+    text = str(value)
+    return len(text) < _FAR and text.lstrip("-").replace(".", "", 1).isdecimal()
+
+
+def is_utc(value: Any) -> bool:
+    """Whether a value is a plain datetime in UTC, which is always good."""
+    return value.__class__ is datetime and value.tzinfo is UTC
 
 
 def _check_decimal(value: Any) -> Problems:

@@ -15,7 +15,16 @@ from uuid import UUID
 
 from store.errors import RegistryError
 from store.governance.annotations import check_records
-from store.governance.checks import GOOD, INT_MAX, Check, Problems, one_problem, type_check
+from store.governance.checks import (
+    GOOD,
+    INT_MAX,
+    Check,
+    Problems,
+    is_short_decimal,
+    is_utc,
+    one_problem,
+    type_check,
+)
 from store.governance.column_types import (
     NUMBERS,
     AnyJson,
@@ -335,21 +344,39 @@ def limits_of(column: ColumnDef) -> list[tuple[Callable[[Any], Any], Problems]]:
 
 def quick_check(column: ColumnDef, kind: ColumnType) -> Callable[[Any], Any]:
     """What tells in one step that an ordinary value is good; the full check judges all others."""
-    if not isinstance(kind, Scalar) or kind.python not in (str, int, float, bool):
+    if not isinstance(kind, Scalar):
+        return _never
+    python = kind.python
+    if python is datetime and not limits_of(column):
+        return is_utc
+    if python is Decimal and column.enum is None:
+        return _quick_decimal(column)
+    if python not in (str, int, float, bool):
         return _never
     if column.enum is not None:
-        python, choices = kind.python, frozenset(column.enum)
+        choices = frozenset(column.enum)
         return lambda value: value.__class__ is python and value in choices
-    if kind.python is str:
+    if python is str:
         return _quick_str(column)
-    if kind.python is bool:
+    if python is bool:
         return lambda value: value is True or value is False
-    greatest = sys.float_info.max if kind.python is float else INT_MAX - 1
+    greatest = sys.float_info.max if python is float else INT_MAX - 1
     low = -greatest if column.min_value is None else column.min_value
     high = greatest if column.max_value is None else column.max_value
-    if kind.python is float:
+    if python is float:
         return lambda value: value.__class__ is float and low <= value <= high
     return lambda value: value.__class__ is int and low <= value <= high
+
+
+def _quick_decimal(column: ColumnDef) -> Callable[[Any], Any]:
+    low, high = column.min_value, column.max_value
+    if low is None and high is None:
+        return is_short_decimal
+    return lambda value: (
+        is_short_decimal(value)
+        and (low is None or value >= low)
+        and (high is None or value <= high)
+    )
 
 
 def _quick_str(column: ColumnDef) -> Callable[[Any], Any]:

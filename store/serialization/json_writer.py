@@ -16,9 +16,9 @@ from json.encoder import encode_basestring
 from typing import Any
 from uuid import UUID
 
-from store.governance.checks import DIGITS_AFTER_MAX, DIGITS_BEFORE_MAX
+from store.governance.checks import DIGITS_AFTER_MAX, DIGITS_BEFORE_MAX, is_short_decimal
 from store.governance.column_types import ColumnType, EnumOf, PerType
-from store.times import instant_text, zone_text
+from store.times import UTC, instant_text, zone_text
 
 Write = Callable[[Any], str]
 # The zones of the times inside a value, shaped like it; None where all of them are UTC.
@@ -132,6 +132,9 @@ def _write_bool(value: Any) -> str:
 
 
 def _write_decimal(value: Any) -> str:
+    if is_short_decimal(value) and value:
+        # Without an exponent this is what `format` makes of it, in a third of the time.
+        return str(value)
     if not isinstance(value, Decimal):
         raise TypeError(f"expected Decimal, got {type(value).__name__}")
     if not value.is_finite():
@@ -143,6 +146,9 @@ def _write_decimal(value: Any) -> str:
 
 
 def _write_datetime(value: Any) -> str:
+    if value.__class__ is datetime and value.tzinfo is UTC:
+        # As `instant_text` does: nearly all times are such.
+        return f'"{value.isoformat(timespec="microseconds")[:26]}Z"'
     if not isinstance(value, datetime):
         raise TypeError(f"expected datetime, got {type(value).__name__}")
     return f'"{instant_text(value)}"'

@@ -6,12 +6,15 @@ import pickle
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+import hypothesis.strategies as st
 import psycopg2
 import pytest
+from hypothesis import HealthCheck, given, settings
 
 from step_scope import StepScope, entered
 from store import Storable
 from store.client import StoreClient
+from store.database.arrays import array_text
 from store.entities.batch import Batch
 from store.errors import (
     AccessError,
@@ -30,8 +33,10 @@ from store.errors import (
 from store.models import Order, Trade
 from store.permissions import refuse_from, share_read, share_write
 from store.subscriptions import ChangeEvent, EventBus
+from store.verification import verify
 from tests.store.desk import Desk
 from tests.store.lifecycle import Swap, machine_with
+from tests.store.sql import run
 
 
 def trade(quantity: int = 1) -> Trade:
@@ -416,7 +421,7 @@ def test_leases_and_batches_by_sql_alone(rogue: psycopg2.extensions.connection) 
             "SELECT * FROM object_store.lease",
             "SELECT object_store.take_turn('a', 1, 1, NULL, 1)",
             "SELECT * FROM object_store.append_plain_batch("
-            "'{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '1', now())",
+            "'{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '1', now())",
         ):
             with pytest.raises(psycopg2.errors.InsufficientPrivilege):
                 cursor.execute(statement)
@@ -441,3 +446,111 @@ def test_orders_of_a_day(alice: StoreClient) -> None:
     checked = alice.verify()
     assert checked
     assert checked.events == 1200
+
+
+def test_update_many_names_every_conflict(desk: Desk, alice: StoreClient) -> None:
+    objects = [trade(number) for number in range(4)]
+    alice.write_many(objects)
+    for number in (0, 2):
+        alice.update(alice.read(Trade, objects[number]._store_entity_id or ""))  # type: ignore[arg-type]
+    with pytest.raises(BatchConflict) as caught:
+        desk.client("alice").update_many(objects)
+    assert [tuple(each) for each in caught.value.conflicts] == [
+        (0, objects[0]._store_entity_id, 1, 2),
+        (2, objects[2]._store_entity_id, 1, 2),
+    ]
+    assert [each._store_version for each in objects] == [1] * 4
+    assert alice.update_many(objects[1::2]) == [2, 2]
+    # Who calls the function by hand cannot get around its being once for each entity.
+    entity_id = objects[1]._store_entity_id
+    with pytest.raises(psycopg2.errors.InvalidParameterValue, match="given twice"):
+        run(
+            alice.conn,
+            "SELECT object_store.update_many(ARRAY[%s, %s]::uuid[], '{2,3}', '{T,T}', "
+            "'{null,null}', NULL, NULL, NULL)",
+            [entity_id, entity_id],
+        )
+    assert alice.verify()
+
+
+def test_update_many_of_entities_that_others_see(desk: Desk, alice: StoreClient) -> None:
+    """Everybody's copy follows, whatever the period; the plain and the cut ones in one call."""
+    objects = [trade(number) for number in range(6)]
+    alice.write_many(objects)
+    for each in objects[:4]:
+        share_read(alice.conn, each._store_entity_id or "", "bob")
+    share_write(alice.conn, objects[3]._store_entity_id or "", "carol")
+    now = datetime.now(timezone.utc)
+    # From here on the timelines of these two have several periods.
+    alice.update_many([objects[1], objects[5]], valid_from=now + timedelta(days=2))
+    for period in ({}, {"valid_from": now}, {"valid_to": now + timedelta(days=1)}):
+        for each in objects:
+            each.quantity += 10
+        alice.update_many(objects, **period)
+    theirs = desk.client("carol").read(Trade, objects[3]._store_entity_id or "")
+    assert theirs is not None
+    theirs.quantity = 777
+    assert desk.client("carol").update_many([theirs]) == [5]
+    mine = {each._store_entity_id: each.quantity for each in alice.query(Trade)}
+    assert list(mine.values()) == [30, 31, 32, 777, 34, 35]
+    seen = {each._store_entity_id: each.quantity for each in desk.client("bob").query(Trade)}
+    assert seen == dict(list(mine.items())[:4])
+    later = now + timedelta(days=3)
+    for each in objects[:4]:
+        found = [
+            client.as_of(Trade, each._store_entity_id or "", valid_time=later)
+            for client in (alice, desk.client("bob"))
+        ]
+        assert found[0] == found[1]
+        assert found[0] is not None
+    assert verify(desk.admin()).breaks == ()
+
+
+@pytest.mark.parametrize("size", [1, 40])
+def test_plans_are_good_for_tables_that_grow(alice: StoreClient, size: int) -> None:
+    """What was planned for tables without rows or statistics reads no more once they have many."""
+    first = [trade(number) for number in range(size)]
+    alice.write_many(first)
+    alice.update_many(first)
+    updates_of(alice, *first).commit()
+    objects = [trade(number) for number in range(3_000)]
+    alice.write_many(objects)
+    before = _rows_read(alice)
+    for _ in range(3):
+        alice.update_many(objects[:size])
+        updates_of(alice, *objects[:size]).commit()
+    read = {name: rows - before[name] for name, rows in _rows_read(alice).items()}
+    # A lookup may meet versions that are no more; all rows of a table would be 3,000 each time.
+    assert all(rows <= 100 * size for rows in read.values()), read
+
+
+def _rows_read(client: StoreClient) -> dict[str, int]:
+    """How many rows this session's statements have read of each table."""
+    run(client.conn, "SELECT pg_stat_force_next_flush()")
+    rows = run(
+        client.conn,
+        "SELECT relname, seq_tup_read + coalesce(idx_tup_fetch, 0) "
+        "FROM pg_stat_all_tables WHERE schemaname = 'object_store'",
+    )
+    return {name: int(count) for name, count in rows}
+
+
+_texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(values=st.lists(st.none() | _texts | st.sampled_from(['"', "\\", "NULL", "{}", ",", '\\"'])))
+def test_arrays_of_any_texts(alice: StoreClient, values: list[str | None]) -> None:
+    [(found,)] = run(alice.conn, "SELECT %s::text[]", [array_text(values)])
+    assert found == (values if any(each is not None for each in values) or not values else None)
+
+
+def test_arrays_of_numbers_and_moments(alice: StoreClient) -> None:
+    zone = timezone(timedelta(hours=-3, minutes=-30))
+    moments = [datetime(1, 1, 2, tzinfo=zone), None, datetime(9999, 1, 1, 1, 2, 3, 4, timezone.utc)]
+    [found] = run(
+        alice.conn,
+        "SELECT %s::int[], %s::timestamptz[]",
+        [array_text([1, None, -2]), array_text(moments)],
+    )
+    assert found == ([1, None, -2], moments)

@@ -18,6 +18,8 @@ from tests.store.desk import Desk
 from tests.store.sql import run
 
 FORMER = 2
+# The last schema whose batches hashed by another function.
+BEFORE_FAST_BATCHES = 6
 APPEND = (
     "SELECT entity_id::text, version FROM object_store.append("
     "%s, %s::uuid, %s, 'store.models.Trade', %s::jsonb, NULL, %s, %s, NULL, NULL)"
@@ -31,10 +33,14 @@ OLD_BREAKS = (
 @pytest.fixture
 def former(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Desk:
     """A database with the schema of version 2."""
+    return _at_version(FORMER, desk, monkeypatch)
+
+
+def _at_version(version: int, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Desk:
     admin = desk.admin()
     run(admin, "DROP SCHEMA object_store CASCADE")
     with monkeypatch.context() as patch:
-        patch.setattr(store.schema, "MIGRATIONS", MIGRATIONS[:FORMER])
+        patch.setattr(store.schema, "MIGRATIONS", MIGRATIONS[:version])
         bootstrap_schema(admin)
     return desk
 
@@ -161,3 +167,29 @@ def test_writing_after_another_who_uses_another_encoding(desk: Desk, alice: Stor
     broken = {b.version for b in alice.verify().breaks if "hash" in b.problem}
     assert broken == {2, 4}
     assert {b.entity_id for b in alice.verify().breaks} == {entity_id}
+
+
+def test_batches_of_the_former_schema_go_on(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chains that were begun by the former function are continued, in sessions that stay open."""
+    _at_version(BEFORE_FAST_BATCHES, desk, monkeypatch)
+    admin, client = desk.admin(), desk.client("alice")
+    objects = [Trade("CAFE", number, 2.5, "BUY") for number in range(1, 21)]
+
+    def change_all() -> None:
+        with client.batch() as batch:
+            for each in objects:
+                if each._store_entity_id is None:
+                    batch.write(each)
+                for _ in range(2):
+                    each.quantity += 100
+                    batch.update(each)
+
+    change_all()
+    hashes = run(admin, "SELECT hash FROM object_store.event ORDER BY seq")
+    bootstrap_schema(admin)
+    assert verify(admin).breaks == ()
+    change_all()
+    assert client.update_many(objects) == [6] * 20
+    assert verify(admin).breaks == client.verify().breaks == ()
+    assert run(admin, "SELECT hash FROM object_store.event ORDER BY seq LIMIT 60") == hashes
+    assert [each.quantity for each in client.query(Trade)] == [n + 400 for n in range(1, 21)]
