@@ -25,6 +25,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -85,7 +86,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,60}")
 _RUN = re.compile(r"[A-Za-z0-9_-]{1,60}(:[A-Za-z0-9_-]{1,60})?")
 _BACKOFF_S = 0.5
 # For how long finished orders are kept for late fills, and fills for busts.
-_MEMORY = 15 * MINUTE
+_MEMORY, _MEMORY_MAX = 15 * MINUTE, 5_000
 _SESSIONS_BEFORE, _SESSIONS_AFTER, _SESSIONS_LEAST = 7 * DAY, 200 * DAY, 14 * DAY
 
 Request = OrderRequest | Bracket | OneCancelsOther | OneTriggersOther
@@ -96,22 +97,24 @@ class TradingEngine:
     """Trades one account: what comes in is journaled, stepped through the kernel, and carried out.
 
     `store` is a client of the login that owns the account's records: all engines of an account use
-    one login. `feed` gives ticks (None: none). `broker` is a `PaperBroker`, which fills inside the
-    kernel, a `VenueBroker` for the account, or a function that makes one: then the engine can wait
-    again after it has lost its lease. `run` is `live`, `paper:NAME` or another name.
+    one login. `feed` gives ticks (None: none); a function makes it of the broker, as
+    `lambda broker: broker.market_data()` for the exchange's own ticks. `broker` is a `PaperBroker`,
+    which fills inside the kernel, a `VenueBroker` for the account, or a function that makes one:
+    then the engine can wait again after it has lost its lease. `run` is `live`, `paper:NAME` or
+    another name.
 
     `instruments` are what is traded; `cash` (an amount of `currency`, or a dict by currency) is
     what the account of a new run begins with, `owner` who trades on it. `settings` are the
-    kernel's; run and prefix are the engine's own. By default finished orders are remembered for 15
-    minutes, and with a venue fills for late busts. `publish` is called with the outputs of each
-    committed group, in the writer's thread.
+    kernel's; run and prefix are the engine's own. By default the newest 5,000 finished orders are
+    remembered for 15 minutes, and with a venue as many fills of a position, for late busts.
+    `publish` is called with the outputs of each committed group, in the writer's thread.
     """
 
     def __init__(
         self,
         *,
         store: StoreClient,
-        feed: Feed | None,
+        feed: Feed | Callable[[Any], Feed] | None,
         broker: AnyBroker,
         strategies: Sequence[Strategy | HostedStrategy] = (),
         account: str,
@@ -165,6 +168,8 @@ class TradingEngine:
         self._writer: Writer | None = None
         self._link: BrokerLink | None = None
         self._feeder: Feeder | None = None
+        if feed is not None and hasattr(feed, "events"):
+            self._feeder = self._feeder_of(feed)
         self._thread: threading.Thread | None = None
 
     # --- life -------------------------------------------------------------------------------------
@@ -278,8 +283,7 @@ class TradingEngine:
         try:
             writer.recover(self._opening, attempt)
             attempt = None
-            if self._feed is not None and self._feeder is None:
-                self._feeder = Feeder(self._feed, self._inbox, self._specs.values())
+            if self._feeder is not None:
                 self._feeder.start()
             self._enter(Phase.RUNNING, writer.problem)
             writer.serve()
@@ -333,7 +337,12 @@ class TradingEngine:
                     f"{self._recipe.account!r}; give both the same"
                 )
             self._link = BrokerLink(broker, self._inbox)
+            if self._feed is not None and not hasattr(self._feed, "events"):
+                self._feeder = self._feeder_of(self._feed(broker))
         return self._link
+
+    def _feeder_of(self, feed: Feed) -> Feeder:
+        return Feeder(feed, self._inbox, self._specs.values())
 
     def _lost(self, error: LeaseLost) -> None:
         """Forget everything: another engine writes for the account."""
@@ -344,6 +353,9 @@ class TradingEngine:
             self._link.close()
             self._link = None
             self._inbox.clear_broker()
+            if self._feeder is not None and not hasattr(self._feed, "events"):
+                self._feeder.stop()
+                self._feeder = None
             if hasattr(self._broker, "connect"):
                 raise EngineError(
                     f"another engine has taken account {self._recipe.account} over: {error}. This "
@@ -655,6 +667,7 @@ def _settings(
             timeframes=tuple(frames) or ("1m",),
             bust_memory=_MEMORY if has_venue else 0,
             order_memory=_MEMORY,
+            memory_max=_MEMORY_MAX,
         )
     prefix = f"{account}.{run.replace(':', '.')}."
     return msgspec.structs.replace(given, run=run, prefix=prefix)

@@ -18,7 +18,6 @@ import msgspec
 from store.base import Storable
 from store.client import StoreClient
 from store.entities.batch import Batch
-from store.errors import StoreError, VersionConflict
 from trading.errors import EngineError, JournalError, SnapshotError
 from trading.journal.codec import pack, unpack
 from trading.times import moment
@@ -29,7 +28,6 @@ __all__ = [
     "Group",
     "Journal",
     "JournalSegment",
-    "SnapshotKeeper",
 ]
 
 SEGMENT_GROUPS = 1_000
@@ -199,42 +197,3 @@ class Journal:
         """Go on after a group that is committed."""
         self.group, self.sequence = group.number, group.sequence
         self.digest, self.epoch = group.digest, group.epoch
-
-
-class SnapshotKeeper:
-    """Reads and writes the snapshots of one account's run: versions of one entity."""
-
-    def __init__(self, store: StoreClient, account: str, run: str) -> None:
-        self._store = store
-        self._account = account
-        self._run = run
-
-    def newest(self) -> EngineSnapshot | None:
-        """Return the newest snapshot, or None."""
-        found = self._store.query(
-            EngineSnapshot, {"account": self._account, "run": self._run}, limit=None
-        )
-        return max(found, key=lambda each: each.group_number, default=None)
-
-    def save(self, group: int, digest: str, state: bytes, time: int) -> bool:
-        """Save the state after a committed group; whether it is the newest now.
-
-        StoreError where it cannot be written. Nothing depends on it: the journal has everything.
-        """
-        newest = self.newest()
-        if newest is not None and newest.group_number >= group:
-            return False
-        text = b64encode(zlib.compress(state, 1)).decode()
-        snapshot = newest or EngineSnapshot(self._account, self._run)
-        snapshot.group_number, snapshot.digest = group, digest
-        snapshot.state_text, snapshot.timestamp = text, moment(time)
-        try:
-            if newest is None:
-                self._store.write(snapshot)
-            else:
-                self._store.update(snapshot)
-        except VersionConflict:
-            return False  # another engine has saved one meanwhile
-        except ValueError as error:
-            raise StoreError(f"the snapshot of group {group} cannot be kept: {error}") from error
-        return True

@@ -119,6 +119,10 @@ class RecordBook:
 
     These are orders that the kernel has not forgotten, positions, the trading state, and the newest
     2,000 fills and matches. A fill that is busted later gets a record of its own.
+
+    An order and a position have one version for each group that changed them, as they are at its
+    end: nobody could ever have read what they were between. `order_steps` names what happened to an
+    order within the group. All other records are written as they come.
     """
 
     def __init__(self, account: str, run: str, market: Market, money_decimals: int) -> None:
@@ -133,6 +137,8 @@ class RecordBook:
         self._state: TradingStateRecord | None = None
         self._sink: RecordSink = ReplaySink(())
         self._created: list[str] = []
+        # Orders and positions that the group has changed, in the order of their first change.
+        self._changed: dict[int, OrderRecord | PositionRecord] = {}
         self._event: object = None
         self._writers: dict[type, Callable[[Any], None]] = {
             said.OrderOpened: self._opened,
@@ -161,6 +167,16 @@ class RecordBook:
         """Begin a group that is written to a sink."""
         self._sink = sink
         self._created = []
+        self._changed = {}
+
+    def end(self) -> None:
+        """Write orders and positions as they are at the end of the group."""
+        for record in self._changed.values():
+            if record._store_entity_id is None:
+                self._created.append(self._sink.write(record))
+            else:
+                self._sink.update(record)
+        self._changed = {}
 
     def take(self, event: object, outputs: list[Output]) -> None:
         """Write the records of one input's outputs."""
@@ -224,6 +240,14 @@ class RecordBook:
         self._created.append(self._sink.write(record, **period))
         return record
 
+    def _step(self, order: OrderRecord, event: str, time: int) -> None:
+        """Note what happened to an order; its version is written at the end of the group."""
+        is_first = id(order) not in self._changed
+        self._changed[id(order)] = order
+        order.order_steps = event if is_first else f"{order.order_steps} {event}"
+        order.order_event = event
+        order.timestamp = moment(time)
+
     def _spec(self, symbol: str) -> InstrumentSpec | None:
         return self._market.specs.get(symbol)
 
@@ -243,30 +267,27 @@ class RecordBook:
     def _opened(self, output: said.OrderOpened) -> None:
         terms = output.terms
         symbol = terms.symbol
-        self._orders[output.order_id] = self._new(
-            OrderRecord(
-                account=terms.account,
-                run=self._run,
-                order_id=output.order_id,
-                strategy=terms.strategy,
-                symbol=symbol if symbol in self._market.specs else _NO_SYMBOL,
-                side="BUY" if terms.side > 0 else "SELL",
-                order_quantity=self._size(symbol, terms.quantity),
-                order_kind=terms.kind,
-                limit_price=self._price(symbol, terms.limit),
-                stop_price=self._price(symbol, terms.stop),
-                time_in_force=terms.tif,
-                status="INITIALIZED",
-                order_event="INITIALIZED",
-                order_detail=terms.fault,
-                group_id=output.group,
-                group_role=output.role,
-                parent_id=output.parent,
-                command_id=output.command_id,
-                order_tag=terms.tag,
-                timestamp=moment(output.time),
-            )
+        order = self._orders[output.order_id] = OrderRecord(
+            account=terms.account,
+            run=self._run,
+            order_id=output.order_id,
+            strategy=terms.strategy,
+            symbol=symbol if symbol in self._market.specs else _NO_SYMBOL,
+            side="BUY" if terms.side > 0 else "SELL",
+            order_quantity=self._size(symbol, terms.quantity),
+            order_kind=terms.kind,
+            limit_price=self._price(symbol, terms.limit),
+            stop_price=self._price(symbol, terms.stop),
+            time_in_force=terms.tif,
+            status="INITIALIZED",
+            order_detail=terms.fault,
+            group_id=output.group,
+            group_role=output.role,
+            parent_id=output.parent,
+            command_id=output.command_id,
+            order_tag=terms.tag,
         )
+        self._step(order, "INITIALIZED", output.time)
 
     def _order_event(self, output: said.OrderEvent) -> None:
         order = self._orders.get(output.order_id)
@@ -283,10 +304,9 @@ class RecordBook:
         filled: Decimal,
         detail: str = "",
     ) -> None:
-        order.order_event, order.status, order.order_detail = event, status, detail
+        order.status, order.order_detail = status, detail
         order.filled_quantity = filled
-        order.timestamp = moment(time)
-        self._sink.update(order)
+        self._step(order, event, time)
 
     def _order_changed(self, output: said.OrderChanged) -> None:
         order = self._orders.get(output.order_id)
@@ -295,8 +315,7 @@ class RecordBook:
         order.order_quantity = self._size(order.symbol, output.quantity)
         order.limit_price = self._price(order.symbol, output.limit)
         order.stop_price = self._price(order.symbol, output.stop)
-        order.order_event, order.timestamp = "TERMS", moment(output.time)
-        self._sink.update(order)
+        self._step(order, "TERMS", output.time)
 
     # --- fills and matches ------------------------------------------------------------------------
 
@@ -389,7 +408,6 @@ class RecordBook:
     def _position(self, output: said.PositionChanged) -> None:
         key = output.strategy, output.symbol
         position = self._positions.get(key)
-        known = position is not None
         if position is None:
             position = PositionRecord(output.account, self._run, output.strategy, output.symbol)
             self._positions[key] = position
@@ -399,10 +417,7 @@ class RecordBook:
         position.fee_amount = self._money(output.fees)
         position.income_amount = self._money(output.income)
         position.timestamp = moment(output.time)
-        if known:
-            self._sink.update(position)
-        else:
-            self._new(position)
+        self._changed[id(position)] = position
 
     def _cash(self, output: said.CashMoved) -> None:
         self._new(
@@ -488,6 +503,10 @@ class RecordBook:
     def _risk(self, output: said.RiskDecision) -> None:
         order = self._orders.get(output.order_id)
         symbol = "" if order is None else order.symbol
+        if order is not None:
+            order.limits_id = output.limits_id
+            if output.code == "OK" and self._size(symbol, output.quantity) == order.order_quantity:
+                return  # its own record says all of it
         self._decision(
             output.time,
             "RISK",

@@ -20,10 +20,11 @@ from store.client import StoreClient
 from store.errors import LeaseLost, StoreError, Unavailable
 from store.leases import Lease
 from trading.engine.inbox import BrokerEvent, Inbox, Item, refuse
-from trading.engine.journal import EngineSnapshot, Entry, Group, Journal, SnapshotKeeper
+from trading.engine.journal import EngineSnapshot, Entry, Group, Journal
 from trading.engine.link import BrokerLink
 from trading.engine.options import EngineOptions
 from trading.engine.reconciling import ask, compare
+from trading.engine.snapshots import SnapshotKeeper
 from trading.engine.state import Answer, EngineState, Recipe, canonical
 from trading.errors import (
     BrokerError,
@@ -114,12 +115,12 @@ class Writer:
         self._stop = stop
         self._publish = publish
         self._journal = Journal(store, recipe.account, recipe.run)
-        self._snapshots = SnapshotKeeper(store, recipe.account, recipe.run)
-        self._saving: threading.Thread | None = None
-        self._saved_inputs = 0
-        self._saved_at = time.monotonic()
+        self._snapshots = SnapshotKeeper(store, recipe.account, recipe.run, options)
         self._kept_until = time.monotonic()
         self._connected_after = 0
+        # What a broker tells between its log-on and the end of what was missed is marked.
+        self._note = ""
+        self._must_compare = False
         # Reports that were set aside by a group: they are booked before anything that came later.
         self._next: list[Item] = []
         self.lock = threading.Lock()
@@ -177,7 +178,7 @@ class Writer:
             return self._fold_from_nothing(attempt)
         with self.lock:
             self.state = state
-        self._saved_inputs = state.inputs
+        self._snapshots.went_on_from(state.inputs)
         return is_known
 
     def _fold_from_nothing(self, attempt: Attempt | None) -> bool:
@@ -220,7 +221,8 @@ class Writer:
             self._connect(self._link)
             self._drain()
             self._carry_out(self.state.pending.all(), fresh=False)
-            self._reconcile(self._link)
+            self._reconcile(self._link, self._runs)
+            self._must_compare = False
 
     def _settle_attempt(self, attempt: Attempt, is_known: bool) -> None:
         told = list(attempt.rest)
@@ -262,14 +264,27 @@ class Writer:
                 found = True
                 self.commit(items)
 
-    def _reconcile(self, link: BrokerLink) -> None:
+    def _compare_again(self, link: BrokerLink) -> None:
+        """Compare after a reconnect; commands and prices wait meanwhile, as after a restart.
+
+        Where the link goes down or the engine stops before it is done, the next log-on does it.
+        """
+        _LOG.info("connected again: comparing with %s", link.broker.name)
+        self._must_compare = False
+        self._reconcile(
+            link,
+            goes_on=lambda: (
+                not self._stop.is_set() and link.broker.state is ConnectionState.CONNECTED
+            ),
+        )
+
+    def _reconcile(self, link: BrokerLink, goes_on: Callable[[], bool] = lambda: True) -> None:
         """Compare with the broker until both sides agree, or halt the account."""
         options = self._options
         patient_until = time.monotonic() + options.reconcile_s
         give_up = time.monotonic() + 10 * options.reconcile_s
         asked = False
-        while True:
-            self._check_stop()
+        while goes_on():
             self._keep_lease()
             try:
                 theirs = ask(link.broker)
@@ -316,6 +331,10 @@ class Writer:
     def _pause(self, seconds: float) -> None:
         self._stop.wait(seconds)
 
+    def _runs(self) -> bool:
+        self._check_stop()
+        return True
+
     def _check_stop(self) -> None:
         if self._stop.is_set():
             raise EngineStopped("the engine was told to stop before it had recovered")
@@ -332,8 +351,10 @@ class Writer:
             if taken:
                 self.commit(taken)
             self._keep_lease()
-            self._save_now_and_then()
+            self._save_snapshot()
             self._check_broker()
+            if self._must_compare and self._link is not None:
+                self._compare_again(self._link)
 
     def _patience(self) -> float:
         """Seconds until something is due by the clock, or the lease has to be renewed."""
@@ -361,12 +382,19 @@ class Writer:
         items: list[Item] = []
         for event in events:
             if isinstance(event, SequencedReport):
-                items.append(Item(event.report, event.sequence, note))
+                items.append(Item(event.report, event.sequence, note or self._note))
             elif isinstance(event, RequestRefused):
-                items.append(Item(self._refused(event), note=note))
+                items.append(Item(self._refused(event), note=note or self._note))
             elif isinstance(event, ConnectionChanged):
-                _LOG.info("broker: %s %s", event.state, event.reason)
+                self._connection_changed(event)
         return items
+
+    def _connection_changed(self, event: ConnectionChanged) -> None:
+        _LOG.info("broker: %s %s", event.state, event.reason)
+        if event.state is ConnectionState.RECOVERING:
+            self._note = _RECONCILED
+        elif event.state is ConnectionState.CONNECTED:
+            self._note, self._must_compare = "", True
 
     def _refused(self, refused: RequestRefused) -> Input:
         """What is booked for a request that the venue did not act on."""
@@ -542,38 +570,19 @@ class Writer:
         if account is None or account.trading_state != HALTED:
             self.commit([Item(self._halt_input(reason))])
 
-    # --- snapshots --------------------------------------------------------------------------------
+    # --- the end ----------------------------------------------------------------------------------
 
-    def _save_now_and_then(self) -> None:
-        new = self.state.inputs - self._saved_inputs
-        options = self._options
-        is_due = time.monotonic() - self._saved_at > options.snapshot_s
-        if new >= options.snapshot_inputs or (new and is_due):
-            if self._saving is not None and self._saving.is_alive():
-                return
-            arguments = self._snapshot()
-            self._saving = threading.Thread(
-                target=self._save, args=arguments, name="engine-snapshot", daemon=True
+    def _save_snapshot(self, *, now: bool = False) -> None:
+        state, journal = self.state, self._journal
+        if self._snapshots.is_due(state.inputs, now=now):
+            self._snapshots.save(
+                journal.group, journal.digest, state.dump(), state.kernel.now, state.inputs
             )
-            self._saving.start()
-
-    def _snapshot(self) -> tuple[int, str, bytes, int]:
-        state = self.state
-        self._saved_inputs, self._saved_at = state.inputs, time.monotonic()
-        return self._journal.group, self._journal.digest, state.dump(), state.kernel.now
-
-    def _save(self, group: int, digest: str, state: bytes, now: int) -> None:
-        try:
-            self._snapshots.save(group, digest, state, now)
-        except StoreError as error:
-            _LOG.warning("no snapshot was kept: %s", error)
 
     def finish(self) -> None:
         """Save a snapshot and give the lease back."""
-        if self._saving is not None:
-            self._saving.join()
-        if self.state.inputs > self._saved_inputs:
-            self._save(*self._snapshot())
+        self._save_snapshot(now=True)
+        self._snapshots.wait()
         with contextlib.suppress(StoreError):
             self._lease.release()
 

@@ -66,7 +66,8 @@ def test_live_trades_at_the_exchange(desk: Desk, tmp_path: Path) -> None:
         live = process(
             desk,
             *("live", "--account", "ACC", "--user", "alice", "--instrument", "AAPL"),
-            *("--exchange", f"127.0.0.1:{exchange.port}", "--simulate", "AAPL=100"),
+            # The strategy sees the exchange's own prices.
+            *("--exchange", f"127.0.0.1:{exchange.port}"),
             *("--strategy", strategy, "--status-every", 0.2, "--seconds", 60),
             password=password_of("alice"),
             EXCHANGE_KEY=KEYS["ACC"],
