@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -168,11 +169,7 @@ class World:
             "restart PostgreSQL": lambda _: self._restart_store(),
             "kill PostgreSQL": lambda _: kill_and_restart(self.desk.server),
             "cut the store's connections": self._cut_store,
-            **{
-                f"{kind} messages {direction}": self._fault(kind, direction)
-                for kind in FAULT_KINDS
-                for direction in ("in", "out")
-            },
+            **{f"{kind} messages": partial(self._put_fault, kind) for kind in FAULT_KINDS},
         }
 
     def round(self, what: str | None = None) -> None:
@@ -234,13 +231,11 @@ class World:
                 )
                 wait(self.chance.uniform(0.0, 0.1))
 
-    def _fault(self, kind: str, direction: str) -> Callable[[ForkedTrader], None]:
-        def put(_: ForkedTrader) -> None:
-            count, delay = self.chance.randint(1, 8), self.chance.randint(1, 60)
-            with self.exchange.admin() as admin:
-                admin.fault(Fault(kind, direction, "ACC", count, 0.5, delay, self.seed))
-
-        return put
+    def _put_fault(self, kind: str, _: ForkedTrader) -> None:
+        direction = self.chance.choice(("in", "out"))
+        count, delay = self.chance.randint(1, 8), self.chance.randint(1, 60)
+        with self.exchange.admin() as admin:
+            admin.fault(Fault(kind, direction, "ACC", count, 0.5, delay, self.seed))
 
     # --- what both sides say ----------------------------------------------------------------------
 
