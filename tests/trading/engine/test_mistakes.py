@@ -25,7 +25,7 @@ from trading.orders import OrderRequest
 
 __all__ = ["desk", "store_server"]
 
-BUY = OrderRequest("ACC", "AAPL", "BUY", 2, "LIMIT", "100.03")
+BUY = OrderRequest("ACC", "AAPL", "BUY", 2, "LIMIT", "105.00")
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_the_store_is_away_for_longer_than_a_write_waits(
     engine.start(QUIET_SECONDS)
     try:
         for number in range(3):
-            request = OrderRequest("ACC", "AAPL", "BUY", 2, "LIMIT", "100.03")
+            request = OrderRequest("ACC", "AAPL", "BUY", 2, "LIMIT", "105.00")
             first = engine.submit(request)
             relay.cut()
             with ThreadPoolExecutor(1) as pool:

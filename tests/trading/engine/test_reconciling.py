@@ -32,9 +32,15 @@ def exchange(tmp_path: Path) -> Iterator[ExchangeProcess]:
 
 @pytest.fixture
 def world(desk: Desk, exchange: ExchangeProcess) -> Iterator[World]:
-    """One in which the makers stand still."""
+    """One in which the makers stand still, and somebody sells at 105."""
     with exchange.admin() as admin:
         admin.pause()
+    with exchange.broker("BOB") as other:
+        other.connect()
+        other.wait_connected(60)
+        sale = order_of("bob-0", 500, 10_500)
+        other.submit(msgspec.structs.replace(sale, account="BOB", side=-1))
+        wait_until(other.open_orders, 60, "what somebody offers")
     found = World(desk, exchange, 4)
     yield found
     found.close()
@@ -50,9 +56,9 @@ def order_of(order_id: str, quantity: int, price: int) -> SendOrder:
 def test_what_nobody_can_explain_halts_the_account(world: World, exchange: ExchangeProcess) -> None:
     with exchange.broker() as stranger:
         stranger.connect()
-        stranger.wait_connected(30)
+        stranger.wait_connected(60)
         stranger.submit(order_of("by-hand-1", 7, 9_000))
-        wait_until(stranger.open_orders, 30, "the order of somebody else")
+        wait_until(stranger.open_orders, 60, "the order of somebody else")
     engine = engine_of(world.config())
     engine.start(QUIET_SECONDS)
     try:
@@ -72,14 +78,14 @@ def test_fills_that_came_meanwhile_are_booked_as_reconciled(
     engine = engine_of(world.config())
     engine.start(QUIET_SECONDS)
     order_id = engine.submit(OrderRequest("ACC", "AAPL", "BUY", 5, "LIMIT", "99.50"))
-    wait_until(lambda: engine.order(order_id).status == "ACCEPTED", 30, "the answer")  # type: ignore[union-attr]
+    wait_until(lambda: engine.order(order_id).status == "ACCEPTED", QUIET_SECONDS, "the answer")  # type: ignore[union-attr]
     engine.stop()
     with exchange.broker("BOB") as other:
         other.connect()
-        other.wait_connected(30)
+        other.wait_connected(60)
         sale = order_of("bob-1", 500, 9_950)
         other.submit(msgspec.structs.replace(sale, account="BOB", side=-1))
-        wait_until(lambda: other.positions().get("AAPL", 0) < 0, 30, "the sale")
+        wait_until(lambda: other.positions().get("AAPL", 0) < 0, 60, "the sale")
     later = engine_of(world.config())
     later.start(QUIET_SECONDS)
     assert later.status().positions == {"AAPL": 5}
@@ -137,7 +143,7 @@ def status_of(engine: Any, order_id: str) -> str:
 def test_reports_that_were_lost_are_explained_by_the_broker(world: World, again: str) -> None:
     made: list[Deaf] = []
     engine = deaf_engine(world, made)
-    filled = engine.submit(OrderRequest("ACC", "AAPL", "BUY", 5, "LIMIT", "100.03"))
+    filled = engine.submit(OrderRequest("ACC", "AAPL", "BUY", 5, "LIMIT", "105.00"))
     gone = engine.submit(
         OrderRequest("ACC", "AAPL", "BUY", 9, "LIMIT", "90.00", time_in_force="IOC")
     )
