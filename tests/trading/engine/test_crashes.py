@@ -28,7 +28,7 @@ __all__ = ["desk", "store_server"]
 
 ROUNDS = int(os.environ.get("ENGINE_ROUNDS", "1000"))
 # A world is as old as this many rounds: to compare all of a long history takes longer each time.
-_ROUNDS_A_WORLD = 25
+_ROUNDS_A_WORLD = 50
 
 
 @pytest.fixture(scope="module")
