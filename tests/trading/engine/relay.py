@@ -65,4 +65,6 @@ class Relay:
 
     def close(self) -> None:
         self.cut()
+        # Closing alone would leave the thread that accepts waiting.
+        self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()

@@ -18,7 +18,7 @@ from tests.trading.engine.relay import Relay
 from tests.trading.engine.trader import engine_of
 from tests.trading.engine.world import OPTIONS, QUIET_SECONDS, World
 from tests.trading.exchange.process import ExchangeProcess
-from trading.engine import FillRecord, OrderRecord, Phase
+from trading.engine import FillRecord, OrderRecord, Phase, TradingEngine
 from trading.errors import EngineError, EngineTimeout
 from trading.journal.inputs import Clock, SetLimits
 from trading.orders import OrderRequest
@@ -107,33 +107,42 @@ CREATE CONSTRAINT TRIGGER full_disk AFTER INSERT ON object_store.event
 """
 
 
-@pytest.mark.parametrize("when", ["IMMEDIATE", "DEFERRED"])
-def test_a_full_disk_stops_trading_until_there_is_room(desk: Desk, world: World, when: str) -> None:
+def test_a_full_disk_stops_trading_until_there_is_room(desk: Desk, world: World) -> None:
     engine = engine_of(world.config())
     engine.start(QUIET_SECONDS)
     try:
         engine.submit(BUY)
-        with desk.admin().cursor() as cursor:
-            cursor.execute(_FULL.format(when=when))
-            with ThreadPoolExecutor(1) as pool:
-                waiting = pool.submit(engine.submit, BUY, command_id="during", timeout=300)
-                wait_until(
-                    lambda: engine.phase is Phase.STORE_UNAVAILABLE, QUIET_SECONDS, "the notice"
-                )
-                assert "disk is full" in engine.status().problem
-                assert not waiting.done()
-                assert desk.client("alice").count(OrderRecord) == 1
-                cursor.execute(
-                    "DROP TRIGGER full_disk ON object_store.event;"
-                    "DROP FUNCTION public.disk_is_full()"
-                )
-                order_id = waiting.result(QUIET_SECONDS)
-        engine.wait_running(QUIET_SECONDS)
-        assert engine.submit(BUY, command_id="during") == order_id
+        for number, when in enumerate(("IMMEDIATE", "DEFERRED"), 1):
+            order_id = _submit_while_full(desk, engine, when, number)
+            assert engine.submit(BUY, command_id=when) == order_id
     finally:
         engine.stop()
-    assert desk.client("alice").count(OrderRecord) == 2
+    assert desk.client("alice").count(OrderRecord) == 3
     world.agree()
+
+
+def _submit_while_full(desk: Desk, engine: TradingEngine, when: str, orders: int) -> str:
+    """Give a command that waits for room on the disk; what the engine answers in the end."""
+    with desk.admin().cursor() as cursor:
+        cursor.execute(_FULL.format(when=when))
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(engine.submit, BUY, command_id=when, timeout=300)
+            wait_until(
+                lambda: (
+                    engine.phase is Phase.STORE_UNAVAILABLE
+                    and "disk is full" in engine.status().problem
+                ),
+                QUIET_SECONDS,
+                "the notice",
+            )
+            assert not waiting.done()
+            assert desk.client("alice").count(OrderRecord) == orders
+            cursor.execute(
+                "DROP TRIGGER full_disk ON object_store.event; DROP FUNCTION public.disk_is_full()"
+            )
+            order_id = waiting.result(QUIET_SECONDS)
+    engine.wait_running(QUIET_SECONDS)
+    return order_id
 
 
 @pytest.mark.parametrize("seconds", [3_600, -3_600])
@@ -169,16 +178,16 @@ def test_a_venue_whose_clock_is_off_by_an_hour(desk: Desk, tmp_path: Path, secon
         world.close()
 
 
-@pytest.mark.parametrize("limit", ["NaN", "Infinity", "-1", "", "ten"])
-def test_a_limit_that_is_no_number_is_refused(world: World, limit: str) -> None:
+def test_a_limit_that_is_no_number_is_refused(world: World) -> None:
     engine = engine_of(world.config())
     engine.start(QUIET_SECONDS)
     try:
-        text = json.dumps({"max_order_quantity": limit})
-        answer = engine.command(
-            SetLimits(0, "c-1", "ann", "eve", "ACC", "L1", text, time.time_ns(), None)
-        )
-        assert answer.code == "LIMITS_REFUSED"
+        for limit in ("NaN", "Infinity", "-1", "", "ten"):
+            text = json.dumps({"max_order_quantity": limit})
+            answer = engine.command(
+                SetLimits(0, f"c-{limit}", "ann", "eve", "ACC", "L1", text, time.time_ns(), None)
+            )
+            assert answer.code == "LIMITS_REFUSED", limit
         assert engine.status().trading_state == "ACTIVE"
         assert engine.order(engine.submit(BUY)).status != "DENIED"  # type: ignore[union-attr]
         assert engine.verify() == engine.digest
