@@ -137,8 +137,9 @@ class RecordBook:
         self._state: TradingStateRecord | None = None
         self._sink: RecordSink = ReplaySink(())
         self._created: list[str] = []
-        # Orders and positions that the group has changed, in the order of their first change.
-        self._changed: dict[int, OrderRecord | PositionRecord] = {}
+        # What the group has changed, in the order of the first change.
+        self._changed: dict[int, OrderRecord] = {}
+        self._moved_positions: dict[tuple[str, str], said.PositionChanged] = {}
         self._event: object = None
         self._writers: dict[type, Callable[[Any], None]] = {
             said.OrderOpened: self._opened,
@@ -168,15 +169,20 @@ class RecordBook:
         self._sink = sink
         self._created = []
         self._changed = {}
+        self._moved_positions = {}
 
     def end(self) -> None:
         """Write orders and positions as they are at the end of the group."""
-        for record in self._changed.values():
-            if record._store_entity_id is None:
-                self._created.append(self._sink.write(record))
-            else:
-                self._sink.update(record)
-        self._changed = {}
+        for order in self._changed.values():
+            self._write_or_update(order)
+        self._write_positions()
+        self._changed, self._moved_positions = {}, {}
+
+    def _write_or_update(self, record: Storable) -> None:
+        if record._store_entity_id is None:
+            self._created.append(self._sink.write(record))
+        else:
+            self._sink.update(record)
 
     def take(self, event: object, outputs: list[Output]) -> None:
         """Write the records of one input's outputs."""
@@ -406,18 +412,21 @@ class RecordBook:
     # --- the account ------------------------------------------------------------------------------
 
     def _position(self, output: said.PositionChanged) -> None:
-        key = output.strategy, output.symbol
-        position = self._positions.get(key)
-        if position is None:
-            position = PositionRecord(output.account, self._run, output.strategy, output.symbol)
-            self._positions[key] = position
-        position.net_quantity = self._size(output.symbol, output.net)
-        position.cost_amount = self._money(output.cost)
-        position.realized_amount = self._money(output.realized)
-        position.fee_amount = self._money(output.fees)
-        position.income_amount = self._money(output.income)
-        position.timestamp = moment(output.time)
-        self._changed[id(position)] = position
+        self._moved_positions[output.strategy, output.symbol] = output
+
+    def _write_positions(self) -> None:
+        for key, output in self._moved_positions.items():
+            position = self._positions.get(key)
+            if position is None:
+                position = PositionRecord(output.account, self._run, output.strategy, output.symbol)
+                self._positions[key] = position
+            position.net_quantity = self._size(output.symbol, output.net)
+            position.cost_amount = self._money(output.cost)
+            position.realized_amount = self._money(output.realized)
+            position.fee_amount = self._money(output.fees)
+            position.income_amount = self._money(output.income)
+            position.timestamp = moment(output.time)
+            self._write_or_update(position)
 
     def _cash(self, output: said.CashMoved) -> None:
         self._new(

@@ -78,9 +78,7 @@ class Ledger:
         keep = self._memory > 0
         if keep:
             owners = self.owners.setdefault(account.name, {})
-            for fill_id in position.forget_before(
-                execution.time - self._memory, self._memory_max
-            ):
+            for fill_id in position.forget_before(execution.time - self._memory, self._memory_max):
                 owners.pop(fill_id, None)
             owners[execution.fill_id] = (strategy, symbol)
         matches = position.book(execution, keep)
