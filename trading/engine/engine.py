@@ -168,7 +168,7 @@ class TradingEngine:
         self._writer: Writer | None = None
         self._link: BrokerLink | None = None
         self._feeder: Feeder | None = None
-        if feed is not None and hasattr(feed, "events"):
+        if feed is not None and not callable(feed):
             self._feeder = self._feeder_of(feed)
         self._thread: threading.Thread | None = None
 
@@ -337,7 +337,7 @@ class TradingEngine:
                     f"{self._recipe.account!r}; give both the same"
                 )
             self._link = BrokerLink(broker, self._inbox)
-            if self._feed is not None and not hasattr(self._feed, "events"):
+            if callable(self._feed):
                 self._feeder = self._feeder_of(self._feed(broker))
         return self._link
 
@@ -353,7 +353,7 @@ class TradingEngine:
             self._link.close()
             self._link = None
             self._inbox.clear_broker()
-            if self._feeder is not None and not hasattr(self._feed, "events"):
+            if self._feeder is not None and callable(self._feed):
                 self._feeder.stop()
                 self._feeder = None
             if hasattr(self._broker, "connect"):

@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -167,13 +166,13 @@ def test_a_venue_whose_clock_is_off_by_an_hour(desk: Desk, tmp_path: Path, secon
             assert engine.order(resting).status in ("ACCEPTED", "EXPIRED", "SUBMITTED")  # type: ignore[union-attr]
         finally:
             engine.stop()
-        [fill] = desk.client("alice").query(FillRecord)
-        assert fill.executed_at is not None
-        assert fill.timestamp is not None
-        off = fill.executed_at - fill.timestamp
-        # What is ahead of us counts as now: a record cannot hold from a time that has not come.
-        expected = timedelta(seconds=min(seconds, 0))
-        assert abs(off - expected) < timedelta(seconds=300)
+        fills = desk.client("alice").query(FillRecord)
+        assert fills
+        for fill in fills:
+            # What is ahead of us counts as now: no record holds from a time that has not come.
+            assert fill.executed_at is not None
+            assert fill.timestamp is not None
+            assert fill.executed_at <= fill.timestamp
         world.agree()
         world.close()
 
@@ -190,6 +189,6 @@ def test_a_limit_that_is_no_number_is_refused(world: World) -> None:
             assert answer.code == "LIMITS_REFUSED", limit
         assert engine.status().trading_state == "ACTIVE"
         assert engine.order(engine.submit(BUY)).status != "DENIED"  # type: ignore[union-attr]
-        assert engine.verify() == engine.digest
     finally:
-        engine.stop()
+        digest = engine.stop().digest
+    assert engine.verify() == digest
