@@ -107,7 +107,7 @@ class TradingEngine:
     what the account of a new run begins with, `owner` who trades on it. `settings` are the
     kernel's; run and prefix are the engine's own. By default the newest 5,000 finished orders are
     remembered for 15 minutes, and with a venue as many fills of a position, for late busts.
-    `publish` is called with the outputs of each committed group, in the writer's thread.
+    `publish` is called with the outputs of each committed group, in order, one call at a time.
     """
 
     def __init__(
@@ -347,6 +347,8 @@ class TradingEngine:
     def _lost(self, error: LeaseLost) -> None:
         """Forget everything: another engine writes for the account."""
         _LOG.warning("the lease is lost: %s", error)
+        if self._writer is not None:
+            _forgotten(self._writer.attempt)
         self._writer = None
         self._refuse_waiting("another engine has taken the account over")
         if self._link is not None:

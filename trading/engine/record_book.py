@@ -27,6 +27,7 @@ from trading.engine.records import (
     SignalRecord,
     TradingStateRecord,
 )
+from trading.engine.versions import mark, twin
 from trading.errors import EngineError
 from trading.journal import inputs as given
 from trading.journal import outputs as said
@@ -81,14 +82,11 @@ class ReplaySink:
                 f"the journal has too few record ids for its outputs: none is left for a "
                 f"{type(obj).__name__}; the program or its settings are not those that wrote it"
             )
-        _mark(obj, entity_id, 1)
         return entity_id
 
     def update(self, obj: Storable) -> int:
         """Count a version."""
-        version = (obj._store_version or 0) + 1
-        _mark(obj, obj._store_entity_id or "", version)
-        return version
+        return (obj._store_version or 0) + 1
 
     def end(self) -> None:
         """EngineError where the journal has more ids than the outputs need."""
@@ -97,12 +95,6 @@ class ReplaySink:
                 "the journal has more record ids than its outputs need; the program or its "
                 "settings are not those that wrote it"
             )
-
-
-def _mark(obj: Storable, entity_id: str, version: int) -> None:
-    object.__setattr__(obj, "_store_entity_id", entity_id)
-    object.__setattr__(obj, "_store_version", version)
-    object.__setattr__(obj, "_store_newest_version", version)
 
 
 class KeptRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -180,9 +172,9 @@ class RecordBook:
 
     def _write_or_update(self, record: Storable) -> None:
         if record._store_entity_id is None:
-            self._created.append(self._sink.write(record))
+            self._new(record)
         else:
-            self._sink.update(record)
+            self._update(record)
 
     def take(self, event: object, outputs: list[Output]) -> None:
         """Write the records of one input's outputs."""
@@ -228,7 +220,7 @@ class RecordBook:
         """Go on from a snapshot."""
         for each in kept:
             record = _CLASSES[each.kind].from_json(each.text)
-            _mark(record, each.entity_id, each.version)
+            mark(record, each.entity_id, each.version)
             if isinstance(record, OrderRecord):
                 self._orders[record.order_id] = record
             elif isinstance(record, PositionRecord):
@@ -243,8 +235,14 @@ class RecordBook:
     # --- what they have in common -----------------------------------------------------------------
 
     def _new(self, record: S, **period: datetime | None) -> S:
-        self._created.append(self._sink.write(record, **period))
+        entity_id = self._sink.write(twin(record), **period)
+        mark(record, entity_id, 1)
+        self._created.append(entity_id)
         return record
+
+    def _update(self, record: Storable) -> None:
+        version = self._sink.update(twin(record))
+        mark(record, record._store_entity_id or "", version)
 
     def _step(self, order: OrderRecord, event: str, time: int) -> None:
         """Note what happened to an order; its version is written at the end of the group."""
@@ -361,7 +359,7 @@ class RecordBook:
         fill.fill_note = output.reason
         fill.timestamp = moment(output.time)
         if known:
-            self._sink.update(fill)
+            self._update(fill)
         else:
             self._new(fill)
 
@@ -393,7 +391,7 @@ class RecordBook:
         match = self._matches.pop((output.close_fill_id, output.open_fill_id), None)
         if match is not None:
             match.status, match.timestamp = "VOIDED", moment(output.time)
-            self._sink.update(match)
+            self._update(match)
             return
         self._new(
             MatchRecord(
@@ -453,7 +451,7 @@ class RecordBook:
         )
         state.timestamp = moment(output.time)
         if known:
-            self._sink.update(state)
+            self._update(state)
         else:
             self._new(state)
 

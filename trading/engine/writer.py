@@ -11,12 +11,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
 
 from store.client import StoreClient
+from store.entities.batch import Batch
 from store.errors import LeaseLost, StoreError, Unavailable
 from store.leases import Lease
 from trading.engine.inbox import BrokerEvent, Inbox, Item, refuse
@@ -67,7 +69,7 @@ _COMPARE_PAUSE_S = 0.1
 class Attempt:
     """A group whose commit was not answered: it may or may not be in the journal.
 
-    `rest` are reports that came with it and are in no group yet.
+    `rest` are reports that came with it and are in no group yet. Number 0 is no group at all.
     """
 
     number: int
@@ -87,6 +89,21 @@ class _Planned:
     item: Item
     event: Input | TickColumns
     error: str = ""
+
+
+@dataclass
+class _Staged:
+    """A group that was stepped and is in a batch, which is not committed yet.
+
+    `rest` are reports that came with it and are in no group yet.
+    """
+
+    items: Sequence[Item]
+    planned: list[_Planned]
+    outputs: list[Output]
+    group: Group
+    batch: Batch
+    rest: list[Item]
 
 
 class Writer:
@@ -123,6 +140,9 @@ class Writer:
         self._must_compare = False
         # Reports that were set aside by a group: they are booked before anything that came later.
         self._next: list[Item] = []
+        # The group that another thread commits while the next one is stepped.
+        self._flight: Future[None] | None = None
+        self._committer = ThreadPoolExecutor(1, "engine-commit")
         self.lock = threading.Lock()
         self.state = EngineState(recipe)
         self.attempt: Attempt | None = None
@@ -343,18 +363,33 @@ class Writer:
 
     def serve(self) -> None:
         """Take what comes in, group by group, until it is told to stop."""
-        while not self._stop.is_set():
-            events, items = self._inbox.take(self._patience(), self._options.group_size)
-            taken = self._items_of(events) + items
-            if not taken and self.state.kernel.due <= time.time_ns():
-                taken = [Item(Clock(0))]
-            if taken:
-                self.commit(taken)
-            self._keep_lease()
-            self._save_snapshot()
-            self._check_broker()
-            if self._must_compare and self._link is not None:
-                self._compare_again(self._link)
+        try:
+            while not self._stop.is_set():
+                self._turn()
+            self._land()
+        except Unavailable:
+            # A group that was on its way says more, where it failed as well.
+            self._land()
+            raise
+        finally:
+            self._committer.shutdown()
+
+    def _turn(self) -> None:
+        """Take what has come in, or wait a while for it."""
+        # Where nothing waits, there is nothing to do but to see the last group committed.
+        if not len(self._inbox):
+            self._land()
+        events, items = self._inbox.take(self._patience(), self._options.group_size)
+        taken = self._items_of(events) + items
+        if not taken and self.state.kernel.due <= time.time_ns():
+            taken = [Item(Clock(0))]
+        if taken:
+            self._take_in(taken)
+        self._keep_lease()
+        self._save_snapshot()
+        self._check_broker()
+        if self._must_compare and self._link is not None:
+            self._compare_again(self._link)
 
     def _patience(self) -> float:
         """Seconds until something is due by the clock, or the lease has to be renewed."""
@@ -419,29 +454,67 @@ class Writer:
         CommitUnknown where the store did not answer, LeaseLost where another writes by now; the
         state in memory is of no use then.
         """
-        self._commit_group(items)
+        self._write(self._prepared(items))
         while self._next:
             items, self._next = self._next, []
-            self._commit_group(items)
+            self._write(self._prepared(items))
 
-    def _commit_group(self, items: Sequence[Item]) -> None:
-        begun = time.monotonic()
-        planned = [_Planned(item, self._stamped(item)) for item in items]
-        number, entries = self._journal.group + 1, list[Entry]()
+    def _take_in(self, items: Sequence[Item]) -> None:
+        """As `commit`; where more waits already, it is stepped while this group is committed."""
+        staged = self._prepared(items)
+        if self._next or not len(self._inbox):
+            self._write(staged)
+            if self._next:
+                items, self._next = self._next, []
+                self.commit(items)
+        else:
+            self._flight = self._committer.submit(self._write, staged)
+
+    def _land(self) -> None:
+        """Wait for the group that is being committed; raises what came of it."""
+        flight, self._flight = self._flight, None
+        if flight is not None:
+            flight.result()
+
+    def _prepared(self, items: Sequence[Item]) -> _Staged:
+        """Step a group, and see the one before it committed."""
         try:
-            outputs, group, planned = self._step(planned)
-            entries = group.entries
-            self._batch.commit()
+            staged = self._stage(items)
+            self._land()
+        except BaseException as error:
+            # These are in no group yet: commands wait, reports are not told again.
+            self._inbox.put_back([each for each in items if not each.sequence])
+            reports = [each for each in items if each.sequence]
+            if isinstance(error, CommitUnknown) and self.attempt is not None:
+                self.attempt = replace(self.attempt, rest=[*self.attempt.rest, *reports])
+            elif isinstance(error, Unavailable):
+                self.attempt = Attempt(0, [], [], reports)
+                raise CommitUnknown(f"the journal cannot be read: {error}") from error
+            raise
+        return staged
+
+    def _stage(self, items: Sequence[Item]) -> _Staged:
+        planned = [_Planned(item, self._stamped(item)) for item in items]
+        outputs, group, planned = self._step(planned)
+        return _Staged(items, planned, outputs, group, self._batch, list(self._next))
+
+    def _write(self, staged: _Staged) -> None:
+        """Commit a group; only then send, answer and publish."""
+        begun, group, planned = time.monotonic(), staged.group, staged.planned
+        try:
+            staged.batch.commit()
         except Unavailable as error:
             known = [each.item for each in planned]
-            self.attempt = Attempt(number, entries, known, self._next)
-            raise CommitUnknown(f"group {number} may or may not be committed: {error}") from error
+            self.attempt = Attempt(group.number, group.entries, known, staged.rest)
+            raise CommitUnknown(
+                f"group {group.number} may or may not be committed: {error}"
+            ) from error
         except StoreError as error:
-            refuse(items, f"the command was not recorded: {error}")
+            refuse(staged.items, f"the command was not recorded: {error}")
             raise
         self._journal.taken(group)
         self._kept_until = begun + self._lease.seconds
-        effects = [each for each in outputs if isinstance(each, EFFECTS)]
+        effects = [each for each in staged.outputs if isinstance(each, EFFECTS)]
         if effects:
             if time.monotonic() > self._kept_until - self._lease.seconds / 2:
                 # It took long since the lease was known to be ours: look once more.
@@ -451,9 +524,9 @@ class Writer:
         for each in planned:
             if each.item.answer is not None:
                 self._answer(each.item, each.error)
-        _log(outputs)
+        _log(staged.outputs)
         try:
-            self._publish(outputs)
+            self._publish(staged.outputs)
         except Exception:  # noqa: BLE001 - who listens must not stop the writer
             _LOG.exception("publishing group %d failed", group.number)
 
@@ -501,7 +574,7 @@ class Writer:
         state, journal = self.state, self._journal
         ids = [bytes.fromhex(each.replace("-", "")) for each in state.book.created()]
         group = Group(
-            journal.group + 1,
+            journal.appended + 1,
             entries,
             ids,
             state.sequence,
@@ -513,6 +586,8 @@ class Writer:
 
     def _without(self, planned: list[_Planned], at: int, error: Exception) -> list[_Planned]:
         """The group up to an input that the kernel could not process, which halts the account."""
+        # What is folded again has to be in the journal.
+        self._land()
         failed = planned[at]
         if isinstance(failed.event, SetTradingState) and failed.event.by == _ENGINE:
             raise EngineError(f"the account cannot be halted: {error}") from error
@@ -575,12 +650,14 @@ class Writer:
     def _save_snapshot(self, *, now: bool = False) -> None:
         state, journal = self.state, self._journal
         if self._snapshots.is_due(state.inputs, now=now):
+            self._land()
             self._snapshots.save(
                 journal.group, journal.digest, state.dump(), state.kernel.now, state.inputs
             )
 
     def finish(self) -> None:
         """Save a snapshot and give the lease back."""
+        self._land()
         self._save_snapshot(now=True)
         self._snapshots.wait()
         with contextlib.suppress(StoreError):

@@ -184,7 +184,7 @@ def test_limits_are_records_with_their_time(alice: StoreClient, engine: TradingE
     assert why.decision_code != "OK"
     assert (why.limits_id, "5" in why.limit_text) == ("L1", True)
     passed = engine.submit(order("BUY", 5, "90.00"))
-    assert alice.query(DecisionRecord, {"order_id": passed}) == []
+    assert not list(alice.query(DecisionRecord, {"order_id": passed}))
     assert alice.query(OrderRecord, {"order_id": passed})[0].limits_id == "L1"
     [record] = alice.query(LimitsRecord)
     assert '"max_order_quantity":"5"' in record.limits_json
