@@ -39,9 +39,10 @@ from trading.engine.inbox import Inbox, Item, refuse
 from trading.engine.journal import Journal
 from trading.engine.link import BrokerLink
 from trading.engine.options import EngineOptions
+from trading.engine.staging import Attempt, CommitUnknown
 from trading.engine.state import Answer, EngineState, Recipe
 from trading.engine.status import EngineStatus, Phase, status_of
-from trading.engine.writer import Attempt, CommitUnknown, Writer
+from trading.engine.writer import Writer
 from trading.errors import (
     BrokerRefused,
     EngineError,

@@ -12,21 +12,21 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import msgspec
 import numpy as np
 
 from store.client import StoreClient
-from store.entities.batch import Batch
 from store.errors import LeaseLost, StoreError, Unavailable
 from store.leases import Lease
 from trading.engine.inbox import BrokerEvent, Inbox, Item, refuse
 from trading.engine.journal import EngineSnapshot, Entry, Group, Journal
 from trading.engine.link import BrokerLink
 from trading.engine.options import EngineOptions
-from trading.engine.reconciling import ask, compare
+from trading.engine.reconciling import RECONCILED, Reconciler
 from trading.engine.snapshots import SnapshotKeeper
+from trading.engine.staging import Attempt, CommitUnknown, Planned, Staged
 from trading.engine.state import Answer, EngineState, Recipe, canonical
 from trading.errors import (
     BrokerError,
@@ -57,53 +57,10 @@ from trading.venues.protocol import (
     SequencedReport,
 )
 
-__all__ = ["Attempt", "CommitUnknown", "Writer"]
+__all__ = ["Writer"]
 
 _LOG = logging.getLogger(__name__)
-_RECONCILED = "reconciled"
 _ENGINE = "engine"
-_COMPARE_PAUSE_S = 0.1
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """A group whose commit was not answered: it may or may not be in the journal.
-
-    `rest` are reports that came with it and are in no group yet. Number 0 is no group at all.
-    """
-
-    number: int
-    entries: list[Entry]
-    items: list[Item]
-    rest: list[Item]
-
-
-class CommitUnknown(EngineError):
-    """The store did not say whether a group is committed; `Writer.attempt` is that group."""
-
-
-@dataclass
-class _Planned:
-    """An input with its time, on its way into a group."""
-
-    item: Item
-    event: Input | TickColumns
-    error: str = ""
-
-
-@dataclass
-class _Staged:
-    """A group that was stepped and is in a batch, which is not committed yet.
-
-    `rest` are reports that came with it and are in no group yet.
-    """
-
-    items: Sequence[Item]
-    planned: list[_Planned]
-    outputs: list[Output]
-    group: Group
-    batch: Batch
-    rest: list[Item]
 
 
 class Writer:
@@ -239,9 +196,9 @@ class Writer:
             self.commit(new)
         if self._link is not None:
             self._connect(self._link)
-            self._drain()
+            self.drain()
             self._carry_out(self.state.pending.all(), fresh=False)
-            self._reconcile(self._link, self._runs)
+            self._reconciler(self._link).run(self._runs)
             self._must_compare = False
 
     def _settle_attempt(self, attempt: Attempt, is_known: bool) -> None:
@@ -262,7 +219,7 @@ class Writer:
         link.connect(self._connected_after, self._lease.epoch)
         while True:
             self._check_stop()
-            self._keep_lease()
+            self.keep_lease()
             try:
                 link.broker.wait_connected(0.2)
                 return
@@ -270,16 +227,16 @@ class Writer:
                 self.problem = str(error)
             finally:
                 # What was missed arrives while we wait.
-                self._drain()
+                self.drain()
 
-    def _drain(self) -> bool:
+    def drain(self) -> bool:
         """Book what the broker has told; whether there was anything."""
         found = False
         while True:
             events, _ = self._inbox.take(0.0, self._options.group_size, broker_only=True)
             if not events:
                 return found
-            items = self._items_of(events, _RECONCILED)
+            items = self._items_of(events, RECONCILED)
             if items:
                 found = True
                 self.commit(items)
@@ -291,64 +248,15 @@ class Writer:
         """
         _LOG.info("connected again: comparing with %s", link.broker.name)
         self._must_compare = False
-        self._reconcile(
-            link,
-            goes_on=lambda: (
-                not self._stop.is_set() and link.broker.state is ConnectionState.CONNECTED
-            ),
+        self._reconciler(link).run(
+            lambda: not self._stop.is_set() and link.broker.state is ConnectionState.CONNECTED
         )
 
-    def _reconcile(self, link: BrokerLink, goes_on: Callable[[], bool] = lambda: True) -> None:
-        """Compare with the broker until both sides agree, or halt the account."""
-        options = self._options
-        patient_until = time.monotonic() + options.reconcile_s
-        give_up = time.monotonic() + 10 * options.reconcile_s
-        asked = False
-        while goes_on():
-            self._keep_lease()
-            try:
-                theirs = ask(link.broker)
-                self._pause(_COMPARE_PAUSE_S / 2)
-                came = self._drain()
-                found = compare(self.state, theirs, link.broker, time.time_ns())
-            except BrokerUnavailable as error:
-                self.problem = str(error)
-                continue
-            self.problem = "; ".join(found.differences)
-            if found.agrees:
-                return
-            now = time.monotonic()
-            if came and now < give_up:
-                patient_until = now + options.reconcile_s
-                continue
-            if now < patient_until:
-                self._pause(_COMPARE_PAUSE_S)
-                continue
-            explained = [Item(each, note=_RECONCILED) for each in found.explained]
-            if found.fills_missing:
-                explained += self._executions(link)
-            if explained and not asked:
-                asked, patient_until = True, now + options.reconcile_s
-                self.commit(explained)
-                continue
-            self.halt(
-                f"{link.broker.name} and this engine do not agree on account "
-                f"{self._recipe.account}: {self.problem}"
-            )
-            return
+    def _reconciler(self, link: BrokerLink) -> Reconciler:
+        return Reconciler(self, link.broker, self._options.reconcile_s, self._connected_after)
 
-    def _executions(self, link: BrokerLink) -> list[Item]:
-        """The executions that a broker has, the newest first asked for; those known here repeat."""
-        found: list[tuple[int, reports.OrderFilled]] = []
-        try:
-            # A missing one may be older than the newest report that is journaled.
-            for after in (self._connected_after, 0):
-                found += link.broker.executions_since(after)
-        except BrokerUnavailable as error:
-            self.problem = str(error)
-        return [Item(report, sequence, _RECONCILED) for sequence, report in found]
-
-    def _pause(self, seconds: float) -> None:
+    def pause(self, seconds: float) -> None:
+        """Wait, unless it is to stop."""
         self._stop.wait(seconds)
 
     def _runs(self) -> bool:
@@ -385,7 +293,7 @@ class Writer:
             taken = [Item(Clock(0))]
         if taken:
             self._take_in(taken)
-        self._keep_lease()
+        self.keep_lease()
         self._save_snapshot()
         self._check_broker()
         if self._must_compare and self._link is not None:
@@ -402,7 +310,7 @@ class Writer:
         if link is not None and link.broker.state is ConnectionState.REFUSED:
             link.broker.wait_connected(0.0)  # raises why
 
-    def _keep_lease(self) -> None:
+    def keep_lease(self) -> None:
         """Renew the lease where nothing was written under it for a while; LeaseLost if it is."""
         now = time.monotonic()
         if now < self._kept_until - self._lease.seconds * 2 / 3:
@@ -427,7 +335,7 @@ class Writer:
     def _connection_changed(self, event: ConnectionChanged) -> None:
         _LOG.info("broker: %s %s", event.state, event.reason)
         if event.state is ConnectionState.RECOVERING:
-            self._note = _RECONCILED
+            self._note = RECONCILED
         elif event.state is ConnectionState.CONNECTED:
             self._note, self._must_compare = "", True
 
@@ -476,7 +384,7 @@ class Writer:
         if flight is not None:
             flight.result()
 
-    def _prepared(self, items: Sequence[Item]) -> _Staged:
+    def _prepared(self, items: Sequence[Item]) -> Staged:
         """Step a group, and see the one before it committed."""
         try:
             staged = self._stage(items)
@@ -493,12 +401,12 @@ class Writer:
             raise
         return staged
 
-    def _stage(self, items: Sequence[Item]) -> _Staged:
-        planned = [_Planned(item, self._stamped(item)) for item in items]
+    def _stage(self, items: Sequence[Item]) -> Staged:
+        planned = [Planned(item, self._stamped(item)) for item in items]
         outputs, group, planned = self._step(planned)
-        return _Staged(items, planned, outputs, group, self._batch, list(self._next))
+        return Staged(items, planned, outputs, group, self._batch, list(self._next))
 
-    def _write(self, staged: _Staged) -> None:
+    def _write(self, staged: Staged) -> None:
         """Commit a group; only then send, answer and publish."""
         begun, group, planned = time.monotonic(), staged.group, staged.planned
         try:
@@ -519,7 +427,7 @@ class Writer:
             if time.monotonic() > self._kept_until - self._lease.seconds / 2:
                 # It took long since the lease was known to be ours: look once more.
                 self._kept_until = 0.0
-                self._keep_lease()
+                self.keep_lease()
             self._carry_out(effects, fresh=True)
         for each in planned:
             if each.item.answer is not None:
@@ -543,7 +451,7 @@ class Writer:
             return stamped
         return msgspec.structs.replace(event, time=now)
 
-    def _step(self, planned: list[_Planned]) -> tuple[list[Output], Group, list[_Planned]]:
+    def _step(self, planned: list[Planned]) -> tuple[list[Output], Group, list[Planned]]:
         """Step a group; an input that the kernel cannot process is journaled and halts."""
         while True:
             outputs: list[Output] = []
@@ -584,7 +492,7 @@ class Writer:
         journal.append(self._batch, group, state.kernel.now)
         return group
 
-    def _without(self, planned: list[_Planned], at: int, error: Exception) -> list[_Planned]:
+    def _without(self, planned: list[Planned], at: int, error: Exception) -> list[Planned]:
         """The group up to an input that the kernel could not process, which halts the account."""
         # What is folded again has to be in the journal.
         self._land()
@@ -601,7 +509,7 @@ class Writer:
         failed.error = text
         halt = self._halt_input(f"the kernel failed on a {type(failed.event).__name__}: {text}")
         item = Item(halt)
-        return [*planned[:at], failed, _Planned(item, self._stamped(item))]
+        return [*planned[:at], failed, Planned(item, self._stamped(item))]
 
     def _answer(self, item: Item, error: str = "") -> None:
         answer = item.answer
