@@ -3,8 +3,9 @@
     python benchmarks/engine.py [--orders 20000] [--seconds 10]
 
 Every order goes the whole way: command, risk, durable, sent, acknowledged, filled, booked. The
-rivals are the same records written by bare inserts into a plain table, in groups of the same size,
-and the same inputs through the kernel without a journal. Compare ratios.
+rivals are as many records written by bare inserts into a plain table, in groups of the same size,
+and the same inputs through the kernel without a journal. What a disk and a processor are worth at
+that moment is measured beside it: compare ratios.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from psycopg2.extras import execute_values  # noqa: E402
 from store.client import StoreClient  # noqa: E402
 from store.schema import provision_user  # noqa: E402
 from store.server import ObjectStoreServer  # noqa: E402
-from trading.engine import EngineOptions, JournalSegment, TradingEngine  # noqa: E402
+from trading.engine import EngineOptions, TradingEngine  # noqa: E402
 from trading.engine.engine import Journal  # noqa: E402
 from trading.exchange import ExchangeBroker  # noqa: E402
 from trading.journal import decode_input  # noqa: E402
@@ -143,7 +144,7 @@ def throughput(engine: TradingEngine, watch: Watch, orders: int) -> float:
     for number in range(orders):
         if number >= WINDOW:
             watch.wait(before + number - WINDOW)
-        engine.send(submit(number))
+        engine.send(submit(before + number))
     watch.wait(before + orders)
     return orders / (time.perf_counter() - begun)
 
@@ -162,30 +163,41 @@ def latency(engine: TradingEngine, watch: Watch, seconds: float, rate: int = 100
 
 
 def rivals(store: StoreClient, admin: Any) -> tuple[float, float]:
-    """Orders a second of bare inserts of the same journal, and of the kernel alone."""
-    segments = sorted(store.query(JournalSegment, limit=None), key=lambda each: each.segment)
+    """Orders a second of bare inserts of as many records, and of the kernel alone."""
     journal = Journal(store, "ACC", "live")
     groups = list(journal.groups(journal.segments()))
-    counts = {each.number: 7 * len(each.entries) // 3 for each in groups}
-    orders = sum(
-        isinstance(decode_input(entry.data), Submit) for each in groups for entry in each.entries
-    )
-    text = json.dumps({name: str(value) for name, value in vars(segments[0]).items()})[:600]
+    inputs = [decode_input(entry.data) for each in groups for entry in each.entries]
+    orders = sum(isinstance(each, Submit) for each in inputs)
     with admin.cursor() as cursor:
+        cursor.execute("SELECT count(*), avg(length(data::text))::int FROM object_store.event")
+        records, length = cursor.fetchone()
+        print(f"  records an order             {records / orders:10.1f}, of {length} bytes")
         cursor.execute("CREATE TABLE rival (id bigserial PRIMARY KEY, record jsonb NOT NULL)")
-        body = json.dumps({"record": text})
+        body = json.dumps({"record": "x" * max(length - 14, 0)})
         begun = time.perf_counter()
         for each in groups:
-            rows = [(body,)] * max(counts[each.number], 1)
+            rows = [(body,)] * max(round(len(each.entries) * records / len(inputs)), 1)
             execute_values(cursor, "INSERT INTO rival (record) VALUES %s", rows, page_size=1_000)
         inserts = orders / (time.perf_counter() - begun)
     engine = engine_of(store, 0, Watch())
     kernel = engine._recipe.kernel()
-    inputs = [decode_input(entry.data) for each in groups for entry in each.entries]
     begun = time.perf_counter()
     for event in inputs:
         kernel.step(event)
     return inserts, orders / (time.perf_counter() - begun)
+
+
+def disk(folder: Path, times: int = 200) -> str:
+    """What it takes to get a page to the disk."""
+    found = []
+    with (folder / "page").open("wb", buffering=0) as file:
+        for _ in range(times):
+            file.write(b"x" * 8_192)
+            begun = time.perf_counter()
+            os.fdatasync(file.fileno())
+            found.append(time.perf_counter() - begun)
+            time.sleep(0.002)
+    return quantiles(found)
 
 
 def recovery(store: StoreClient, port: int) -> float:
@@ -202,6 +214,12 @@ def idle(seconds: float = 5.0) -> float:
     before = time.process_time()
     time.sleep(seconds)
     return (time.process_time() - before) / seconds
+
+
+def memory() -> int:
+    """Bytes of this process in memory now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize()
 
 
 def quantiles(values: list[float]) -> str:
@@ -225,6 +243,7 @@ def main() -> None:
             engine = engine_of(store, port, watch)
             engine.start(60)
             try:
+                print(f"a page to the disk             {disk(folder)}")
                 measure(engine, watch, options)
                 engine.stop()
                 inserts, alone = rivals(store, admin)
@@ -254,10 +273,17 @@ def measure(engine: TradingEngine, watch: Watch, options: argparse.Namespace) ->
     latency(engine, watch, options.seconds)
     print(f"command to sent, 100 orders/s  {quantiles(watch.sent)}")
     print(f"command to booked fill         {quantiles(watch.filled)}")
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    found = throughput(engine, watch, options.orders)
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    print(f"orders, the whole way          {found:10,.0f} orders/s, {grown / 1024:.0f} MiB more")
+    rates, sizes, cpu = [], [], time.process_time()
+    for _ in range(4):
+        rates.append(throughput(engine, watch, options.orders // 4))
+        sizes.append(memory())
+    cpu = (time.process_time() - cpu) / options.orders
+    print(f"orders, the whole way          {statistics.harmonic_mean(rates):10,.0f} orders/s")
+    print(f"  the engine's processor time  {1e3 * cpu:10.2f} ms an order, of who asks included")
+    grown = (sizes[-1] - sizes[1]) / (options.orders / 2)
+    print(
+        f"  memory                       {sizes[-1] / 2**20:10.0f} MiB, {grown:.0f} bytes an order"
+    )
     print(f"  inputs a group               {engine.status().inputs / engine.status().group:10.1f}")
 
 

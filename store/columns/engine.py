@@ -73,6 +73,12 @@ _TEXTS: tuple[str, str, tuple[_Text, ...]] = (
     "text",
     (
         ("order_tag", "What a person or program wrote on an order", "order label", "hedge"),
+        (
+            "order_steps",
+            "What happened to an order in one group of the journal, in order",
+            "order changes",
+            "INITIALIZED SUBMITTED",
+        ),
         ("order_detail", "More about the state of an order", "state detail", "by ann"),
         ("cash_subject", "What a movement of cash was for", "cash reference", "AAPL"),
         ("signal_reason", "Why a strategy gave a signal", "rationale", "cross above"),

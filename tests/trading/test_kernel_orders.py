@@ -328,6 +328,21 @@ def test_the_memory_of_busts_is_bounded() -> None:
     assert made._desk.ledger.owners["ACC"] == {}
 
 
+def test_memory_is_bounded_by_a_number_too() -> None:
+    made = kernel(paper("tick"), bust_memory=10**18, order_memory=10**18, memory_max=20)
+    sizes = []
+    for _ in range(100):
+        trade(made, "100")
+        send(made, terms("BUY", 1))
+        sizes.append((len(made.orders), len(made.positions["ACC", "", "AAPL"].bookings)))
+    assert max(orders for orders, _ in sizes) == 25
+    assert max(fills for _, fills in sizes) == 26
+    assert min(orders for orders, _ in sizes[30:]) == 20
+    assert min(fills for _, fills in sizes[30:]) == 21
+    assert made.positions["ACC", "", "AAPL"].net == 100
+    assert {each.status for each in made.orders.values()} == {"FILLED"}
+
+
 def test_a_bust_beyond_the_memory_is_booked_as_its_opposite() -> None:
     made = kernel(None)  # remembers no fills
     out = send(made, terms("BUY", 10))

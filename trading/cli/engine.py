@@ -9,7 +9,7 @@ import secrets
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,11 @@ def add(commands: Any) -> None:
     )
     _add_common(live, account=None, run="live")
     where = live.add_mutually_exclusive_group(required=True)
-    where.add_argument("--exchange", metavar="HOST:PORT", help="a simulated exchange")
+    where.add_argument(
+        "--exchange",
+        metavar="HOST:PORT",
+        help="a simulated exchange; its own prices are the feed unless another is given",
+    )
     where.add_argument("--venue", metavar="NAME", help="a venue of ccxt, such as binance")
     live.add_argument("--sandbox", action="store_true", help="the venue's sandbox")
     live.add_argument(
@@ -136,10 +140,16 @@ def _live(options: argparse.Namespace) -> int:
 
     if options.user is None:
         raise EngineError("live: give --user, the store's user that owns the account's records")
-    return _trade(options, broker, specs)
+    own = options.exchange and not (options.simulate or options.websocket)
+    return _trade(options, broker, specs, ExchangeBroker.market_data if own else None)
 
 
-def _trade(options: argparse.Namespace, broker: Any, specs: Sequence[InstrumentSpec]) -> int:
+def _trade(
+    options: argparse.Namespace,
+    broker: Any,
+    specs: Sequence[InstrumentSpec],
+    feed: Callable[[Any], Feed] | None = None,
+) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     done = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -147,7 +157,7 @@ def _trade(options: argparse.Namespace, broker: Any, specs: Sequence[InstrumentS
     with _store(options) as store:
         engine = TradingEngine(
             store=store,
-            feed=_feed(options),
+            feed=feed or _feed(options),
             broker=broker,
             strategies=_strategies(options, specs),
             account=options.account,

@@ -25,6 +25,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -38,9 +39,10 @@ from trading.engine.inbox import Inbox, Item, refuse
 from trading.engine.journal import Journal
 from trading.engine.link import BrokerLink
 from trading.engine.options import EngineOptions
+from trading.engine.staging import Attempt, CommitUnknown
 from trading.engine.state import Answer, EngineState, Recipe
 from trading.engine.status import EngineStatus, Phase, status_of
-from trading.engine.writer import Attempt, CommitUnknown, Writer
+from trading.engine.writer import Writer
 from trading.errors import (
     BrokerRefused,
     EngineError,
@@ -85,7 +87,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,60}")
 _RUN = re.compile(r"[A-Za-z0-9_-]{1,60}(:[A-Za-z0-9_-]{1,60})?")
 _BACKOFF_S = 0.5
 # For how long finished orders are kept for late fills, and fills for busts.
-_MEMORY = 15 * MINUTE
+_MEMORY, _MEMORY_MAX = 15 * MINUTE, 5_000
 _SESSIONS_BEFORE, _SESSIONS_AFTER, _SESSIONS_LEAST = 7 * DAY, 200 * DAY, 14 * DAY
 
 Request = OrderRequest | Bracket | OneCancelsOther | OneTriggersOther
@@ -96,22 +98,24 @@ class TradingEngine:
     """Trades one account: what comes in is journaled, stepped through the kernel, and carried out.
 
     `store` is a client of the login that owns the account's records: all engines of an account use
-    one login. `feed` gives ticks (None: none). `broker` is a `PaperBroker`, which fills inside the
-    kernel, a `VenueBroker` for the account, or a function that makes one: then the engine can wait
-    again after it has lost its lease. `run` is `live`, `paper:NAME` or another name.
+    one login. `feed` gives ticks (None: none); a function makes it of the broker, as
+    `lambda broker: broker.market_data()` for the exchange's own ticks. `broker` is a `PaperBroker`,
+    which fills inside the kernel, a `VenueBroker` for the account, or a function that makes one:
+    then the engine can wait again after it has lost its lease. `run` is `live`, `paper:NAME` or
+    another name.
 
     `instruments` are what is traded; `cash` (an amount of `currency`, or a dict by currency) is
     what the account of a new run begins with, `owner` who trades on it. `settings` are the
-    kernel's; run and prefix are the engine's own. By default finished orders are remembered for 15
-    minutes, and with a venue fills for late busts. `publish` is called with the outputs of each
-    committed group, in the writer's thread.
+    kernel's; run and prefix are the engine's own. By default the newest 5,000 finished orders are
+    remembered for 15 minutes, and with a venue as many fills of a position, for late busts.
+    `publish` is called with the outputs of each committed group, in order, one call at a time.
     """
 
     def __init__(
         self,
         *,
         store: StoreClient,
-        feed: Feed | None,
+        feed: Feed | Callable[[Any], Feed] | None,
         broker: AnyBroker,
         strategies: Sequence[Strategy | HostedStrategy] = (),
         account: str,
@@ -165,6 +169,8 @@ class TradingEngine:
         self._writer: Writer | None = None
         self._link: BrokerLink | None = None
         self._feeder: Feeder | None = None
+        if feed is not None and not callable(feed):
+            self._feeder = self._feeder_of(feed)
         self._thread: threading.Thread | None = None
 
     # --- life -------------------------------------------------------------------------------------
@@ -278,8 +284,7 @@ class TradingEngine:
         try:
             writer.recover(self._opening, attempt)
             attempt = None
-            if self._feed is not None and self._feeder is None:
-                self._feeder = Feeder(self._feed, self._inbox, self._specs.values())
+            if self._feeder is not None:
                 self._feeder.start()
             self._enter(Phase.RUNNING, writer.problem)
             writer.serve()
@@ -333,17 +338,27 @@ class TradingEngine:
                     f"{self._recipe.account!r}; give both the same"
                 )
             self._link = BrokerLink(broker, self._inbox)
+            if callable(self._feed):
+                self._feeder = self._feeder_of(self._feed(broker))
         return self._link
+
+    def _feeder_of(self, feed: Feed) -> Feeder:
+        return Feeder(feed, self._inbox, self._specs.values())
 
     def _lost(self, error: LeaseLost) -> None:
         """Forget everything: another engine writes for the account."""
         _LOG.warning("the lease is lost: %s", error)
+        if self._writer is not None:
+            _forgotten(self._writer.attempt)
         self._writer = None
         self._refuse_waiting("another engine has taken the account over")
         if self._link is not None:
             self._link.close()
             self._link = None
             self._inbox.clear_broker()
+            if self._feeder is not None and callable(self._feed):
+                self._feeder.stop()
+                self._feeder = None
             if hasattr(self._broker, "connect"):
                 raise EngineError(
                     f"another engine has taken account {self._recipe.account} over: {error}. This "
@@ -395,7 +410,8 @@ class TradingEngine:
             checked = decode_input(encode(command))
         except JournalError as error:
             raise EngineError(f"the command cannot be journaled: {error}") from None
-        if _has_nul(msgspec.to_builtins(checked)):
+        # Only where its JSON looks like it: to look at each text takes several times as long.
+        if b"\\u0000" in msgspec.json.encode(checked) and _has_nul(msgspec.to_builtins(checked)):
             raise EngineError("the command has a NUL character in a text; the store takes none")
         if self._phase in (Phase.NEW, Phase.STOPPED, Phase.FAILED) or self._stop.is_set():
             raise EngineStopped(f"the engine is {self._phase}: {self._problem or 'start it first'}")
@@ -655,6 +671,7 @@ def _settings(
             timeframes=tuple(frames) or ("1m",),
             bust_memory=_MEMORY if has_venue else 0,
             order_memory=_MEMORY,
+            memory_max=_MEMORY_MAX,
         )
     prefix = f"{account}.{run.replace(':', '.')}."
     return msgspec.structs.replace(given, run=run, prefix=prefix)

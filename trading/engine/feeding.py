@@ -43,13 +43,18 @@ class Feeder:
         self.problem = ""
 
     def start(self) -> None:
-        """Begin to read."""
+        """Begin to read, unless that was done already."""
+        if self._thread is not None:
+            return
         self._thread = threading.Thread(target=self._run, name="engine-feed", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Read no more; a feed that waits for its source is left to itself."""
+        """Read no more; a feed that waits for its source, and cannot be stopped, is left alone."""
         self._stop.set()
+        end = getattr(self._feed, "stop", None)
+        if end is not None:
+            end()
         if self._thread is not None:
             self._thread.join(2.0)
 

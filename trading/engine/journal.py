@@ -18,7 +18,7 @@ import msgspec
 from store.base import Storable
 from store.client import StoreClient
 from store.entities.batch import Batch
-from store.errors import StoreError, VersionConflict
+from trading.engine.versions import mark
 from trading.errors import EngineError, JournalError, SnapshotError
 from trading.journal.codec import pack, unpack
 from trading.times import moment
@@ -29,7 +29,6 @@ __all__ = [
     "Group",
     "Journal",
     "JournalSegment",
-    "SnapshotKeeper",
 ]
 
 SEGMENT_GROUPS = 1_000
@@ -124,13 +123,20 @@ class EngineSnapshot(Storable):
 
 
 class Journal:
-    """The journal of one account's run; the holder of the account's lease alone appends to it."""
+    """The journal of one account's run; the holder of the account's lease alone appends to it.
+
+    `group` is the last one that is committed, `appended` the last one that is in a batch.
+    """
 
     def __init__(self, store: StoreClient, account: str, run: str) -> None:
         self._store = store
         self._account = account
         self._run = run
-        self._segment: JournalSegment | None = None
+        # Number of the segment at hand (0: there is none), its entity and that one's version.
+        self._segment = 0
+        self._entity_id = ""
+        self._version = 0
+        self.appended = 0
         self.group = 0
         self.sequence = 0
         self.digest = ""
@@ -151,9 +157,11 @@ class Journal:
                 f"{[each.segment for each in found]}; expected them from 1 without gaps. Do two "
                 "logins share it? An account's engines use one login"
             )
-        self._segment = found[-1] if found else None
-        newest = self._segment or JournalSegment()
+        newest = found[-1] if found else JournalSegment()
+        self._segment, self._version = newest.segment, newest._store_newest_version or 0
+        self._entity_id = newest._store_entity_id or ""
         self.group, self.sequence = newest.group_number, newest.report_sequence
+        self.appended = self.group
         self.digest, self.epoch = newest.digest, newest.epoch
         return found
 
@@ -177,64 +185,34 @@ class Journal:
                 yield version.group()
 
     def append(self, batch: Batch, group: Group, time: int) -> None:
-        """Add a group to a batch, the last of its changes; `taken` follows its commit."""
-        segment = self._segment
-        is_new = segment is None or group.number > segment.segment * SEGMENT_GROUPS
+        """Add a group to a batch, the last of its changes; `taken` follows its commit.
+
+        The next group may be appended to its batch before that.
+        """
+        is_new = not self._segment or group.number > self._segment * SEGMENT_GROUPS
         if is_new:
-            number = 1 if segment is None else segment.segment + 1
-            segment = JournalSegment(self._account, self._run, number)
-        assert segment is not None
-        segment.group_number, segment.inputs_count = group.number, len(group.entries)
-        segment.inputs_text = b64encode(pack(group.entries)).decode()
-        segment.created_text = b64encode(b"".join(group.created)).decode()
-        segment.report_sequence, segment.digest = group.sequence, group.digest
-        segment.epoch, segment.timestamp = group.epoch, moment(time)
+            self._segment += 1
+        made = JournalSegment(
+            account=self._account,
+            run=self._run,
+            segment=self._segment,
+            group_number=group.number,
+            inputs_count=len(group.entries),
+            inputs_text=b64encode(pack(group.entries)).decode(),
+            created_text=b64encode(b"".join(group.created)).decode(),
+            report_sequence=group.sequence,
+            digest=group.digest,
+            epoch=group.epoch,
+            timestamp=moment(time),
+        )
         if is_new:
-            batch.write(segment)
+            self._entity_id, self._version = batch.write(made), 1
         else:
-            batch.update(segment)
-        self._segment = segment
+            mark(made, self._entity_id, self._version)
+            self._version = batch.update(made)
+        self.appended = group.number
 
     def taken(self, group: Group) -> None:
         """Go on after a group that is committed."""
         self.group, self.sequence = group.number, group.sequence
         self.digest, self.epoch = group.digest, group.epoch
-
-
-class SnapshotKeeper:
-    """Reads and writes the snapshots of one account's run: versions of one entity."""
-
-    def __init__(self, store: StoreClient, account: str, run: str) -> None:
-        self._store = store
-        self._account = account
-        self._run = run
-
-    def newest(self) -> EngineSnapshot | None:
-        """Return the newest snapshot, or None."""
-        found = self._store.query(
-            EngineSnapshot, {"account": self._account, "run": self._run}, limit=None
-        )
-        return max(found, key=lambda each: each.group_number, default=None)
-
-    def save(self, group: int, digest: str, state: bytes, time: int) -> bool:
-        """Save the state after a committed group; whether it is the newest now.
-
-        StoreError where it cannot be written. Nothing depends on it: the journal has everything.
-        """
-        newest = self.newest()
-        if newest is not None and newest.group_number >= group:
-            return False
-        text = b64encode(zlib.compress(state, 1)).decode()
-        snapshot = newest or EngineSnapshot(self._account, self._run)
-        snapshot.group_number, snapshot.digest = group, digest
-        snapshot.state_text, snapshot.timestamp = text, moment(time)
-        try:
-            if newest is None:
-                self._store.write(snapshot)
-            else:
-                self._store.update(snapshot)
-        except VersionConflict:
-            return False  # another engine has saved one meanwhile
-        except ValueError as error:
-            raise StoreError(f"the snapshot of group {group} cannot be kept: {error}") from error
-        return True

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
+from trading.engine.inbox import Item
 from trading.engine.state import EngineState
+from trading.errors import BrokerUnavailable
 from trading.journal.inputs import Input
 from trading.journal.outputs import SendOrder
 from trading.journal.reports import (
     OrderAccepted,
     OrderCanceled,
     OrderExpired,
+    OrderFilled,
     OrderRejected,
     OrderReplaced,
 )
@@ -18,7 +24,7 @@ from trading.orders.order import Order
 from trading.orders.status import PENDING, OrderStatus
 from trading.venues.protocol import VenueBroker, VenueOrder
 
-__all__ = ["BrokerBooks", "Comparison", "ask", "compare"]
+__all__ = ["RECONCILED", "BrokerBooks", "Comparison", "Reconciler", "ask", "compare"]
 
 _AT_BROKER = frozenset(
     {
@@ -30,6 +36,9 @@ _AT_BROKER = frozenset(
     }
 )
 _ASK_S = 5.0
+_PAUSE_S = 0.1
+RECONCILED = "reconciled"
+"""The note of what a comparison with the broker has booked."""
 
 
 @dataclass(frozen=True)
@@ -149,3 +158,94 @@ def _compare_ended(
         found.explained.append(OrderExpired(now, account, order_id))
     elif other.status == "REJECTED":
         found.explained.append(OrderRejected(now, account, order_id, "reconciled"))
+
+
+class Books(Protocol):
+    """The books of an account, as who writes them offers them for a comparison."""
+
+    state: EngineState
+    problem: str
+
+    def commit(self, items: Sequence[Item]) -> None:
+        """Book inputs."""
+        ...
+
+    def drain(self) -> bool:
+        """Book what the broker has told; whether there was anything."""
+        ...
+
+    def keep_lease(self) -> None:
+        """Renew the lease where it is time to."""
+        ...
+
+    def pause(self, seconds: float) -> None:
+        """Wait a little."""
+        ...
+
+    def halt(self, reason: str) -> None:
+        """Halt the account."""
+        ...
+
+
+class Reconciler:
+    """Compares books with a broker's until both agree, or halts the account.
+
+    A difference may be one of messages on their way for `patience_s`. `since` is the last report
+    that was known before the log-on.
+    """
+
+    def __init__(self, books: Books, broker: VenueBroker, patience_s: float, since: int) -> None:
+        self._books = books
+        self._broker = broker
+        self._patience_s = patience_s
+        self._since = since
+
+    def run(self, goes_on: Callable[[], bool]) -> None:
+        """Compare for as long as it goes on."""
+        books, broker, patience = self._books, self._broker, self._patience_s
+        patient_until = time.monotonic() + patience
+        give_up = time.monotonic() + 10 * patience
+        asked = False
+        while goes_on():
+            books.keep_lease()
+            try:
+                theirs = ask(broker)
+                books.pause(_PAUSE_S / 2)
+                came = books.drain()
+                found = compare(books.state, theirs, broker, time.time_ns())
+            except BrokerUnavailable as error:
+                books.problem = str(error)
+                continue
+            books.problem = "; ".join(found.differences)
+            if found.agrees:
+                return
+            now = time.monotonic()
+            if came and now < give_up:
+                patient_until = now + patience
+                continue
+            if now < patient_until:
+                books.pause(_PAUSE_S)
+                continue
+            explained = [Item(each, note=RECONCILED) for each in found.explained]
+            if found.fills_missing:
+                explained += self._executions()
+            if explained and not asked:
+                asked, patient_until = True, now + patience
+                books.commit(explained)
+                continue
+            books.halt(
+                f"{broker.name} and this engine do not agree on account "
+                f"{books.state.recipe.account}: {books.problem}"
+            )
+            return
+
+    def _executions(self) -> list[Item]:
+        """The executions that a broker has, the newest first asked for; those known here repeat."""
+        found: list[tuple[int, OrderFilled]] = []
+        try:
+            # A missing one may be older than the newest report that is journaled.
+            for after in (self._since, 0):
+                found += self._broker.executions_since(after)
+        except BrokerUnavailable as error:
+            self._books.problem = str(error)
+        return [Item(report, sequence, RECONCILED) for sequence, report in found]

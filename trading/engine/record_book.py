@@ -27,6 +27,7 @@ from trading.engine.records import (
     SignalRecord,
     TradingStateRecord,
 )
+from trading.engine.versions import mark, twin
 from trading.errors import EngineError
 from trading.journal import inputs as given
 from trading.journal import outputs as said
@@ -81,14 +82,11 @@ class ReplaySink:
                 f"the journal has too few record ids for its outputs: none is left for a "
                 f"{type(obj).__name__}; the program or its settings are not those that wrote it"
             )
-        _mark(obj, entity_id, 1)
         return entity_id
 
     def update(self, obj: Storable) -> int:
         """Count a version."""
-        version = (obj._store_version or 0) + 1
-        _mark(obj, obj._store_entity_id or "", version)
-        return version
+        return (obj._store_version or 0) + 1
 
     def end(self) -> None:
         """EngineError where the journal has more ids than the outputs need."""
@@ -97,12 +95,6 @@ class ReplaySink:
                 "the journal has more record ids than its outputs need; the program or its "
                 "settings are not those that wrote it"
             )
-
-
-def _mark(obj: Storable, entity_id: str, version: int) -> None:
-    object.__setattr__(obj, "_store_entity_id", entity_id)
-    object.__setattr__(obj, "_store_version", version)
-    object.__setattr__(obj, "_store_newest_version", version)
 
 
 class KeptRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -119,6 +111,10 @@ class RecordBook:
 
     These are orders that the kernel has not forgotten, positions, the trading state, and the newest
     2,000 fills and matches. A fill that is busted later gets a record of its own.
+
+    An order and a position have one version for each group that changed them, as they are at its
+    end: nobody could ever have read what they were between. `order_steps` names what happened to an
+    order within the group. All other records are written as they come.
     """
 
     def __init__(self, account: str, run: str, market: Market, money_decimals: int) -> None:
@@ -133,6 +129,9 @@ class RecordBook:
         self._state: TradingStateRecord | None = None
         self._sink: RecordSink = ReplaySink(())
         self._created: list[str] = []
+        # What the group has changed, in the order of the first change.
+        self._changed: dict[int, OrderRecord] = {}
+        self._moved_positions: dict[tuple[str, str], said.PositionChanged] = {}
         self._event: object = None
         self._writers: dict[type, Callable[[Any], None]] = {
             said.OrderOpened: self._opened,
@@ -161,6 +160,21 @@ class RecordBook:
         """Begin a group that is written to a sink."""
         self._sink = sink
         self._created = []
+        self._changed = {}
+        self._moved_positions = {}
+
+    def end(self) -> None:
+        """Write orders and positions as they are at the end of the group."""
+        for order in self._changed.values():
+            self._write_or_update(order)
+        self._write_positions()
+        self._changed, self._moved_positions = {}, {}
+
+    def _write_or_update(self, record: Storable) -> None:
+        if record._store_entity_id is None:
+            self._new(record)
+        else:
+            self._update(record)
 
     def take(self, event: object, outputs: list[Output]) -> None:
         """Write the records of one input's outputs."""
@@ -206,7 +220,7 @@ class RecordBook:
         """Go on from a snapshot."""
         for each in kept:
             record = _CLASSES[each.kind].from_json(each.text)
-            _mark(record, each.entity_id, each.version)
+            mark(record, each.entity_id, each.version)
             if isinstance(record, OrderRecord):
                 self._orders[record.order_id] = record
             elif isinstance(record, PositionRecord):
@@ -221,8 +235,22 @@ class RecordBook:
     # --- what they have in common -----------------------------------------------------------------
 
     def _new(self, record: S, **period: datetime | None) -> S:
-        self._created.append(self._sink.write(record, **period))
+        entity_id = self._sink.write(twin(record), **period)
+        mark(record, entity_id, 1)
+        self._created.append(entity_id)
         return record
+
+    def _update(self, record: Storable) -> None:
+        version = self._sink.update(twin(record))
+        mark(record, record._store_entity_id or "", version)
+
+    def _step(self, order: OrderRecord, event: str, time: int) -> None:
+        """Note what happened to an order; its version is written at the end of the group."""
+        is_first = id(order) not in self._changed
+        self._changed[id(order)] = order
+        order.order_steps = event if is_first else f"{order.order_steps} {event}"
+        order.order_event = event
+        order.timestamp = moment(time)
 
     def _spec(self, symbol: str) -> InstrumentSpec | None:
         return self._market.specs.get(symbol)
@@ -243,30 +271,27 @@ class RecordBook:
     def _opened(self, output: said.OrderOpened) -> None:
         terms = output.terms
         symbol = terms.symbol
-        self._orders[output.order_id] = self._new(
-            OrderRecord(
-                account=terms.account,
-                run=self._run,
-                order_id=output.order_id,
-                strategy=terms.strategy,
-                symbol=symbol if symbol in self._market.specs else _NO_SYMBOL,
-                side="BUY" if terms.side > 0 else "SELL",
-                order_quantity=self._size(symbol, terms.quantity),
-                order_kind=terms.kind,
-                limit_price=self._price(symbol, terms.limit),
-                stop_price=self._price(symbol, terms.stop),
-                time_in_force=terms.tif,
-                status="INITIALIZED",
-                order_event="INITIALIZED",
-                order_detail=terms.fault,
-                group_id=output.group,
-                group_role=output.role,
-                parent_id=output.parent,
-                command_id=output.command_id,
-                order_tag=terms.tag,
-                timestamp=moment(output.time),
-            )
+        order = self._orders[output.order_id] = OrderRecord(
+            account=terms.account,
+            run=self._run,
+            order_id=output.order_id,
+            strategy=terms.strategy,
+            symbol=symbol if symbol in self._market.specs else _NO_SYMBOL,
+            side="BUY" if terms.side > 0 else "SELL",
+            order_quantity=self._size(symbol, terms.quantity),
+            order_kind=terms.kind,
+            limit_price=self._price(symbol, terms.limit),
+            stop_price=self._price(symbol, terms.stop),
+            time_in_force=terms.tif,
+            status="INITIALIZED",
+            order_detail=terms.fault,
+            group_id=output.group,
+            group_role=output.role,
+            parent_id=output.parent,
+            command_id=output.command_id,
+            order_tag=terms.tag,
         )
+        self._step(order, "INITIALIZED", output.time)
 
     def _order_event(self, output: said.OrderEvent) -> None:
         order = self._orders.get(output.order_id)
@@ -283,10 +308,9 @@ class RecordBook:
         filled: Decimal,
         detail: str = "",
     ) -> None:
-        order.order_event, order.status, order.order_detail = event, status, detail
+        order.status, order.order_detail = status, detail
         order.filled_quantity = filled
-        order.timestamp = moment(time)
-        self._sink.update(order)
+        self._step(order, event, time)
 
     def _order_changed(self, output: said.OrderChanged) -> None:
         order = self._orders.get(output.order_id)
@@ -295,8 +319,7 @@ class RecordBook:
         order.order_quantity = self._size(order.symbol, output.quantity)
         order.limit_price = self._price(order.symbol, output.limit)
         order.stop_price = self._price(order.symbol, output.stop)
-        order.order_event, order.timestamp = "TERMS", moment(output.time)
-        self._sink.update(order)
+        self._step(order, "TERMS", output.time)
 
     # --- fills and matches ------------------------------------------------------------------------
 
@@ -336,7 +359,7 @@ class RecordBook:
         fill.fill_note = output.reason
         fill.timestamp = moment(output.time)
         if known:
-            self._sink.update(fill)
+            self._update(fill)
         else:
             self._new(fill)
 
@@ -368,7 +391,7 @@ class RecordBook:
         match = self._matches.pop((output.close_fill_id, output.open_fill_id), None)
         if match is not None:
             match.status, match.timestamp = "VOIDED", moment(output.time)
-            self._sink.update(match)
+            self._update(match)
             return
         self._new(
             MatchRecord(
@@ -387,22 +410,21 @@ class RecordBook:
     # --- the account ------------------------------------------------------------------------------
 
     def _position(self, output: said.PositionChanged) -> None:
-        key = output.strategy, output.symbol
-        position = self._positions.get(key)
-        known = position is not None
-        if position is None:
-            position = PositionRecord(output.account, self._run, output.strategy, output.symbol)
-            self._positions[key] = position
-        position.net_quantity = self._size(output.symbol, output.net)
-        position.cost_amount = self._money(output.cost)
-        position.realized_amount = self._money(output.realized)
-        position.fee_amount = self._money(output.fees)
-        position.income_amount = self._money(output.income)
-        position.timestamp = moment(output.time)
-        if known:
-            self._sink.update(position)
-        else:
-            self._new(position)
+        self._moved_positions[output.strategy, output.symbol] = output
+
+    def _write_positions(self) -> None:
+        for key, output in self._moved_positions.items():
+            position = self._positions.get(key)
+            if position is None:
+                position = PositionRecord(output.account, self._run, output.strategy, output.symbol)
+                self._positions[key] = position
+            position.net_quantity = self._size(output.symbol, output.net)
+            position.cost_amount = self._money(output.cost)
+            position.realized_amount = self._money(output.realized)
+            position.fee_amount = self._money(output.fees)
+            position.income_amount = self._money(output.income)
+            position.timestamp = moment(output.time)
+            self._write_or_update(position)
 
     def _cash(self, output: said.CashMoved) -> None:
         self._new(
@@ -429,7 +451,7 @@ class RecordBook:
         )
         state.timestamp = moment(output.time)
         if known:
-            self._sink.update(state)
+            self._update(state)
         else:
             self._new(state)
 
@@ -488,6 +510,10 @@ class RecordBook:
     def _risk(self, output: said.RiskDecision) -> None:
         order = self._orders.get(output.order_id)
         symbol = "" if order is None else order.symbol
+        if order is not None:
+            order.limits_id = output.limits_id
+            if output.code == "OK" and self._size(symbol, output.quantity) == order.order_quantity:
+                return  # its own record says all of it
         self._decision(
             output.time,
             "RISK",

@@ -34,7 +34,11 @@ _ZERO = Decimal(0)
 
 @dataclass
 class OrderRecord(Storable):
-    """An order; each of its states is a version, and `order_event` is what led to it."""
+    """An order; a version for each group of the journal that changed it.
+
+    `order_steps` names everything that happened to it in that group, as `INITIALIZED SUBMITTED`,
+    and `order_event` the last of it. `limits_id` are the limits that it passed, or was denied by.
+    """
 
     account: str = ""
     run: str = ""
@@ -49,6 +53,7 @@ class OrderRecord(Storable):
     time_in_force: str = ""
     status: str = ""
     order_event: str = ""
+    order_steps: str = ""
     filled_quantity: Decimal = _ZERO
     order_detail: str = ""
     group_id: str = ""
@@ -56,6 +61,7 @@ class OrderRecord(Storable):
     parent_id: str = ""
     command_id: str = ""
     order_tag: str = ""
+    limits_id: str = ""
     timestamp: datetime | None = None
 
 
@@ -158,7 +164,8 @@ class SignalRecord(Storable):
 class DecisionRecord(Storable):
     """What was decided about a signal (PICKER), an order (RISK), a place or a weight.
 
-    The kinds RESERVATION and WEIGHT are the picker's. `decision_code` is OK or why not; of a
+    The kinds RESERVATION and WEIGHT are the picker's. An order that passed with its whole size has
+    no RISK decision: its own record names the limits. `decision_code` is OK or why not; of a
     refusal by a risk rule, `limit_text`, `seen_text` and `allowed_text` say which limit, what it
     saw and what is allowed.
     """

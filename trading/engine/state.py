@@ -120,7 +120,8 @@ class EngineState:
             del answers[next(iter(answers))]
 
     def end_group(self) -> None:
-        """Let go of what the kernel has forgotten."""
+        """Write what the group changed, and let go of what the kernel has forgotten."""
+        self.book.end()
         self.book.forget(self.kernel.orders)
 
     # --- folding ----------------------------------------------------------------------------------

@@ -11,7 +11,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -20,10 +21,12 @@ from store.client import StoreClient
 from store.errors import LeaseLost, StoreError, Unavailable
 from store.leases import Lease
 from trading.engine.inbox import BrokerEvent, Inbox, Item, refuse
-from trading.engine.journal import EngineSnapshot, Entry, Group, Journal, SnapshotKeeper
+from trading.engine.journal import EngineSnapshot, Entry, Group, Journal
 from trading.engine.link import BrokerLink
 from trading.engine.options import EngineOptions
-from trading.engine.reconciling import ask, compare
+from trading.engine.reconciling import RECONCILED, Reconciler
+from trading.engine.snapshots import SnapshotKeeper
+from trading.engine.staging import Attempt, CommitUnknown, Planned, Staged
 from trading.engine.state import Answer, EngineState, Recipe, canonical
 from trading.errors import (
     BrokerError,
@@ -54,38 +57,10 @@ from trading.venues.protocol import (
     SequencedReport,
 )
 
-__all__ = ["Attempt", "CommitUnknown", "Writer"]
+__all__ = ["Writer"]
 
 _LOG = logging.getLogger(__name__)
-_RECONCILED = "reconciled"
 _ENGINE = "engine"
-_COMPARE_PAUSE_S = 0.1
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """A group whose commit was not answered: it may or may not be in the journal.
-
-    `rest` are reports that came with it and are in no group yet.
-    """
-
-    number: int
-    entries: list[Entry]
-    items: list[Item]
-    rest: list[Item]
-
-
-class CommitUnknown(EngineError):
-    """The store did not say whether a group is committed; `Writer.attempt` is that group."""
-
-
-@dataclass
-class _Planned:
-    """An input with its time, on its way into a group."""
-
-    item: Item
-    event: Input | TickColumns
-    error: str = ""
 
 
 class Writer:
@@ -114,14 +89,17 @@ class Writer:
         self._stop = stop
         self._publish = publish
         self._journal = Journal(store, recipe.account, recipe.run)
-        self._snapshots = SnapshotKeeper(store, recipe.account, recipe.run)
-        self._saving: threading.Thread | None = None
-        self._saved_inputs = 0
-        self._saved_at = time.monotonic()
+        self._snapshots = SnapshotKeeper(store, recipe.account, recipe.run, options)
         self._kept_until = time.monotonic()
         self._connected_after = 0
+        # What a broker tells between its log-on and the end of what was missed is marked.
+        self._note = ""
+        self._must_compare = False
         # Reports that were set aside by a group: they are booked before anything that came later.
         self._next: list[Item] = []
+        # The group that another thread commits while the next one is stepped.
+        self._flight: Future[None] | None = None
+        self._committer = ThreadPoolExecutor(1, "engine-commit")
         self.lock = threading.Lock()
         self.state = EngineState(recipe)
         self.attempt: Attempt | None = None
@@ -177,7 +155,7 @@ class Writer:
             return self._fold_from_nothing(attempt)
         with self.lock:
             self.state = state
-        self._saved_inputs = state.inputs
+        self._snapshots.went_on_from(state.inputs)
         return is_known
 
     def _fold_from_nothing(self, attempt: Attempt | None) -> bool:
@@ -218,9 +196,10 @@ class Writer:
             self.commit(new)
         if self._link is not None:
             self._connect(self._link)
-            self._drain()
+            self.drain()
             self._carry_out(self.state.pending.all(), fresh=False)
-            self._reconcile(self._link)
+            self._reconciler(self._link).run(self._runs)
+            self._must_compare = False
 
     def _settle_attempt(self, attempt: Attempt, is_known: bool) -> None:
         told = list(attempt.rest)
@@ -240,7 +219,7 @@ class Writer:
         link.connect(self._connected_after, self._lease.epoch)
         while True:
             self._check_stop()
-            self._keep_lease()
+            self.keep_lease()
             try:
                 link.broker.wait_connected(0.2)
                 return
@@ -248,73 +227,41 @@ class Writer:
                 self.problem = str(error)
             finally:
                 # What was missed arrives while we wait.
-                self._drain()
+                self.drain()
 
-    def _drain(self) -> bool:
+    def drain(self) -> bool:
         """Book what the broker has told; whether there was anything."""
         found = False
         while True:
             events, _ = self._inbox.take(0.0, self._options.group_size, broker_only=True)
             if not events:
                 return found
-            items = self._items_of(events, _RECONCILED)
+            items = self._items_of(events, RECONCILED)
             if items:
                 found = True
                 self.commit(items)
 
-    def _reconcile(self, link: BrokerLink) -> None:
-        """Compare with the broker until both sides agree, or halt the account."""
-        options = self._options
-        patient_until = time.monotonic() + options.reconcile_s
-        give_up = time.monotonic() + 10 * options.reconcile_s
-        asked = False
-        while True:
-            self._check_stop()
-            self._keep_lease()
-            try:
-                theirs = ask(link.broker)
-                self._pause(_COMPARE_PAUSE_S / 2)
-                came = self._drain()
-                found = compare(self.state, theirs, link.broker, time.time_ns())
-            except BrokerUnavailable as error:
-                self.problem = str(error)
-                continue
-            self.problem = "; ".join(found.differences)
-            if found.agrees:
-                return
-            now = time.monotonic()
-            if came and now < give_up:
-                patient_until = now + options.reconcile_s
-                continue
-            if now < patient_until:
-                self._pause(_COMPARE_PAUSE_S)
-                continue
-            explained = [Item(each, note=_RECONCILED) for each in found.explained]
-            if found.fills_missing:
-                explained += self._executions(link)
-            if explained and not asked:
-                asked, patient_until = True, now + options.reconcile_s
-                self.commit(explained)
-                continue
-            self.halt(
-                f"{link.broker.name} and this engine do not agree on account "
-                f"{self._recipe.account}: {self.problem}"
-            )
-            return
+    def _compare_again(self, link: BrokerLink) -> None:
+        """Compare after a reconnect; commands and prices wait meanwhile, as after a restart.
 
-    def _executions(self, link: BrokerLink) -> list[Item]:
-        """The executions that a broker has, the newest first asked for; those known here repeat."""
-        found: list[tuple[int, reports.OrderFilled]] = []
-        try:
-            # A missing one may be older than the newest report that is journaled.
-            for after in (self._connected_after, 0):
-                found += link.broker.executions_since(after)
-        except BrokerUnavailable as error:
-            self.problem = str(error)
-        return [Item(report, sequence, _RECONCILED) for sequence, report in found]
+        Where the link goes down or the engine stops before it is done, the next log-on does it.
+        """
+        _LOG.info("connected again: comparing with %s", link.broker.name)
+        self._must_compare = False
+        self._reconciler(link).run(
+            lambda: not self._stop.is_set() and link.broker.state is ConnectionState.CONNECTED
+        )
 
-    def _pause(self, seconds: float) -> None:
+    def _reconciler(self, link: BrokerLink) -> Reconciler:
+        return Reconciler(self, link.broker, self._options.reconcile_s, self._connected_after)
+
+    def pause(self, seconds: float) -> None:
+        """Wait, unless it is to stop."""
         self._stop.wait(seconds)
+
+    def _runs(self) -> bool:
+        self._check_stop()
+        return True
 
     def _check_stop(self) -> None:
         if self._stop.is_set():
@@ -324,16 +271,33 @@ class Writer:
 
     def serve(self) -> None:
         """Take what comes in, group by group, until it is told to stop."""
-        while not self._stop.is_set():
-            events, items = self._inbox.take(self._patience(), self._options.group_size)
-            taken = self._items_of(events) + items
-            if not taken and self.state.kernel.due <= time.time_ns():
-                taken = [Item(Clock(0))]
-            if taken:
-                self.commit(taken)
-            self._keep_lease()
-            self._save_now_and_then()
-            self._check_broker()
+        try:
+            while not self._stop.is_set():
+                self._turn()
+            self._land()
+        except Unavailable:
+            # A group that was on its way says more, where it failed as well.
+            self._land()
+            raise
+        finally:
+            self._committer.shutdown()
+
+    def _turn(self) -> None:
+        """Take what has come in, or wait a while for it."""
+        # Where nothing waits, there is nothing to do but to see the last group committed.
+        if not len(self._inbox):
+            self._land()
+        events, items = self._inbox.take(self._patience(), self._options.group_size)
+        taken = self._items_of(events) + items
+        if not taken and self.state.kernel.due <= time.time_ns():
+            taken = [Item(Clock(0))]
+        if taken:
+            self._take_in(taken)
+        self.keep_lease()
+        self._save_snapshot()
+        self._check_broker()
+        if self._must_compare and self._link is not None:
+            self._compare_again(self._link)
 
     def _patience(self) -> float:
         """Seconds until something is due by the clock, or the lease has to be renewed."""
@@ -346,7 +310,7 @@ class Writer:
         if link is not None and link.broker.state is ConnectionState.REFUSED:
             link.broker.wait_connected(0.0)  # raises why
 
-    def _keep_lease(self) -> None:
+    def keep_lease(self) -> None:
         """Renew the lease where nothing was written under it for a while; LeaseLost if it is."""
         now = time.monotonic()
         if now < self._kept_until - self._lease.seconds * 2 / 3:
@@ -361,12 +325,19 @@ class Writer:
         items: list[Item] = []
         for event in events:
             if isinstance(event, SequencedReport):
-                items.append(Item(event.report, event.sequence, note))
+                items.append(Item(event.report, event.sequence, note or self._note))
             elif isinstance(event, RequestRefused):
-                items.append(Item(self._refused(event), note=note))
+                items.append(Item(self._refused(event), note=note or self._note))
             elif isinstance(event, ConnectionChanged):
-                _LOG.info("broker: %s %s", event.state, event.reason)
+                self._connection_changed(event)
         return items
+
+    def _connection_changed(self, event: ConnectionChanged) -> None:
+        _LOG.info("broker: %s %s", event.state, event.reason)
+        if event.state is ConnectionState.RECOVERING:
+            self._note = RECONCILED
+        elif event.state is ConnectionState.CONNECTED:
+            self._note, self._must_compare = "", True
 
     def _refused(self, refused: RequestRefused) -> Input:
         """What is booked for a request that the venue did not act on."""
@@ -391,41 +362,79 @@ class Writer:
         CommitUnknown where the store did not answer, LeaseLost where another writes by now; the
         state in memory is of no use then.
         """
-        self._commit_group(items)
+        self._write(self._prepared(items))
         while self._next:
             items, self._next = self._next, []
-            self._commit_group(items)
+            self._write(self._prepared(items))
 
-    def _commit_group(self, items: Sequence[Item]) -> None:
-        begun = time.monotonic()
-        planned = [_Planned(item, self._stamped(item)) for item in items]
-        number, entries = self._journal.group + 1, list[Entry]()
+    def _take_in(self, items: Sequence[Item]) -> None:
+        """As `commit`; where more waits already, it is stepped while this group is committed."""
+        staged = self._prepared(items)
+        if self._next or not len(self._inbox):
+            self._write(staged)
+            if self._next:
+                items, self._next = self._next, []
+                self.commit(items)
+        else:
+            self._flight = self._committer.submit(self._write, staged)
+
+    def _land(self) -> None:
+        """Wait for the group that is being committed; raises what came of it."""
+        flight, self._flight = self._flight, None
+        if flight is not None:
+            flight.result()
+
+    def _prepared(self, items: Sequence[Item]) -> Staged:
+        """Step a group, and see the one before it committed."""
         try:
-            outputs, group, planned = self._step(planned)
-            entries = group.entries
-            self._batch.commit()
+            staged = self._stage(items)
+            self._land()
+        except BaseException as error:
+            # These are in no group yet: commands wait, reports are not told again.
+            self._inbox.put_back([each for each in items if not each.sequence])
+            reports = [each for each in items if each.sequence]
+            if isinstance(error, CommitUnknown) and self.attempt is not None:
+                self.attempt = replace(self.attempt, rest=[*self.attempt.rest, *reports])
+            elif isinstance(error, Unavailable):
+                self.attempt = Attempt(0, [], [], reports)
+                raise CommitUnknown(f"the journal cannot be read: {error}") from error
+            raise
+        return staged
+
+    def _stage(self, items: Sequence[Item]) -> Staged:
+        planned = [Planned(item, self._stamped(item)) for item in items]
+        outputs, group, planned = self._step(planned)
+        return Staged(items, planned, outputs, group, self._batch, list(self._next))
+
+    def _write(self, staged: Staged) -> None:
+        """Commit a group; only then send, answer and publish."""
+        begun, group, planned = time.monotonic(), staged.group, staged.planned
+        try:
+            staged.batch.commit()
         except Unavailable as error:
             known = [each.item for each in planned]
-            self.attempt = Attempt(number, entries, known, self._next)
-            raise CommitUnknown(f"group {number} may or may not be committed: {error}") from error
+            self.attempt = Attempt(group.number, group.entries, known, staged.rest)
+            raise CommitUnknown(
+                f"group {group.number} may or may not be committed: {error}"
+            ) from error
         except StoreError as error:
-            refuse(items, f"the command was not recorded: {error}")
+            refuse(staged.items, f"the command was not recorded: {error}")
             raise
         self._journal.taken(group)
         self._kept_until = begun + self._lease.seconds
-        effects = [each for each in outputs if isinstance(each, EFFECTS)]
+        effects = [each for each in staged.outputs if isinstance(each, EFFECTS)]
         if effects:
             if time.monotonic() > self._kept_until - self._lease.seconds / 2:
                 # It took long since the lease was known to be ours: look once more.
                 self._kept_until = 0.0
-                self._keep_lease()
+                self.keep_lease()
             self._carry_out(effects, fresh=True)
         for each in planned:
             if each.item.answer is not None:
                 self._answer(each.item, each.error)
-        _log(outputs)
+        _log(staged.outputs)
         try:
-            self._publish(outputs)
+            self._publish(staged.outputs)
         except Exception:  # noqa: BLE001 - who listens must not stop the writer
             _LOG.exception("publishing group %d failed", group.number)
 
@@ -442,7 +451,7 @@ class Writer:
             return stamped
         return msgspec.structs.replace(event, time=now)
 
-    def _step(self, planned: list[_Planned]) -> tuple[list[Output], Group, list[_Planned]]:
+    def _step(self, planned: list[Planned]) -> tuple[list[Output], Group, list[Planned]]:
         """Step a group; an input that the kernel cannot process is journaled and halts."""
         while True:
             outputs: list[Output] = []
@@ -473,7 +482,7 @@ class Writer:
         state, journal = self.state, self._journal
         ids = [bytes.fromhex(each.replace("-", "")) for each in state.book.created()]
         group = Group(
-            journal.group + 1,
+            journal.appended + 1,
             entries,
             ids,
             state.sequence,
@@ -483,8 +492,10 @@ class Writer:
         journal.append(self._batch, group, state.kernel.now)
         return group
 
-    def _without(self, planned: list[_Planned], at: int, error: Exception) -> list[_Planned]:
+    def _without(self, planned: list[Planned], at: int, error: Exception) -> list[Planned]:
         """The group up to an input that the kernel could not process, which halts the account."""
+        # What is folded again has to be in the journal.
+        self._land()
         failed = planned[at]
         if isinstance(failed.event, SetTradingState) and failed.event.by == _ENGINE:
             raise EngineError(f"the account cannot be halted: {error}") from error
@@ -498,7 +509,7 @@ class Writer:
         failed.error = text
         halt = self._halt_input(f"the kernel failed on a {type(failed.event).__name__}: {text}")
         item = Item(halt)
-        return [*planned[:at], failed, _Planned(item, self._stamped(item))]
+        return [*planned[:at], failed, Planned(item, self._stamped(item))]
 
     def _answer(self, item: Item, error: str = "") -> None:
         answer = item.answer
@@ -542,38 +553,21 @@ class Writer:
         if account is None or account.trading_state != HALTED:
             self.commit([Item(self._halt_input(reason))])
 
-    # --- snapshots --------------------------------------------------------------------------------
+    # --- the end ----------------------------------------------------------------------------------
 
-    def _save_now_and_then(self) -> None:
-        new = self.state.inputs - self._saved_inputs
-        options = self._options
-        is_due = time.monotonic() - self._saved_at > options.snapshot_s
-        if new >= options.snapshot_inputs or (new and is_due):
-            if self._saving is not None and self._saving.is_alive():
-                return
-            arguments = self._snapshot()
-            self._saving = threading.Thread(
-                target=self._save, args=arguments, name="engine-snapshot", daemon=True
+    def _save_snapshot(self, *, now: bool = False) -> None:
+        state, journal = self.state, self._journal
+        if self._snapshots.is_due(state.inputs, now=now):
+            self._land()
+            self._snapshots.save(
+                journal.group, journal.digest, state.dump(), state.kernel.now, state.inputs
             )
-            self._saving.start()
-
-    def _snapshot(self) -> tuple[int, str, bytes, int]:
-        state = self.state
-        self._saved_inputs, self._saved_at = state.inputs, time.monotonic()
-        return self._journal.group, self._journal.digest, state.dump(), state.kernel.now
-
-    def _save(self, group: int, digest: str, state: bytes, now: int) -> None:
-        try:
-            self._snapshots.save(group, digest, state, now)
-        except StoreError as error:
-            _LOG.warning("no snapshot was kept: %s", error)
 
     def finish(self) -> None:
         """Save a snapshot and give the lease back."""
-        if self._saving is not None:
-            self._saving.join()
-        if self.state.inputs > self._saved_inputs:
-            self._save(*self._snapshot())
+        self._land()
+        self._save_snapshot(now=True)
+        self._snapshots.wait()
         with contextlib.suppress(StoreError):
             self._lease.release()
 

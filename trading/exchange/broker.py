@@ -30,6 +30,7 @@ from typing import Any
 import msgspec
 
 from trading.errors import BrokerError, BrokerRefused, BrokerUnavailable, WireError
+from trading.exchange.market_data import ExchangeFeed
 from trading.exchange.queries import ExecutionsPage
 from trading.exchange.wire import (
     LARGEST_FRAME,
@@ -48,10 +49,13 @@ from trading.exchange.wire import (
     LogonRefused,
     Logout,
     Query,
+    Quote,
     Refused,
     Report,
     ResendCommands,
     ResendReports,
+    Subscribe,
+    TradePrint,
     decode_server,
     frame,
     proof,
@@ -127,6 +131,7 @@ class ExchangeBroker:
         self._sending = False
         self._queries: dict[int, Future[bytes]] = {}
         self._query_id = 0
+        self._feed: ExchangeFeed | None = None
         # Of the link at hand; the reading thread's alone.
         self._frames = FrameReader(LARGEST_FRAME)
         self._is_on = False
@@ -216,6 +221,8 @@ class ExchangeBroker:
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
         self._enter(ConnectionState.CLOSED, "closed here")
+        if self._feed is not None:
+            self._feed.stop()
         self._fail_queries("the broker is closed")
         with self._lock:
             os.close(self._wake_in)
@@ -227,6 +234,24 @@ class ExchangeBroker:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def market_data(self, symbols: Sequence[str] = ()) -> ExchangeFeed:
+        """Return a feed of the exchange's trades and quotes; without symbols, of all instruments.
+
+        Call it before `connect`, once; BrokerError otherwise, and for a symbol that the broker was
+        not given.
+        """
+        if self._thread is not None or self._feed is not None:
+            raise BrokerError("market_data is called once, before connect")
+        unknown = sorted(set(symbols) - set(self._instruments))
+        if unknown or not self._instruments:
+            raise BrokerError(
+                f"there is no market data without the description of {unknown or 'any symbol'}; "
+                "give the broker its instruments"
+            )
+        chosen = symbols or self._instruments
+        self._feed = ExchangeFeed({symbol: self._instruments[symbol] for symbol in chosen})
+        return self._feed
 
     # --- requests -----------------------------------------------------------------------------
 
@@ -412,6 +437,8 @@ class ExchangeBroker:
                 self._socket = None
                 self._unsent.clear()
             self._fail_queries(f"the link went down: {reason}")
+            if self._feed is not None:
+                self._feed.link_is_down()
             if self._stop.is_set() or self._state in _ENDED:
                 return
             self._enter(ConnectionState.DISCONNECTED, reason)
@@ -490,6 +517,9 @@ class ExchangeBroker:
             self._report(message)
         elif isinstance(message, Done):
             self._done(message.number)
+        elif isinstance(message, (Quote, TradePrint)):
+            if self._feed is not None:
+                self._feed.put(message)
         elif isinstance(message, Refused):
             self._events.put(message.refused)
         elif isinstance(message, Answer):
@@ -578,6 +608,9 @@ class ExchangeBroker:
             for number, request in enumerate(self._waiting, 1):
                 self._write(frame(Command(number, request)))
             self._sending = True
+            if self._feed is not None:
+                self._feed.link_is_up()
+                self._write(frame(Subscribe(tuple(self._feed.symbols))))
         self._is_on = True
         self._enter(ConnectionState.RECOVERING)
         self._recovered()

@@ -66,7 +66,10 @@ class Desk:
         self._paper = paper
         self.mark_set = False
         self.ledger = Ledger(
-            recorder, market, accounts, watch, method=settings.method, memory=settings.bust_memory
+            *(recorder, market, accounts, watch),
+            method=settings.method,
+            memory=settings.bust_memory,
+            memory_max=settings.memory_max,
         )
         self.books = KernelBooks(recorder, market, accounts, self.ledger, paper)
         venue = EffectVenue(recorder) if paper is None else PaperVenue(recorder, market, paper)
@@ -437,7 +440,8 @@ class Desk:
         if not self._host.idle:
             self._host.drain()
         if self.writer.finished:
-            self.writer.evict(self._recorder.now - self._settings.order_memory)
+            settings = self._settings
+            self.writer.evict(self._recorder.now - settings.order_memory, settings.memory_max)
         paper = self._paper
         if paper is not None and paper.wakes:
             for time in paper.wakes:

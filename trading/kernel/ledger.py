@@ -35,7 +35,7 @@ class Ledger:
     """Books fills into positions and cash, and says what changed.
 
     `memory` is for how many nanoseconds a fill can be busted or corrected by matching later ones
-    anew; 0 keeps nothing.
+    anew; 0 keeps nothing. Of a position no more than about `memory_max` are kept (0: no bound).
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class Ledger:
         *,
         method: Method = "FIFO",
         memory: int = 0,
+        memory_max: int = 0,
     ) -> None:
         self._recorder = recorder
         self._market = market
@@ -54,6 +55,7 @@ class Ledger:
         self._watch = watch
         self._method = method
         self._memory = memory
+        self._memory_max = memory_max
         self.positions: dict[Key, Position] = {}
         self._holdings: dict[Key, Holding] = {}
         self._emit = recorder.emit
@@ -102,7 +104,7 @@ class Ledger:
         keep = self._memory > 0
         if keep:
             owners = self.owners.setdefault(account, {})
-            for fill_id in position.forget_before(execution.time - self._memory):
+            for fill_id in position.forget_before(execution.time - self._memory, self._memory_max):
                 owners.pop(fill_id, None)
             owners[execution.fill_id] = (strategy, symbol)
         paid = position.paid

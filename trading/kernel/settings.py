@@ -38,9 +38,10 @@ class Settings(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=Fa
 
     `prefix` begins every id of the run. `bust_memory` is for how long a fill can be taken back by
     matching later ones anew, `order_memory` for how long a finished order is kept for late reports,
-    `command_memory` for how long a repeated command is recognised. `emulate` names the kinds of
-    orders that the venue does not know. `mark_interval` is how often accounts with limits are
-    valued between orders. `day_offset` is when a day begins, after midnight in UTC.
+    `command_memory` for how long a repeated command is recognised. `memory_max` bounds how many
+    finished orders, and fills of a position, are kept by the first two (0: no bound). `emulate`
+    names the kinds of orders that the venue does not know. `mark_interval` is how often accounts
+    with limits are valued between orders. `day_offset` is when a day begins, after midnight in UTC.
     `bar_interval` 0 makes no bars of ticks but those of `timeframes`: nanoseconds that divide a
     day, or texts such as `5m`, `session` and `1000 ticks`. `bar_memory` is for how long after a bar
     was final a late tick revises it. Orders meet bars of
@@ -66,6 +67,7 @@ class Settings(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=Fa
     timeframes: tuple[Timeframe, ...] = ()
     bar_memory: int = HOUR
     fills_interval: Timeframe = 0
+    memory_max: int = 0
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:

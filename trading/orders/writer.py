@@ -495,15 +495,20 @@ class OrderWriter:
             ),
         )
 
-    def evict(self, before: int) -> None:
-        """Forget orders that ended at or before a time; their records are in the journal."""
+    def evict(self, before: int, most: int = 0) -> None:
+        """Forget orders that ended at or before a time; their records are in the journal.
+
+        Where more than `most` are kept, and a quarter again, the oldest are forgotten too (0: no
+        bound).
+        """
         finished, count = self.finished, 0
         if finished and finished[-1][0] <= before:
             for _, order_id in finished:
                 self.orders.pop(order_id, None)
             finished.clear()
             return
-        while count < len(finished) and finished[count][0] <= before:
+        spare = len(finished) - most if most and len(finished) > most + most // 4 else 0
+        while count < len(finished) and (count < spare or finished[count][0] <= before):
             self.orders.pop(finished[count][1], None)
             count += 1
         if count:

@@ -275,13 +275,14 @@ class Position(msgspec.Struct, array_like=True, gc=False):
 
     # --- busts and corrections --------------------------------------------------------------------
 
-    def forget_before(self, time: int) -> list[str]:
+    def forget_before(self, time: int, most: int = 0) -> list[str]:
         """Drop the memory of fills before a time, and return their ids.
 
-        A bust of one of them is booked as its opposite.
+        Where more than `most` are kept, and a quarter again, the oldest are dropped too (0: no
+        bound). A bust of one of them is booked as its opposite.
         """
         bookings = self.bookings
-        count = 0
+        count = len(bookings) - most if most and len(bookings) > most + most // 4 else 0
         while count < len(bookings) and bookings[count].execution.time < time:
             count += 1
         forgotten = [each.execution.fill_id for each in bookings[:count]]

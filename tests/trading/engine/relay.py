@@ -26,13 +26,19 @@ class Relay:
             except OSError:
                 return
             with self._lock:
-                if self._is_cut:
+                far = None if self._is_cut else self._reached()
+                if far is None:
                     near.close()
                     continue
-                far = socket.create_connection(self._there)
                 self._links += [near, far]
             for source, target in ((near, far), (far, near)):
                 threading.Thread(target=self._pass, args=(source, target), daemon=True).start()
+
+    def _reached(self) -> socket.socket | None:
+        try:
+            return socket.create_connection(self._there, 5.0)
+        except OSError:
+            return None  # nobody listens there now
 
     def _pass(self, source: socket.socket, target: socket.socket) -> None:
         with contextlib.suppress(OSError):
@@ -59,4 +65,6 @@ class Relay:
 
     def close(self) -> None:
         self.cut()
+        # Closing alone would leave the thread that accepts waiting.
+        self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()

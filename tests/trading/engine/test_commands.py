@@ -26,6 +26,16 @@ class Buyer(Strategy):
         ctx.buy(bar.symbol, 1)
 """
 
+TAKER = """
+from trading.strategy import Strategy
+
+
+class Taker(Strategy):
+    def on_tick(self, ctx, tick):
+        if tick.ask is not None and ctx.position(tick.symbol) < 3:
+            ctx.buy(tick.symbol, 1)
+"""
+
 
 def process(desk: Desk, *arguments: object, password: str = "", **env: str) -> Process:
     dsn = " ".join(f"{name}={desk.info[name]}" for name in ("host", "port", "dbname"))
@@ -59,14 +69,15 @@ def test_paper_trades_and_goes_on(desk: Desk, tmp_path: Path) -> None:
 
 def test_live_trades_at_the_exchange(desk: Desk, tmp_path: Path) -> None:
     store = desk.client("alice")
-    strategy = tmp_path / "buyer.py"
-    strategy.write_text(BUYER)
+    strategy = tmp_path / "taker.py"
+    strategy.write_text(TAKER)
     options = ("--instrument", "AAPL=100", "--makers", "3", "--maker-interval", "0.05")
     with ExchangeProcess(tmp_path, *options) as exchange:
         live = process(
             desk,
             *("live", "--account", "ACC", "--user", "alice", "--instrument", "AAPL"),
-            *("--exchange", f"127.0.0.1:{exchange.port}", "--simulate", "AAPL=100"),
+            # The strategy sees the exchange's own prices.
+            *("--exchange", f"127.0.0.1:{exchange.port}"),
             *("--strategy", strategy, "--status-every", 0.2, "--seconds", 60),
             password=password_of("alice"),
             EXCHANGE_KEY=KEYS["ACC"],

@@ -1,17 +1,21 @@
-"""An engine as a process of its own, on which a person trades at random until it is killed.
+"""An engine as a process of its own, on which people and a strategy trade until it is killed.
 
     python -m tests.trading.engine.trader '{"store": {...}, "port": 7001, "key": "…", "seed": 1}'
+    python -m tests.trading.engine.trader serve       # a process for each line of standard input
 
-It says its phases, and ends on SIGTERM.
+It says its phases, and ends on SIGTERM. As a server it imports everything once, and each engine is
+a fork of it: a line of JSON with `config` and `output`, a file, is answered by a process id.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import sys
 import threading
+import time
 import uuid
 from typing import Any
 
@@ -21,9 +25,24 @@ from trading.errors import EngineError, TradingError
 from trading.exchange import ExchangeBroker
 from trading.orders import Bracket, OrderRequest
 from trading.specification import specify
+from trading.strategy import Strategy
 
 AAPL = specify("AAPL")
 LEASE_S = 1.0
+
+
+class Nibbler(Strategy):
+    """Buys and sells a little, by what the ticks say alone."""
+
+    def on_tick(self, ctx: Any, tick: Any) -> None:
+        moment = tick.raw.time // 1_000_000
+        if tick.bid is None or moment % 5:
+            return
+        size = 1 + moment % 3
+        if ctx.position(tick.symbol) > 0:
+            ctx.sell(tick.symbol, size, limit=f"{tick.bid:.2f}", time_in_force="IOC")
+        else:
+            ctx.buy(tick.symbol, size, limit=f"{tick.bid:.2f}")
 
 
 def engine_of(config: dict[str, Any], **more: Any) -> TradingEngine:
@@ -40,17 +59,16 @@ def engine_of(config: dict[str, Any], **more: Any) -> TradingEngine:
             backoff_s=(0.02, 0.3),
         )
 
+    options = {"feed": None, "broker": broker, "strategies": [Nibbler(symbols=["AAPL"])], **more}
     return TradingEngine(
         store=StoreClient(**config["store"]),
-        feed=None,
-        broker=broker,
         account="ACC",
         run="live",
         instruments=[AAPL],
         cash=1_000_000,
         owner="trader",
         options=EngineOptions(lease_s=LEASE_S, snapshot_inputs=150, reconcile_s=5.0),
-        **more,
+        **options,
     )
 
 
@@ -89,30 +107,37 @@ class Trader:
         side = side or self.chance.choice(("BUY", "SELL"))
         return OrderRequest("ACC", "AAPL", side, self.chance.randint(1, 50), "LIMIT", price)
 
+    def trade(self, done: threading.Event) -> None:
+        while not done.wait(0.005):
+            if str(self.engine.phase) == "RUNNING":
+                try:
+                    self.act()
+                except TradingError as error:
+                    say(f"{type(error).__name__}: {error}")
+
 
 def say(*words: object) -> None:
     print(*words, flush=True)  # noqa: T201 - the test reads it
 
 
-def main() -> int:
-    config = json.loads(sys.argv[1])
+def run(config: dict[str, Any]) -> int:
     done = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: done.set())
-    engine = engine_of(config)
+    engine = engine_of(config, feed=ExchangeBroker.market_data)
     engine.start()
+    people = [
+        threading.Thread(target=Trader(engine, config["seed"] + n).trade, args=(done,), daemon=True)
+        for n in range(2)
+    ]
+    for each in people:
+        each.start()
     phase = None
-    trader = Trader(engine, config["seed"])
-    while not done.wait(0.002):
+    while not done.wait(0.02):
         if engine.phase is not phase:
             phase = engine.phase
             say(phase, engine.status().problem)
             if str(phase) in ("FAILED", "STOPPED"):
                 break
-        if str(phase) == "RUNNING":
-            try:
-                trader.act()
-            except TradingError as error:
-                say(f"{type(error).__name__}: {error}")
     try:
         status = engine.stop()
     except EngineError as error:
@@ -122,5 +147,26 @@ def main() -> int:
     return 0
 
 
+def serve() -> None:
+    """Fork an engine for each line; what it says goes to its file."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    say("ready")
+    for line in sys.stdin:
+        order = json.loads(line)
+        child = os.fork()
+        if child:
+            say(child)
+            continue
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        output = os.open(order["output"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        random.seed(time.time_ns())
+        os._exit(run(order["config"]))
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    if sys.argv[1] == "serve":
+        serve()
+        sys.exit(0)
+    sys.exit(run(json.loads(sys.argv[1])))

@@ -14,7 +14,7 @@ from trading.exchange import ExchangeAdmin, ExchangeBroker
 
 KEYS = {"ACC": "secret-of-acc", "BOB": "secret-of-bob"}
 ADMIN_KEY = "secret-of-admin"
-START_SECONDS = 60.0
+START_SECONDS = 240.0
 
 
 class ExchangeProcess:
