@@ -20,7 +20,7 @@ from trading.errors import JournalError, LimitsError, SettingsError
 from trading.journal import inputs as given
 from trading.journal import reports
 from trading.journal.inputs import Input
-from trading.journal.outputs import Alert, CommandAnswered, Output
+from trading.journal.outputs import Alert, CommandAnswered, Output, ParametersChanged
 from trading.journal.recorder import Recorder
 from trading.kernel.bar_batches import BarBatches
 from trading.kernel.bar_columns import BarColumns
@@ -35,7 +35,7 @@ from trading.kernel.timers import NEVER, Timers
 from trading.orders.order import Order
 from trading.positions.lots import Position
 from trading.risk.account import ACTIVE, HALTED, TRADING_STATES, Account, Market
-from trading.risk.limits import HeldLimits, Limits
+from trading.risk.limits import BREAK_GLASS, HeldLimits, Limits
 from trading.risk.totals import Watch
 
 __all__ = ["Kernel", "step"]
@@ -325,6 +325,7 @@ class Kernel:
             given.Flatten: desk.flatten,
             given.SetTradingState: self._set_trading_state,
             given.SetLimits: self._set_limits,
+            given.SetParameters: self._set_parameters,
             given.Transfer: self._transfer,
             given.SetWeights: self._picker.set_weights,
         }
@@ -407,6 +408,9 @@ class Kernel:
                     "somebody else lifts the halt",
                 )
             # What was lost until now has been looked at.
+            bounds = self._desk.gate.bounds(account)
+            if bounds is not None and bounds.limits.halt_drawdown is not None:
+                account.high_water = None
             account.begin_day(self._market)
         if account.trading_state != command.state:
             self._desk.gate.set_state(account, command.state, command.reason, command.by)
@@ -435,7 +439,31 @@ class Kernel:
         if account.day_start_equity is None:
             account.begin_day(self._market)
         self._desk.watch()
+        what = f"limits {command.limits_id}"
+        self._alarm(command.approved_by, account.name, command.limits_id, command.requested_by, what)
         return "OK", ""
+
+    def _set_parameters(self, command: given.SetParameters) -> tuple[str, str]:
+        name, by, other = command.strategy, command.requested_by, command.approved_by
+        if not by or not other or by == other:
+            return "PARAMETERS_REFUSED", f"{by or 'somebody'} and another person are needed"
+        refused = self._host.set_parameters(command.account, name, command.parameters)
+        if refused:
+            return "PARAMETERS_REFUSED", refused
+        recorder, change_id = self._recorder, command.change_id
+        held = self._host.strategies[name].parameters
+        recorder.emit(
+            ParametersChanged(recorder.now, command.account, name, change_id, held, by, other)
+        )
+        self._alarm(other, command.account, change_id, by, f"parameters of {name}")
+        return "OK", held
+
+    def _alarm(self, approved_by: str, account: str, subject: str, by: str, what: str) -> None:
+        """Raise an alarm where one person alone has put something in force."""
+        if approved_by == BREAK_GLASS:
+            recorder = self._recorder
+            message = f"{by} has put {what} in force alone; another person must review that"
+            recorder.emit(Alert(recorder.now, "BREAK_GLASS", account, subject, message))
 
     def _transfer(self, command: given.Transfer) -> tuple[str, str]:
         account = self._accounts.get(command.account)
