@@ -34,6 +34,7 @@ from store.leases import Lease
 from trading.bars.calendar import calendar_for
 from trading.brokers.paper import PaperBroker
 from trading.engine.feeding import Feeder
+from trading.engine.following import Follower
 from trading.engine.inbox import Inbox, Item, refuse
 from trading.engine.journal import Journal
 from trading.engine.link import BrokerLink
@@ -104,7 +105,8 @@ class TradingEngine:
     what the account of a new run begins with, `owner` who trades on it. `settings` are the
     kernel's; run and prefix are the engine's own. By default finished orders are remembered for 15
     minutes, and with a venue fills for late busts. `publish` is called with the outputs of each
-    committed group, in the writer's thread.
+    committed group, in the writer's thread. `governor` brings what people have decided: limits,
+    parameters, halts.
     """
 
     def __init__(
@@ -124,6 +126,7 @@ class TradingEngine:
         picker: Picker | None = None,
         options: EngineOptions | None = None,
         publish: Callable[[Sequence[Output]], None] | None = None,
+        governor: Follower | None = None,
     ) -> None:
         if not _NAME.fullmatch(account) or not _RUN.fullmatch(run):
             raise EngineError(
@@ -139,6 +142,7 @@ class TradingEngine:
         self._owner = owner or store.user
         self._options = options or EngineOptions()
         self._publish = publish or _nobody
+        self._governor = governor
         hosted = [_hosted(each, account, list(self._specs)) for each in strategies]
         self._recipe = Recipe(
             account,
@@ -278,10 +282,16 @@ class TradingEngine:
         try:
             writer.recover(self._opening, attempt)
             attempt = None
+            if self._governor is not None:
+                decided = self._governor.after_recovery()
+                if decided:
+                    writer.commit([Item(each) for each in decided])
             if self._feed is not None and self._feeder is None:
                 self._feeder = Feeder(self._feed, self._inbox, self._specs.values())
                 self._feeder.start()
             self._enter(Phase.RUNNING, writer.problem)
+            if self._governor is not None:
+                self._governor.start(self)
             writer.serve()
             writer.finish()
         except CommitUnknown as error:
@@ -356,6 +366,8 @@ class TradingEngine:
         refuse(self._inbox.clear(), f"{why}; the command was not recorded here, give it again")
 
     def _end(self) -> None:
+        if self._governor is not None:
+            self._governor.stop()
         if self._feeder is not None:
             self._feeder.stop()
         if self._link is not None:
@@ -381,6 +393,8 @@ class TradingEngine:
         account = self._recipe.account
         if account not in kernel.accounts:
             found.append(OpenAccount(0, account, self._currency, self._cash, self._owner))
+        if self._governor is not None:
+            found += self._governor.before_broker(state)
         return found
 
     # --- commands ---------------------------------------------------------------------------------
@@ -573,6 +587,22 @@ class TradingEngine:
         for group in journal.groups(journal.segments()):
             state.fold(group)
         return state.kernel.digest
+
+    @property
+    def feed_silence_s(self) -> float | None:
+        """Seconds since the feed gave anything; None where there is no feed, or it was not read."""
+        feeder = self._feeder
+        return None if feeder is None else time.monotonic() - feeder.heard_at
+
+    def limits_now(self) -> Limits | None:
+        """Return the account's limits that hold now; None where there are none."""
+        writer = self._writer
+        if writer is None:
+            return None
+        with writer.lock:
+            account = writer.state.kernel.accounts.get(self._recipe.account)
+            held = None if account is None else account.limits.at(time.time_ns())
+            return None if held is None else held.limits
 
     @property
     def phase(self) -> Phase:

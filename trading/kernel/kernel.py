@@ -439,8 +439,8 @@ class Kernel:
         if account.day_start_equity is None:
             account.begin_day(self._market)
         self._desk.watch()
-        what = f"limits {command.limits_id}"
-        self._alarm(command.approved_by, account.name, command.limits_id, command.requested_by, what)
+        by, subject = command.requested_by, command.limits_id
+        self._alarm(command.approved_by, account.name, subject, by, f"limits {subject}")
         return "OK", ""
 
     def _set_parameters(self, command: given.SetParameters) -> tuple[str, str]:
