@@ -32,6 +32,8 @@ INSERT INTO trading_governance.duty (person, account, duty) VALUES (%s, %s, %s)
 ON CONFLICT DO NOTHING
 """
 
+_SHOW = "SELECT trading_governance.show_existing(%s, %s)"
+
 
 @repeated
 def bootstrap_governance(admin_conn: Any) -> None:
@@ -100,8 +102,8 @@ def schema_version(cursor: Any) -> int:
 def grant_duty(admin_conn: Any, person: str, account: str, *duties: str) -> None:
     """Give a person duties on an account, or on all of them for `*`.
 
-    They see and decide what is written from then on: give duties before there is anything to
-    decide. GovernanceError for an unknown duty, and for who is no user of the store.
+    They see what was written for the account before. GovernanceError for an unknown duty, and for
+    who is no login of the server.
     """
     _check(duties)
     with transaction(admin_conn) as cursor:
@@ -113,6 +115,8 @@ def grant_duty(admin_conn: Any, person: str, account: str, *duties: str) -> None
         cursor.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(OWNER)))
         for duty in duties:
             cursor.execute(_GRANT, [person, account, duty])
+        if duties:
+            cursor.execute(_SHOW, [person, account])
         cursor.execute("RESET ROLE")
 
 

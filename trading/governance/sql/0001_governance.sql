@@ -193,6 +193,36 @@ END $$;
 CREATE TRIGGER governed BEFORE DELETE OR UPDATE OF can_read, can_write ON object_store.acl
 FOR EACH ROW EXECUTE FUNCTION trading_governance.keep_shared();
 
+-- Show a person with a new duty what was written for the account before. For administrators.
+CREATE FUNCTION trading_governance.show_existing(p_person text, p_account text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_head object_store.head;
+    v_can_write boolean;
+BEGIN
+    SELECT bool_or(d.duty <> 'READ') INTO v_can_write FROM trading_governance.duty d
+    WHERE d.person = p_person AND d.account = p_account;
+    FOR v_head IN
+        SELECT h.* FROM object_store.head h
+        JOIN object_store.event e ON e.entity_id = h.entity_id AND e.version = 1
+        WHERE h.owner IN (SELECT DISTINCT d.person FROM trading_governance.duty d)
+            AND h.owner <> p_person
+            AND h.type_name IN (SELECT DISTINCT t.type_name FROM trading_governance.edge t)
+            AND (p_account = '*' OR e.data->>'account' = p_account)
+            AND NOT EXISTS (
+                SELECT FROM object_store.refusal r
+                WHERE r.grantee = p_person AND r.owner = h.owner
+                    AND (r.entity_id IS NULL OR r.entity_id = h.entity_id))
+        ORDER BY h.entity_id FOR UPDATE OF h
+    LOOP
+        INSERT INTO object_store.acl AS a
+        VALUES (p_person, v_head.entity_id, v_head.owner, true, v_can_write, v_head.xid)
+        ON CONFLICT (grantee, entity_id) DO UPDATE
+        SET can_read = true, can_write = a.can_write OR excluded.can_write;
+        PERFORM object_store.copy_present(v_head, p_person, true);
+    END LOOP;
+END $$;
+
 -- What an engine of an account has to follow, in order: changes that are in force or due by the
 -- database's clock, and requests for this run. The decision is the version that puts it in force.
 CREATE FUNCTION trading_governance.to_follow(p_account text, p_run text)
