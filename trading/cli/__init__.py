@@ -13,6 +13,7 @@ python -m trading backtest bars.parquet --strategy my.py:SmaCross --symbols AAPL
 python -m trading paper --simulate AAPL=230 --strategy my.py:SmaCross --set fast=10
 python -m trading live --account ACC --user alice --exchange 127.0.0.1:7001 --instrument AAPL
 python -m trading halt --account ACC --user eve --reason "fat finger"
+python -m trading eod --account ACC --user trader --date 2026-02-20 --mark AAPL=228.25
 python -m trading governance propose --account ACC --user ann --limits limits.json
 python -m trading check lookahead bars.parquet --strategy my.py:SmaCross --symbols AAPL
 
@@ -34,6 +35,7 @@ from trading.cli import (
     check,
     control,
     engine,
+    eod,
     exchange,
     export,
     governance,
@@ -47,7 +49,7 @@ from trading.errors import TradingError
 # A command more is a module more, with `add(commands)`.
 COMMANDS = (
     *(ingest, export, bars, backtest, check, metrics, report, settings, exchange, engine),
-    *(control, governance),
+    *(control, governance, eod),
 )
 
 __all__ = ["main"]

@@ -18,19 +18,14 @@ _ZERO = Decimal(0)
 
 
 class _ReportMachine(StateMachine):
-    """A day is opened, marked, booked and reported; late fills open it again, at any point."""
+    """A day is opened, marked, booked and reported; what is known later opens it again."""
 
-    initial = "OPEN"
+    initial = "NEW"
     transitions = [  # noqa: RUF012 - as state machines are declared
         Transition("OPEN", "MARKED"),
         Transition("MARKED", "BOOKED"),
         Transition("BOOKED", "REPORTED"),
-        Transition("OPEN", "REOPENED"),
-        Transition("MARKED", "REOPENED"),
-        Transition("BOOKED", "REOPENED"),
-        Transition("REPORTED", "REOPENED"),
-        Transition("REOPENED", "REOPENED"),
-        Transition("REOPENED", "MARKED"),
+        *(Transition(each, "OPEN") for each in ("NEW", "OPEN", "MARKED", "BOOKED", "REPORTED")),
     ]
 
 
