@@ -122,7 +122,9 @@ BEGIN
     END IF;
     IF e.needs_review AND NOT EXISTS (
         SELECT FROM object_store.event r
-        WHERE r.entity_id = (NEW.data->>'review_id')::uuid AND r.version = 1 AND r.owner = me
+        WHERE r.entity_id = CASE WHEN NEW.data->>'review_id' ~ '^[0-9a-f-]{36}$'
+                THEN (NEW.data->>'review_id')::uuid END
+            AND r.version = 1 AND r.owner = me
             AND r.type_name = 'trading.governance.entities.EmergencyReview'
             AND r.data->>'change_id' = NEW.entity_id::text AND r.data->>'account' = v_account) THEN
         PERFORM trading_governance.refuse(format('%s to %s needs a review of %s''s own, which '
