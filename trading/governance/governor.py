@@ -26,7 +26,12 @@ from trading.engine.records import ParametersRecord
 from trading.engine.state import Answer, EngineState
 from trading.engine.status import Phase
 from trading.errors import EngineError, GovernanceError
-from trading.governance.entities import ControlRequest, LimitsChange, ParametersChange
+from trading.governance.entities import (
+    ENGINE,
+    ControlRequest,
+    LimitsChange,
+    ParametersChange,
+)
 from trading.governance.governance import Governance
 from trading.journal import decode_input
 from trading.journal.inputs import (
@@ -45,8 +50,6 @@ __all__ = ["Governor"]
 _LOG = logging.getLogger(__name__)
 _TO_FOLLOW = "SELECT * FROM trading_governance.to_follow(%s, %s)"
 _STATES = {"HALT": TRADING_STATES[2], "REDUCE": TRADING_STATES[1], "RESUME": TRADING_STATES[0]}
-# The kernel knows a repeated command for a day; what is older is looked for in the journal.
-_KNOWN_FOR = timedelta(hours=12)
 _FEED_STALE = "rule feed_silence"
 
 
@@ -113,6 +116,8 @@ class Governor:
         self._thread: threading.Thread | None = None
         self._engine: Engine | None = None
         self._was_silent = False
+        # The kernel knows a repeated command for a day; what is older is looked for in the journal.
+        self.known_for = timedelta(hours=12)
         self.problem = ""
 
     # --- at the start -----------------------------------------------------------------------------
@@ -122,6 +127,11 @@ class Governor:
 
         Called with the state after the journal was folded. Unavailable where the store is away.
         """
+        if self._store.user not in self._governance.people(self._account).get(ENGINE, ()):
+            raise GovernanceError(
+                f"{self._store.user} has not the duty ENGINE on account {self._account}, and could "
+                "follow nothing; an administrator gives it by trading.governance.grant_duty"
+            )
         account = state.kernel.accounts.get(self._account)
         held = () if account is None else account.limits.held
         self._followed = {each.limits_id for each in held}
@@ -226,7 +236,7 @@ class Governor:
     def _is_in_journal(self, row: _Row, command: Any) -> bool:
         """Whether an old command is in the journal already; a new one is known to the kernel."""
         now = datetime.now(timezone.utc)
-        if row.state == "EFFECTIVE" or now - row.effective_at < _KNOWN_FOR:
+        if row.state == "EFFECTIVE" or now - row.effective_at < self.known_for:
             return False
         journal = Journal(self._store, self._account, self._run)
         for group in journal.groups(journal.segments()):
