@@ -16,13 +16,13 @@ from store.database.execute import execute
 from trading.errors import GovernanceError
 from trading.governance.entities import LimitsChange, ParametersChange
 from trading.governance.governance import Governance
+from trading.serving import serve
 from workflow import WorkflowEngine, current_engine
 
 __all__ = ["Lapsing"]
 
 _LOG = logging.getLogger(__name__)
 _WAITING = "SELECT entity_id, type_name FROM trading_governance.waiting()"
-_NAME = "trading.governance.lapse"
 _CLASSES: dict[str, type[Any]] = {cls.type_name(): cls for cls in (LimitsChange, ParametersChange)}
 _EARLY_S = 1.0
 
@@ -38,14 +38,14 @@ class Lapsing:
         self._client = client
         self._governance = Governance(client)
         self._started: set[str] = set()
-        engine.register(_NAME, self._lapse)
+        self._name = serve(engine, "trading.governance.lapse", client, self._lapse)
 
     def drain(self, engine: WorkflowEngine, /) -> int:
         """Start the workflow of each change that waits; returns how many were new here."""
         waiting = execute(self._client.conn, _WAITING)
         new = [row for row in waiting if row[0] not in self._started]
         for entity_id, type_name in new:
-            engine.start_once(f"lapse:{entity_id}", _NAME, entity_id, type_name)
+            engine.start_once(f"lapse:{entity_id}", self._name, entity_id, type_name)
         self._started = {row[0] for row in waiting}
         return len(new)
 

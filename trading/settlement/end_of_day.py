@@ -27,18 +27,24 @@ from trading.errors import SettlementError
 from trading.metrics.curve import TIME_ZONE
 from trading.numbers import Number, to_decimal
 from trading.positions.lots import Method
+from trading.serving import serve, served
 from trading.settlement.books import Books, books_of, open_symbols
 from trading.settlement.dates import day_of, zone_of
 from trading.settlement.facts import Facts, gather
 from trading.settlement.page import page_of, text_of
 from trading.settlement.records import DayMark, DayPnl, DayReport, SettlementObligation
-from workflow import Cron, WorkflowEngine, current_engine
+from workflow import (
+    Cron,
+    WorkflowEngine,
+    WorkflowHandle,
+    WorkflowNotFound,
+    WorkflowStatus,
+    current_engine,
+)
 
 __all__ = ["EndOfDay"]
 
 S = TypeVar("S", bound=Storable)
-_CLOSE = "trading.settlement.close"
-_SCHEDULED = "trading.settlement.scheduled"
 _NOW = "SELECT clock_timestamp()"
 _ZERO = Decimal(0)
 _TRIES = 5
@@ -59,7 +65,7 @@ class _Plan:
 
     @property
     def workflow_id(self) -> str:
-        return f"eod:{self.account}:{self.run}:{self.day}:{self.revision}"
+        return f"eod:{self.account}:{self.run}:{self.day}:{self.revision}:{self.basis[:12]}"
 
     def where(self) -> dict[str, Any]:
         """The fields that every record of the day has."""
@@ -68,6 +74,10 @@ class _Plan:
             "run": self.run,
             "business_day": date.fromisoformat(self.day),
         }
+
+
+class Overtaken(SettlementError):
+    """A day is being computed anew, as something else is known of it by now."""
 
 
 class EndOfDay:
@@ -93,8 +103,7 @@ class EndOfDay:
         self._zone: ZoneInfo = zone_of(zone)
         self._method: Method = method
         self._read: tuple[tuple[Any, ...], Facts] | None = None
-        engine.register(_CLOSE, self._run)
-        engine.register(_SCHEDULED, self._scheduled)
+        self._close_name = serve(engine, "trading.settlement.close", client, self._run)
 
     # --- asking -----------------------------------------------------------------------------------
 
@@ -111,8 +120,10 @@ class EndOfDay:
             plan = self._plan(account, run, day.isoformat(), texts)
             if isinstance(plan, str):
                 return self._report(plan)
-            handle = self._engine.start_once(plan.workflow_id, _CLOSE, plan)
-            entity_id: str = handle.get_result(timeout=_WAIT_S)
+            try:
+                entity_id: str = self._start(plan).get_result(timeout=_WAIT_S)
+            except Overtaken:
+                continue
             report = self._report(entity_id)
             if report.basis_hash == plan.basis:
                 return report
@@ -121,20 +132,40 @@ class EndOfDay:
             "else was known meanwhile; try again when fills have stopped coming in"
         )
 
+    def _start(self, plan: _Plan) -> WorkflowHandle:
+        """Start a computation, or find the one that runs; one that has failed is tried anew."""
+        attempt = 1
+        while True:
+            workflow_id = f"{plan.workflow_id}:{attempt}"
+            try:
+                status = self._engine.get_workflow_status(workflow_id)
+            except WorkflowNotFound:
+                break
+            if status not in (WorkflowStatus.ERROR, WorkflowStatus.CANCELLED):
+                break
+            attempt += 1
+        return self._engine.start_once(workflow_id, self._close_name, plan)
+
     def schedule(self, account: str, run: str, cron: str) -> None:
         """Close the day of each time of a cron expression, in this one's time zone."""
-        when = Cron(cron, str(self._zone))
-        self._engine.schedule(
-            f"end of day {account} {run}", when, self._scheduled, account=account, run=run
-        )
+        name = f"end of day {account} {run}"
 
-    def _scheduled(self, account: str, run: str, scheduled_at: datetime) -> str | None:
+        def close(scheduled_at: datetime) -> str:
+            return self._scheduled(account, run, scheduled_at)
+
+        serve(self._engine, name, self._client, close)
+        function = served(name, self._client)
+        self._engine.schedule(name, Cron(cron, str(self._zone)), function)
+
+    def _scheduled(self, account: str, run: str, scheduled_at: datetime) -> str:
         engine = current_engine()
         day = day_of(scheduled_at, self._zone).isoformat()
         plan = engine.step(self._plan, account, run, day, {})
         if isinstance(plan, str):
             return plan
-        result: str = engine.start_once(plan.workflow_id, _CLOSE, plan).get_result()
+        result: str = engine.start_once(
+            f"{plan.workflow_id}:1", self._close_name, plan
+        ).get_result()
         return result
 
     def _report(self, entity_id: str) -> DayReport:
@@ -178,7 +209,9 @@ class EndOfDay:
         if report is None:
             # Under an id made of the day: two that begin at once make one report.
             report = DayReport(plan.account, plan.run, date.fromisoformat(plan.day))
-            entity_id = self._client.write(report, event_id=f"eod {plan.workflow_id}")
+            entity_id = self._client.write(
+                report, event_id=f"eod {plan.account} {plan.run} {plan.day}"
+            )
             report = self._report(entity_id)
         if report.basis_hash == plan.basis and report.revision == plan.revision:
             return report._store_entity_id or ""
@@ -295,11 +328,11 @@ class EndOfDay:
     def _mine(self, plan: _Plan, entity_id: str, state: str) -> DayReport | None:
         """The report where its next step is due; None where that was done before.
 
-        SettlementError where a later computation has taken the day over.
+        Overtaken where a later computation has taken the day over.
         """
         report = self._report(entity_id)
         if report.basis_hash != plan.basis or report.revision != plan.revision:
-            raise SettlementError(
+            raise Overtaken(
                 f"the end of {plan.day} of {plan.account} is being computed anew, as something "
                 "else is known of it by now; this computation ends"
             )

@@ -109,7 +109,10 @@ def gather(
     _read_journal(store, facts, known)
     _read_fills(facts, store.query(FillRecord, where, valid_time=known, **when))
     for cash in store.query(CashRecord, where, valid_time=known, **when):
-        is_before = cash.timestamp is not None and nanoseconds(cash.timestamp) < facts.end
+        # What the account began with counts from its first fill on, whenever that was.
+        is_before = cash.cash_reason == "START" or (
+            cash.timestamp is not None and nanoseconds(cash.timestamp) < facts.end
+        )
         if is_before and cash.cash_reason in _OF_ACCOUNT:
             facts.cash[cash.currency] = facts.cash.get(cash.currency, Decimal(0)) + cash.amount
     for position in store.query(PositionRecord, where, valid_time=known, **when):
