@@ -258,7 +258,7 @@ def closed_by(
         "kill": kill,
     }
     process = Process(sys.executable, "-m", "tests.trading.settlement.closing", json.dumps(config))
-    status = process.wait(120)
+    status = process.wait(300)
     return status, process.output
 
 
