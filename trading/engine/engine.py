@@ -40,7 +40,7 @@ from trading.engine.journal import Journal
 from trading.engine.link import BrokerLink
 from trading.engine.options import EngineOptions
 from trading.engine.state import Answer, EngineState, Recipe
-from trading.engine.status import EngineStatus, Phase, status_of
+from trading.engine.status import EngineStatus, Phase, open_for_s, status_of
 from trading.engine.writer import Attempt, CommitUnknown, Writer
 from trading.errors import (
     BrokerRefused,
@@ -590,9 +590,17 @@ class TradingEngine:
 
     @property
     def feed_silence_s(self) -> float | None:
-        """Seconds since the feed gave anything; None where there is no feed, or it was not read."""
-        feeder = self._feeder
-        return None if feeder is None else time.monotonic() - feeder.heard_at
+        """Seconds since the feed gave anything while a market was open.
+
+        None where no market is, there is no feed, or it is not read yet.
+        """
+        feeder, writer = self._feeder, self._writer
+        if feeder is None or writer is None:
+            return None
+        with writer.lock:
+            open_for = open_for_s(writer.state.kernel.market, self._specs.values(), time.time_ns())
+        silent = time.monotonic() - feeder.heard_at
+        return None if open_for is None else min(silent, open_for)
 
     def limits_now(self) -> Limits | None:
         """Return the account's limits that hold now; None where there are none."""

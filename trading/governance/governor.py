@@ -25,7 +25,7 @@ from trading.engine.journal import Journal
 from trading.engine.records import ParametersRecord
 from trading.engine.state import Answer, EngineState
 from trading.engine.status import Phase
-from trading.errors import EngineError, GovernanceError
+from trading.errors import EngineError, EngineStopped, EngineTimeout, GovernanceError
 from trading.governance.entities import (
     ENGINE,
     ControlRequest,
@@ -169,16 +169,23 @@ class Governor:
                 self.follow(engine)
                 self._watch_feed(engine)
                 self.problem = ""
-            except (StoreError, EngineError, GovernanceError) as error:
-                if str(error) != self.problem:
-                    _LOG.warning("governance of account %s: %s", self._account, error)
-                self.problem = str(error)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the kill switch goes on
+                text = f"{type(error).__name__}: {error}"
+                if text != self.problem:
+                    _LOG.warning("governance of account %s: %s", self._account, text)
+                self.problem = text
 
     def follow(self, engine: Engine) -> int:
         """Carry out and note what there is to follow now; returns how many that were."""
         count = 0
         for task in self._tasks():
-            answer = engine.command(task.command)
+            try:
+                answer = engine.command(task.command)
+            except (EngineStopped, EngineTimeout):
+                raise
+            except EngineError as error:
+                # It is not to keep those after it, such as a halt, from being carried out.
+                answer = Answer("ENGINE_ERROR", str(error))
             self._note(task, answer)
             count += 1
         return count

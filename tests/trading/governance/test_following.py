@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
+from math import inf
 from typing import Any
 
 import msgspec
@@ -27,14 +28,17 @@ from trading.engine import (
     TradingStateRecord,
 )
 from trading.engine.journal import Journal
+from trading.engine.status import open_for_s
 from trading.errors import EngineError, GovernanceError
 from trading.governance import Governance, LimitsChange, grant_duty, revoke_duty
 from trading.governance.governor import Governor
 from trading.journal import decode_input
 from trading.journal.inputs import Flatten, SetLimits, SetTradingState
-from trading.risk import Limits
+from trading.risk import Limits, Market
+from trading.specification import specify
 from trading.strategy import Bar, Context, Strategy
 from trading.ticks.feeds.events import Ticks
+from trading.times import SECOND
 
 __all__ = ["desk", "house", "store_server"]
 
@@ -348,6 +352,17 @@ def test_an_account_whose_feed_is_silent_is_halted(house: House) -> None:
         [halt] = journaled(house, SetTradingState)
         assert halt.by == "rule feed_silence"
         feed.ended.set()
+
+
+def test_a_feed_may_be_silent_while_no_market_is_open() -> None:
+    market = Market(10)
+    shares, coins = specify("AAPL", calendar="XNYS"), specify("BTC", kind="CRYPTO")
+    market.sessions["XNYS"] = [(100 * SECOND, 200 * SECOND), (300 * SECOND, 400 * SECOND)]
+    assert open_for_s(market, [shares], 50 * SECOND) is None
+    assert open_for_s(market, [shares], 250 * SECOND) is None
+    assert open_for_s(market, [shares], 302 * SECOND) == 2.0
+    assert open_for_s(market, [], 302 * SECOND) is None
+    assert open_for_s(market, [shares, coins], 250 * SECOND) == inf
 
 
 def test_an_old_request_that_was_carried_out_is_not_repeated(house: House) -> None:
