@@ -16,7 +16,7 @@ import pytest
 
 from store.client import StoreClient
 from store.server import ObjectStoreServer
-from tests.processes import Process, at_once
+from tests.processes import Process, at_once, wait_until
 from tests.store.desk import ADMIN_PASSWORD, Desk, password_of
 from tests.store.fixtures import alice, desk, store_server
 from tests.trading.engine.test_engine import AAPL, engine_of, tick
@@ -242,6 +242,24 @@ def test_two_that_close_a_day_at_once_make_one_report(
     assert {each.revision for each in reports} == {1}
     assert alice.count(DayReport) == alice.count(DayPnl) == alice.count(DayMark) == 1
     assert alice.count(SettlementObligation) == 1
+
+
+def test_days_are_closed_by_the_clock(
+    alice: StoreClient, engine: TradingEngine, closing: EndOfDay, workflows: MemoryEngine
+) -> None:
+    fill(engine, "f1", 1, 10, "100", YESTERDAY)
+    tick(engine, "100")
+    closing.schedule("ACC", RUN, "50 23 * * *")
+    workflows.advance(2 * 86_400)
+
+    def is_closed() -> bool:
+        reports = alice.query(DayReport)
+        return len(reports) >= 2 and {each._store_state for each in reports} == {"REPORTED"}
+
+    wait_until(is_closed, 120, "two reports")
+    days = [each.business_day for each in alice.query(DayReport)]
+    assert len(days) == len(set(days))
+    assert YESTERDAY not in days
 
 
 def closed_by(
