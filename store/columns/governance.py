@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
 
+from store.columns.texts import Text, define_texts
 from store.registry import ColumnRegistry
 
 
 def define_columns(registry: ColumnRegistry) -> None:
     """Add these columns to a registry."""
     for names in (_CODES, _IDENTIFIERS, _TEXTS):
-        _define_texts(registry, *names)
+        define_texts(registry, "governance", *names)
     _define_times(registry)
     _define_days(registry)
     _define_figures(registry)
 
 
-_Text = tuple[str, str, str, str]
-"""Name, description, synonym, sample."""
-
-_CODES: tuple[str, str, tuple[_Text, ...]] = (
+_CODES: tuple[str, str, tuple[Text, ...]] = (
     "dimension",
     "code",
     (
@@ -32,7 +29,7 @@ _CODES: tuple[str, str, tuple[_Text, ...]] = (
     ),
 )
 
-_IDENTIFIERS: tuple[str, str, tuple[_Text, ...]] = (
+_IDENTIFIERS: tuple[str, str, tuple[Text, ...]] = (
     "attribute",
     "identifier",
     (
@@ -43,7 +40,7 @@ _IDENTIFIERS: tuple[str, str, tuple[_Text, ...]] = (
     ),
 )
 
-_TEXTS: tuple[str, str, tuple[_Text, ...]] = (
+_TEXTS: tuple[str, str, tuple[Text, ...]] = (
     "attribute",
     "text",
     (
@@ -66,22 +63,6 @@ _AMOUNTS: tuple[tuple[str, str, str, bool], ...] = (
     ("cash_amount", "Cash of an account", "cash balance", False),
     ("due_amount", "Money to be received, or paid when negative", "settlement amount", False),
 )
-
-
-def _define_texts(
-    registry: ColumnRegistry, role: Any, meaning: str, texts: tuple[_Text, ...]
-) -> None:
-    for name, description, synonym, sample in texts:
-        registry.define(
-            name,
-            str,
-            role=role,
-            category="governance",
-            description=description,
-            synonyms=[synonym],
-            sample_values=[sample],
-            semantic_type=meaning,
-        )
 
 
 def _define_times(registry: ColumnRegistry) -> None:
