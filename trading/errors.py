@@ -166,6 +166,14 @@ class KernelError(TradingError):
     """Root of what can go wrong in the kernel."""
 
 
+class GovernanceError(TradingError):
+    """A governed change or request that is not possible: by whom, in which state, or at all."""
+
+
+class SettlementError(TradingError):
+    """The end of a day cannot be computed or kept."""
+
+
 class EngineError(TradingError):
     """The trading engine cannot be set up, started, or go on."""
 

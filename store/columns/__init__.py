@@ -5,11 +5,21 @@ REGISTRY.get("price").unit        # "USD"
 REGISTRY.resolve("trader_name")   # (ColumnDef("name"), "trader")
 """
 
-from store.columns import bars, engine, events, finance, general, market, risk, trading
+from store.columns import (
+    bars,
+    engine,
+    events,
+    finance,
+    general,
+    governance,
+    market,
+    risk,
+    trading,
+)
 from store.registry import ColumnRegistry
 
 __all__ = ["REGISTRY"]
 
 REGISTRY = ColumnRegistry()
-for _part in (trading, finance, risk, market, bars, engine, general, events):
+for _part in (trading, finance, risk, market, bars, engine, governance, general, events):
     _part.define_columns(REGISTRY)

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
+from store.columns.texts import Text, define_texts
 from store.registry import ColumnRegistry
 
 
 def define_columns(registry: ColumnRegistry) -> None:
     """Add these columns to a registry."""
     for names in (_CODES, _IDENTIFIERS, _TEXTS):
-        _define_texts(registry, *names)
+        define_texts(registry, "engine", *names)
     _define_amounts(registry)
     _define_counts(registry)
     _define_others(registry)
 
 
-_Text = tuple[str, str, str, str]
-"""Name, description, synonym, sample."""
-
-_CODES: tuple[str, str, tuple[_Text, ...]] = (
+_CODES: tuple[str, str, tuple[Text, ...]] = (
     "dimension",
     "code",
     (
@@ -39,7 +36,7 @@ _CODES: tuple[str, str, tuple[_Text, ...]] = (
     ),
 )
 
-_IDENTIFIERS: tuple[str, str, tuple[_Text, ...]] = (
+_IDENTIFIERS: tuple[str, str, tuple[Text, ...]] = (
     "dimension",
     "identifier",
     (
@@ -68,7 +65,7 @@ _IDENTIFIERS: tuple[str, str, tuple[_Text, ...]] = (
     ),
 )
 
-_TEXTS: tuple[str, str, tuple[_Text, ...]] = (
+_TEXTS: tuple[str, str, tuple[Text, ...]] = (
     "attribute",
     "text",
     (
@@ -149,22 +146,6 @@ _COUNTS: tuple[tuple[str, str, str], ...] = (
     ("epoch", "Which holder of the account's lease wrote", "lease epoch"),
     ("form", "Which form of the journal a record has", "journal version"),
 )
-
-
-def _define_texts(
-    registry: ColumnRegistry, role: Any, meaning: str, texts: tuple[_Text, ...]
-) -> None:
-    for name, description, synonym, sample in texts:
-        registry.define(
-            name,
-            str,
-            role=role,
-            category="engine",
-            description=description,
-            synonyms=[synonym],
-            sample_values=[sample],
-            semantic_type=meaning,
-        )
 
 
 def _define_amounts(registry: ColumnRegistry) -> None:

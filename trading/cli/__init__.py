@@ -12,6 +12,9 @@ python -m trading exchange serve DIRECTORY --accounts accounts.json --instrument
 python -m trading backtest bars.parquet --strategy my.py:SmaCross --symbols AAPL --set fast=10
 python -m trading paper --simulate AAPL=230 --strategy my.py:SmaCross --set fast=10
 python -m trading live --account ACC --user alice --exchange 127.0.0.1:7001 --instrument AAPL
+python -m trading halt --account ACC --user eve --reason "fat finger"
+python -m trading eod --account ACC --user trader --date 2026-02-20 --mark AAPL=228.25
+python -m trading governance propose --account ACC --user ann --limits limits.json
 python -m trading check lookahead bars.parquet --strategy my.py:SmaCross --symbols AAPL
 
 The exit status is 0 when all is well, 1 where something was found (bars that differ from their
@@ -60,6 +63,20 @@ COMMANDS = (
     ),
     Command("paper", "engine", "trade live prices with simulated fills"),
     Command("live", "engine", "trade an account at a venue"),
+    Command("halt", "control", "stop an account: its orders are cancelled, new ones refused"),
+    Command("reduce", "control", "let an account only reduce its positions"),
+    Command(
+        "resume", "control", "let a halted account trade again; another person than its trader does"
+    ),
+    Command(
+        "flatten", "control", "cancel an account's orders and close its positions at the market"
+    ),
+    Command(
+        "governance",
+        "governance",
+        "limits and parameters that two people change; duties; reviews",
+    ),
+    Command("eod", "eod", "close a day of an account: marks, P&L, settlement, report"),
 )
 """The commands in the order of the list."""
 

@@ -24,6 +24,8 @@ from trading.cli.strategies import commission_of, values_of
 from trading.engine import EngineOptions, EngineStatus, Phase, TradingEngine
 from trading.errors import EngineError, FeedError, InstrumentError
 from trading.exchange import ExchangeBroker
+from trading.governance import bootstrap_governance, grant_duty
+from trading.governance.governor import Governor
 from trading.picker import TradePicker
 from trading.specification import InstrumentSpec, specify
 from trading.strategy import Strategy
@@ -167,6 +169,7 @@ def _trade(
             currency=options.currency,
             picker=TradePicker(options.max_open),
             options=EngineOptions(),
+            governor=Governor(store, options.account, options.run_name),
         )
         engine.start()
         _watch(engine, options, done)
@@ -202,16 +205,18 @@ def _tell(status: EngineStatus) -> None:
 def _store(options: argparse.Namespace) -> Iterator[StoreClient]:
     """The store as the user who is meant; for paper trading one is made where none is given."""
     with reached(options, make_schema=True) as server:
-        user = options.user
-        if user is None:
-            user, password = _PAPER_USER, secrets.token_urlsafe(24)
-            admin = server.admin_conn()
-            try:
-                provision_user(admin, user, password)
-            finally:
-                admin.close()
-        else:
+        user, password = options.user, secrets.token_urlsafe(24)
+        if user is not None:
             password = given_password(options, f"the password of {user}")
+        admin = server.admin_conn()
+        try:
+            if user is None:
+                user = _PAPER_USER
+                provision_user(admin, user, password)
+            bootstrap_governance(admin)
+            grant_duty(admin, user, options.account, "ENGINE")
+        finally:
+            admin.close()
         with StoreClient(user, password, **server.conn_info()) as store:
             yield store
 

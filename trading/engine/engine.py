@@ -35,13 +35,14 @@ from store.leases import Lease
 from trading.bars.calendar import calendar_for
 from trading.brokers.paper import PaperBroker
 from trading.engine.feeding import Feeder
+from trading.engine.following import Follower
 from trading.engine.inbox import Inbox, Item, refuse
 from trading.engine.journal import Journal
 from trading.engine.link import BrokerLink
 from trading.engine.options import EngineOptions
 from trading.engine.staging import Attempt, CommitUnknown
 from trading.engine.state import Answer, EngineState, Recipe
-from trading.engine.status import EngineStatus, Phase, status_of
+from trading.engine.status import EngineStatus, Phase, open_for_s, status_of
 from trading.engine.writer import Writer
 from trading.errors import (
     BrokerRefused,
@@ -109,6 +110,7 @@ class TradingEngine:
     kernel's; run and prefix are the engine's own. By default the newest 5,000 finished orders are
     remembered for 15 minutes, and with a venue as many fills of a position, for late busts.
     `publish` is called with the outputs of each committed group, in order, one call at a time.
+    `governor` brings what people have decided: limits, parameters, halts.
     """
 
     def __init__(
@@ -128,6 +130,7 @@ class TradingEngine:
         picker: Picker | None = None,
         options: EngineOptions | None = None,
         publish: Callable[[Sequence[Output]], None] | None = None,
+        governor: Follower | None = None,
     ) -> None:
         if not _NAME.fullmatch(account) or not _RUN.fullmatch(run):
             raise EngineError(
@@ -143,6 +146,7 @@ class TradingEngine:
         self._owner = owner or store.user
         self._options = options or EngineOptions()
         self._publish = publish or _nobody
+        self._governor = governor
         hosted = [_hosted(each, account, list(self._specs)) for each in strategies]
         self._recipe = Recipe(
             account,
@@ -284,9 +288,15 @@ class TradingEngine:
         try:
             writer.recover(self._opening, attempt)
             attempt = None
+            if self._governor is not None:
+                decided = self._governor.after_recovery()
+                if decided:
+                    writer.commit([Item(each) for each in decided])
             if self._feeder is not None:
                 self._feeder.start()
             self._enter(Phase.RUNNING, writer.problem)
+            if self._governor is not None:
+                self._governor.start(self)
             writer.serve()
             writer.finish()
         except CommitUnknown as error:
@@ -371,6 +381,8 @@ class TradingEngine:
         refuse(self._inbox.clear(), f"{why}; the command was not recorded here, give it again")
 
     def _end(self) -> None:
+        if self._governor is not None:
+            self._governor.stop()
         if self._feeder is not None:
             self._feeder.stop()
         if self._link is not None:
@@ -396,6 +408,8 @@ class TradingEngine:
         account = self._recipe.account
         if account not in kernel.accounts:
             found.append(OpenAccount(0, account, self._currency, self._cash, self._owner))
+        if self._governor is not None:
+            found += self._governor.before_broker(state)
         return found
 
     # --- commands ---------------------------------------------------------------------------------
@@ -589,6 +603,30 @@ class TradingEngine:
         for group in journal.groups(journal.segments()):
             state.fold(group)
         return state.kernel.digest
+
+    @property
+    def feed_silence_s(self) -> float | None:
+        """Seconds since the feed gave anything while a market was open.
+
+        None where no market is, there is no feed, or it is not read yet.
+        """
+        feeder, writer = self._feeder, self._writer
+        if feeder is None or writer is None:
+            return None
+        with writer.lock:
+            open_for = open_for_s(writer.state.kernel.market, self._specs.values(), time.time_ns())
+        silent = time.monotonic() - feeder.heard_at
+        return None if open_for is None else min(silent, open_for)
+
+    def limits_now(self) -> Limits | None:
+        """Return the account's limits that hold now; None where there are none."""
+        writer = self._writer
+        if writer is None:
+            return None
+        with writer.lock:
+            account = writer.state.kernel.accounts.get(self._recipe.account)
+            held = None if account is None else account.limits.at(time.time_ns())
+            return None if held is None else held.limits
 
     @property
     def phase(self) -> Phase:

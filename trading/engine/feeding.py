@@ -40,6 +40,8 @@ class Feeder:
         self._thread: threading.Thread | None = None
         self.rows = 0
         self.ended = False
+        # When the feed last gave anything, by time.monotonic().
+        self.heard_at = time.monotonic()
         self.problem = ""
 
     def start(self) -> None:
@@ -66,6 +68,7 @@ class Feeder:
                     self._stop.wait(begun + event.due_s - time.monotonic())
                 if self._stop.is_set():
                     return
+                self.heard_at = time.monotonic()
                 if isinstance(event, Ticks):
                     self._ticks(event.table)
                 elif isinstance(event, Gap):

@@ -23,6 +23,7 @@ from trading.engine.records import (
     LimitsRecord,
     MatchRecord,
     OrderRecord,
+    ParametersRecord,
     PositionRecord,
     SignalRecord,
     TradingStateRecord,
@@ -146,6 +147,7 @@ class RecordBook:
             said.CashMoved: self._cash,
             said.TradingStateChanged: self._trading_state,
             said.LimitsChanged: self._limits,
+            said.ParametersChanged: self._parameters,
             said.Alert: self._alert,
             said.StrategyStopped: self._stopped,
             said.SignalMade: self._signal,
@@ -469,6 +471,22 @@ class RecordBook:
             ),
             valid_from=moment(output.valid_from),
             valid_to=None if output.valid_to is None else moment(output.valid_to),
+        )
+
+    def _parameters(self, output: said.ParametersChanged) -> None:
+        event = self._event
+        self._new(
+            ParametersRecord(
+                output.account,
+                self._run,
+                output.strategy,
+                output.change_id,
+                output.parameters,
+                event.parameters if isinstance(event, given.SetParameters) else "",
+                output.requested_by,
+                output.approved_by,
+                moment(output.time),
+            )
         )
 
     # --- opinions, decisions and alerts -----------------------------------------------------------

@@ -24,6 +24,7 @@ __all__ = [
     "LimitsRecord",
     "MatchRecord",
     "OrderRecord",
+    "ParametersRecord",
     "PositionRecord",
     "SignalRecord",
     "TradingStateRecord",
@@ -199,6 +200,24 @@ class LimitsRecord(Storable):
 
 
 @dataclass
+class ParametersRecord(Storable):
+    """Parameters of a strategy, as JSON, from the time of the record on.
+
+    `parameters_hash` is what its signals carry from then on, `change_id` names the change.
+    """
+
+    account: str = ""
+    run: str = ""
+    strategy: str = ""
+    change_id: str = ""
+    parameters_hash: str = ""
+    parameters_json: str = ""
+    requested_by: str = ""
+    approved_by: str = ""
+    timestamp: datetime | None = None
+
+
+@dataclass
 class TradingStateRecord(Storable):
     """Whether an account is ACTIVE, REDUCING or HALTED, why, and by whom."""
 
@@ -231,6 +250,7 @@ RECORDS: tuple[type[Storable], ...] = (
     SignalRecord,
     DecisionRecord,
     LimitsRecord,
+    ParametersRecord,
     TradingStateRecord,
     AlertRecord,
 )

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
+from math import inf
 
 from trading.engine.state import EngineState
 from trading.numbers import from_units
+from trading.risk.account import Market
+from trading.specification import InstrumentSpec
+from trading.times import SECOND
 
-__all__ = ["EngineStatus", "OpenOrder", "Phase", "status_of"]
+__all__ = ["EngineStatus", "OpenOrder", "Phase", "open_for_s", "status_of"]
 
 
 class Phase(str, Enum):
@@ -138,3 +143,15 @@ def status_of(state: EngineState | None, **more: object) -> EngineStatus:
         digest=digest,
         **more,  # type: ignore[arg-type]
     )
+
+
+def open_for_s(market: Market, specs: Iterable[InstrumentSpec], now: int) -> float | None:
+    """Return for how many seconds the market of some instrument has been open; None if none is."""
+    longest: float | None = None
+    for spec in specs:
+        if not spec.calendar or spec.calendar not in market.sessions:
+            return inf
+        session = market.session(spec.calendar, now)
+        if session is not None and session[0] <= now:
+            longest = max(longest or 0.0, (now - session[0]) / SECOND)
+    return longest

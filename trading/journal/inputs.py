@@ -28,6 +28,7 @@ __all__ = [
     "Replace",
     "SetAtr",
     "SetLimits",
+    "SetParameters",
     "SetRate",
     "SetTradingState",
     "SetWeights",
@@ -318,6 +319,19 @@ class SetWeights(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=35)
     reason: str = ""
 
 
+class SetParameters(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=36):
+    """Parameters of a strategy from now on, as JSON text; two people are behind them."""
+
+    time: int
+    command_id: str
+    requested_by: str
+    approved_by: str
+    account: str
+    strategy: str
+    change_id: str
+    parameters: str
+
+
 Input = (
     Tick
     | Bar
@@ -340,6 +354,7 @@ Input = (
     | TickBatch
     | BarBatch
     | SetWeights
+    | SetParameters
     | FeedGap
     | BrokerReport
 )

@@ -26,6 +26,7 @@ __all__ = [
     "OrderEvent",
     "OrderOpened",
     "Output",
+    "ParametersChanged",
     "PickerDecision",
     "PositionChanged",
     "ReservationChanged",
@@ -279,6 +280,18 @@ class PickerDecision(msgspec.Struct, frozen=True, array_like=True, gc=False, tag
     detail: str = ""
 
 
+class ParametersChanged(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=63):
+    """A strategy has other parameters from now on; `parameters` is their hash."""
+
+    time: int
+    account: str
+    strategy: str
+    change_id: str
+    parameters: str
+    requested_by: str
+    approved_by: str
+
+
 class StrategyStopped(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=59):
     """A strategy raised an error and hears nothing any more."""
 
@@ -376,5 +389,6 @@ Output = (
     | StrategyStopped
     | ReservationChanged
     | WeightsChanged
+    | ParametersChanged
     | Effect
 )

@@ -7,12 +7,13 @@ import msgspec
 from trading.errors import LimitsError
 from trading.journal import inputs as given
 from trading.journal.codec import UNREADABLE
-from trading.journal.outputs import Alert
+from trading.journal.outputs import Alert, ParametersChanged
 from trading.journal.recorder import Recorder
 from trading.kernel.desk import Desk
+from trading.kernel.hosting import StrategyHost
 from trading.kernel.market_data import MarketData
 from trading.risk.account import ACTIVE, HALTED, TRADING_STATES, Account, Market
-from trading.risk.limits import HeldLimits, Limits
+from trading.risk.limits import BREAK_GLASS, HeldLimits, Limits
 
 __all__ = ["AccountCommands"]
 
@@ -29,12 +30,14 @@ class AccountCommands:
         accounts: dict[str, Account],
         desk: Desk,
         data: MarketData,
+        host: StrategyHost,
     ) -> None:
         self._recorder = recorder
         self._market = market
         self._accounts = accounts
         self._desk = desk
         self._data = data
+        self._host = host
         # Money by account and currency that no fill moved: deposits and withdrawals.
         self.moved: dict[tuple[str, str], int] = {}
 
@@ -56,6 +59,9 @@ class AccountCommands:
                     "somebody else lifts the halt",
                 )
             # What was lost until now has been looked at.
+            bounds = self._desk.gate.bounds(account)
+            if bounds is not None and bounds.limits.halt_drawdown is not None:
+                account.high_water = None
             account.begin_day(self._market)
         if account.trading_state != command.state:
             self._desk.gate.set_state(account, command.state, command.reason, command.by)
@@ -85,7 +91,32 @@ class AccountCommands:
         if account.day_start_equity is None:
             account.begin_day(self._market)
         self._desk.watch()
+        by, subject = command.requested_by, command.limits_id
+        self._alarm(command.approved_by, account.name, subject, by, f"limits {subject}")
         return "OK", ""
+
+    def set_parameters(self, command: given.SetParameters) -> tuple[str, str]:
+        """Give a strategy other parameters; two people are needed."""
+        name, by, other = command.strategy, command.requested_by, command.approved_by
+        if not by or not other or by == other:
+            return "PARAMETERS_REFUSED", f"{by or 'somebody'} and another person are needed"
+        refused = self._host.set_parameters(command.account, name, command.parameters)
+        if refused:
+            return "PARAMETERS_REFUSED", refused
+        recorder, change_id = self._recorder, command.change_id
+        held = self._host.strategies[name].parameters
+        recorder.emit(
+            ParametersChanged(recorder.now, command.account, name, change_id, held, by, other)
+        )
+        self._alarm(other, command.account, change_id, by, f"parameters of {name}")
+        return "OK", held
+
+    def _alarm(self, approved_by: str, account: str, subject: str, by: str, what: str) -> None:
+        """Raise an alarm where one person alone has put something in force."""
+        if approved_by == BREAK_GLASS:
+            recorder = self._recorder
+            message = f"{by} has put {what} in force alone; another person must review that"
+            recorder.emit(Alert(recorder.now, "BREAK_GLASS", account, subject, message))
 
     def transfer(self, command: given.Transfer) -> tuple[str, str]:
         """Move money into an account or out of it."""

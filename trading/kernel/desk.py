@@ -76,7 +76,15 @@ class Desk:
         # A simulated broker does not repeat itself.
         self.writer = OrderWriter(recorder, venue, self.books, self, remembers=paper is None)
         self.corrections = Corrections(self.writer, self.books)
-        self.gate = Gate(recorder, market, accounts, timers, self._cancel_account, watch)
+        self.gate = Gate(
+            recorder,
+            market,
+            accounts,
+            timers,
+            self._cancel_account,
+            self._flatten_account,
+            watch,
+        )
         self.groups = Groups(recorder, self.writer, self._release)
         self.emulator = Emulator(self.writer, market, self._released)
         timers.is_alive = self._is_alive
@@ -315,6 +323,9 @@ class Desk:
 
     def _cancel_account(self, account: Account) -> None:
         self.cancel_all(account.name, "", "", "halted")
+
+    def _flatten_account(self, account: Account) -> None:
+        self.flatten(Flatten(self._recorder.now, "", "limits", account.name))
 
     def cancel_all(self, account: str, strategy: str, symbol: str, reason: str) -> int:
         """End every open order that fits; returns how many."""

@@ -11,7 +11,7 @@ from trading.orders.order import Order
 from trading.risk.account import HALTED, Account, Market
 from trading.risk.check import cancel_rate, judge
 from trading.risk.limits import HeldLimits
-from trading.risk.rules import Bounds, Refused, compile_limits, record_sent
+from trading.risk.rules import Bounds, Refused, compile_limits, lost_too_much, record_sent
 from trading.risk.totals import AccountTotals, Watch
 
 __all__ = ["Gate"]
@@ -20,7 +20,8 @@ __all__ = ["Gate"]
 class Gate:
     """Judges orders by the limits that hold at the time of the input in hand.
 
-    `cancel_all` is called with an account that a loss has halted.
+    `cancel_all` is called with an account that a loss has halted, and `flatten` where its limits
+    say so.
     """
 
     def __init__(
@@ -30,6 +31,7 @@ class Gate:
         accounts: dict[str, Account],
         timers: Timers,
         cancel_all: Callable[[Account], None],
+        flatten: Callable[[Account], None],
         watch: Watch,
     ) -> None:
         self._recorder = recorder
@@ -38,6 +40,7 @@ class Gate:
         self._accounts = accounts
         self._timers = timers
         self._cancel_all = cancel_all
+        self._flatten = flatten
         # Limits in whole numbers, and until when they are the ones.
         self._bounds: dict[str, tuple[Bounds | None, int]] = {}
         # Running sums of the accounts whose rules ask for them, and their marks.
@@ -209,12 +212,14 @@ class Gate:
         totals = self.totals(account, bounds)
         equity = account.equity(self._market) if totals is None else totals.equity()
         account.note_equity(equity)
-        start = account.day_start_equity
-        bound = bounds.amounts.get("max_daily_loss")
-        if bound is None or equity is None or start is None or account.trading_state == HALTED:
+        if equity is None or account.trading_state == HALTED:
             return
-        if not start - equity < bound:
-            self.halt(account, f"daily loss reached max_daily_loss {bounds.limits.max_daily_loss}")
+        reason = lost_too_much(bounds, account, equity)
+        if not reason:
+            return
+        self.halt(account, reason)
+        if bounds.limits.flatten_on_halt:
+            self._flatten(account)
 
     def halt(self, account: Account, reason: str, by: str = "") -> None:
         """Halt an account and cancel what rests."""

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import msgspec
 
-from trading.errors import SettingsError
+from trading.errors import SettingsError, StrategyError
 from trading.journal.inputs import (
     Bar,
     OrderTerms,
@@ -48,7 +48,9 @@ class HostedStrategy(Protocol):
 
     `symbols` empty means all of them. `parameters` is a hash of the parameters. Ticks are walked
     one by one for a strategy with `wants_ticks`, and fold in batches otherwise. One that has an
-    attribute `wants_revisions` that is true hears of bars that late ticks revised, too.
+    attribute `wants_revisions` that is true hears of bars that late ticks revised, too. One whose
+    parameters can change has `set_parameters(json)`, which raises StrategyError, and
+    `on_parameters(ctx)`.
     """
 
     name: str
@@ -393,6 +395,23 @@ class StrategyHost:
         # What waits to be told, in order.
         self.queue: deque[tuple[HostedStrategy, str, tuple[object, ...]]] = deque()
         self._draining = False
+
+    def set_parameters(self, account: str, name: str, parameters: str) -> str:
+        """Give a strategy other parameters, as JSON; returns why not, where they are refused."""
+        each = self.strategies.get(name)
+        if each is None or each.account != account:
+            known = ", ".join(n for n, e in self.strategies.items() if e.account == account)
+            return f"no strategy {name!r} trades {account}; there are: {known or 'none'}"
+        change = getattr(each, "set_parameters", None)
+        if change is None:
+            return f"strategy {name} takes no parameters"
+        try:
+            change(parameters)
+        except (StrategyError, msgspec.MsgspecError) as error:
+            return str(error)
+        if self.started:
+            self.queue.append((each, "on_parameters", ()))
+        return ""
 
     def wants_tick(self, symbol: str) -> bool:
         """Whether somebody listens to single ticks of a symbol."""

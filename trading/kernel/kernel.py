@@ -121,7 +121,8 @@ class Kernel:
             self._begin,
         )
         self._account_commands = AccountCommands(
-            self._recorder, self._market, self._accounts, self._desk, self._data
+            *(self._recorder, self._market, self._accounts),
+            *(self._desk, self._data, self._host),
         )
         self._reference = ReferenceData(
             self._recorder, self._market, self._accounts, self._desk, fold, broker
@@ -322,6 +323,7 @@ class Kernel:
             given.Flatten: desk.flatten,
             given.SetTradingState: people.set_trading_state,
             given.SetLimits: people.set_limits,
+            given.SetParameters: people.set_parameters,
             given.Transfer: people.transfer,
             given.SetWeights: self._picker.set_weights,
         }

@@ -10,7 +10,10 @@ import msgspec
 from trading.errors import LimitsError, NumberError
 from trading.numbers import Number, to_decimal
 
-__all__ = ["DRAWDOWN_STEPS", "Cluster", "HeldLimits", "Limits", "LimitsHistory"]
+__all__ = ["BREAK_GLASS", "DRAWDOWN_STEPS", "Cluster", "HeldLimits", "Limits", "LimitsHistory"]
+
+BREAK_GLASS = "break-glass"
+"""Stands for the second person where one alone has put limits in force; it is nobody's login."""
 
 DRAWDOWN_STEPS = (("0.05", "0.7"), ("0.10", "0.4"), ("0.15", "0"))
 """Drawdown from the high-water mark, and the part of a size that is still traded from there on."""
@@ -35,7 +38,10 @@ _AMOUNTS = (
     "max_order_quantity",
     "max_position",
 )
-_SHARES = ("max_order_equity_share", "price_collar", "max_correlation", "max_portfolio_heat")
+_SHARES = (
+    *("max_order_equity_share", "price_collar", "max_correlation", "max_portfolio_heat"),
+    "halt_drawdown",
+)
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -45,6 +51,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     parts of one (`0.05` is five per cent) of equity, or of the last price for `price_collar`.
     Numbers are taken as int, float, str or Decimal and kept as text, which is how they are stored.
     Rates are a count within a window of nanoseconds.
+
+    Some limits act by themselves: an account that has lost `max_daily_loss` in a day, or has fallen
+    by `halt_drawdown` of its highest equity, is halted, and with `flatten_on_halt` its positions
+    are closed then. An engine halts it as well when its feed has been silent for `max_feed_silence`
+    nanoseconds.
     """
 
     symbols: tuple[str, ...] | None = None
@@ -68,6 +79,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     max_cancels: int | None = None
     cancel_window: int = 1_000_000_000
     duplicate_window: int | None = None
+    halt_drawdown: Any = None
+    flatten_on_halt: bool = False
+    max_feed_silence: int | None = None
 
     def __post_init__(self) -> None:
         for name in (*_AMOUNTS, *_SHARES):
@@ -86,7 +100,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, gc=False):
                     f"seen {at}: {scale} after {last}"
                 )
             last = step
-        for name in ("max_orders", "max_cancels", "duplicate_window"):
+        for name in ("max_orders", "max_cancels", "duplicate_window", "max_feed_silence"):
             value = getattr(self, name)
             if value is not None and value < 0:
                 raise LimitsError(f"{name}: expected a count of 0 or more, seen {value}")

@@ -21,6 +21,7 @@ from trading.orders.order import Order
 from trading.specification import InstrumentSpec
 from trading.strategy.context import Context
 from trading.strategy.figures import Figure
+from trading.strategy.parameters import parameters_of
 from trading.strategy.strategy import Strategy
 from trading.strategy.views import Bar, Fill, Tick
 from trading.times import DAY, moment
@@ -196,6 +197,20 @@ class Hosted:
         """Tell of a timer."""
         self.strategy.on_timer(self._context(ctx), label)
 
+    def set_parameters(self, text: str) -> None:
+        """Take other parameters, all of them as JSON; StrategyError where they do not fit."""
+        strategy = self.strategy
+        strategy.parameters = parameters_of(type(strategy), text)
+        self.parameters = strategy.parameters_hash
+
+    def on_parameters(self, ctx: KernelContext) -> None:
+        """Begin to work with other parameters: figures that followed the bars are let go."""
+        self._early.clear()
+        for of_symbol in self._series.values():
+            for series in of_symbol.values():
+                series.figures.clear()
+        self.strategy.on_parameters(self._context(ctx))
+
     def bars_ahead(self, columns: BarColumns) -> None:
         """Compute the figures of a whole batch of bars at once; they are told bar by bar."""
         places = {symbol: code for code, symbol in enumerate(columns.symbols)}
@@ -293,6 +308,7 @@ class Hosted:
         self._bars, self._series, self._early = bars, series, early
         self._kernel = self._ctx = None
         self.strategy.load(state)
+        self.parameters = self.strategy.parameters_hash
 
 
 _NONE: dict[Timeframe, _Series] = {}

@@ -12,7 +12,13 @@ import msgspec
 
 from trading.errors import StrategyError
 
-__all__ = ["NoParameters", "make_parameters", "parameters_hash", "parameters_json"]
+__all__ = [
+    "NoParameters",
+    "make_parameters",
+    "parameters_hash",
+    "parameters_json",
+    "parameters_of",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +74,21 @@ def _plain(message: str) -> str:
     """A message with the parameter's name where the library gives a path."""
     problem, _, path = message.partition(" - at `$.")
     return f"{path.rstrip('`')}: {problem}" if path else message
+
+
+def parameters_of(strategy: type[Any], text: str) -> Any:
+    """Return the parameters of a class of strategies from JSON; what is left out has its default.
+
+    StrategyError says what does not fit.
+    """
+    name = strategy.__name__
+    try:
+        values = msgspec.json.decode(text)
+    except msgspec.MsgspecError as error:
+        raise StrategyError(f"the parameters of {name} are no JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise StrategyError(f"the parameters of {name}: expected an object, seen {text:.80}")
+    return make_parameters(strategy.Parameters, values, name)
 
 
 def parameters_json(parameters: Any) -> str:

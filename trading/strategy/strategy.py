@@ -105,6 +105,15 @@ class Strategy:
     def on_timer(self, ctx: Context, label: str) -> None:
         """Hear of a time that was set by `ctx.timer`."""
 
+    def on_parameters(self, ctx: Context) -> None:
+        """Begin to work with other parameters, which another person has approved.
+
+        The indicators that followed the bars are let go. By default the strategy begins anew, as
+        at its start, so that its indicators warm up again; one that keeps more than indicators
+        says here what stays.
+        """
+        self.on_start(ctx)
+
     # --- snapshots --------------------------------------------------------------------------------
 
     def dump(self) -> dict[str, Any]:

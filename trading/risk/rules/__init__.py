@@ -14,7 +14,7 @@ from trading.risk.rules.exposure import (
     strategy_notional,
     symbol_notional,
 )
-from trading.risk.rules.losses import daily_loss, drawdown, scale_of
+from trading.risk.rules.losses import daily_loss, drawdown, lost_too_much, scale_of
 from trading.risk.rules.order import (
     in_session,
     notional_bounds,
@@ -47,6 +47,7 @@ __all__ = [
     "Rule",
     "compile_limits",
     "forget_before",
+    "lost_too_much",
     "record_sent",
     "rules_of",
     "scale_of",
@@ -113,9 +114,12 @@ _AMOUNTS = (
 )
 _OF_TOTALS = (
     *("max_gross_exposure", "max_net_exposure", "max_strategy_notional", "max_daily_loss"),
-    *("drawdown_steps", "max_order_equity_share", "max_portfolio_heat"),
+    *("drawdown_steps", "max_order_equity_share", "max_portfolio_heat", "halt_drawdown"),
 )
-_SHARES = ("max_order_equity_share", "price_collar", "max_correlation", "max_portfolio_heat")
+_SHARES = (
+    *("max_order_equity_share", "price_collar", "max_correlation", "max_portfolio_heat"),
+    "halt_drawdown",
+)
 
 
 NO_LIMITS = Limits(drawdown_steps=())
@@ -144,7 +148,7 @@ def compile_limits(held: HeldLimits | None, money_decimals: int) -> Bounds:
         clusters=tuple(
             (c.name, frozenset(c.symbols), money(c.max_notional)) for c in limits.clusters
         ),
-        needs_equity=is_set("max_daily_loss") or is_set("drawdown_steps"),
+        needs_equity=any(map(is_set, ("max_daily_loss", "drawdown_steps", "halt_drawdown"))),
         needs_totals=any(map(is_set, _OF_TOTALS)),
         needs_record=is_set("max_orders") or is_set("duplicate_window"),
     )

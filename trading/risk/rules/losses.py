@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from trading.risk.account import Account
 from trading.risk.rules.question import Bounds, Question, Ratio, Refused
 
-__all__ = ["daily_loss", "drawdown", "scale_of"]
+__all__ = ["daily_loss", "drawdown", "lost_too_much", "scale_of"]
 
 
 def daily_loss(q: Question) -> Refused | None:
@@ -18,6 +19,20 @@ def daily_loss(q: Question) -> Refused | None:
     if not start - q.equity < q.bounds.amounts["max_daily_loss"]:
         return q.refuse_amount("DAILY_LOSS", "max_daily_loss", start - q.equity)
     return None
+
+
+def lost_too_much(bounds: Bounds, account: Account, equity: int) -> str:
+    """Return why an account of this equity is halted by its limits; empty where it is not."""
+    limits, start, high = bounds.limits, account.day_start_equity, account.high_water
+    bound = bounds.amounts.get("max_daily_loss")
+    if bound is not None and start is not None and not start - equity < bound:
+        return f"daily loss reached max_daily_loss {limits.max_daily_loss}"
+    share = bounds.shares.get("halt_drawdown")
+    if share is not None and high is not None and high > 0:
+        above, below = share
+        if (high - equity) * below >= high * above:
+            return f"drawdown reached halt_drawdown {limits.halt_drawdown}"
+    return ""
 
 
 def scale_of(bounds: Bounds, equity: int, high_water: int) -> Ratio:

@@ -24,11 +24,15 @@ class Breakout(Strategy):
     warmup = 150
 
     def on_start(self, ctx: Context) -> None:
-        """Let channel and range follow the bars."""
-        self.channel = ctx.indicator(DonchianChannel(self.parameters.channel), self.symbol)
-        self.atr = ctx.indicator(ATR(self.parameters.atr), self.symbol)
+        """Begin with no bracket, and let channel and range follow the bars."""
         self.bracket = ""
         self.exits = 0
+        self.on_parameters(ctx)
+
+    def on_parameters(self, ctx: Context) -> None:
+        """Let channel and range follow the bars; a bracket that works stays."""
+        self.channel = ctx.indicator(DonchianChannel(self.parameters.channel), self.symbol)
+        self.atr = ctx.indicator(ATR(self.parameters.atr), self.symbol)
 
     def on_bar(self, ctx: Context, bar: Bar) -> None:
         """Enter on a breakout while flat and nothing is on its way."""
