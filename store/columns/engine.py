@@ -85,6 +85,7 @@ _TEXTS: tuple[str, str, tuple[_Text, ...]] = (
         ("alert_message", "What an alert says to people", "alert text", "filled 12 of 10"),
         ("inputs_text", "The inputs of a group of the journal, in base64", "inputs", "kA=="),
         ("created_text", "Ids of the records of a group, in base64", "record ids", "kA=="),
+        ("recipe_json", "What a run is made of: strategy, fills, fees", "run recipe", "{}"),
         ("state_text", "The state of an engine, compressed, in base64", "snapshot", "kA=="),
     ),
 )

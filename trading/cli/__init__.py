@@ -12,6 +12,8 @@ python -m trading exchange serve DIRECTORY --accounts accounts.json --instrument
 python -m trading backtest bars.parquet --strategy my.py:SmaCross --symbols AAPL --set fast=10
 python -m trading paper --simulate AAPL=230 --strategy my.py:SmaCross --set fast=10
 python -m trading live --account ACC --user alice --exchange 127.0.0.1:7001 --instrument AAPL
+python -m trading verify paper:demo --user paper_trader
+python -m trading replay paper:demo --user paper_trader --set fast=5
 python -m trading check lookahead bars.parquet --strategy my.py:SmaCross --symbols AAPL
 
 The exit status is 0 when all is well, 1 where something was found (bars that differ from their
@@ -35,13 +37,14 @@ from trading.cli import (
     export,
     ingest,
     metrics,
+    replay,
     report,
     settings,
 )
 from trading.errors import TradingError
 
 # A command more is a module more, with `add(commands)`.
-COMMANDS = (ingest, export, bars, backtest, check, metrics, report, settings, exchange, engine)
+COMMANDS = (ingest, export, bars, backtest, check, metrics, report, settings, exchange, engine, replay)
 
 __all__ = ["main"]
 

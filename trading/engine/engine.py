@@ -575,6 +575,11 @@ class TradingEngine:
         return state.kernel.digest
 
     @property
+    def recipe(self) -> Recipe:
+        """What kernels of the run are made of: whoever folds its journal needs the same."""
+        return self._recipe
+
+    @property
     def phase(self) -> Phase:
         """How far the engine is."""
         return self._phase
