@@ -19,7 +19,7 @@ from trading.brokers.paper import PaperBroker
 from trading.errors import JournalError, LimitsError, SettingsError
 from trading.journal import inputs as given
 from trading.journal import reports
-from trading.journal.inputs import Input
+from trading.journal.inputs import Bar, Input
 from trading.journal.outputs import Alert, CommandAnswered, Output
 from trading.journal.recorder import Recorder
 from trading.kernel.bar_batches import BarBatches
@@ -580,6 +580,12 @@ class Kernel:
     def market(self) -> Market:
         """Instruments, last prices, rates; to look at."""
         return self._market
+
+    @property
+    def working_bars(self) -> list[Bar]:
+        """Bars of ticks that are not final yet; none of a fold that does not tell them."""
+        working = getattr(self._fold, "working", None)
+        return [] if working is None else list(working())
 
     @property
     def accounts(self) -> dict[str, Account]:

@@ -87,12 +87,13 @@ Kept = tuple[dict[str, ShownOrder], dict[str, int]]
 
 
 class Screen:
-    """Follows a kernel's outputs. What it kept with a snapshot, it goes back to."""
+    """Follows a kernel's outputs. What it kept with a snapshot, it goes to again."""
 
     def __init__(self) -> None:
         self._orders: dict[str, ShownOrder] = {}
-        # Only ever added to, so that going back is cutting off.
+        # What was ever told, and how much of it is shown: the same stretch tells the same again.
         self._logs: dict[str, list[Output]] = {}
+        self._lengths: dict[str, int] = {}
 
     def take(self, outputs: Iterable[Output]) -> None:
         """Take in what a step said."""
@@ -101,7 +102,10 @@ class Screen:
             log = self._logs.get(topic)
             if log is None:
                 log = self._logs[topic] = []
-            log.append(output)
+            length = self._lengths.get(topic, 0)
+            if length == len(log):
+                log.append(output)
+            self._lengths[topic] = length + 1
             if topic in ("orders", "fills"):
                 self._order(output)
 
@@ -132,14 +136,12 @@ class Screen:
 
     def keep(self) -> Kept:
         """Return what leads back to this moment."""
-        return dict(self._orders), {topic: len(log) for topic, log in self._logs.items()}
+        return dict(self._orders), dict(self._lengths)
 
-    def go_back(self, kept: Kept) -> None:
-        """Go back to a moment that was kept; what was told after it is gone."""
+    def go_to(self, kept: Kept) -> None:
+        """Show what was shown at a moment that was kept, an earlier or a later one."""
         orders, lengths = kept
-        self._orders = dict(orders)
-        for topic, log in self._logs.items():
-            del log[lengths.get(topic, 0) :]
+        self._orders, self._lengths = dict(orders), dict(lengths)
 
     def shown(self, kernel: Kernel, time: int, position: int) -> Shown:
         """Return all that is shown now."""
@@ -155,7 +157,10 @@ class Screen:
             tuple(kernel.working_bars),
             tuple(self._orders.values()),
             pnl_of(kernel),
-            {topic: tuple(log) for topic, log in sorted(self._logs.items()) if log},
+            {
+                topic: tuple(self._logs[topic][:length])
+                for topic, length in sorted(self._lengths.items())
+            },
             kernel.digest,
             kernel.outputs,
         )
