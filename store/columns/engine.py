@@ -98,10 +98,18 @@ _AMOUNTS: tuple[tuple[str, str, str, str, str, bool], ...] = (
     ("net_quantity", "Signed size of a position, exactly", "net size", "shares", "count", False),
     ("hint_quantity", "The size that a signal suggests", "size hint", "shares", "count", False),
     ("decided_quantity", "The size that was decided on", "allowed size", "shares", "count", False),
-    ("corrected_quantity", "The size of an execution by its correction", "new size", "shares",
-     "count", True),
-    ("corrected_price", "The price of an execution by its correction", "new px", "price", "price",
-     True),
+    (
+        *("corrected_quantity", "The size of an execution by its correction", "new size"),
+        *("shares", "count", True),
+    ),
+    (
+        *("corrected_price", "The price of an execution by its correction", "new px"),
+        *("price", "price", True),
+    ),
+    (
+        *("corrected_fee_amount", "Fees of an execution by its correction", "new fees"),
+        *("USD", "currency_amount", True),
+    ),
     ("limit_price", "The worst price that an order accepts", "limit px", "price", "price", True),
     ("stop_price", "The price that triggers a stop order", "trigger price", "price", "price", True),
     ("fill_price", "The price of an execution, exactly", "fill px", "price", "price", False),
