@@ -14,6 +14,9 @@ python -m trading paper --simulate AAPL=230 --strategy my.py:SmaCross --set fast
 python -m trading live --account ACC --user alice --exchange 127.0.0.1:7001 --instrument AAPL
 python -m trading verify paper:demo --user paper_trader
 python -m trading replay paper:demo --user paper_trader --set fast=5
+python -m trading explain ACC.live.4-1 --run-name live --user alice --svg why.svg
+python -m trading archive live day.tar --day 2026-02-20 --key key.pem --user alice
+python -m trading verify-archive day.tar --key key.pem.pub
 python -m trading check lookahead bars.parquet --strategy my.py:SmaCross --symbols AAPL
 
 The exit status is 0 when all is well, 1 where something was found (bars that differ from their
@@ -29,11 +32,13 @@ from collections.abc import Sequence
 from store.cli.output import complain
 from store.errors import StoreError
 from trading.cli import (
+    archive,
     backtest,
     bars,
     check,
     engine,
     exchange,
+    explain,
     export,
     ingest,
     metrics,
@@ -44,7 +49,21 @@ from trading.cli import (
 from trading.errors import TradingError
 
 # A command more is a module more, with `add(commands)`.
-COMMANDS = (ingest, export, bars, backtest, check, metrics, report, settings, exchange, engine, replay)
+COMMANDS = (
+    ingest,
+    export,
+    bars,
+    backtest,
+    check,
+    metrics,
+    report,
+    settings,
+    exchange,
+    engine,
+    replay,
+    explain,
+    archive,
+)
 
 __all__ = ["main"]
 

@@ -19,13 +19,13 @@ from trading.cli.strategies import commission_of, values_of
 from trading.errors import LimitsError, ReplayError
 from trading.picker import TradePicker
 from trading.replay.description import Description, described_run
-from trading.replay.run_journal import RecordedRun, Recipe, read_run, recipe_of, run_names
+from trading.replay.run_journal import Recipe, RecordedRun, read_run, recipe_of, run_names
 from trading.replay.verifying import verify_run
 from trading.replay.what_if import what_if
 from trading.risk import Limits
 from trading.strategy import Strategy
 
-__all__ = ["add", "add_run_options", "read_store"]
+__all__ = ["add", "add_run_options", "described_recipe", "read_store"]
 
 
 def add(commands: Any) -> None:
@@ -132,6 +132,13 @@ def _described(
     if not known.fill and recorded.broker is not None:
         given.setdefault("fill", recorded.broker[0])
     return msgspec.structs.replace(known, **given)
+
+
+def described_recipe(
+    options: argparse.Namespace, store: StoreClient, recorded: RecordedRun
+) -> Recipe:
+    """What a kernel of the run is made of, as it was described or as the options say."""
+    return _recipe(recorded, _described(options, store, recorded))
 
 
 def _changed(options: argparse.Namespace, made: Description) -> Description:

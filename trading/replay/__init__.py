@@ -1,8 +1,8 @@
 """Runs again: verify a journal, compare with other parameters, play sessions, explain, audit.
 
-    recorded = read_run(store, "ACC", "paper:demo")
-    recipe = recipe_of(recorded, strategies=[SmaCross()], broker=PaperBroker("tick"))
-    assert verify_run(recorded, recipe, store)
+recorded = read_run(store, "ACC", "paper:demo")
+recipe = recipe_of(recorded, strategies=[SmaCross()], broker=PaperBroker("tick"))
+assert verify_run(recorded, recipe, store)
 """
 
 from trading.replay.run_journal import RecordedRun, read_run, recipe_of, run_names

@@ -18,7 +18,7 @@ from trading.kernel import BarColumns, Kernel
 from trading.replay.screen import Kept, Screen, Shown
 from trading.replay.tape import Piece, Tape
 
-__all__ = ["STEPS", "Player", "Played"]
+__all__ = ["STEPS", "Played", "Player"]
 
 STEPS = ("tick", "bar", "order")
 # Rows between two snapshots, at the least, and how many of them there are at the most.

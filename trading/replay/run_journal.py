@@ -160,7 +160,9 @@ def _named(store: StoreClient, account: str | None, run: str) -> RunName:
             "name the account that is meant"
         )
     there = ", ".join(f"{each.run} of {each.account}" for each in known) or "none"
-    raise ReplayError(f"there is no journal of run {asked} that {store.user} may read; there are: {there}")
+    raise ReplayError(
+        f"there is no journal of run {asked} that {store.user} may read; there are: {there}"
+    )
 
 
 def _groups(store: StoreClient, journal: Journal) -> Iterator[tuple[Group, datetime | None]]:

@@ -1,10 +1,10 @@
 """ReplaySession: a recording that is played, paused, stepped through and wound to any moment.
 
-    session = ReplaySession("replay:1", tape, recipe, speed=10)
-    session.subscribe(print, ["bars", "orders"])
-    session.play()
-    session.seek(time="2026-02-20T15:00:00Z")
-    session.shown().orders
+session = ReplaySession("replay:1", tape, recipe, speed=10)
+session.subscribe(print, ["bars", "orders"])
+session.play()
+session.seek(time="2026-02-20T15:00:00Z")
+session.shown().orders
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class ReplaySession:
 
     # --- controls ---------------------------------------------------------------------------------
 
-    def play(self, speed: float | None | str = "same") -> None:
+    def play(self, speed: float | str | None = "same") -> None:
         """Play from here on, at the same speed or at another; nothing at the end of the tape."""
         with self._changed:
             self._use()
@@ -168,9 +168,7 @@ class ReplaySession:
             elif 0 <= position <= len(self.tape):
                 self._player.seek_row(position)
             else:
-                raise ReplayError(
-                    f"seek: position {position} is not within 0 and {len(self.tape)}"
-                )
+                raise ReplayError(f"seek: position {position} is not within 0 and {len(self.tape)}")
             self._tell_all()
             self._begin_pace()
             self._settle()

@@ -1,8 +1,8 @@
 """ReplaySessions: many replays at a time, each under its own name; those left alone end.
 
-    with ReplaySessions() as sessions:
-        session = sessions.create(tape, strategies=[SmaCross()], speed=10)
-        session.play()
+with ReplaySessions() as sessions:
+    session = sessions.create(tape, strategies=[SmaCross()], speed=10)
+    session.play()
 """
 
 from __future__ import annotations

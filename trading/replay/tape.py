@@ -204,7 +204,9 @@ def _times(piece: Piece) -> Any:
     return np.array([piece.time], np.int64)  # type: ignore[union-attr]  # batches are columns by now
 
 
-def _within(table: pa.Table, symbols: tuple[str, ...], low: int | None, high: int | None) -> pa.Table:
+def _within(
+    table: pa.Table, symbols: tuple[str, ...], low: int | None, high: int | None
+) -> pa.Table:
     stamps = table.column("timestamp").cast(pa.int64())
     if low is not None:
         table = table.filter(pc.greater_equal(stamps, low))

@@ -89,7 +89,9 @@ class Topics:
         """Tell all who want it."""
         with self._lock:
             listeners = [
-                each for topics, each in self._listeners if topics is None or message.topic in topics
+                each
+                for topics, each in self._listeners
+                if topics is None or message.topic in topics
             ]
         for each in listeners:
             try:

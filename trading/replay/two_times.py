@@ -358,7 +358,10 @@ class TwoTimes:
         valid: datetime,
     ) -> list[ChangedFigure]:
         then, now = (
-            {(row["symbol"], row["start"]): row for row in self.bars(symbols, start, tx, valid).to_pylist()}
+            {
+                (row["symbol"], row["start"]): row
+                for row in self.bars(symbols, start, tx, valid).to_pylist()
+            }
             for tx in (since, until)
         )
         found = []

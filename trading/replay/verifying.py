@@ -14,7 +14,6 @@ from typing import Any
 
 from store.client import StoreClient
 from trading.journal import decode_input
-from trading.journal.outputs import Output
 from trading.replay.run_journal import (
     Change,
     FoldedGroup,
@@ -219,5 +218,3 @@ def describe(event: Any) -> str:
         if value not in (None, "", b"", "0 bytes"):
             fields.append(f"{name}={value}")
     return f"{type(event).__name__} {' '.join(fields)}"
-
-

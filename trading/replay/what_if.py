@@ -23,7 +23,7 @@ from trading.journal.reports import BrokerReport
 from trading.kernel import Kernel
 from trading.numbers import from_units
 from trading.replay.figures import NO_PNL, PnlFigures, pnl_of
-from trading.replay.run_journal import RecordedRun, Recipe
+from trading.replay.run_journal import Recipe, RecordedRun
 from trading.risk import Limits
 from trading.times import moment
 
@@ -294,6 +294,4 @@ def _compare_orders(then: _Side, now: _Side, found: Comparison) -> None:
 def _compare_pnl(then: Kernel, now: Kernel, found: Comparison) -> None:
     before, after = pnl_of(then), pnl_of(now)
     for key in sorted({**before, **after}):
-        found.pnl.append(
-            PnlDifference(*key, before.get(key, NO_PNL), after.get(key, NO_PNL))
-        )
+        found.pnl.append(PnlDifference(*key, before.get(key, NO_PNL), after.get(key, NO_PNL)))

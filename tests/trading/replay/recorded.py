@@ -82,9 +82,7 @@ def trade_a_while(store: StoreClient, *, seed: int = 1, **more: Any) -> str:
         resting = engine.submit(OrderRequest("ACC", "AAPL", "BUY", 10, "LIMIT", "220"))
         engine.submit(OrderRequest("ACC", "AAPL", "BUY", 7, "MARKET"))
         engine.replace(resting, quantity=4)
-        engine.set_limits(
-            Limits(max_order_quantity=1_000), requested_by="ann", approved_by="bob"
-        )
+        engine.set_limits(Limits(max_order_quantity=1_000), requested_by="ann", approved_by="bob")
     with engine_of(store, **more) as engine:
         for price in prices[20:]:
             engine.command(Tick(0, "AAPL", price, 100))

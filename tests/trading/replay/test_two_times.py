@@ -102,9 +102,7 @@ def write_day(store: StoreClient, rng: random.Random, count: int) -> tuple[list[
                 record.status, record.corrected_id = "CORRECTED", f"k{number}"
                 record.corrected_quantity = Decimal(rng.randint(1, 9))
                 record.corrected_price, record.corrected_fee_amount = Decimal("92.25"), Decimal(1)
-                fill = replace(
-                    fill, quantity=record.corrected_quantity, price="92.25", fees=1
-                )
+                fill = replace(fill, quantity=record.corrected_quantity, price="92.25", fees=1)
             store.update(record)
             log.append(
                 _known(record, number, fill, before.executed, record.status, record.corrected_id)
@@ -124,7 +122,12 @@ def write_day(store: StoreClient, rng: random.Random, count: int) -> tuple[list[
 
 
 def _known(
-    record: FillRecord, number: int, fill: Fill, executed: datetime, status: str, corrected: str = ""
+    record: FillRecord,
+    number: int,
+    fill: Fill,
+    executed: datetime,
+    status: str,
+    corrected: str = "",
 ) -> Known:
     assert record._store_tx_time is not None
     return Known(
@@ -288,7 +291,7 @@ def test_books_are_made_of_what_there_was_and_a_bad_record_stops_nobody(
     alice.delete(record)
     assert TwoTimes(alice).pnl() == []
     with pytest.raises(ReplayError, match="no time zone"):
-        TwoTimes(alice).pnl(datetime(2026, 1, 1))  # noqa: DTZ001
+        TwoTimes(alice).pnl(datetime(2026, 1, 1))
 
 
 def test_a_correction_is_recorded_with_its_numbers() -> None:
@@ -303,9 +306,7 @@ def test_a_correction_is_recorded_with_its_numbers() -> None:
     corrected = [
         each.fields for each in changes if each.kind == "FillRecord" and each.fields["corrected_id"]
     ]
-    told = {
-        each.corrected_id: each for each in tape.pieces if isinstance(each, FillCorrected)
-    }
+    told = {each.corrected_id: each for each in tape.pieces if isinstance(each, FillCorrected)}
     busted = [each for each in tape.pieces if isinstance(each, FillBusted)]
     assert corrected
     assert busted

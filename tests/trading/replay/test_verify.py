@@ -17,7 +17,7 @@ from trading.errors import ReplayError
 from trading.journal.inputs import Tick
 from trading.picker import TradePicker
 from trading.replay import read_run, recipe_of, run_names, verify_run, what_if
-from trading.replay.run_journal import RecordedRun, Recipe
+from trading.replay.run_journal import Recipe, RecordedRun
 from trading.risk import Limits
 
 __all__ = ["alice", "desk", "store_server"]
@@ -61,7 +61,9 @@ def test_a_run_verifies_and_what_it_is_made_of_is_known(
 def test_the_first_event_that_differs_is_shown_with_its_cause(
     alice: StoreClient, recorded: RecordedRun
 ) -> None:
-    found = verify_run(recorded, recipe(recorded, broker=PaperBroker("tick", BasisPoints(10))), alice)
+    found = verify_run(
+        recorded, recipe(recorded, broker=PaperBroker("tick", BasisPoints(10))), alice
+    )
     assert not found
     difference = found.difference
     assert difference is not None
