@@ -22,9 +22,10 @@ from trading.backtest.reading import instant
 from trading.errors import ReplayError
 from trading.journal.outputs import BarClosed, Output
 from trading.kernel import BarColumns
+from trading.replay.figures import PnlFigures, PositionKey, pnl_of
 from trading.replay.player import Played, Player
 from trading.replay.run_journal import Recipe
-from trading.replay.screen import Shown, topic_of
+from trading.replay.screen import Shown, ShownOrder, topic_of
 from trading.replay.tape import Tape
 from trading.replay.topics import Listener, Message, Topics
 from trading.times import SECOND
@@ -200,6 +201,16 @@ class ReplaySession:
         with self._lock:
             self._use()
             return self._player.shown()
+
+    def order(self, order_id: str) -> ShownOrder | None:
+        """Return an order as it stands at this moment."""
+        with self._lock:
+            return self._player.screen.order(order_id)
+
+    def positions(self) -> dict[PositionKey, PnlFigures]:
+        """Return positions with their P&L at this moment."""
+        with self._lock:
+            return pnl_of(self._player.kernel)
 
     def status(self) -> SessionStatus:
         """Return how far it is; asking for it does not keep a session alive."""
