@@ -1,6 +1,6 @@
 """StorePlayback: what was written to the store between two times, into ticking tables again.
 
-    play = StorePlayback(host, port, dbname, user="ann", password="…", start=ten, end=noon, speed=10)
+    play = StorePlayback(**where, user="ann", password="…", start=ten, end=noon, speed=10)
     play.register(Order)
     play.start()
     play.table(Order), play.live(Order)
@@ -129,7 +129,7 @@ class StorePlayback:
         self._by_type.update(dict.fromkeys(cls.type_names(), feed))
 
     def start(self) -> StorePlayback:
-        """Show what there was at the start, then play in a thread; errors of the store are raised."""
+        """Show what there was at the start, then play in a thread; raises errors of the store."""
         if self._state is not PlaybackState.NEW or not self._feeds:
             raise BridgeError("start a playback once, with classes registered")
         connection = self._login.connect("store playback")
@@ -158,7 +158,7 @@ class StorePlayback:
                 self._moment = self._now()
                 self._enter(PlaybackState.PAUSED)
 
-    def resume(self, speed: float | None | str = "same") -> None:
+    def resume(self, speed: float | str | None = "same") -> None:
         """Go on, at the same speed or another."""
         with self._changed:
             if not isinstance(speed, str):
@@ -169,7 +169,7 @@ class StorePlayback:
                 self._enter(PlaybackState.PLAYING)
 
     def wait(self, timeout: float) -> bool:
-        """Wait until all was played and is shown; False if time ran out, BridgeError if it failed."""
+        """Wait until all is played and shown; False if time ran out, BridgeError if it failed."""
         end = time.monotonic() + timeout
         over = (PlaybackState.FINISHED, PlaybackState.FAILED, PlaybackState.STOPPED)
         with self._changed:

@@ -12,10 +12,10 @@ from bridge import BridgeError, StorePlayback
 from bridge.playback import PlaybackState
 from server.trading_server import TradingServer
 from store.client import StoreClient
-from tests.bridge.books import rows_of, trades
-from tests.store.desk import Desk, password_of
-from tests.processes import wait_until
 from store.models import Trade
+from tests.bridge.books import rows_of, trades
+from tests.processes import wait_until
+from tests.store.desk import Desk, password_of
 
 
 def playback(desk: Desk, **more: Any) -> StorePlayback:

@@ -177,7 +177,7 @@ class Kernel:
         return self._recorder.take()
 
     def advance(self, time: int) -> list[Output]:
-        """Let happen what is due by a time, as the next input at or after it would; no input itself.
+        """Let happen what is due by a time, as the next input would; it is no input itself.
 
         Whoever plays a recording shows a bar when it ends, not when the next tick comes: outputs,
         ids and digest are the same either way. Nothing is due after the time of the next input.

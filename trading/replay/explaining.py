@@ -254,7 +254,7 @@ class _Chain:
             and name not in self._facts.voided
         ]
         shown = matches[-_MATCHES_SHOWN:]
-        causes = [self._match(each) for each in shown]
+        causes: list[int | None] = [self._match(each) for each in shown]
         causes += [self._fill(lot.fill_id) for lot in position.lots]
         spec = self._spec(symbol)
         more = "" if shown == matches else f", the newest {len(shown)} of {len(matches)} matches"
@@ -340,7 +340,7 @@ class _Chain:
             f"{order_id}: {side} {size} {terms.symbol} {terms.kind}{limit}, "
             f"{' '.join(dict.fromkeys(states)) or 'INITIALIZED'}"
         )
-        causes = [
+        causes: list[int | None] = [
             self._risk(each, terms.account)
             for each in facts
             if isinstance(each.output, said.RiskDecision)
@@ -481,7 +481,7 @@ class _Chain:
             inside[-1],
         ]
         spec = self._spec(bar.symbol)
-        found = []
+        found: list[int | None] = []
         for time, price, by in dict.fromkeys(chosen):
             subject = f"{bar.symbol} {spec.price(price)} at {moment(time).isoformat()}"
             place, is_new = self._begun("tick", subject)

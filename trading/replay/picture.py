@@ -58,8 +58,10 @@ def svg_of(title: str, boxes: Sequence[Box]) -> str:
         f"{escape(title)}</text>",
     ]
     for place, box in enumerate(boxes):
-        for cause in box.causes:
-            parts.append(_arrow(corners[cause], heights[cause], corners[place], heights[place]))
+        parts += [
+            _arrow(corners[cause], heights[cause], corners[place], heights[place])
+            for cause in box.causes
+        ]
     for place, box in enumerate(boxes):
         parts += _drawn(box, lines[place], corners[place], heights[place])
     return "\n".join([*parts, "</svg>"])

@@ -22,8 +22,8 @@ __all__ = ["STEPS", "Played", "Player"]
 
 STEPS = ("tick", "bar", "order")
 # Rows between two snapshots, at the least, and how many of them there are at the most.
-_SNAPSHOT_ROWS = 4_096
-_SNAPSHOTS = 128
+_SNAPSHOT_ROWS = 16_384
+_SNAPSHOTS = 32
 # How far is looked ahead for the next bar or order, and how much finer where one was seen.
 _LOOK_AHEAD, _FINER = 4_096, 16
 
@@ -118,7 +118,7 @@ class Player:
         with _uncollected():
             for piece in self.tape.between(self.position, stop):
                 played.pieces.append(piece)
-                played.outputs.extend(self.kernel.step(piece))  # type: ignore[arg-type]
+                played.outputs.extend(self.kernel.step(piece))
         self.position = stop
         self.time = max(self.time, int(self.tape.times[stop - 1]))
 

@@ -313,7 +313,7 @@ class ReplaySession:
                     if self._state is SessionState.PLAYING:
                         # Others may come in, also where it plays as fast as possible.
                         self._changed.wait(wait)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the thread's end, told by the status
             _LOG.exception("session %s failed", self.id)
             with self._changed:
                 self._problem = f"{type(error).__name__}: {error}"

@@ -69,7 +69,7 @@ class Tape:
         back = np.flatnonzero(np.diff(self.times) < 0)
         if len(back):
             raise ReplayError(
-                f"row {int(back[0]) + 1} of {name or 'the tape'} is earlier than the one before it; "
+                f"row {int(back[0]) + 1} of {name or 'the tape'} is earlier than the one before; "
                 "sort what is played by arrival"
             )
 

@@ -332,7 +332,7 @@ class TwoTimes:
         found = []
         for entity_id in sorted({*then, *now}):
             before, after = then.get(entity_id), now.get(entity_id)
-            newest = after or before
+            newest: Any = after or before
             event = BookEvent(
                 table.upper().removesuffix("S") if table == "orders" else table.upper(),
                 getattr(newest, name),

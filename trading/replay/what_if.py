@@ -29,7 +29,7 @@ from trading.times import moment
 
 __all__ = ["Comparison", "OrderDifference", "OrderOutcome", "PnlDifference", "what_if"]
 
-_REPORTS = BrokerReport.__args__  # type: ignore[attr-defined]  # a union of types
+_REPORTS = BrokerReport.__args__
 _BY = ("replay", "replay 2")
 
 # What makes two orders the same one: when, whose, of what, and which of several alike.
