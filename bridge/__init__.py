@@ -16,6 +16,7 @@ from bridge.errors import (
     RegistrationError,
     RowError,
 )
+from bridge.playback import PlaybackState, PlaybackStatus, StorePlayback
 from bridge.push import Push, push, push_group
 from bridge.recording import Recording, record
 from bridge.recording.status import RecordingState, RecordingStatus
@@ -31,6 +32,8 @@ __all__ = [
     "BridgeStatus",
     "EngineNotRunning",
     "NotRegistered",
+    "PlaybackState",
+    "PlaybackStatus",
     "Push",
     "Recording",
     "RecordingError",
@@ -40,6 +43,7 @@ __all__ = [
     "RowError",
     "State",
     "StoreBridge",
+    "StorePlayback",
     "TableStatus",
     "TableWriter",
     "WriterStats",

@@ -190,6 +190,14 @@ class EngineTimeout(EngineError, TimeoutError):
     """The engine did not answer in time; a command may still be recorded."""
 
 
+class ReplayError(TradingError, ValueError):
+    """A recording that cannot be played, verified or compared as it was asked for."""
+
+
+class ArchiveError(TradingError, ValueError):
+    """An archive that cannot be made, or that is not what it was when it was signed."""
+
+
 class SettingsError(KernelError, ValueError):
     """Settings that are unknown, out of bounds, or that cannot work together."""
 

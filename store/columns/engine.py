@@ -88,6 +88,7 @@ _TEXTS: tuple[str, str, tuple[Text, ...]] = (
         ("alert_message", "What an alert says to people", "alert text", "filled 12 of 10"),
         ("inputs_text", "The inputs of a group of the journal, in base64", "inputs", "kA=="),
         ("created_text", "Ids of the records of a group, in base64", "record ids", "kA=="),
+        ("recipe_json", "What a run is made of: strategy, fills, fees", "run recipe", "{}"),
         ("state_text", "The state of an engine, compressed, in base64", "snapshot", "kA=="),
     ),
 )
@@ -100,6 +101,18 @@ _AMOUNTS: tuple[tuple[str, str, str, str, str, bool], ...] = (
     ("net_quantity", "Signed size of a position, exactly", "net size", "shares", "count", False),
     ("hint_quantity", "The size that a signal suggests", "size hint", "shares", "count", False),
     ("decided_quantity", "The size that was decided on", "allowed size", "shares", "count", False),
+    (
+        *("corrected_quantity", "The size of an execution by its correction", "new size"),
+        *("shares", "count", True),
+    ),
+    (
+        *("corrected_price", "The price of an execution by its correction", "new px"),
+        *("price", "price", True),
+    ),
+    (
+        *("corrected_fee_amount", "Fees of an execution by its correction", "new fees"),
+        *("USD", "currency_amount", True),
+    ),
     ("limit_price", "The worst price that an order accepts", "limit px", "price", "price", True),
     ("stop_price", "The price that triggers a stop order", "trigger price", "price", "price", True),
     ("fill_price", "The price of an execution, exactly", "fill px", "price", "price", False),

@@ -15,6 +15,11 @@ python -m trading live --account ACC --user alice --exchange 127.0.0.1:7001 --in
 python -m trading halt --account ACC --user eve --reason "fat finger"
 python -m trading eod --account ACC --user trader --date 2026-02-20 --mark AAPL=228.25
 python -m trading governance propose --account ACC --user ann --limits limits.json
+python -m trading verify paper:demo --user paper_trader
+python -m trading replay paper:demo --user paper_trader --set fast=5
+python -m trading explain ACC.live.4-1 --run-name live --user alice --svg why.svg
+python -m trading archive live day.tar --day 2026-02-20 --key key.pem --user alice
+python -m trading verify-archive day.tar --key key.pem.pub
 python -m trading check lookahead bars.parquet --strategy my.py:SmaCross --symbols AAPL
 
 The exit status is 0 when all is well, 1 where something was found (bars that differ from their
@@ -77,6 +82,11 @@ COMMANDS = (
         "limits and parameters that two people change; duties; reviews",
     ),
     Command("eod", "eod", "close a day of an account: marks, P&L, settlement, report"),
+    Command("verify", "replay", "fold a run's journal again and compare its digest"),
+    Command("replay", "replay", "play a run's journal again, as it was or with something changed"),
+    Command("explain", "explain", "say why something happened"),
+    Command("archive", "archive", "write a day of a run as one signed file"),
+    Command("verify-archive", "archive", "check a signed archive"),
 )
 """The commands in the order of the list."""
 

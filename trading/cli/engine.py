@@ -27,6 +27,7 @@ from trading.exchange import ExchangeBroker
 from trading.governance import bootstrap_governance, grant_duty
 from trading.governance.governor import Governor
 from trading.picker import TradePicker
+from trading.replay.description import Description, describe_run
 from trading.specification import InstrumentSpec, specify
 from trading.strategy import Strategy
 from trading.ticks.feeds import Feed, FieldMapping, SimulatedMarket, WebSocketFeed
@@ -171,11 +172,23 @@ def _trade(
             options=EngineOptions(),
             governor=Governor(store, options.account, options.run_name),
         )
+        describe_run(store, options.account, options.run_name, _description(options))
         engine.start()
         _watch(engine, options, done)
         status = engine.stop()
     _tell(status)
     return 0
+
+
+def _description(options: argparse.Namespace) -> Description:
+    """What `verify` and `replay` need to make the run's kernel again."""
+    return Description(
+        strategy=options.strategy or "",
+        parameters=dict(values_of(each, "--set") for each in options.set),
+        fill=getattr(options, "fill", "") or "",
+        commission=getattr(options, "commission", None) or "",
+        max_open=options.max_open,
+    )
 
 
 def _watch(engine: TradingEngine, options: argparse.Namespace, done: threading.Event) -> None:

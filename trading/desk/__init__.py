@@ -11,5 +11,6 @@ Deephaven must run in the process before tables are made.
 
 from trading.desk.live_market import LiveMarket, Topic
 from trading.desk.market_tables import MarketTables
+from trading.desk.replay_tables import ReplayTables
 
-__all__ = ["LiveMarket", "MarketTables", "Topic"]
+__all__ = ["LiveMarket", "MarketTables", "ReplayTables", "Topic"]

@@ -629,6 +629,11 @@ class TradingEngine:
             return None if held is None else held.limits
 
     @property
+    def recipe(self) -> Recipe:
+        """What kernels of the run are made of: whoever folds its journal needs the same."""
+        return self._recipe
+
+    @property
     def phase(self) -> Phase:
         """How far the engine is."""
         return self._phase

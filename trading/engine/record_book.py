@@ -33,6 +33,7 @@ from trading.errors import EngineError
 from trading.journal import inputs as given
 from trading.journal import outputs as said
 from trading.journal.outputs import Output
+from trading.journal.reports import FillCorrected
 from trading.numbers import from_units, optional_decimal
 from trading.risk.account import Market
 from trading.specification import InstrumentSpec
@@ -355,15 +356,29 @@ class RecordBook:
         fill = self._fills.get(output.fill_id)
         known = fill is not None
         if fill is None:
-            fill = FillRecord(account=output.account, run=self._run, fill_id=output.fill_id)
+            fill = self._correction(output.account, output.fill_id)
         fill.status = "CORRECTED" if output.corrected_id else "BUSTED"
         fill.corrected_id = output.corrected_id
         fill.fill_note = output.reason
         fill.timestamp = moment(output.time)
+        event = self._event
+        if output.corrected_id and isinstance(event, FillCorrected):
+            fill.corrected_quantity = self._size(fill.symbol, event.quantity)
+            fill.corrected_price = self._price(fill.symbol, event.price)
+            fill.corrected_fee_amount = self._money(event.fees)
         if known:
             self._update(fill)
         else:
             self._new(fill)
+
+    def _correction(self, account: str, fill_id: str) -> FillRecord:
+        """A record of an execution that has none: a correction's own, or one of long ago."""
+        made = FillRecord(account=account, run=self._run, fill_id=fill_id)
+        for each in self._fills.values():
+            if each.corrected_id == fill_id:
+                for name in ("order_id", "strategy", "symbol", "side", "executed_at"):
+                    setattr(made, name, getattr(each, name))
+        return made
 
     def _match(self, output: said.MatchMade) -> None:
         symbol = output.symbol

@@ -70,6 +70,7 @@ class OrderRecord(Storable):
 class FillRecord(Storable):
     """An execution; `status` is BOOKED, BUSTED or CORRECTED (by the fill `corrected_id`).
 
+    The numbers stay those that were executed; a correction's own are the `corrected_` ones.
     `fill_note` is LATE, CROSSED, OVERFILL or UNKNOWN where it was one.
     """
 
@@ -89,6 +90,9 @@ class FillRecord(Storable):
     fill_note: str = ""
     executed_at: datetime | None = None
     timestamp: datetime | None = None
+    corrected_quantity: Decimal | None = None
+    corrected_price: Decimal | None = None
+    corrected_fee_amount: Decimal | None = None
 
 
 @dataclass

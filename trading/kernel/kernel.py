@@ -17,7 +17,7 @@ from trading.brokers.paper import PaperBroker
 from trading.errors import JournalError, SettingsError
 from trading.journal import inputs as given
 from trading.journal import reports
-from trading.journal.inputs import Input
+from trading.journal.inputs import Bar, Input
 from trading.journal.outputs import CommandAnswered, Output
 from trading.journal.recorder import Recorder
 from trading.kernel.account_commands import AccountCommands
@@ -167,6 +167,15 @@ class Kernel:
             self._step_one(event, kind, handler)
         if self._checks:
             self.check()
+        return self._recorder.take()
+
+    def advance(self, time: int) -> list[Output]:
+        """Let happen what is due by a time, as the next input would; it is no input itself.
+
+        Whoever plays a recording shows a bar when it ends, not when the next tick comes: outputs,
+        ids and digest are the same either way. Nothing is due after the time of the next input.
+        """
+        self._advance(time)
         return self._recorder.take()
 
     def _step_one(self, event: Any, kind: type, handler: Callable[[Any], None]) -> None:
@@ -418,6 +427,12 @@ class Kernel:
     def market(self) -> Market:
         """Instruments, last prices, rates; to look at."""
         return self._market
+
+    @property
+    def working_bars(self) -> list[Bar]:
+        """Bars of ticks that are not final yet; none of a fold that does not tell them."""
+        working = getattr(self._fold, "working", None)
+        return [] if working is None else list(working())
 
     @property
     def accounts(self) -> dict[str, Account]:

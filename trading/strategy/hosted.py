@@ -302,7 +302,10 @@ class Hosted:
 
     def load(self, data: bytes) -> None:
         """Go on from a snapshot."""
-        allowed = {type(self.strategy).__module__}
+        # A strategy's own module, and those of the strategies that it is derived from.
+        allowed = {
+            each.__module__ for each in type(self.strategy).__mro__ if issubclass(each, Strategy)
+        }
         anchor, bars, series, early, state = _Reader(data, allowed).load()
         self._anchor = anchor
         self._bars, self._series, self._early = bars, series, early
