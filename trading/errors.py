@@ -182,6 +182,14 @@ class EngineTimeout(EngineError, TimeoutError):
     """The engine did not answer in time; a command may still be recorded."""
 
 
+class LinkError(TradingError, ConnectionError):
+    """A process of the desk cannot be reached, or the link to it is cut."""
+
+
+class DeskError(TradingError):
+    """A desk cannot be set up or started with what it was given."""
+
+
 class SettingsError(KernelError, ValueError):
     """Settings that are unknown, out of bounds, or that cannot work together."""
 

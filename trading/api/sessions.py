@@ -17,13 +17,14 @@ from store.client import StoreClient
 from store.errors import StoreError, Unavailable
 from trading.api.problems import Problem
 from trading.api.settings import ApiSettings
-from trading.errors import TradingError
+from trading.errors import TickStoreError, TradingError
 from trading.ticks import TickStore
 
 __all__ = ["Session", "Sessions", "UserPool"]
 
 _ADDRESSES_MAX = 10_000
 _NAME_MAX, _PASSWORD_MAX = 63, 1_024
+_SYMBOLS_S = 2.0
 
 
 class UserPool:
@@ -36,8 +37,14 @@ class UserPool:
         self.store = StoreClient(user, password, **settings.store, pool_size=settings.pool_size)
         self._lock = threading.Lock()
         self._ticks: TickStore | None = None
+        self._symbols: tuple[frozenset[str], float] = (frozenset(), 0.0)
         self._running = 0
         self.sessions = 0
+
+    @property
+    def records_owner(self) -> str:
+        """The user whose records are shown."""
+        return self._settings.records_owner
 
     @property
     def ticks(self) -> TickStore:
@@ -46,6 +53,22 @@ class UserPool:
             if self._ticks is None:
                 self._ticks = TickStore(self.store)
             return self._ticks
+
+    def readable_symbols(self) -> frozenset[str]:
+        """The symbols whose ticks this user may read, as the database said a moment ago."""
+        with self._lock:
+            known, until = self._symbols
+        if time.monotonic() < until:
+            return known
+        try:
+            found = frozenset(self.ticks.symbols())
+        except TickStoreError as error:
+            if "the right is missing" not in str(error):
+                raise
+            found = frozenset()
+        with self._lock:
+            self._symbols = found, time.monotonic() + _SYMBOLS_S
+        return found
 
     @property
     def login(self) -> dict[str, object]:
@@ -274,5 +297,3 @@ class Sessions:
 
 def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
-
-

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from trading.specification import InstrumentSpec
 
 __all__ = ["ApiSettings"]
 
@@ -14,7 +16,8 @@ __all__ = ["ApiSettings"]
 class ApiSettings:
     """Where the API finds store, engine and market, and its limits.
 
-    `store` is what `StoreClient` takes beside user and password. `engine` and `market` are the
+    `store` is what `StoreClient` takes beside user and password. Records of others than
+    `records_owner` are not shown: anybody may write objects of these classes and share them. `engine` and `market` are the
     ports of the desk's processes on this machine, behind `link_key`; None where there is none.
     `hosts` are the names under which it may be called: others are refused, so that no foreign name
     can be made to point here. `one_time` is a file of log-in codes, `metrics_token` what Prometheus
@@ -22,6 +25,7 @@ class ApiSettings:
     """
 
     store: Mapping[str, Any]
+    records_owner: str = "desk_engine"
     engine: int | None = None
     market: int | None = None
     link_key: str = ""
@@ -31,6 +35,9 @@ class ApiSettings:
     metrics_token: str = ""
     state_file: Path | None = None
     static: Path | None = None
+    instruments: tuple[InstrumentSpec, ...] = ()
+    calendar: str = ""
+    bar_source: str = "simulated"
     session_s: float = 12 * 3600.0
     idle_s: float = 2 * 3600.0
     check_s: float = 30.0
@@ -50,4 +57,3 @@ class ApiSettings:
     waiting_bytes: int = 2_000_000
     resume_events: int = 5_000
     send_s: float = 10.0
-    extra: Mapping[str, Any] = field(default_factory=dict)

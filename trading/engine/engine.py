@@ -25,6 +25,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from datetime import datetime
+from typing import TypeVar
 
 import msgspec
 
@@ -65,7 +66,7 @@ from trading.journal.inputs import (
     Transfer,
 )
 from trading.journal.outputs import Output
-from trading.kernel import HostedStrategy, Picker, Settings
+from trading.kernel import HostedStrategy, Kernel, Picker, Settings
 from trading.numbers import Number, to_units
 from trading.orders import Bracket, OneCancelsOther, OneTriggersOther, OrderRequest
 from trading.orders.build import group_terms, terms_or_fault
@@ -89,6 +90,7 @@ _MEMORY = 15 * MINUTE
 _SESSIONS_BEFORE, _SESSIONS_AFTER, _SESSIONS_LEAST = 7 * DAY, 200 * DAY, 14 * DAY
 
 Request = OrderRequest | Bracket | OneCancelsOther | OneTriggersOther
+T = TypeVar("T")
 AnyBroker = PaperBroker | VenueBroker | Callable[[], VenueBroker]
 
 
@@ -556,6 +558,18 @@ class TradingEngine:
         with writer.lock:
             found = writer.state.kernel.orders.get(order_id)
             return None if found is None else msgspec.structs.replace(found)
+
+    def look(self, at: Callable[[Kernel], T]) -> T:
+        """Return what a function finds in the kernel, which stands still meanwhile.
+
+        The function must change nothing and return no part of the kernel that changes later.
+        EngineStopped while the engine has no state: it starts, or waits for another engine.
+        """
+        writer = self._writer
+        if writer is None:
+            raise EngineStopped(f"the engine is {self._phase}: {self._problem or 'start it first'}")
+        with writer.lock:
+            return at(writer.state.kernel)
 
     @property
     def digest(self) -> str:
