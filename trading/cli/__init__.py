@@ -12,6 +12,7 @@ python -m trading exchange serve DIRECTORY --accounts accounts.json --instrument
 python -m trading backtest bars.parquet --strategy my.py:SmaCross --symbols AAPL --set fast=10
 python -m trading paper --simulate AAPL=230 --strategy my.py:SmaCross --set fast=10
 python -m trading live --account ACC --user alice --exchange 127.0.0.1:7001 --instrument AAPL
+python -m trading desk --data my_desk
 python -m trading check lookahead bars.parquet --strategy my.py:SmaCross --symbols AAPL
 
 The exit status is 0 when all is well, 1 where something was found (bars that differ from their
@@ -30,6 +31,7 @@ from trading.cli import (
     backtest,
     bars,
     check,
+    desk,
     engine,
     exchange,
     export,
@@ -41,7 +43,19 @@ from trading.cli import (
 from trading.errors import TradingError
 
 # A command more is a module more, with `add(commands)`.
-COMMANDS = (ingest, export, bars, backtest, check, metrics, report, settings, exchange, engine)
+COMMANDS = (
+    ingest,
+    export,
+    bars,
+    backtest,
+    check,
+    metrics,
+    report,
+    settings,
+    exchange,
+    engine,
+    desk,
+)
 
 __all__ = ["main"]
 

@@ -35,6 +35,7 @@ from store.leases import Lease
 from trading.bars.calendar import calendar_for
 from trading.brokers.paper import PaperBroker
 from trading.engine.feeding import Feeder
+from trading.engine.figures import WriterFigures
 from trading.engine.inbox import Inbox, Item, refuse
 from trading.engine.journal import Journal
 from trading.engine.link import BrokerLink
@@ -165,6 +166,7 @@ class TradingEngine:
         self._error: BaseException | None = None
         self._epoch = 0
         self._writer: Writer | None = None
+        self.figures = WriterFigures()
         self._link: BrokerLink | None = None
         self._feeder: Feeder | None = None
         self._thread: threading.Thread | None = None
@@ -276,6 +278,7 @@ class TradingEngine:
             self._stop,
             self._publish,
         )
+        writer.figures = self.figures
         self._writer = writer
         try:
             writer.recover(self._opening, attempt)

@@ -19,6 +19,7 @@ import numpy as np
 from store.client import StoreClient
 from store.errors import LeaseLost, StoreError, Unavailable
 from store.leases import Lease
+from trading.engine.figures import WriterFigures
 from trading.engine.inbox import BrokerEvent, Inbox, Item, refuse
 from trading.engine.journal import EngineSnapshot, Entry, Group, Journal, SnapshotKeeper
 from trading.engine.link import BrokerLink
@@ -123,6 +124,7 @@ class Writer:
         # Reports that were set aside by a group: they are booked before anything that came later.
         self._next: list[Item] = []
         self.lock = threading.Lock()
+        self.figures = WriterFigures()
         self.state = EngineState(recipe)
         self.attempt: Attempt | None = None
         self.settled = False
@@ -264,6 +266,7 @@ class Writer:
 
     def _reconcile(self, link: BrokerLink) -> None:
         """Compare with the broker until both sides agree, or halt the account."""
+        self.figures.reconciliations += 1
         options = self._options
         patient_until = time.monotonic() + options.reconcile_s
         give_up = time.monotonic() + 10 * options.reconcile_s
@@ -412,6 +415,8 @@ class Writer:
             refuse(items, f"the command was not recorded: {error}")
             raise
         self._journal.taken(group)
+        done = time.monotonic()
+        self.figures.committed(len(items), done - begun, done - min(i.arrived for i in items))
         self._kept_until = begun + self._lease.seconds
         effects = [each for each in outputs if isinstance(each, EFFECTS)]
         if effects:

@@ -106,6 +106,14 @@ class Book:
         self._thread.start()
 
     @property
+    def engines(self) -> dict[str, TradingEngine]:
+        """The engines by run."""
+        found = {self.config.run: self.engine}
+        if self.twin is not None:
+            found[f"twin:{self.config.account}"] = self.twin
+        return found
+
+    @property
     def failed(self) -> str:
         """Why an engine has failed; empty while all is well."""
         for engine in (self.engine, self.twin):

@@ -11,7 +11,15 @@ import msgspec
 
 from trading.errors import DeskError
 
-__all__ = ["ROLES", "AccountConfig", "DeskConfig", "StrategyConfig", "read_config", "write_config"]
+__all__ = [
+    "ROLES",
+    "AccountConfig",
+    "DeskConfig",
+    "StrategyConfig",
+    "read_config",
+    "write_config",
+    "write_private",
+]
 
 ROLES = ("viewer", "trader", "risk")
 """What a member of an account may do: look; give commands; look, halt, and lift halts."""
@@ -69,6 +77,7 @@ class DeskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     replay: tuple[str, ...] = ()
     speed: float = 1.0
     hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]")
+    api_host: str = "127.0.0.1"
     webhook: str = ""
     exchange_keys: dict[str, str] = {}
 

@@ -58,14 +58,15 @@ class MarketProcess:
         self._lock = threading.Lock()
         self._server = LinkServer(config.ports["market"], config.link_key, current=self._current)
         self._begin = time.time_ns()
-        self._rows = 0
-        self._newest = 0
-        self._problem = ""
+        self.rows = 0
+        self.newest = 0
+        self.problem = ""
         self._live: LiveMarket | None = None
         self._indicators = IndicatorSet(
             {"ema_20": EMA(20), "rsi_14": RSI(14), "atr_14": ATR(14)}, version="1"
         )
         self.is_replay = bool(config.replay)
+        self.bar_delays: dict[str, float] = {}
 
     # --- life -------------------------------------------------------------------------------------
 
@@ -133,6 +134,11 @@ class MarketProcess:
             keepers[frame] = keeper
         return LiveMarket(keepers, self._publish, indicators=self._indicators)
 
+    @property
+    def waiting(self) -> int:
+        """Events that are not kept yet."""
+        return self._waiting.qsize()
+
     # --- the feed's thread ------------------------------------------------------------------------
 
     def _follow(self, feed: Feed) -> None:
@@ -166,19 +172,19 @@ class MarketProcess:
         if self.is_replay and "sequence" in table.column_names:
             return table
         begin = 0 if self.is_replay else self._begin
-        numbers = np.arange(self._rows, self._rows + len(table), dtype=np.int64) + begin
+        numbers = np.arange(self.rows, self.rows + len(table), dtype=np.int64) + begin
         column = pa.array(numbers)
         if "sequence" in table.column_names:
             return table.set_column(table.column_names.index("sequence"), "sequence", column)
         return table.append_column("sequence", column)
 
     def _take_ticks(self, table: pa.Table) -> None:
-        self._rows += len(table)
+        self.rows += len(table)
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, table.schema) as writer:
             writer.write_table(table)
         self._server.publish("ticks", {"kind": "ticks", "table": sink.getvalue().to_pybytes()})
-        self._newest = time.time_ns()
+        self.newest = time.time_ns()
         self._say("prices", _prices(table))
 
     def _take_depth(self, table: pa.Table) -> None:
@@ -187,10 +193,10 @@ class MarketProcess:
     def _tell_status(self) -> None:
         message = {
             "kind": "status",
-            "rows": self._rows,
-            "newest": self._newest,
+            "rows": self.rows,
+            "newest": self.newest,
             "waiting": self._waiting.qsize(),
-            "problem": self._problem,
+            "problem": self.problem,
             "is_replay": self.is_replay,
         }
         self._server.publish("values", message)
@@ -207,7 +213,7 @@ class MarketProcess:
                 self._take(events)
             except Exception as error:  # the process ends, and is started again
                 _LOG.exception("the market cannot keep what it is told")
-                self._problem = f"{type(error).__name__}: {error}"
+                self.problem = f"{type(error).__name__}: {error}"
                 self._stop.set()
                 raise
 
@@ -243,13 +249,13 @@ class MarketProcess:
                 self._ticks.append(
                     table, source=source, lateness="60s", allow_negative=self.is_replay
                 )
-                self._problem = ""
+                self.problem = ""
                 return
             except SequenceConflict as conflict:
                 _LOG.warning("%s", conflict)
                 return
             except TickStoreError as error:
-                self._problem = str(error)
+                self.problem = str(error)
                 _LOG.warning("the tick store does not take ticks: %s", error)
                 if self._stop.wait(_RETRY_S):
                     return
@@ -257,6 +263,10 @@ class MarketProcess:
     def _publish(self, topic: Topic, timeframe: str, rows: pa.Table) -> None:
         if topic in (Topic.BARS_LIVE, Topic.BARS_FINAL):
             items = _bars(rows, timeframe)
+            if topic is Topic.BARS_FINAL and not self.is_replay:
+                now = time.time_ns()
+                for item in items:
+                    self.bar_delays[item["symbol"]] = (now - item["end"]) / 1e9
             self._say("bars", items if topic is Topic.BARS_LIVE else _newest_of_each(items))
             if topic is Topic.BARS_FINAL:
                 self._server.publish("values", {"kind": "bars_final", "items": items})
