@@ -127,14 +127,13 @@ class Link:
             self._socket.sendall(_GREETING.pack(_MAGIC, ours))
             theirs = _nonce_of(self._exactly(_GREETING.size))
             self._socket.sendall(_proof(key, b"client", theirs, ours))
-            if not hmac.compare_digest(self._exactly(32), _proof(key, b"server", ours, theirs)):
-                raise LinkError("the other side does not know the key of this desk")
-        except OSError as error:
+            told = self._exactly(32)
+        except (OSError, LinkError) as error:
             self._socket.close()
             raise LinkError(f"no link: {error}") from error
-        except BaseException:
+        if not hmac.compare_digest(told, _proof(key, b"server", ours, theirs)):
             self._socket.close()
-            raise
+            raise LinkError("the other side does not know the key of this desk")
 
     def send(self, message: Any) -> None:
         """Send a message; LinkError where the link is cut."""

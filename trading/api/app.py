@@ -104,7 +104,7 @@ async def _tidy(parts: Parts) -> None:
         try:
             await run_in_threadpool(parts.sessions.tidy)
             await parts.feeds.tidy()
-        except Exception:
+        except Exception:  # noqa: BLE001 - what is not done now is done the next time
             _LOG.exception("what is over could not be ended; it is tried again")
 
 

@@ -1,4 +1,4 @@
-"""What is refused before a route is reached: foreign hosts and origins, large and strange bodies."""
+"""What is refused before a route is reached: foreign hosts and origins, and odd bodies."""
 
 from __future__ import annotations
 
@@ -56,6 +56,7 @@ class Guard:
         self._hosts = {name.lower() for name in settings.hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse, or hand on."""
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return

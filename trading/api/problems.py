@@ -25,6 +25,7 @@ from trading.errors import (
     EngineTimeout,
     IntervalError,
     InvalidOrderRequest,
+    TickStoreError,
     TradingError,
 )
 
@@ -89,6 +90,10 @@ def _of_error(error: Exception) -> Problem:
         return Problem(422, error.code, str(error))
     if isinstance(error, (FilterError, BarError, IntervalError, CalendarError)):
         return Problem(422, "MALFORMED", str(error))
+    if isinstance(error, TickStoreError):
+        if "the right is missing" in str(error):
+            return Problem(403, "FORBIDDEN", "no ticks may be read; ask for the right to")
+        return Problem(503, "STORE_AWAY", "the database does not answer now", headers=_RETRY)
     if isinstance(error, EngineTimeout):
         return Problem(504, "ENGINE_TIMEOUT", str(error), headers=_RETRY)
     if isinstance(error, EngineStopped):
@@ -131,6 +136,11 @@ def install(app: FastAPI) -> None:
     def ours(_request: Request, error: Exception) -> Response:
         return _of_error(error).response()
 
+    def failed(_request: Request, _error: Exception) -> Response:
+        # The server logs it with its stack; a client is told nothing of the inside.
+        return Problem(500, "INTERNAL", "the server failed at this; its log says why").response()
+
+    app.add_exception_handler(Exception, failed)
     app.add_exception_handler(Problem, problem)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, plain)

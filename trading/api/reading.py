@@ -41,7 +41,7 @@ def page_of(
     cls = EVENT_TOPICS[topic][0]
     found = pool.store.query(
         cls,
-        filters or None,
+        filters,
         min(limit, LIMIT_MAX),
         cursor,
         order_by="-timestamp",

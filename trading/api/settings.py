@@ -17,11 +17,11 @@ class ApiSettings:
     """Where the API finds store, engine and market, and its limits.
 
     `store` is what `StoreClient` takes beside user and password. Records of others than
-    `records_owner` are not shown: anybody may write objects of these classes and share them. `engine` and `market` are the
-    ports of the desk's processes on this machine, behind `link_key`; None where there is none.
-    `hosts` are the names under which it may be called: others are refused, so that no foreign name
-    can be made to point here. `one_time` is a file of log-in codes, `metrics_token` what Prometheus
-    sends. Times are seconds.
+    `records_owner` are not shown: anybody may write objects of these classes and share them.
+    `engine` and `market` are the ports of the desk's processes on this machine, behind `link_key`;
+    None where there is none. `hosts` are the names under which it may be called: others are
+    refused, so that no foreign name can be made to point here. `one_time` is a file of log-in
+    codes, `metrics_token` what Prometheus sends. Times are seconds.
     """
 
     store: Mapping[str, Any]

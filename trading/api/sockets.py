@@ -231,7 +231,7 @@ class Sockets:
         return f'{{"type":"batch","time":"{instant(time.time_ns())}","items":[{items}]}}'
 
     async def _beat(self) -> None:
-        """Say that the connection lives, how fresh the market is, and end sessions that are over."""
+        """Say that connections live and how fresh the market is; end sessions that are over."""
         while True:
             await asyncio.sleep(self._settings.heartbeat_s)
             age = self._market.age_s
@@ -450,6 +450,7 @@ class Sockets:
         """Send what came after a position, then go on; False where that is too much."""
         feed = socket.feed
         assert feed is not None
+        asked = after
         older: list[FeedEvent] = []
         missed = feed.since(after)
         most = self._settings.resume_events
@@ -466,7 +467,7 @@ class Sockets:
             return False
         # No await from here on: nothing can come between what was missed and what follows.
         subscribed = {"type": "subscribed", "id": number, "topic": topic}
-        socket.put(_json({**subscribed, "position": str(feed.position)}))
+        socket.put(_json({**subscribed, "position": str(asked)}))
         socket.interests[topic] = _Interest(account)
         for event in itertools.chain(older, missed):
             if event.topic == topic:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import shutil
 import signal
 import tempfile
@@ -118,10 +119,11 @@ def _options(options: argparse.Namespace, folder: Path) -> DeskOptions:
 def _symbol(text: str) -> tuple[str, str]:
     symbol, _, price = text.rpartition("=")
     try:
-        if not symbol or not float(price) > 0:
-            raise ValueError
+        good = bool(symbol) and 0 < float(price) < math.inf
     except ValueError:
-        raise DeskError(f"--simulate {text!r}: SYMBOL=PRICE is expected") from None
+        good = False
+    if not good:
+        raise DeskError(f"--simulate {text!r}: SYMBOL=PRICE is expected")
     return symbol, price
 
 

@@ -16,7 +16,7 @@ FIELDS = ("account", "run", "order_id", "strategy", "symbol", "code")
 
 
 class JsonLines(logging.Formatter):
-    """Writes records as JSON lines: time, level, process, logger, text, and what was given extra."""
+    """Writes records as JSON lines: time, level, process, logger, text, and what is extra."""
 
     def __init__(self, process: str) -> None:
         super().__init__()

@@ -55,7 +55,7 @@ class Desk:
     @property
     def url(self) -> str:
         """Where API and page answer."""
-        return f"http://{_shown_host(self.config)}:{self.config.ports['api']}"
+        return f"http://{_local_host(self.config)}:{self.config.ports['api']}"
 
     def run(self, wait: Callable[[float], bool], seconds: float | None = None) -> None:
         """Keep the processes running until `wait` says to stop, or the time is over."""
@@ -80,9 +80,8 @@ class Desk:
         end = time.monotonic() + 120.0
         url = f"http://{_local_host(self.config)}:{self.config.ports['api']}/health/ready"
         while True:
-            with contextlib.suppress(OSError, urllib.error.URLError):
-                with urllib.request.urlopen(url, timeout=5):
-                    return True
+            if _is_good(url):
+                return True
             if wait(0.1):
                 return False
             self._supervisor.tend()
@@ -125,7 +124,7 @@ class Desk:
             f"{links}"
             "  Each link logs in once; it is for this machine's browser.\n"
             f"  API        {self.url}/openapi.json\n"
-            f"  Metrics    {self.url}/metrics with the token in {self.config.folder}/run/config.json\n"
+            f"  Metrics    {self.url}/metrics\n"
             f"  Data       {self.config.folder}\n"
             "  Ctrl-C stops it."
         )
@@ -145,12 +144,16 @@ def _specs(config: DeskConfig, path: Path) -> list[ProcessSpec]:
     return [python_process(name, path, config.ports[name]) for name in names]
 
 
+def _is_good(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5):
+            return True
+    except (OSError, urllib.error.URLError):
+        return False
+
+
 def _local_host(config: DeskConfig) -> str:
     host = config.api_host
     if host in ("0.0.0.0", "::"):
         return "127.0.0.1"
     return f"[{host}]" if ":" in host else host
-
-
-def _shown_host(config: DeskConfig) -> str:
-    return _local_host(config)

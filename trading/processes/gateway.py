@@ -89,10 +89,10 @@ class Gateway:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _answered(self, message: dict[str, Any]) -> dict[str, Any]:
+        call = self._calls.get(str(message.get("what")))
+        if call is None:
+            return _problem(422, "MALFORMED", f"unknown request {message.get('what')!r}")
         try:
-            call = self._calls.get(str(message.get("what")))
-            if call is None:
-                raise Refusal(422, "MALFORMED", f"unknown request {message.get('what')!r}")
             return {"result": call(message)}
         except Refusal as refusal:
             return {"problem": refusal.problem}
@@ -109,7 +109,7 @@ class Gateway:
             return _problem(503, "STORE_AWAY", "the database does not answer now; try again")
         except TradingError as error:
             return _problem(422, "MALFORMED", str(error))
-        except Exception:
+        except Exception:  # noqa: BLE001 - the process goes on; the caller is told
             _LOG.exception("a request failed: %s", message.get("what"))
             return _problem(500, "INTERNAL", "the engine's process failed at this; see its log")
 
@@ -359,21 +359,20 @@ class Gateway:
         }
 
     def _strategies(self, message: dict[str, Any]) -> dict[str, Any]:
-        items = []
-        for book in self._visible(message):
-            for each in book.strategies:
-                items.append(
-                    {
-                        "account": book.config.account,
-                        "strategy": each.name,
-                        "version": each.version,
-                        "parameters": msgspec.to_builtins(each.parameters),
-                        "parameters_hash": each.parameters_hash,
-                        "symbols": list(each.symbols),
-                        "timeframes": list(each.timeframes),
-                        "twin_run": None if book.twin is None else f"twin:{book.config.account}",
-                    }
-                )
+        items = [
+            {
+                "account": book.config.account,
+                "strategy": each.name,
+                "version": each.version,
+                "parameters": msgspec.to_builtins(each.parameters),
+                "parameters_hash": each.parameters_hash,
+                "symbols": list(each.symbols),
+                "timeframes": list(each.timeframes),
+                "twin_run": None if book.twin is None else f"twin:{book.config.account}",
+            }
+            for book in self._visible(message)
+            for each in book.strategies
+        ]
         return {"items": items}
 
     def _picker(self, message: dict[str, Any]) -> dict[str, Any]:

@@ -143,7 +143,8 @@ class MarketProcess:
 
     def _follow(self, feed: Feed) -> None:
         begun, told = time.monotonic(), 0.0
-        for event in feed.events():
+        for given in feed.events():
+            event = given
             if event.due_s is not None:
                 self._stop.wait(begun + event.due_s - time.monotonic())
             if self._stop.is_set():

@@ -132,9 +132,11 @@ class LinkServer:
         assert task is not None
         self._tasks.add(task)
         client: _Client | None = None
+        if len(self._clients) >= _LINKS_MAX:
+            _LOG.warning("more than %d links; a new one was refused", _LINKS_MAX)
+            writer.close()
+            return
         try:
-            if len(self._clients) >= _LINKS_MAX:
-                raise LinkError(f"more than {_LINKS_MAX} links")
             client = _Client(await greet(reader, writer, self._key, is_server=True))
             self._clients.add(client)
             await self._converse(client)

@@ -1,4 +1,4 @@
-"""The supervisor: starts the processes of a desk, starts again what died, and stops all in order."""
+"""The supervisor: starts the processes of a desk, again where one dies, and stops all in order."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ class Supervisor:
     # --- waiting and stopping ---------------------------------------------------------------------
 
     def wait_running(self, seconds: float, is_over: Callable[[float], bool]) -> bool:
-        """Wait until all answer; False where `is_over` says to stop. DeskError when time is over."""
+        """Wait until all answer; False where `is_over` says to stop, DeskError when it is late."""
         end = time.monotonic() + seconds
         while not all(child.state == "RUNNING" for child in self._children):
             if time.monotonic() > end:

@@ -16,10 +16,12 @@ async def socket(ws: WebSocket) -> None:
     """Serve a socket of a user who is logged in; docs/api.md describes its messages."""
     try:
         session, by_cookie = session_of(ws)
-        if by_cookie and "origin" not in ws.headers:
-            raise Problem(403, "FOREIGN_ORIGIN", "a socket with the cookie says its Origin")
     except Problem as problem:
         await _refuse(ws, problem)
+        return
+    if by_cookie and "origin" not in ws.headers:
+        what = "a socket with the cookie says its Origin"
+        await _refuse(ws, Problem(403, "FOREIGN_ORIGIN", what))
         return
     await parts_of(ws).sockets.serve(ws, session)
 
