@@ -293,7 +293,7 @@ class TradingClient:
         return self._items("/accounts", Account)
 
     def orders(self, **filters: Any) -> list[Order]:
-        """Return orders, the newest first: `account`, `symbol`, `status`, `open=True`, `limit`, …"""
+        """Return orders, the newest first: `account`, `symbol`, `status`, `open=True`, …"""
         return self._items("/orders", Order, filters)
 
     def order(self, order_id: str) -> Order:

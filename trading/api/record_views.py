@@ -22,7 +22,7 @@ from trading.engine import (
     TradingStateRecord,
 )
 
-__all__ = ["EVENT_TOPICS", "TOPIC_OF", "time_text", "view_of"]
+__all__ = ["EVENT_TOPICS", "TOPIC_OF", "number_text", "time_text", "view_of"]
 
 EVENT_TOPICS: dict[str, tuple[type[Storable], str]] = {
     "orders": (OrderRecord, "order_event"),
@@ -48,9 +48,15 @@ def time_text(value: datetime) -> str:
     return f"{value.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%S.%f}Z"
 
 
+def number_text(value: Decimal) -> str:
+    """Return a number in plain digits, without zeros at its end."""
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
 def _shown(value: Any) -> Any:
     if isinstance(value, Decimal):
-        return f"{value:f}"
+        return number_text(value)
     if isinstance(value, datetime):
         return time_text(value)
     return value

@@ -14,7 +14,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from store.client import StoreClient
-from store.errors import StoreError, Unavailable
+from store.errors import AccessError, Unavailable
 from trading.api.problems import Problem
 from trading.api.settings import ApiSettings
 from trading.errors import TickStoreError, TradingError
@@ -78,11 +78,11 @@ class UserPool:
     def accepts(self, password: str) -> bool:
         """Whether the database takes a password of this user now."""
         try:
-            StoreClient(self.user, password, **self._settings.store, pool_size=1).close()
-        except Unavailable:
+            StoreClient(self.user, password, **self._settings.store, pool_size=2).close()
+        except (AccessError, Unavailable) as error:
+            if _is_refusal(error):
+                return False
             raise
-        except StoreError:
-            return False
         return True
 
     def still_accepts(self) -> bool:
@@ -152,9 +152,9 @@ class Sessions:
         self._throttle(user, address)
         try:
             pool = self._pool(user, password)
-        except Unavailable:
-            raise
-        except StoreError as error:
+        except (AccessError, Unavailable) as error:
+            if not _is_refusal(error):
+                raise
             self._failed(user, address)
             raise Problem(401, "LOGIN_REFUSED", "user or password is wrong") from error
         if pool is None:
@@ -293,6 +293,11 @@ class Sessions:
         """End all sessions."""
         for user in list(self._pools):
             self.end_user(user)
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether the database does not let a user in: by the password, or since it is disabled."""
+    return isinstance(error, AccessError) or "not permitted to log in" in str(error)
 
 
 def _digest(token: str) -> bytes:

@@ -344,8 +344,8 @@ class Gateway:
             "phase": str(status.phase),
             "trading_state": status.trading_state,
             "state_reason": status.state_reason,
-            "cash": {currency: str(amount) for currency, amount in status.cash.items()},
-            "equity": None if equity is None else str(equity),
+            "cash": {currency: _text(amount) for currency, amount in status.cash.items()},
+            "equity": None if equity is None else _text(equity),
             "open_orders": len(status.open_orders),
             "positions": {symbol: str(size) for symbol, size in status.positions.items()},
             "broker": status.broker or config.broker,
@@ -403,6 +403,11 @@ class Gateway:
         if wanted is not None:
             return [self._book(message)]
         return [book for book in self._books.values() if by in book.config.members]
+
+
+def _text(number: Decimal) -> str:
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _problem(status: int, code: str, detail: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from reactive.expr import Const, Expr, Field
 from trading.api.current import CurrentPool, CurrentSession, parts_of
 from trading.api.problems import Problem
 from trading.api.reading import LIMIT_MAX, TWIN_RUN, page_of
-from trading.api.record_views import view_of
+from trading.api.record_views import number_text, view_of
 from trading.api.schemas import Page, clean_text, utc
 from trading.api.sessions import UserPool
 from trading.engine import OrderRecord
@@ -288,8 +288,8 @@ def _value(request: Request, pool: UserPool, items: list[dict[str, Any]]) -> Non
         item["unrealized_amount"] = None
         if price is not None:
             worth = parts.instruments.worth(symbol, Decimal(item["net_quantity"]), Decimal(price))
-            item["unrealized_amount"] = f"{worth - Decimal(item['cost_amount']):f}"
-            item["value_amount"] = f"{worth:f}"
+            item["unrealized_amount"] = number_text(worth - Decimal(item['cost_amount']))
+            item["value_amount"] = number_text(worth)
 
 
 _SUMS = {"realized": "realized_amount", "fees": "fee_amount", "income": "income_amount"}
@@ -339,12 +339,12 @@ def _earned(key: tuple[str, str], sums: dict[str, Decimal], is_known: bool) -> d
     return {
         "account": key[0],
         "run": key[1],
-        **{f"{name}_amount": f"{sums[name]:f}" for name in _SUMS},
+        **{f"{name}_amount": number_text(sums[name]) for name in _SUMS},
         "open_positions": int(sums["open"]),
-        "unrealized_amount": f"{sums['unrealized']:f}" if is_known else None,
-        "net_amount": f"{net:f}" if is_known else None,
-        "start_amount": f"{start:f}",
-        "equity": f"{start + net:f}" if is_known else None,
+        "unrealized_amount": number_text(sums['unrealized']) if is_known else None,
+        "net_amount": number_text(net) if is_known else None,
+        "start_amount": number_text(start),
+        "equity": number_text(start + net) if is_known else None,
     }
 
 
