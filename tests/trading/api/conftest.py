@@ -27,7 +27,7 @@ def desk() -> Iterator[RunningDesk]:
         yield running
         assert running.stop() == 0, running.process.output
     finally:
-        running.process.kill()
+        running.end()
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from tests.processes import Process, free_port
 from trading.api import ApiServer
 from trading.client import NewOrder, TradingClient
 from trading.processes.config import DeskConfig, read_config
-from trading.processes.running import api_settings
+from trading.processes.run_api import api_settings
 
 START_SECONDS = 240.0
 LIMITS = {"max_order_notional": "50000", "max_symbol_notional": "60000", "price_collar": "0.1"}
@@ -88,6 +89,11 @@ class RunningDesk:
         """A second API on the same desk, in this process, with limits of its own."""
         with ApiServer(replace(api_settings(self.config), **changes)) as server:
             yield server
+
+    def end(self) -> None:
+        """Kill it if it still runs; its processes end with it."""
+        if self.process.child.poll() is None:
+            self.process.end(signal.SIGKILL)
 
     def stop(self) -> int:
         return self.process.end(seconds=90)

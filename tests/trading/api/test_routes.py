@@ -65,6 +65,7 @@ def test_a_session_begins_with_a_log_in_and_ends_with_the_log_out(desk: RunningD
     assert datetime.fromisoformat(told["expires_at"]) > datetime.now(timezone.utc)
     client.close()
     assert refused(lambda: client.get("/session")).status == 401
+    client.close()
 
 
 def test_a_wrong_password_and_an_unknown_user_are_refused_alike(desk: RunningDesk) -> None:
@@ -409,8 +410,9 @@ def test_without_engine_and_market_it_is_live_and_not_ready(desk: RunningDesk) -
     with desk.other_server(engine=1, market=1) as server, desk.client("alice", server.url) as lone:
         with pytest.raises(urllib.error.HTTPError) as caught:
             urllib.request.urlopen(f"{server.url}/health/ready", timeout=30)
-        assert caught.value.code == 503
-        assert json.loads(caught.value.read())["checks"] == {"engine": False, "market": False}
+        with caught.value as answer:
+            assert answer.code == 503
+            assert json.loads(answer.read())["checks"] == {"engine": False, "market": False}
         with urllib.request.urlopen(f"{server.url}/health/live", timeout=30) as answer:
             assert answer.status == 200
         assert isinstance(lone.orders(), list)
