@@ -47,7 +47,7 @@ def test_a_newcomer_sees_a_fill_and_a_desk_that_nothing_kills(folder: Path) -> N
         ready = time.monotonic()
         _the_link_logs_in(desk)
         with desk.client("trader") as trader:
-            wait_until(lambda: trader.fills(), 60, "a filled order")
+            wait_until(trader.fills, 60, "a filled order")
             assert time.monotonic() - ready < 60
             known = {each.fill_id for each in trader.fills(limit=500)}
         for name in ("engine", "market", "api"):
