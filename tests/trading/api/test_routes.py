@@ -16,9 +16,9 @@ import pytest
 
 from tests.processes import wait_until
 from tests.trading.api.running import RunningDesk, far_below, order
-from trading.api.one_time import offer
 from trading.client import TradingClient
 from trading.errors import ApiRefused
+from trading.one_time import offer
 
 
 def refused(call: Any) -> ApiRefused:
