@@ -12,7 +12,7 @@ from store.client import StoreClient
 from trading.backtest import load_strategy
 from trading.brokers import PaperBroker
 from trading.engine import EngineOptions, Phase, TradingEngine
-from trading.errors import EngineError, TradingError
+from trading.errors import EngineError, TradingError, UnknownInstrument
 from trading.exchange import ExchangeBroker
 from trading.journal.inputs import SetWeights
 from trading.journal.outputs import Output
@@ -22,6 +22,7 @@ from trading.picker.portfolio import Scoreboard
 from trading.processes.config import AccountConfig, DeskConfig, instruments_of
 from trading.processes.market_feed import LinkedMarket
 from trading.risk import Limits
+from trading.specification import InstrumentSpec
 from trading.strategy import Strategy
 
 __all__ = ["Book"]
@@ -98,6 +99,13 @@ class Book:
             self.twin.start()
         self._thread = threading.Thread(target=self._tend, name="weights", daemon=True)
         self._thread.start()
+
+    def spec(self, symbol: str) -> InstrumentSpec:
+        """Return an instrument; UnknownInstrument where the desk trades none of this symbol."""
+        found = self.specs.get(symbol)
+        if found is None:
+            raise UnknownInstrument(symbol, len(self.specs))
+        return found
 
     @property
     def engines(self) -> dict[str, TradingEngine]:

@@ -218,7 +218,7 @@ class Gateway:
         if isinstance(request, OrderRequest):
             first = request
         else:
-            group_terms(request, book.specs.get, lambda each: each)
+            group_terms(request, book.spec, lambda each: each)
             first = _first(request)
 
         def judged(kernel: Kernel) -> Any:
