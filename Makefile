@@ -1,6 +1,6 @@
-# Two commands matter: `make run` and `make test`. Both start from nothing.
+# Three commands matter: `make run`, `make trade` and `make test`. Each starts from nothing.
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-long check format bench clean
+.PHONY: help run demo trade test test-long check format bench clean
 
 PYTHON_BIN := .venv/bin/python
 # Options of the server: make run ARGS="--port 10001 --view-only"
@@ -19,6 +19,10 @@ run: ## Start the server on http://localhost:10000 (ARGS="--help" lists its opti
 demo: ## Orders, trades and risk on a live desk (ARGS="--help" lists its options)
 	@scripts/setup.sh server store
 	@exec $(PYTHON_BIN) demo_bridge.py $(ARGS)
+
+trade: ## A whole trading desk on paper: market, engine, API, page (ARGS="--help" lists its options)
+	@scripts/setup.sh store trading
+	@exec $(PYTHON_BIN) -m trading desk $(ARGS)
 
 test: ## Run tests and all checks
 	@scripts/setup.sh server client store trading dev

@@ -198,6 +198,33 @@ class ArchiveError(TradingError, ValueError):
     """An archive that cannot be made, or that is not what it was when it was signed."""
 
 
+class LinkError(TradingError, ConnectionError):
+    """A process of the desk cannot be reached, or the link to it is cut."""
+
+
+class ApiAway(TradingError, ConnectionError):
+    """The desk's API does not answer; a command under a key can be given again."""
+
+
+class ApiRefused(TradingError):
+    """The desk's API refused; `status` is that of HTTP, `code` and `problem` say why."""
+
+    def __init__(self, status: int, code: str, detail: str, problem: dict[str, Any]) -> None:
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.problem = problem
+        super().__init__(f"{status} {code}: {detail}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Survive pickle with all fields."""
+        return type(self), (self.status, self.code, self.detail, self.problem)
+
+
+class DeskError(TradingError):
+    """A desk cannot be set up or started with what it was given."""
+
+
 class SettingsError(KernelError, ValueError):
     """Settings that are unknown, out of bounds, or that cannot work together."""
 

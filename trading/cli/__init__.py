@@ -20,6 +20,7 @@ python -m trading replay paper:demo --user paper_trader --set fast=5
 python -m trading explain ACC.live.4-1 --run-name live --user alice --svg why.svg
 python -m trading archive live day.tar --day 2026-02-20 --key key.pem --user alice
 python -m trading verify-archive day.tar --key key.pem.pub
+python -m trading desk --data my_desk
 python -m trading check lookahead bars.parquet --strategy my.py:SmaCross --symbols AAPL
 
 The exit status is 0 when all is well, 1 where something was found (bars that differ from their
@@ -68,6 +69,7 @@ COMMANDS = (
     ),
     Command("paper", "engine", "trade live prices with simulated fills"),
     Command("live", "engine", "trade an account at a venue"),
+    Command("desk", "desk", "a whole desk: market, engine, API and page"),
     Command("halt", "control", "stop an account: its orders are cancelled, new ones refused"),
     Command("reduce", "control", "let an account only reduce its positions"),
     Command(

@@ -25,7 +25,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -35,6 +35,7 @@ from store.leases import Lease
 from trading.bars.calendar import calendar_for
 from trading.brokers.paper import PaperBroker
 from trading.engine.feeding import Feeder
+from trading.engine.figures import WriterFigures
 from trading.engine.following import Follower
 from trading.engine.inbox import Inbox, Item, refuse
 from trading.engine.journal import Journal
@@ -68,7 +69,7 @@ from trading.journal.inputs import (
     Transfer,
 )
 from trading.journal.outputs import Output
-from trading.kernel import HostedStrategy, Picker, Settings
+from trading.kernel import HostedStrategy, Kernel, Picker, Settings
 from trading.numbers import Number, to_units
 from trading.orders import Bracket, OneCancelsOther, OneTriggersOther, OrderRequest
 from trading.orders.build import group_terms, terms_or_fault
@@ -92,6 +93,7 @@ _MEMORY, _MEMORY_MAX = 15 * MINUTE, 5_000
 _SESSIONS_BEFORE, _SESSIONS_AFTER, _SESSIONS_LEAST = 7 * DAY, 200 * DAY, 14 * DAY
 
 Request = OrderRequest | Bracket | OneCancelsOther | OneTriggersOther
+T = TypeVar("T")
 AnyBroker = PaperBroker | VenueBroker | Callable[[], VenueBroker]
 
 
@@ -171,6 +173,7 @@ class TradingEngine:
         self._error: BaseException | None = None
         self._epoch = 0
         self._writer: Writer | None = None
+        self.figures = WriterFigures()
         self._link: BrokerLink | None = None
         self._feeder: Feeder | None = None
         if feed is not None and not callable(feed):
@@ -284,6 +287,7 @@ class TradingEngine:
             self._stop,
             self._publish,
         )
+        writer.figures = self.figures
         self._writer = writer
         try:
             writer.recover(self._opening, attempt)
@@ -586,6 +590,18 @@ class TradingEngine:
         with writer.lock:
             found = writer.state.kernel.orders.get(order_id)
             return None if found is None else msgspec.structs.replace(found)
+
+    def look(self, at: Callable[[Kernel], T]) -> T:
+        """Return what a function finds in the kernel, which stands still meanwhile.
+
+        The function must change nothing and return no part of the kernel that changes later.
+        EngineStopped while the engine has no state: it starts, or waits for another engine.
+        """
+        writer = self._writer
+        if writer is None:
+            raise EngineStopped(f"the engine is {self._phase}: {self._problem or 'start it first'}")
+        with writer.lock:
+            return at(writer.state.kernel)
 
     @property
     def digest(self) -> str:

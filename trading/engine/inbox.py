@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from trading.engine.state import Answer
 from trading.errors import EngineStopped
@@ -34,6 +34,7 @@ class Item:
     note: str = ""
     answer: Future[Answer] | None = None
     stamped: bool = False
+    arrived: float = field(default_factory=time.monotonic)
 
 
 def refuse(items: Iterable[Item], why: str) -> None:

@@ -20,6 +20,7 @@ import numpy as np
 from store.client import StoreClient
 from store.errors import LeaseLost, StoreError, Unavailable
 from store.leases import Lease
+from trading.engine.figures import WriterFigures
 from trading.engine.inbox import BrokerEvent, Inbox, Item, refuse
 from trading.engine.journal import EngineSnapshot, Entry, Group, Journal
 from trading.engine.link import BrokerLink
@@ -101,6 +102,7 @@ class Writer:
         self._flight: Future[None] | None = None
         self._committer = ThreadPoolExecutor(1, "engine-commit")
         self.lock = threading.Lock()
+        self.figures = WriterFigures()
         self.state = EngineState(recipe)
         self.attempt: Attempt | None = None
         self.settled = False
@@ -253,6 +255,7 @@ class Writer:
         )
 
     def _reconciler(self, link: BrokerLink) -> Reconciler:
+        self.figures.reconciliations += 1
         return Reconciler(self, link.broker, self._options.reconcile_s, self._connected_after)
 
     def pause(self, seconds: float) -> None:
@@ -421,6 +424,9 @@ class Writer:
             refuse(staged.items, f"the command was not recorded: {error}")
             raise
         self._journal.taken(group)
+        done = time.monotonic()
+        oldest = min(each.arrived for each in staged.items)
+        self.figures.committed(len(staged.items), done - begun, done - oldest)
         self._kept_until = begun + self._lease.seconds
         effects = [each for each in staged.outputs if isinstance(each, EFFECTS)]
         if effects:

@@ -6,5 +6,6 @@ from trading.strategy.examples.macd_trend import MacdTrend
 from trading.strategy.examples.pairs import Pairs
 from trading.strategy.examples.rsi_reversion import RsiReversion
 from trading.strategy.examples.sma_cross import SmaCross
+from trading.strategy.examples.turn_taking import TurnTaking
 
-__all__ = ["Breakout", "DeltaHedge", "MacdTrend", "Pairs", "RsiReversion", "SmaCross"]
+__all__ = ["Breakout", "DeltaHedge", "MacdTrend", "Pairs", "RsiReversion", "SmaCross", "TurnTaking"]

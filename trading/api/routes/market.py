@@ -1,0 +1,249 @@
+"""Market data of symbols whose ticks the user may read."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timezone
+from typing import Annotated, Any
+
+import pyarrow as pa
+from fastapi import APIRouter, Path, Query, Request
+from pydantic import AfterValidator
+
+from trading.api.current import CurrentPool, parts_of
+from trading.api.market_hub import bar_data
+from trading.api.problems import Problem
+from trading.api.schemas import Page, clean_text, utc
+from trading.api.sessions import UserPool
+from trading.bars import parse_interval
+from trading.bars.calendar import calendar_for
+from trading.ticks.bar_store import BarRecipe
+
+router = APIRouter(tags=["market"])
+
+SymbolPath = Annotated[str, Path(max_length=64), AfterValidator(clean_text)]
+SymbolQuery = Annotated[str, Query(max_length=64), AfterValidator(clean_text)]
+Timeframe = Annotated[str, Query(max_length=20, examples=["1m"]), AfterValidator(clean_text)]
+Time = Annotated[datetime | None, AfterValidator(lambda v: v and utc(v))]
+_BARS_MAX = 5_000
+_FIRST_PIECES = 3
+
+
+def _refuse_unreadable(pool: UserPool, symbol: str) -> None:
+    if symbol not in pool.readable_symbols():
+        raise Problem(404, "UNKNOWN_SYMBOL", f"no ticks of {symbol!r:.80} that you may read")
+
+
+@router.get("/instruments", response_model=Page)
+def list_instruments(request: Request, pool: CurrentPool) -> dict[str, Any]:
+    """What is traded, of symbols whose ticks the user may read."""
+    items = parts_of(request).instruments.shown(pool.readable_symbols())
+    return {"items": items, "next_cursor": None}
+
+
+@router.get("/prices", response_model=Page)
+def list_prices(request: Request, pool: CurrentPool) -> dict[str, Any]:
+    """The last price and quote of each symbol."""
+    market, readable = parts_of(request).market, pool.readable_symbols()
+    found = [market.get("prices", symbol) for symbol in sorted(readable)]
+    return {"items": [each for each in found if each is not None], "next_cursor": None}
+
+
+@router.get("/prices/{symbol}")
+def show_price(request: Request, pool: CurrentPool, symbol: SymbolPath) -> dict[str, Any]:
+    """The last price and quote of a symbol."""
+    return _value(request, pool, "prices", symbol)
+
+
+@router.get("/depth/{symbol}")
+def show_depth(request: Request, pool: CurrentPool, symbol: SymbolPath) -> dict[str, Any]:
+    """The newest order book of a symbol."""
+    return _value(request, pool, "depth", symbol)
+
+
+def _value(request: Request, pool: UserPool, topic: str, symbol: str) -> dict[str, Any]:
+    _refuse_unreadable(pool, symbol)
+    found = parts_of(request).market.get(topic, symbol)
+    if found is None:
+        raise Problem(404, "NOTHING_YET", f"nothing has come of {symbol} yet; ask again")
+    return found
+
+
+@router.get("/bars")
+def list_bars(
+    request: Request,
+    pool: CurrentPool,
+    symbol: SymbolQuery,
+    timeframe: Timeframe = "1m",
+    start: Time = None,
+    end: Time = None,
+    known_at: Time = None,
+    limit: Annotated[int, Query(ge=1, le=_BARS_MAX)] = 500,
+) -> dict[str, Any]:
+    """The newest final bars of a range, the oldest first; without `end` and `known_at` the working
+    one too. With `known_at`, each bar as it was known then.
+    """
+    _refuse_unreadable(pool, symbol)
+    items = kept_bars(request, pool, symbol, timeframe, start, end, known_at, limit)
+    if end is None and known_at is None:
+        live = parts_of(request).market.get("bars", symbol, timeframe)
+        if live is not None:
+            bar = live["data"]
+            items = [each for each in items if each["start"] < bar["start"]]
+            items = [*items, bar][-limit:]
+    return {"symbol": symbol, "timeframe": timeframe, "items": items}
+
+
+def kept_bars(
+    request: Request,
+    pool: UserPool,
+    symbol: str,
+    timeframe: str,
+    start: datetime | None,
+    end: datetime | None,
+    known_at: datetime | None,
+    limit: int,
+) -> list[dict[str, Any]]:
+    """Return the newest `limit` final bars of a range; without a start it is found by looking."""
+    settings = parts_of(request).settings
+    now = datetime.now(timezone.utc)
+    if known_at is not None and known_at > now:
+        raise Problem(422, "MALFORMED", "known_at is still to come; name a time in the past")
+    recipe = BarRecipe(timeframe, settings.calendar or None, settings.bar_source)
+    bars = pool.ticks.bars
+    if start is not None:
+        table = bars.read([symbol], recipe, start, end, known_at=known_at)
+        return _shown(table, timeframe)[-limit:]
+    length = parse_interval(timeframe).length_ns or 86_400_000_000_000
+    high = time.time_ns() if end is None else round(end.timestamp() * 1e9)
+    span = length * limit
+    for _ in range(_FIRST_PIECES):
+        table = bars.read([symbol], recipe, high - span, end, known_at=known_at)
+        if len(table) >= limit:
+            break
+        # Nights and weekends lie between.
+        span *= 6
+    return _shown(table, timeframe)[-limit:]
+
+
+_NAMES = ("start", "end", "open", "high", "low", "close", "volume", "count", "vwap", "state")
+
+
+def _shown(table: pa.Table, timeframe: str) -> list[dict[str, Any]]:
+    columns: dict[str, list[Any]] = {}
+    for name in (*_NAMES, "version", "recorded", "symbol"):
+        column = table[name]
+        if pa.types.is_timestamp(column.type):
+            column = column.cast(pa.timestamp("ns", "UTC")).cast(pa.int64())
+        values = column.to_pylist()
+        if name in ("open", "high", "low", "close", "volume"):
+            values = [None if value is None else _plain(value) for value in values]
+        columns[name] = values
+    rows = (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
+    return [
+        {**bar_data({"timeframe": timeframe, **row}), "recorded": _instant(row["recorded"])}
+        for row in rows
+    ]
+
+
+def _instant(value: int | None) -> str | None:
+    return None if value is None else bar_data({"start": value, "end": value})["start"]
+
+
+def _plain(value: Any) -> str:
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+# --- the names of an older system -----------------------------------------------------------------
+
+
+@router.get("/chart/data/bars_slots")
+def bars_and_slots(
+    request: Request,
+    pool: CurrentPool,
+    instrument_id: SymbolQuery,
+    timeframe: Timeframe = "1m",
+    bars_timestamp_end: Time = None,
+    slots_timestamp_end: Time = None,
+    limit: Annotated[int, Query(ge=1, le=_BARS_MAX)] = 500,
+) -> dict[str, Any]:
+    """Bars until a time, and the empty places of the calendar after the last one until another.
+
+    The slots are the starts of bars that are still to come, so that a chart shows its gaps.
+    """
+    _refuse_unreadable(pool, instrument_id)
+    bars = kept_bars(request, pool, instrument_id, timeframe, None, bars_timestamp_end, None, limit)
+    length = parse_interval(timeframe).length_ns
+    slots: list[str | None] = []
+    if slots_timestamp_end is not None and length and bars:
+        first = datetime.fromisoformat(bars[-1]["end"].replace("Z", "+00:00"))
+        low = round(first.timestamp() * 1e9)
+        high = round(slots_timestamp_end.timestamp() * 1e9)
+        starts = range(low, min(high, low + length * _BARS_MAX), length)
+        calendar = parts_of(request).settings.calendar
+        if calendar and starts:
+            found = calendar_for(calendar, low, high)
+            part = found.between(low, high)
+            sessions = list(
+                zip(found.opens[part].tolist(), found.closes[part].tolist(), strict=True)
+            )
+            slots = [_instant(at) for at in starts if any(o <= at < c for o, c in sessions)]
+        else:
+            slots = [_instant(at) for at in starts]
+    return {"instrument_id": instrument_id, "timeframe": timeframe, "bars": bars, "slots": slots}
+
+
+@router.get("/chart/{kind}/all")
+def chart_all(
+    request: Request, pool: CurrentPool, kind: Annotated[str, Path(max_length=20)]
+) -> dict[str, Any]:
+    """The exchanges (calendars), segments (kinds) or instruments that there are."""
+    shown = parts_of(request).instruments.shown(pool.readable_symbols())
+    names = {"exchange": "calendar", "segment": "kind"}
+    if kind == "instrument":
+        return {"items": shown}
+    if kind not in names:
+        raise Problem(404, "NOT_FOUND", "there are exchange, segment and instrument")
+    return {"items": sorted({each[names[kind]] for each in shown})}
+
+
+@router.get("/chart/instrument/{what}")
+def chart_instrument(
+    request: Request,
+    pool: CurrentPool,
+    what: Annotated[str, Path(max_length=20)],
+    query: Annotated[str, Query(max_length=64)] = "",
+    instrument_id: Annotated[str, Query(max_length=64)] = "",
+    exchange: Annotated[str, Query(max_length=64)] = "",
+    segment: Annotated[str, Query(max_length=64)] = "",
+) -> dict[str, Any]:
+    """Instruments: `search` by a part of the symbol, `filter` by exchange and segment, `detail`
+    of one, and its `derivatives`.
+    """
+    shown = parts_of(request).instruments.shown(pool.readable_symbols())
+    if what == "search":
+        return {"items": [each for each in shown if query.upper() in each["symbol"].upper()]}
+    if what == "filter":
+        return {
+            "items": [
+                each
+                for each in shown
+                if exchange in ("", each["calendar"]) and segment in ("", each["kind"])
+            ]
+        }
+    if what == "detail":
+        for each in shown:
+            if each["symbol"] == instrument_id:
+                return each
+        raise Problem(404, "UNKNOWN_SYMBOL", f"no instrument {instrument_id!r:.80} for you")
+    if what == "derivatives":
+        kinds = ("FUTURE", "OPTION")
+        return {
+            "items": [
+                each
+                for each in shown
+                if each["kind"] in kinds and each["symbol"].startswith(instrument_id)
+            ]
+        }
+    raise Problem(404, "NOT_FOUND", "there are search, filter, detail and derivatives")

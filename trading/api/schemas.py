@@ -1,0 +1,255 @@
+"""Bodies of requests, as they are checked before anything is done with them."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timezone
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    WithJsonSchema,
+)
+
+from trading.orders.request import KINDS, SIDES, TIMES_IN_FORCE
+
+__all__ = [
+    "AnyPreview",
+    "BracketBody",
+    "CommandAnswer",
+    "LoginBody",
+    "OcoBody",
+    "OrderBody",
+    "OtoBody",
+    "Page",
+    "PreviewAnswer",
+    "ReplaceBody",
+    "ScopeBody",
+    "SessionAnswer",
+    "StateBody",
+    "clean_text",
+    "utc",
+]
+
+_NUMBER = re.compile(r"-?\d{1,18}(\.\d{1,18})?")
+_UNCLEAN = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+
+
+def _number_text(value: Any) -> str:
+    """A number as text: exact, finite, in plain digits."""
+    if isinstance(value, bool) or not isinstance(value, (str, int, float, Decimal)):
+        raise ValueError('a number or its text is expected, such as "228.25"')  # noqa: TRY004
+    text = value if isinstance(value, str) else repr(value)
+    if not _NUMBER.fullmatch(text):
+        try:
+            number = Decimal(text)
+        except InvalidOperation:
+            raise ValueError('a number or its text is expected, such as "228.25"') from None
+        text = f"{number:f}" if number.is_finite() and abs(number.adjusted()) < 18 else ""
+        if not _NUMBER.fullmatch(text):
+            raise ValueError("a finite number of at most 18 digits before and after the point")
+    return text
+
+
+def clean_text(value: str) -> str:
+    """A text without control characters and half characters."""
+    if _UNCLEAN.search(value):
+        raise ValueError("a text without control characters is expected")
+    return value
+
+
+def utc(value: datetime) -> datetime:
+    """A time with its zone, which is UTC where none is said."""
+    if value.tzinfo is None:
+        value = value.replace(tzinfo=timezone.utc)
+    try:
+        value = value.astimezone(timezone.utc)
+    except (OverflowError, ValueError):
+        raise ValueError("a time from 1970 to 2200 is expected") from None
+    if not 1970 <= value.year < 2200:
+        raise ValueError("a time from 1970 to 2200 is expected")
+    return value
+
+
+NumberText = Annotated[
+    str,
+    BeforeValidator(_number_text),
+    WithJsonSchema({"type": "string", "pattern": r"^-?[0-9]{1,18}(\.[0-9]{1,18})?$"}),
+]
+Symbol = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(clean_text)]
+Name = Annotated[str, Field(max_length=100), AfterValidator(clean_text)]
+AccountName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,60}$", examples=["DEMO"])]
+Moment = Annotated[datetime, AfterValidator(utc)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class LoginBody(_Body):
+    """A user of the store, and the password; `cookie` is for pages."""
+
+    user: Annotated[str, Field(max_length=200, examples=["alice"])]
+    password: Annotated[str, Field(max_length=2_000)]
+    cookie: bool = False
+
+
+class _Terms(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    symbol: Annotated[Symbol, Field(examples=["AAPL"])]
+    side: Literal[SIDES]  # type: ignore[valid-type]
+    quantity: Annotated[NumberText, Field(examples=["100"])]
+    kind: Literal[KINDS] = "MARKET"  # type: ignore[valid-type]
+    limit_price: NumberText | None = None
+    stop_price: NumberText | None = None
+    time_in_force: Literal[TIMES_IN_FORCE] = "GTC"  # type: ignore[valid-type]
+    strategy: Name = ""
+    trail: NumberText | None = None
+    trail_bps: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    expire_at: Moment | None = None
+    reduce_only: bool = False
+    post_only: bool = False
+    emulate: bool = False
+    not_before: Moment | None = None
+    flat_by: Moment | None = None
+    tag: Name = ""
+
+    def terms(self) -> dict[str, Any]:
+        """Return what the engine is told."""
+        return self.model_dump(mode="json", exclude={"account"}, exclude_none=True)
+
+
+_ORDER: dict[str, JsonValue] = {
+    "account": "DEMO",
+    "symbol": "AAPL",
+    "side": "BUY",
+    "quantity": "100",
+    "kind": "LIMIT",
+    "limit_price": "228.25",
+}
+
+
+class OrderBody(_Terms):
+    """One order; numbers are taken as texts or numbers."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_ORDER]})
+    account: AccountName
+
+
+class BracketBody(_Terms):
+    """An entry with its two exits: `target` is a limit price, `stop` a stop price."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{**_ORDER, "target": "235", "stop": "224.50"}]},
+    )
+    account: AccountName
+    target: NumberText
+    stop: NumberText
+
+
+class OcoBody(_Body):
+    """Orders of which a fill of one cancels the others."""
+
+    account: AccountName
+    orders: Annotated[list[_Terms], Field(min_length=2, max_length=10)]
+
+    def terms(self) -> dict[str, Any]:
+        """Return what the engine is told."""
+        return {"orders": [each.terms() for each in self.orders]}
+
+
+class OtoBody(_Body):
+    """A parent whose fills send the child."""
+
+    account: AccountName
+    parent: _Terms
+    child: _Terms
+    when_full: bool = False
+
+    def terms(self) -> dict[str, Any]:
+        """Return what the engine is told."""
+        return {
+            "parent": self.parent.terms(),
+            "child": self.child.terms(),
+            "when_full": self.when_full,
+        }
+
+
+class AnyPreview(_Terms):
+    """An order, or with `target` and `stop` a bracket, to be judged and not sent."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_ORDER]})
+    account: AccountName
+    target: NumberText | None = None
+    stop: NumberText | None = None
+
+
+class ReplaceBody(_Body):
+    """New terms; what is left out stays as it is."""
+
+    quantity: NumberText | None = None
+    limit_price: NumberText | None = None
+    stop_price: NumberText | None = None
+
+
+class ScopeBody(_Body):
+    """Everything, or what is of a symbol or strategy."""
+
+    symbol: Annotated[str, Field(max_length=64), AfterValidator(clean_text)] = ""
+    strategy: Name = ""
+
+
+class StateBody(_Body):
+    """The trading state that an account is to have, and why."""
+
+    state: Literal["ACTIVE", "REDUCING", "HALTED"]
+    reason: Annotated[str, Field(min_length=1, max_length=500), AfterValidator(clean_text)] = (
+        "by hand"
+    )
+
+
+class CommandAnswer(BaseModel):
+    """What became of a command, once it is durable."""
+
+    command_id: str
+    code: str
+    order_id: str | None = None
+    bracket_id: str | None = None
+    orders: list[dict[str, str]] | None = None
+    detail: str = ""
+
+
+class PreviewAnswer(BaseModel):
+    """What risk would say now; `quantity` is what a drawdown leaves of the size."""
+
+    allowed: bool
+    code: str
+    quantity: str
+    scaled: bool
+    seen: dict[str, str]
+    limit: str | None
+    allowed_text: str | None
+
+
+class Page(BaseModel):
+    """A part of a list; `next_cursor` leads on and is null at the end."""
+
+    items: list[dict[str, Any]]
+    next_cursor: str | None = None
+
+
+class SessionAnswer(BaseModel):
+    """Who is logged in; `token` is there where no cookie was asked for."""
+
+    user: str
+    expires_at: str
+    csrf_token: str
+    token: str | None = None
+    accounts: list[dict[str, str]]

@@ -1,0 +1,60 @@
+"""What the API is told at its start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trading.specification import InstrumentSpec
+
+__all__ = ["ApiSettings"]
+
+
+@dataclass(frozen=True)
+class ApiSettings:
+    """Where the API finds store, engine and market, and its limits.
+
+    `store` is what `StoreClient` takes beside user and password. Records of others than
+    `records_owner` are not shown: anybody may write objects of these classes and share them.
+    `engine` and `market` are the ports of the desk's processes on this machine, behind `link_key`;
+    None where there is none. `hosts` are the names under which it may be called: others are
+    refused, so that no foreign name can be made to point here. `one_time` is a file of log-in
+    codes, `metrics_token` what Prometheus sends. Times are seconds.
+    """
+
+    store: Mapping[str, Any]
+    records_owner: str = "desk_engine"
+    engine: int | None = None
+    market: int | None = None
+    link_key: str = ""
+    hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]")
+    https: bool = False
+    one_time: Path | None = None
+    metrics_token: str = ""
+    state_file: Path | None = None
+    static: Path | None = None
+    instruments: tuple[InstrumentSpec, ...] = ()
+    calendar: str = ""
+    bar_source: str = "simulated"
+    session_s: float = 12 * 3600.0
+    idle_s: float = 2 * 3600.0
+    check_s: float = 30.0
+    sessions_max: int = 500
+    pool_size: int = 4
+    requests_max: int = 16
+    body_max: int = 64 * 1024
+    body_s: float = 20.0
+    failures_of_user: int = 5
+    failures_of_address: int = 20
+    failures_s: float = 60.0
+    sockets_of_user: int = 20
+    sockets_max: int = 300
+    topics_max: int = 32
+    interval_s: float = 0.04
+    heartbeat_s: float = 2.0
+    waiting_events: int = 2_000
+    waiting_bytes: int = 2_000_000
+    resume_events: int = 5_000
+    send_s: float = 10.0
