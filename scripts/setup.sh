@@ -108,6 +108,15 @@ if wants server && ! .venv/bin/python server/jdk.py >/dev/null 2>&1; then
     .venv/bin/python server/jdk.py >/dev/null || exit 1
 fi
 
+# The alert rules are checked, and the figures scraped, by Debian's Prometheus: its two programs alone.
+if wants dev && ! [ -x .venv/prometheus/promtool ] && ! command -v promtool >/dev/null 2>&1 && may_apt; then
+    (
+        unpacked=$(mktemp -d) && trap 'rm -rf "$unpacked"' EXIT && cd "$unpacked" &&
+            $as_root apt-get download -qq prometheus >/dev/null 2>&1 && dpkg -x prometheus_*.deb . &&
+            mkdir -p "$OLDPWD/.venv/prometheus" && cp usr/bin/prometheus usr/bin/promtool "$OLDPWD/.venv/prometheus/"
+    ) || say "setup: no Prometheus, the tests of its rules will be skipped"
+fi
+
 # The browser test drives Debian's Chromium; without it that test is skipped and says so.
 if wants dev && ! command -v chromium >/dev/null 2>&1 && may_apt; then
     apt_install chromium || say "setup: no Chromium, the browser test will be skipped"

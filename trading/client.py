@@ -204,10 +204,16 @@ class TradingClient:
         self._host = parts.hostname
         self._port = parts.port or (443 if self._is_https else 80)
         self._timeout = timeout
-        self._local = threading.local()
+        self._lock = threading.Lock()
+        # Connections that nobody uses at the moment.
+        self._idle: list[http.client.HTTPConnection] = []
         self._token = ""
         body = {"user": user, "password": password}
-        given = self._call("POST", "/user/login", body, Session, log_in=True)
+        try:
+            given = self._call("POST", "/user/login", body, Session, log_in=True)
+        except BaseException:
+            self._hang_up()
+            raise
         self.session: Session = given
         self._token = given.token or ""
 
@@ -425,25 +431,32 @@ class TradingClient:
     def _asked(
         self, method: str, path: str, data: bytes, headers: Mapping[str, str]
     ) -> tuple[int, bytes]:
-        link: http.client.HTTPConnection | None = getattr(self._local, "link", None)
-        if link is None:
-            if self._is_https:
-                context = ssl.create_default_context()
-                link = http.client.HTTPSConnection(
-                    self._host, self._port, timeout=self._timeout, context=context
-                )
-            else:
-                link = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
-            self._local.link = link
-        link.request(method, path, data or None, dict(headers))
-        response = link.getresponse()
-        return response.status, response.read()
+        with self._lock:
+            link = self._idle.pop() if self._idle else self._new_link()
+        try:
+            link.request(method, path, data or None, dict(headers))
+            response = link.getresponse()
+            told = response.status, response.read()
+        except BaseException:
+            link.close()
+            raise
+        with self._lock:
+            self._idle.append(link)
+        return told
+
+    def _new_link(self) -> http.client.HTTPConnection:
+        if not self._is_https:
+            return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
+        context = ssl.create_default_context()
+        return http.client.HTTPSConnection(
+            self._host, self._port, timeout=self._timeout, context=context
+        )
 
     def _hang_up(self) -> None:
-        link = getattr(self._local, "link", None)
-        if link is not None:
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for link in idle:
             link.close()
-            self._local.link = None
 
 
 def _with_query(path: str, parameters: Mapping[str, Any]) -> str:

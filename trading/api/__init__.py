@@ -5,8 +5,8 @@ with ApiServer(settings, port=8000) as api:
     print(api.url)
 """
 
-from trading.api.app import create_app
+from trading.api.app import create_app, make_parts
 from trading.api.serving import ApiServer
 from trading.api.settings import ApiSettings
 
-__all__ = ["ApiServer", "ApiSettings", "create_app"]
+__all__ = ["ApiServer", "ApiSettings", "create_app", "make_parts"]

@@ -26,17 +26,14 @@ from trading.api.settings import ApiSettings
 from trading.api.sockets import Sockets
 from trading.api.user_feed import UserFeeds
 
-__all__ = ["create_app"]
+__all__ = ["create_app", "make_parts"]
 
 _LOG = logging.getLogger(__name__)
 _ROUTERS = (session, commands, records, market, desk, socket)
 
 
-def create_app(settings: ApiSettings, routers: Sequence[APIRouter] = ()) -> Application:
-    """Return the application of ASGI; `routers` are more routes, behind the same log-in.
-
-    A router of somebody else's takes what it needs from `trading.api.current`.
-    """
+def make_parts(settings: ApiSettings) -> Parts:
+    """Return what an application stands on."""
     engine = EngineLink(settings.engine, settings.link_key)
     hub = MarketHub(settings.market, settings.link_key)
     sessions, feeds = Sessions(settings), UserFeeds(settings)
@@ -54,21 +51,30 @@ def create_app(settings: ApiSettings, routers: Sequence[APIRouter] = ()) -> Appl
     )
     collect_from(registry, sessions, sockets, hub)
     sockets.desk_state = lambda: desk.desk_state(parts)
+    return parts
+
+
+def create_app(parts: Parts, routers: Sequence[APIRouter] = ()) -> Application:
+    """Return the application of ASGI; `routers` are more routes, behind the same log-in.
+
+    A router of somebody else's takes what it needs from `trading.api.current`.
+    """
+    settings = parts.settings
 
     @contextlib.asynccontextmanager
     async def life(_app: FastAPI) -> AsyncIterator[None]:
-        hub.start()
-        sockets.start()
+        parts.market.start()
+        parts.sockets.start()
         tidying = asyncio.create_task(_tidy(parts))
         yield
         tidying.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await tidying
-        await sockets.close()
-        await feeds.close()
-        await hub.close()
-        await engine.close()
-        await run_in_threadpool(sessions.close)
+        await parts.sockets.close()
+        await parts.feeds.close()
+        await parts.market.close()
+        await parts.engine.close()
+        await run_in_threadpool(parts.sessions.close)
 
     app = FastAPI(
         title="Trading desk",
@@ -94,7 +100,7 @@ def create_app(settings: ApiSettings, routers: Sequence[APIRouter] = ()) -> Appl
         app.include_router(router)
     if settings.static is not None:
         app.mount("/", StaticFiles(directory=settings.static, html=True))
-    return Guard(_Timed(app, RequestFigures(registry)), settings)
+    return Guard(_Timed(app, RequestFigures(parts.registry)), settings)
 
 
 async def _tidy(parts: Parts) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -94,29 +95,47 @@ class Guard:
         return None
 
     async def _http(self, scope: Scope, receive: Receive, send: Send, host: str) -> None:
-        most, seen, begun = self._settings.body_max, 0, False
-
-        async def bounded() -> MutableMapping[str, Any]:
-            nonlocal seen
-            message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > most:
-                raise Problem(413, "TOO_LARGE", f"a body has at most {most} bytes")
-            return message
-
         async def marked(message: MutableMapping[str, Any]) -> None:
-            nonlocal begun
             if message["type"] == "http.response.start":
-                begun = True
                 message["headers"] = [*message.get("headers", ()), *_headers(host)]
             await send(message)
 
+        if scope["method"] not in _CHANGING:
+            await self._app(scope, receive, marked)
+            return
         try:
-            await self._app(scope, bounded, marked)
+            body = await asyncio.wait_for(self._body(receive), self._settings.body_s)
         except Problem as problem:
-            if begun:
-                raise
             await _answer(scope, marked, problem)
+            return
+        except (asyncio.TimeoutError, TimeoutError):
+            await _answer(scope, marked, Problem(408, "TOO_SLOW", "the body did not come in time"))
+            return
+        if body is None:
+            return
+        given: MutableMapping[str, Any] | None = {"type": "http.request", "body": body}
+
+        async def replayed() -> MutableMapping[str, Any]:
+            nonlocal given
+            if given is None:
+                return await receive()
+            message, given = given, None
+            return message
+
+        await self._app(scope, replayed, marked)
+
+    async def _body(self, receive: Receive) -> bytes | None:
+        """The whole body, which has a bound; None where the client is gone."""
+        most, parts = self._settings.body_max, bytearray()
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
+            parts += message.get("body", b"")
+            if len(parts) > most:
+                raise Problem(413, "TOO_LARGE", f"a body has at most {most} bytes")
+            if not message.get("more_body", False):
+                return bytes(parts)
 
 
 def _headers(host: str) -> list[tuple[bytes, bytes]]:

@@ -99,7 +99,8 @@ class LoginBody(_Body):
     cookie: bool = False
 
 
-class _Terms(_Body):
+class _Terms(BaseModel):
+    model_config = ConfigDict(extra="forbid")
     symbol: Annotated[Symbol, Field(examples=["AAPL"])]
     side: Literal[SIDES]  # type: ignore[valid-type]
     quantity: Annotated[NumberText, Field(examples=["100"])]
@@ -140,13 +141,14 @@ class OrderBody(_Terms):
     account: AccountName
 
 
-class BracketBody(OrderBody):
+class BracketBody(_Terms):
     """An entry with its two exits: `target` is a limit price, `stop` a stop price."""
 
     model_config = ConfigDict(
         extra="forbid",
         json_schema_extra={"examples": [{**_ORDER, "target": "235", "stop": "224.50"}]},
     )
+    account: AccountName
     target: NumberText
     stop: NumberText
 
@@ -179,9 +181,11 @@ class OtoBody(_Body):
         }
 
 
-class AnyPreview(OrderBody):
+class AnyPreview(_Terms):
     """An order, or with `target` and `stop` a bracket, to be judged and not sent."""
 
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_ORDER]})
+    account: AccountName
     target: NumberText | None = None
     stop: NumberText | None = None
 

@@ -10,7 +10,7 @@ from types import TracebackType
 import uvicorn
 from fastapi import APIRouter
 
-from trading.api.app import create_app
+from trading.api.app import create_app, make_parts
 from trading.api.settings import ApiSettings
 from trading.errors import DeskError
 
@@ -39,8 +39,9 @@ class ApiServer:
         self._socket = _listening(host, port)
         self.host = host
         self.port: int = self._socket.getsockname()[1]
+        self.parts = make_parts(settings)
         config = uvicorn.Config(
-            create_app(settings, routers),
+            create_app(self.parts, routers),
             # Compressing what is sent to each socket anew takes most of a core.
             ws_per_message_deflate=False,
             ws_max_size=_MESSAGE_MAX,

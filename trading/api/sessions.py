@@ -150,17 +150,19 @@ class Sessions:
         if "\0" in user or "\0" in password:
             raise Problem(401, "LOGIN_REFUSED", "user or password is wrong")
         self._throttle(user, address)
-        try:
-            pool = self._pool(user, password)
-        except (AccessError, Unavailable) as error:
-            if not _is_refusal(error):
-                raise
-            self._failed(user, address)
-            raise Problem(401, "LOGIN_REFUSED", "user or password is wrong") from error
-        if pool is None:
-            self._failed(user, address)
-            raise Problem(401, "LOGIN_REFUSED", "user or password is wrong")
-        return self._begin(pool)
+        while True:
+            try:
+                pool = self._pool(user, password)
+            except (AccessError, Unavailable) as error:
+                if not _is_refusal(error):
+                    raise
+                pool = None
+            if pool is None:
+                self._failed(user, address)
+                raise Problem(401, "LOGIN_REFUSED", "user or password is wrong")
+            begun = self._begin(pool)
+            if begun is not None:
+                return begun
 
     def _pool(self, user: str, password: str) -> UserPool | None:
         """The user's pool, once the database has taken the password; None where it does not."""
@@ -179,7 +181,8 @@ class Sessions:
             made.close()
         return known
 
-    def _begin(self, pool: UserPool) -> tuple[str, Session]:
+    def _begin(self, pool: UserPool) -> tuple[str, Session] | None:
+        """A new session; None where the pool was closed meanwhile, since nobody used it."""
         token, now = secrets.token_urlsafe(32), time.time()
         session = Session(
             pool.user,
@@ -191,6 +194,8 @@ class Sessions:
             _digest(token),
         )
         with self._lock:
+            if self._pools.get(pool.user) is not pool:
+                return None
             if len(self._sessions) >= self._settings.sessions_max:
                 raise Problem(
                     503, "TOO_MANY_SESSIONS", "too many people are logged in; try again later"
@@ -278,12 +283,23 @@ class Sessions:
                     self._drop(session)
             pools = list(self._pools.values())
         for pool in pools:
+            if self._dropped_unused(pool):
+                continue
             try:
-                gone = pool.sessions <= 0 or not pool.still_accepts()
+                if pool.still_accepts():
+                    continue
             except Unavailable:
                 continue
-            if gone:
-                self.end_user(pool.user)
+            self.end_user(pool.user)
+
+    def _dropped_unused(self, pool: UserPool) -> bool:
+        """Close a pool that no session has; nobody can begin one with it meanwhile."""
+        with self._lock:
+            if pool.sessions > 0 or self._pools.get(pool.user) is not pool:
+                return False
+            del self._pools[pool.user]
+        pool.close()
+        return True
 
     def count(self) -> int:
         """How many sessions there are."""

@@ -45,6 +45,7 @@ class ApiSettings:
     pool_size: int = 4
     requests_max: int = 16
     body_max: int = 64 * 1024
+    body_s: float = 20.0
     failures_of_user: int = 5
     failures_of_address: int = 20
     failures_s: float = 60.0

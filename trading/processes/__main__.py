@@ -7,12 +7,14 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from importlib import import_module
 
 from trading.errors import TradingError
 from trading.monitoring.logs import log_as_json
 from trading.processes.config import DeskConfig, read_config
-from trading.processes.running import RUNNERS
 
+# A process imports what it runs, and nothing of the others.
+_RUNNERS = ("market", "exchange", "engine", "api")
 _PR_SET_PDEATHSIG = 1
 
 
@@ -29,8 +31,8 @@ def _die_with_parent() -> None:
 
 def main(arguments: list[str]) -> int:
     """Run a process until SIGTERM; returns its exit status."""
-    if len(arguments) != 2 or arguments[0] not in RUNNERS:
-        names = ", ".join(RUNNERS)
+    if len(arguments) != 2 or arguments[0] not in _RUNNERS:
+        names = ", ".join(_RUNNERS)
         sys.stderr.write(f"usage: python -m trading.processes NAME CONFIG; names are {names}\n")
         return 2
     name, path = arguments
@@ -38,7 +40,7 @@ def main(arguments: list[str]) -> int:
     # The terminal's Ctrl-C is for the supervisor, which stops the processes in order.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     log_as_json(name)
-    run: Callable[[DeskConfig], int] = RUNNERS[name]
+    run: Callable[[DeskConfig], int] = import_module(f"trading.processes.run_{name}").run
     try:
         return run(read_config(path))
     except TradingError as error:

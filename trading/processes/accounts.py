@@ -19,24 +19,18 @@ from trading.journal.outputs import Output
 from trading.kernel import Kernel
 from trading.picker import TradePicker
 from trading.picker.portfolio import Scoreboard
-from trading.processes.config import AccountConfig, DeskConfig
+from trading.processes.config import AccountConfig, DeskConfig, instruments_of
 from trading.processes.market_feed import LinkedMarket
 from trading.risk import Limits
-from trading.specification import InstrumentSpec, specify
 from trading.strategy import Strategy
 
-__all__ = ["Book", "instruments_of"]
+__all__ = ["Book"]
 
 _LOG = logging.getLogger(__name__)
 _WEIGHTS_EVERY_S = 60.0
 _NO_CAP = 1_000_000
 
 Publish = Callable[[str, str, Sequence[Output]], None]
-
-
-def instruments_of(config: DeskConfig) -> list[InstrumentSpec]:
-    """Return the instruments that a desk trades."""
-    return [specify(symbol, calendar=config.calendar) for symbol in config.symbols]
 
 
 class Book:

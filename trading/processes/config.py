@@ -10,12 +10,14 @@ from typing import Any
 import msgspec
 
 from trading.errors import DeskError
+from trading.specification import InstrumentSpec, specify
 
 __all__ = [
     "ROLES",
     "AccountConfig",
     "DeskConfig",
     "StrategyConfig",
+    "instruments_of",
     "read_config",
     "write_config",
     "write_private",
@@ -123,3 +125,8 @@ def read_config(path: str | Path) -> DeskConfig:
         raise DeskError(f"{path}: {error.strerror}") from error
     except msgspec.MsgspecError as error:
         raise DeskError(f"{path}: {error}") from error
+
+
+def instruments_of(config: DeskConfig) -> list[InstrumentSpec]:
+    """Return the instruments that a desk trades."""
+    return [specify(symbol, calendar=config.calendar) for symbol in config.symbols]

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from store.errors import StoreError
 from store.server import ObjectStoreServer
-from trading.api.one_time import offer
 from trading.errors import DeskError
+from trading.one_time import offer
 from trading.processes.config import DeskConfig
 from trading.processes.setting_up import DeskOptions, set_up
 from trading.processes.supervisor import ProcessSpec, Supervisor, python_process

@@ -288,7 +288,7 @@ def _value(request: Request, pool: UserPool, items: list[dict[str, Any]]) -> Non
         item["unrealized_amount"] = None
         if price is not None:
             worth = parts.instruments.worth(symbol, Decimal(item["net_quantity"]), Decimal(price))
-            item["unrealized_amount"] = number_text(worth - Decimal(item['cost_amount']))
+            item["unrealized_amount"] = number_text(worth - Decimal(item["cost_amount"]))
             item["value_amount"] = number_text(worth)
 
 
@@ -341,7 +341,7 @@ def _earned(key: tuple[str, str], sums: dict[str, Decimal], is_known: bool) -> d
         "run": key[1],
         **{f"{name}_amount": number_text(sums[name]) for name in _SUMS},
         "open_positions": int(sums["open"]),
-        "unrealized_amount": number_text(sums['unrealized']) if is_known else None,
+        "unrealized_amount": number_text(sums["unrealized"]) if is_known else None,
         "net_amount": number_text(net) if is_known else None,
         "start_amount": number_text(start),
         "equity": number_text(start + net) if is_known else None,

@@ -12,11 +12,11 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse
 
 from trading.api.current import COOKIE, CurrentSession, parts_of
-from trading.api.one_time import claim
 from trading.api.problems import Problem
 from trading.api.record_views import time_text
 from trading.api.schemas import LoginBody, SessionAnswer
 from trading.api.sessions import Session
+from trading.one_time import claim
 
 router = APIRouter(tags=["session"])
 

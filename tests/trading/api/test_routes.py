@@ -1,0 +1,440 @@
+"""The routes of the API, at a desk of real processes."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import threading
+import urllib.error
+import urllib.request
+from datetime import datetime, timezone
+from decimal import Decimal
+from http.client import HTTPConnection
+from typing import Any
+
+import pytest
+
+from tests.processes import wait_until
+from tests.trading.api.running import RunningDesk, far_below, order
+from trading.client import TradingClient
+from trading.errors import ApiRefused
+from trading.one_time import offer
+
+
+def refused(call: Any) -> ApiRefused:
+    with pytest.raises(ApiRefused) as caught:
+        call()
+    return caught.value
+
+
+class Browser:
+    """A session by cookie, as a page has it."""
+
+    def __init__(self, desk: RunningDesk, user: str) -> None:
+        self.port = desk.port
+        self.origin = f"http://127.0.0.1:{desk.port}"
+        body = {"user": user, "password": desk.password(user), "cookie": True}
+        answer, told = self.ask("POST", "/user/login", body, {"Origin": self.origin})
+        assert answer.status == 200, told
+        self.set_cookie = answer.headers["Set-Cookie"]
+        self.cookie = self.set_cookie.partition(";")[0]
+        self.told = told
+
+    def ask(
+        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+    ) -> tuple[Any, Any]:
+        link = HTTPConnection("127.0.0.1", self.port, timeout=60)
+        given = {"Content-Type": "application/json", **(headers or {})}
+        link.request(method, path, None if body is None else json.dumps(body), given)
+        answer = link.getresponse()
+        text = answer.read()
+        link.close()
+        return answer, json.loads(text) if text else None
+
+
+# --- logging in -----------------------------------------------------------------------------------
+
+
+def test_a_session_begins_with_a_log_in_and_ends_with_the_log_out(desk: RunningDesk) -> None:
+    client = desk.client("alice")
+    told = client.get("/session")
+    assert told["user"] == "alice"
+    assert told["accounts"] == [
+        {"account": "ALPHA", "run": "paper:alpha", "role": "trader", "base": "USD"}
+    ]
+    assert datetime.fromisoformat(told["expires_at"]) > datetime.now(timezone.utc)
+    client.close()
+    assert refused(lambda: client.get("/session")).status == 401
+    client.close()
+
+
+def test_a_wrong_password_and_an_unknown_user_are_refused_alike(desk: RunningDesk) -> None:
+    for user, password in (("alice", "wrong"), ("nobody_here", "wrong"), ("desk_x\0", "y")):
+        error = refused(
+            lambda user=user, password=password: TradingClient(desk.url, user, password)
+        )
+        assert (error.status, error.code) == (401, "LOGIN_REFUSED")
+        assert error.detail == "user or password is wrong"
+
+
+def test_the_administrator_cannot_log_in(desk: RunningDesk) -> None:
+    password = (desk.folder / "store" / "admin_password").read_text().strip()
+    error = refused(lambda: TradingClient(desk.url, "postgres", password))
+    assert error.status == 401
+
+
+def test_the_cookie_is_for_pages_of_this_server_alone(desk: RunningDesk) -> None:
+    browser = Browser(desk, "alice")
+    assert "HttpOnly" in browser.set_cookie
+    assert "samesite=strict" in browser.set_cookie.lower()
+    assert "token" not in browser.told
+    cookie = {"Cookie": browser.cookie}
+    answer, told = browser.ask("GET", "/session", None, cookie)
+    assert answer.status == 200
+    body = {"reason": "test", "state": "HALTED"}
+    answer, told = browser.ask("POST", "/accounts/ALPHA/state", body, cookie)
+    assert (answer.status, told["code"]) == (403, "CSRF")
+    wrong = {**cookie, "X-CSRF-Token": "something"}
+    answer, told = browser.ask("POST", "/accounts/ALPHA/state", body, wrong)
+    assert (answer.status, told["code"]) == (403, "CSRF")
+    right = {**cookie, "X-CSRF-Token": browser.told["csrf_token"], "Origin": browser.origin}
+    answer, told = browser.ask("POST", "/accounts/ALPHA/cancel_all", {}, right)
+    assert (answer.status, told["code"]) == (202, "OK")
+    answer, _ = browser.ask("POST", "/user/logout", None, right)
+    assert answer.status == 204
+    answer, _ = browser.ask("GET", "/session", None, cookie)
+    assert answer.status == 401
+
+
+def test_a_one_time_link_logs_in_once(desk: RunningDesk) -> None:
+    code = offer(desk.config.one_time_file, "vera", desk.password("vera"))
+    link = HTTPConnection("127.0.0.1", desk.port, timeout=60)
+    link.request("GET", f"/login/{code}")
+    answer = link.getresponse()
+    answer.read()
+    assert (answer.status, answer.headers["Location"]) == (303, "/")
+    cookie = answer.headers["Set-Cookie"].partition(";")[0]
+    link.request("GET", "/session", headers={"Cookie": cookie})
+    assert json.loads(link.getresponse().read())["user"] == "vera"
+    link.request("GET", f"/login/{code}")
+    again = link.getresponse()
+    assert again.status == 401
+    again.read()
+    link.close()
+
+
+# --- orders ---------------------------------------------------------------------------------------
+
+
+def test_an_order_from_its_preview_to_its_fill(alice: TradingClient) -> None:
+    preview = alice.preview(order())
+    assert preview.allowed
+    assert Decimal(preview.seen["notional"]) > 0
+    answer = alice.submit(order())
+    assert answer.code == "OK"
+    wait_until(lambda: alice.order(answer.order_id).status == "FILLED", 60, "the fill")
+    shown = alice.order(answer.order_id)
+    assert [each.status for each in shown.history][-1] == "FILLED"
+    assert [each.version for each in shown.history] == list(range(1, len(shown.history) + 1))
+    [fill] = [each for each in alice.fills() if each.order_id == answer.order_id]
+    assert (fill.fill_quantity, fill.side) == ("5", "BUY")
+    [position] = alice.positions(symbol="AAPL")
+    assert position.unrealized_amount is not None
+    [earned] = alice.page("/pnl").items
+    total = Decimal(earned["realized_amount"]) - Decimal(earned["fees_amount"])
+    total += Decimal(earned["unrealized_amount"])
+    assert Decimal(earned["net_amount"]) == total
+    assert Decimal(earned["equity"]) == Decimal(100_000) + total
+
+
+def test_other_terms_and_a_cancel(alice: TradingClient) -> None:
+    price = far_below(alice)
+    resting = alice.submit(order(limit_price=price))
+    assert alice.order(resting.order_id).status == "ACCEPTED"
+    assert resting.order_id in [each.order_id for each in alice.orders(open=True)]
+    alice.replace(resting.order_id, quantity="7")
+    assert alice.order(resting.order_id).order_quantity == "7"
+    alice.cancel(resting.order_id)
+    assert alice.order(resting.order_id).status == "CANCELED"
+    assert resting.order_id not in [each.order_id for each in alice.orders(open=True)]
+    again = refused(lambda: alice.cancel(resting.order_id))
+    assert (again.status, again.code) == (409, "ORDER_FINISHED")
+
+
+def test_a_bracket_and_its_older_names(alice: TradingClient) -> None:
+    price = float(far_below(alice))
+    made = alice.bracket(
+        order(limit_price=f"{price:.2f}"), target=f"{price + 20:.2f}", stop=f"{price - 5:.2f}"
+    )
+    assert {each["role"] for each in made.orders} == {"ENTRY", "TARGET", "STOP"}
+    shown = alice.get(f"/order/bracket/{made.bracket_id}")
+    assert shown["state"] == "ENTRY_PLACED"
+    alice.cancel(made.order_id)
+    shown = alice.get(f"/order/bracket/{made.bracket_id}")
+    assert shown["state"] == "CANCELLED"
+    assert made.order_id in [each["order_id"] for each in alice.get("/order/list")["items"]]
+    wrong = refused(lambda: alice.bracket(order(), target="1", stop="100000"))
+    assert wrong.status == 422
+
+
+def test_groups_of_orders(alice: TradingClient) -> None:
+    price = far_below(alice)
+    leg = {"symbol": "AAPL", "side": "BUY", "quantity": "1", "kind": "LIMIT", "limit_price": price}
+    made = alice._command("POST", "/orders/oco", {"account": "ALPHA", "orders": [leg, leg]}, None)
+    assert len(made.orders) == 2
+    body = {"account": "ALPHA", "parent": leg, "child": {**leg, "side": "SELL"}}
+    assert len(alice._command("POST", "/orders/oto", body, None).orders) == 2
+    assert alice.cancel_all("ALPHA").detail
+    assert alice.orders(open=True) == []
+
+
+def test_a_limit_says_what_is_allowed(alice: TradingClient) -> None:
+    too_large = order(quantity="5000", limit_price=far_below(alice))
+    preview = alice.preview(too_large)
+    assert (preview.allowed, preview.code) == (False, "NOTIONAL_MAX")
+    error = refused(lambda: alice.submit(too_large))
+    assert (error.status, error.code) == (422, "NOTIONAL_MAX")
+    assert "50000" in error.problem["limit"]
+    assert "50000" in error.problem["allowed"]
+    decisions = alice.page("/decisions", order_id=error.problem["order_id"]).items
+    assert "NOTIONAL_MAX" in [each["decision_code"] for each in decisions]
+    assert alice.order(error.problem["order_id"]).status == "DENIED"
+
+
+@pytest.mark.parametrize(
+    ("fields", "place"),
+    [
+        ({"side": "HOLD"}, "side"),
+        ({"quantity": "NaN"}, "quantity"),
+        ({"quantity": True}, "quantity"),
+        ({"symbol": ""}, "symbol"),
+        ({"symbol": "A\x00B"}, "symbol"),
+        ({"unknown": 1}, "unknown"),
+        ({"expire_at": "soon"}, "expire_at"),
+    ],
+)
+def test_a_body_that_is_wrong_is_told_with_its_place(
+    alice: TradingClient, fields: dict[str, Any], place: str
+) -> None:
+    body = {"account": "ALPHA", "symbol": "AAPL", "side": "BUY", "quantity": "1", **fields}
+    error = refused(lambda: alice._command("POST", "/orders", body, None))
+    assert (error.status, error.code) == (422, "MALFORMED")
+    assert place in [each["where"].rpartition(".")[2] for each in error.problem["errors"]]
+
+
+def test_numbers_may_be_numbers(alice: TradingClient) -> None:
+    body = {"account": "ALPHA", "symbol": "AAPL", "side": "BUY", "quantity": 2, "kind": "LIMIT"}
+    made = alice._command("POST", "/orders", {**body, "limit_price": float(far_below(alice))}, None)
+    assert alice.order(made.order_id).order_quantity == "2"
+    alice.cancel(made.order_id)
+
+
+def test_a_repeated_command_is_carried_out_once(alice: TradingClient) -> None:
+    resting = order(limit_price=far_below(alice), tag="repeated")
+    answers: list[Any] = []
+
+    def send() -> None:
+        answers.append(alice.submit(resting, key="the-key-1"))
+
+    threads = [threading.Thread(target=send) for _ in range(6)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert len(answers) == 6
+    assert len({each.order_id for each in answers}) == 1
+    tagged = [each for each in alice.orders(limit=500) if each.order_tag == "repeated"]
+    assert len(tagged) == 1
+    other = order(limit_price=far_below(alice), quantity="9")
+    error = refused(lambda: alice.submit(other, key="the-key-1"))
+    assert (error.status, error.code) == (409, "KEY_REUSED")
+    alice.cancel(answers[0].order_id, key="the-key-2")
+    assert alice.cancel(answers[0].order_id, key="the-key-2").code == "OK"
+
+
+def test_the_same_key_of_another_user_is_another_command(
+    alice: TradingClient, bob: TradingClient
+) -> None:
+    price = far_below(alice)
+    mine = alice.submit(order(limit_price=price), key="shared-key")
+    theirs = bob.submit(order("BETA", limit_price=price), key="shared-key")
+    assert mine.order_id != theirs.order_id
+    alice.cancel(mine.order_id)
+    bob.cancel(theirs.order_id)
+
+
+def test_pages_follow_each_other_by_cursor(alice: TradingClient) -> None:
+    price = far_below(alice)
+    for _ in range(5):
+        alice.cancel(alice.submit(order(limit_price=price)).order_id)
+    everything = [each["order_id"] for each in alice.all("/orders", limit=2)]
+    assert len(everything) == len(set(everything)) >= 5
+    times = [each["timestamp"] for each in alice.all("/orders", limit=3)]
+    assert times == sorted(times, reverse=True)
+    assert refused(lambda: alice.page("/orders", cursor="nonsense")).status == 422
+    cursor = alice.page("/orders", limit=2).next_cursor
+    assert refused(lambda: alice.page("/fills", limit=2, cursor=cursor)).status == 422
+
+
+# --- people ---------------------------------------------------------------------------------------
+
+
+def test_two_users_see_only_theirs(alice: TradingClient, bob: TradingClient) -> None:
+    mine = alice.submit(order(limit_price=far_below(alice)))
+    theirs = bob.submit(order("BETA"))
+    wait_until(lambda: bob.order(theirs.order_id).status == "FILLED", 60, "the fill")
+    lists = ("orders", "fills", "positions", "cash", "decisions", "matches", "limits", "alerts")
+    for client, own in ((alice, "ALPHA"), (bob, "BETA")):
+        for name in lists:
+            items = list(client.all(f"/{name}", run="*"))
+            assert {each["account"] for each in items} <= {own}, name
+        assert [each["account"] for each in client.page("/accounts").items] == [own]
+        assert [each["account"] for each in client.page("/pnl").items] == [own]
+        assert [each["account"] for each in client.page("/picker").items] == [own]
+    assert refused(lambda: bob.order(mine.order_id)).status == 404
+    assert refused(lambda: bob.cancel(mine.order_id)).status == 404
+    assert refused(lambda: bob.replace(mine.order_id, quantity="1")).status == 404
+    for call in (
+        lambda: bob.submit(order("ALPHA")),
+        lambda: bob.preview(order("ALPHA")),
+        lambda: bob.cancel_all("ALPHA"),
+        lambda: bob.flatten("ALPHA"),
+        lambda: bob.set_state("ALPHA", "HALTED", "mine"),
+        lambda: bob.page("/picker", account="ALPHA"),
+    ):
+        error = refused(call)
+        assert (error.status, error.code) == (404, "UNKNOWN_ACCOUNT")
+    assert bob.page("/orders", account="ALPHA").items == []
+    assert alice.order(mine.order_id).status == "ACCEPTED"
+    alice.cancel(mine.order_id)
+    bob.flatten("BETA")
+
+
+def test_roles_say_who_may_what(desk: RunningDesk, alice: TradingClient) -> None:
+    with desk.client("vera") as vera, desk.client("rita") as rita:
+        assert vera.page("/cash").items == alice.page("/cash").items
+        error = refused(lambda: vera.submit(order()))
+        assert (error.status, error.code) == (403, "ROLE")
+        assert refused(lambda: rita.submit(order())).status == 403
+        assert refused(lambda: vera.set_state("ALPHA", "HALTED", "look")).status == 403
+        alice.set_state("ALPHA", "HALTED", "enough for today")
+        denied = refused(lambda: alice.submit(order()))
+        assert denied.status == 422
+        assert alice.accounts()[0].trading_state == "HALTED"
+        assert alice.accounts()[0].state_reason == "enough for today"
+        own = refused(lambda: alice.set_state("ALPHA", "ACTIVE", "I think so"))
+        assert own.status == 422
+        rita.set_state("ALPHA", "ACTIVE", "looked at it")
+        assert alice.accounts()[0].trading_state == "ACTIVE"
+
+
+# --- prices and times -----------------------------------------------------------------------------
+
+
+def test_prices_bars_and_books(alice: TradingClient) -> None:
+    wait_until(lambda: len(alice.bars("AAPL", "5s")) >= 3, 90, "bars")
+    bars = alice.bars("AAPL", "5s")
+    starts = [each["start"] for each in bars]
+    assert starts == sorted(set(starts))
+    for bar in bars:
+        if bar["close"] is not None:
+            assert float(bar["low"]) <= float(bar["close"]) <= float(bar["high"])
+    assert len(alice.bars("AAPL", "5s", limit=2)) == 2
+    quote = alice.get("/prices/AAPL")
+    assert float(quote["bid"]) < float(quote["ask"])
+    book = alice.get("/depth/AAPL")
+    assert len(book["buy_levels"]) == len(book["sell_levels"]) == 5
+    assert [each["symbol"] for each in alice.page("/instruments").items] == ["AAPL", "MSFT"]
+    slots = alice.get(
+        "/chart/data/bars_slots",
+        instrument_id="AAPL",
+        timeframe="5s",
+        slots_timestamp_end="2199-01-01T00:00:00Z",
+    )
+    assert slots["slots"][0] == slots["bars"][-1]["end"]
+    assert refused(lambda: alice.bars("AAPL", "7x")).status == 422
+    assert refused(lambda: alice.bars("TSLA")).status == 404
+
+
+def test_symbols_are_those_that_the_database_lets_a_user_read(desk: RunningDesk) -> None:
+    from trading.ticks.schema import grant_ticks, revoke_ticks
+
+    admin = desk.admin()
+    with desk.client("vera") as vera:
+        revoke_ticks(admin, "vera")
+        grant_ticks(admin, "vera", ["MSFT"])
+        try:
+            wait_until(lambda: set(vera.prices()) == {"MSFT"}, 30, "the right to be gone")
+            assert refused(lambda: vera.get("/prices/AAPL")).status == 404
+            assert refused(lambda: vera.bars("AAPL")).status == 404
+            stream = vera.stream(values={"prices": ["AAPL"]})
+            assert refused(lambda: stream.receive(30)).code == "UNKNOWN_SYMBOL"
+            stream.close()
+        finally:
+            grant_ticks(admin, "vera", ["AAPL", "MSFT"])
+            admin.close()
+
+
+def test_what_was_known_then(alice: TradingClient) -> None:
+    alice.flatten("ALPHA")
+    wait_until(lambda: not alice.positions(), 60, "a flat account")
+    before = datetime.now(timezone.utc).isoformat()
+    filled = alice.submit(order())
+    wait_until(lambda: alice.order(filled.order_id).status == "FILLED", 60, "the fill")
+    assert len(alice.positions()) == 1
+    assert alice.page("/positions", known_at=before).items == []
+    ids = [each["order_id"] for each in alice.page("/orders", known_at=before, limit=500).items]
+    assert filled.order_id not in ids
+    assert alice.page("/limits", at="2001-01-01T00:00:00Z").items == []
+    [limits] = alice.page("/limits").items
+    assert json.loads(limits["limits_json"])["max_order_notional"] == "50000"
+    future = refused(lambda: alice.page("/positions", known_at="2190-01-01T00:00:00Z"))
+    assert future.status == 422
+    alice.flatten("ALPHA")
+
+
+# --- the desk -------------------------------------------------------------------------------------
+
+
+def test_state_and_health(desk: RunningDesk, alice: TradingClient) -> None:
+    state = alice.get("/state")
+    assert [each["name"] for each in state["processes"]] == ["market", "engine", "api"]
+    assert {each["state"] for each in state["processes"]} == {"RUNNING"}
+    with urllib.request.urlopen(f"{desk.url}/health", timeout=30) as answer:
+        assert json.loads(answer.read())["checks"] == {"engine": True, "market": True}
+    with urllib.request.urlopen(f"{desk.url}/health/live", timeout=30) as answer:
+        assert answer.status == 200
+
+
+def test_without_engine_and_market_it_is_live_and_not_ready(desk: RunningDesk) -> None:
+    with desk.other_server(engine=1, market=1) as server, desk.client("alice", server.url) as lone:
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(f"{server.url}/health/ready", timeout=30)
+        with caught.value as answer:
+            assert answer.code == 503
+            assert json.loads(answer.read())["checks"] == {"engine": False, "market": False}
+        with urllib.request.urlopen(f"{server.url}/health/live", timeout=30) as answer:
+            assert answer.status == 200
+        assert isinstance(lone.orders(), list)
+        error = refused(lambda: lone.submit(order()))
+        assert (error.status, error.code) == (503, "ENGINE_AWAY")
+
+
+def test_the_routes_describe_themselves(desk: RunningDesk) -> None:
+    with urllib.request.urlopen(f"{desk.url}/openapi.json", timeout=30) as answer:
+        described = json.loads(answer.read())
+    documented = {"/orders", "/orders/preview", "/fills", "/positions", "/pnl", "/signals"}
+    documented |= {"/limits", "/alerts", "/health", "/user/login", "/order/bracket"}
+    assert documented <= set(described["paths"])
+    assert described["components"]["schemas"]["OrderBody"]["examples"]
+
+
+def test_errors_survive_pickle() -> None:
+    error = ApiRefused(422, "DENIED", "no", {"limit": "x"})
+    again = pickle.loads(pickle.dumps(error))
+    assert (again.status, again.code, again.detail, again.problem) == (
+        422,
+        "DENIED",
+        "no",
+        {"limit": "x"},
+    )
