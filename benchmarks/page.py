@@ -8,20 +8,21 @@ The bound is 300 kB for everything that the browser runs; the rival is the chart
 from __future__ import annotations
 
 import gzip
-from pathlib import Path
 
-STATIC = Path(__file__).resolve().parent.parent / "trading" / "web" / "static"
+from trading.web import static_folder
+
 BOUND = 300_000
 
 
 def main() -> None:
     """Print the sizes."""
-    scripts = sorted([*STATIC.rglob("*.js"), *STATIC.rglob("*.mjs")])
+    folder = static_folder()
+    scripts = sorted([*folder.rglob("*.js"), *folder.rglob("*.mjs")])
     for path in scripts:
-        print(f"{path.stat().st_size:>9,}  {path.relative_to(STATIC)}")
+        print(f"{path.stat().st_size:>9,}  {path.relative_to(folder)}")
     sent = sum(path.stat().st_size for path in scripts)
     packed = sum(len(gzip.compress(path.read_bytes())) for path in scripts)
-    chart = (STATIC / "vendor" / "lightweight-charts.mjs").stat().st_size
+    chart = (folder / "vendor" / "lightweight-charts.mjs").stat().st_size
     print(f"{sent:>9,}  in all ({chart:,} of it the chart library), {packed:,} compressed")
     print(f"{BOUND:>9,}  is the bound: {'kept' if sent < BOUND else 'broken'}")
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import signal
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +16,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.processes import wait_until
-from tests.trading.web.running_desk import RunningDesk, running_desk
+from tests.trading.api.running import ACCOUNTS, RunningDesk, far_below, order
+from trading.client import TradingClient
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page, WebSocketRoute
@@ -26,8 +29,49 @@ HTML = "<img src=x onerror=\"document.title='owned'\"><b>bold</b>"
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDesk]:
-    with running_desk(tmp_path_factory.mktemp("desk")) as started:
-        yield started
+    """Two accounts of different people on a simulated market, with candles of a second."""
+    folder = tmp_path_factory.mktemp("desk")
+    accounts = folder / "accounts.json"
+    accounts.write_text(json.dumps(ACCOUNTS))
+    running = RunningDesk(
+        folder / "data",
+        *("--accounts", str(accounts), "--simulate", "AAPL=230", "MSFT=415"),
+        *("--seed", "3", "--timeframes", "1s,1m"),
+    )
+    try:
+        running.wait_ready()
+        yield running
+        assert running.stop() == 0, running.process.output
+    finally:
+        running.end()
+
+
+@pytest.fixture
+def alice(desk: RunningDesk) -> Iterator[TradingClient]:
+    """A program of the trader of ALPHA, beside the page."""
+    with desk.client("alice") as client:
+        yield client
+
+
+def link_of(desk: RunningDesk, user: str) -> str:
+    """The one-time link that the desk printed."""
+    found = re.search(rf"^  {user} +(http\S+)$", desk.process.output, re.MULTILINE)
+    assert found is not None, desk.process.output
+    return found[1]
+
+
+def send_signal(desk: RunningDesk, name: str, number: int) -> None:
+    """Send a signal to one of the desk's processes."""
+    os.kill(desk.states()[name]["pid"], number)
+
+
+def is_ready(desk: RunningDesk) -> bool:
+    """Whether the API serves again."""
+    try:
+        with urllib.request.urlopen(f"{desk.url}/health/ready", timeout=5):
+            return True
+    except OSError:
+        return False
 
 
 @contextlib.contextmanager
@@ -67,7 +111,7 @@ def log_in(page: Page, desk: RunningDesk, user: str, *, timeframe: str = "1s") -
     if page.url == "about:blank":
         page.goto(desk.url)
     page.locator("#login-form [name=user]").fill(user)
-    page.locator("#login-form [name=password]").fill(desk.passwords[user])
+    page.locator("#login-form [name=password]").fill(desk.password(user))
     page.locator("#login-form button").click()
     is_live(page)
     page.locator(f"#timeframes [data-timeframe='{timeframe}']").click()
@@ -129,13 +173,12 @@ def test_a_candle_changes_and_only_the_right_password_shows_it(
 
 
 def test_a_bracket_is_sent_filled_dragged_and_its_exits_are_canceled(
-    desk: RunningDesk, browser: Browser | None, screenshots: Path
+    desk: RunningDesk, alice: TradingClient, browser: Browser | None, screenshots: Path
 ) -> None:
-    program = desk.program_of("alice")
-    last = float(program.call("GET", "/prices/AAPL")["price"])
+    last = float(alice.prices()["AAPL"]["price"])
     target, stop = f"{last * 1.015:.2f}", f"{last * 0.985:.2f}"
     with opened(browser, dark=True) as page:
-        page.goto(desk.link_of("alice"))
+        page.goto(link_of(desk, "alice"))
         is_live(page)
         page.keyboard.press("b")
         page.keyboard.type("7")
@@ -159,14 +202,11 @@ def test_a_bracket_is_sent_filled_dragged_and_its_exits_are_canceled(
         page.locator("#chart[data-lines='2']").wait_for()
         page.screenshot(path=screenshots / "bracket.png")
 
-        working = program.call("GET", "/orders?open=true")["items"]
-        exit_order = next(each for each in working if each["group_role"] == "TARGET")
+        [exit_order] = [each for each in alice.orders(open=True) if each.group_role == "TARGET"]
         drag_line(page, 14)
-        changed = f"/orders/{exit_order['order_id']}"
 
         def price() -> str:
-            found: str = program.call("GET", changed)["limit_price"]
-            return found
+            return alice.order(exit_order.order_id).limit_price or ""
 
         wait_until(lambda: float(price()) != float(target), 60, "the dragged price")
         assert float(stop) < float(price()) < float(target)
@@ -225,67 +265,59 @@ def test_risk_refuses_and_the_page_says_why(
 def test_a_cut_is_seen_and_nothing_is_missed_or_doubled(
     desk: RunningDesk, browser: Browser | None, screenshots: Path
 ) -> None:
-    order = {"account": "ALPHA", "symbol": "MSFT", "side": "BUY", "quantity": "1", "kind": "LIMIT"}
     with opened(browser) as page:
         log_in(page, desk, "alice")
-        desk.program_of("alice").call(
-            "POST", "/orders", {**order, "limit_price": "401", "tag": "before"}
-        )
-        rows(page, "orders").filter(has_text="before").wait_for()
+        with desk.client("alice") as program:
+            price = far_below(program)
+            program.submit(order(limit_price=price, tag="before"))
+        shown = rows(page, "orders")
+        shown.filter(has_text="before").wait_for()
         type_order(page, quantity="3")
-        restarts = desk.state_of("api")["restarts"]
-        desk.signal("api", signal.SIGKILL)
+        restarts = desk.states()["api"]["restarts"]
+        send_signal(desk, "api", signal.SIGKILL)
         page.locator("#banner", has_text="Connection lost").wait_for()
         assert page.locator("#ticket-send").is_disabled()
         page.screenshot(path=screenshots / "cut.png")
-        wait_until(lambda: desk.state_of("api")["restarts"] > restarts, 60, "a new API")
-        desk.wait_ready()
+        wait_until(lambda: desk.states()["api"]["restarts"] > restarts, 90, "a new API")
+        wait_until(lambda: is_ready(desk), 90, "the API")
         # A restarted server knows no sessions; meanwhile a program goes on trading.
         page.locator("#login-why", has_text="The session has ended").wait_for()
-        program = desk.program_of("alice")
-        program.call("POST", "/orders", {**order, "limit_price": "402", "tag": "meanwhile"})
-        log_in(page, desk, "alice")
-        shown = page.locator("#panel-orders tbody tr")
-        shown.filter(has_text="meanwhile").wait_for()
-        assert (
-            shown.filter(has_text="meanwhile").count()
-            == shown.filter(has_text="before").count()
-            == 1
-        )
-        assert page.locator("#banner").is_hidden()
-        # What was being typed is still there, and so is the order of the socket's events.
-        assert page.locator("#ticket [name=quantity]").input_value() == "3"
-        program.call("POST", "/accounts/ALPHA/cancel_all", {})
-        wait_until(lambda: shown.count() == 0, 60, "no open orders")
+        with desk.client("alice") as program:
+            program.submit(order(limit_price=price, tag="meanwhile"))
+            log_in(page, desk, "alice")
+            shown.filter(has_text="meanwhile").wait_for()
+            for tag in ("before", "meanwhile"):
+                assert shown.filter(has_text=tag).count() == 1
+            assert page.locator("#banner").is_hidden()
+            # What was being typed is still there, and changes go on to come.
+            assert page.locator("#ticket [name=quantity]").input_value() == "3"
+            program.cancel_all("ALPHA")
+            wait_until(lambda: shown.count() == 0, 60, "no open orders")
 
 
 def test_stale_prices_are_seen(desk: RunningDesk, browser: Browser | None) -> None:
     with opened(browser) as page:
         log_in(page, desk, "bob")
-        desk.signal("market", signal.SIGSTOP)
+        send_signal(desk, "market", signal.SIGSTOP)
         try:
             page.locator("#banner", has_text="Prices are stale").wait_for()
             assert page.locator("body[data-fresh=stale]").count() == 1
         finally:
-            desk.signal("market", signal.SIGCONT)
+            send_signal(desk, "market", signal.SIGCONT)
         page.locator("#banner").wait_for(state="hidden")
-        desk.wait_ready()
+        wait_until(lambda: is_ready(desk), 90, "the API")
 
 
-def test_two_users_see_only_what_is_theirs(desk: RunningDesk, browser: Browser | None) -> None:
-    order = {
-        "symbol": "MSFT",
-        "side": "BUY",
-        "quantity": "1",
-        "kind": "LIMIT",
-        "limit_price": "400",
-    }
-    alice, bob = desk.program_of("alice"), desk.program_of("bob")
-    alice.call("POST", "/orders", {**order, "account": "ALPHA", "tag": "of alice"})
+def test_two_users_see_only_what_is_theirs(
+    desk: RunningDesk, alice: TradingClient, browser: Browser | None
+) -> None:
+    price = far_below(alice)
+    alice.submit(order(limit_price=price, tag="of alice"))
     with opened(browser) as page, opened(browser) as other:
         log_in(page, desk, "bob")
         log_in(other, desk, "rita")
-        bob.call("POST", "/orders", {**order, "account": "BETA", "tag": "of bob"})
+        with desk.client("bob") as bob:
+            bob.submit(order("BETA", limit_price=price, tag="of bob"))
         rows(page, "orders").filter(has_text="of bob").wait_for()
         rows(other, "orders").filter(has_text="of alice").wait_for()
         assert page.locator("#account option").all_inner_texts() == ["BETA · trader"]
@@ -309,7 +341,6 @@ def test_two_users_see_only_what_is_theirs(desk: RunningDesk, browser: Browser |
         other.get_by_role("button", name="Trade again").click()
         other.locator("#trading-state[data-state=ACTIVE]").wait_for()
         assert page.locator("#trading-state[data-state=ACTIVE]").count() == 1
-    bob.call("POST", "/accounts/BETA/cancel_all", {})
 
 
 _NAMES = {
@@ -338,10 +369,10 @@ def hostile(value: Any, name: str = "") -> Any:
     return value + HTML if isinstance(value, str) and name not in _NAMES else value
 
 
-def test_html_in_every_text_is_shown_as_text(desk: RunningDesk, browser: Browser | None) -> None:
-    alice = desk.program_of("alice")
-    order = {"account": "ALPHA", "symbol": "AAPL", "side": "BUY", "quantity": "1"}
-    alice.call("POST", "/orders", {**order, "tag": HTML[:100]})
+def test_html_in_every_text_is_shown_as_text(
+    desk: RunningDesk, alice: TradingClient, browser: Browser | None
+) -> None:
+    alice.submit(order(quantity="1", tag=HTML[:100]))
     with opened(browser) as page:
 
         def between(route: WebSocketRoute) -> None:
@@ -418,11 +449,9 @@ def test_it_fits_its_screen(
 
 
 def test_zone_keys_and_other_times(
-    desk: RunningDesk, browser: Browser | None, screenshots: Path
+    desk: RunningDesk, alice: TradingClient, browser: Browser | None, screenshots: Path
 ) -> None:
-    program = desk.program_of("alice")
-    order = {"account": "ALPHA", "symbol": "AAPL", "side": "BUY", "quantity": "2"}
-    program.call("POST", "/orders", order)
+    alice.submit(order(quantity="2"))
     with opened(browser) as page:
         log_in(page, desk, "alice")
         assert page.locator("#chart-zone").inner_text().startswith("New York (UTC−")
@@ -447,9 +476,8 @@ def test_zone_keys_and_other_times(
             page.keyboard.press(key)
             page.locator(f"#tab-{tab}[aria-selected=true]").wait_for()
         page.locator("#panel-asof").get_by_role("button", name="Show").click()
-        page.locator("#panel-asof", has_text="What held at").locator("#panel-asof .figures").or_(
-            page.locator("#panel-asof .figures")
-        ).first.wait_for()
+        page.locator("#panel-asof .empty", has_text="What held at").first.wait_for()
+        page.locator("#panel-asof .figures").wait_for()
         page.screenshot(path=screenshots / "as_of.png")
         page.keyboard.press("Escape")
         page.keyboard.press("0")
@@ -464,7 +492,8 @@ def test_indicators_are_those_of_the_library(desk: RunningDesk, browser: Browser
         page.goto(desk.url)
         for name, indicator in (("ema", EMA(20)), ("sma", SMA(50)), ("rsi", RSI(14))):
             found = page.evaluate(
-                "async ([name, closes, length]) => (await import('/js/indicators.js'))[name](closes, length)",
+                "async ([name, closes, length]) => "
+                "(await import('/js/indicators.js'))[name](closes, length)",
                 [name, closes, indicator.length],
             )
             wanted = [indicator.update(close) for close in closes]

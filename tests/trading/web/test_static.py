@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import ROOT
+from trading.web import static_folder
 
-STATIC = ROOT / "trading" / "web" / "static"
+STATIC = static_folder()
 FILES = sorted(path for path in STATIC.rglob("*") if path.is_file())
 OURS = [path for path in FILES if path.suffix in (".js", ".html", ".css")]
 

@@ -68,7 +68,7 @@ export function timeOf(text) {
 export function fullTime(text) {
 	if (!text) return "–";
 	const options = { ...DAY, year: "numeric", ...CLOCK, fractionalSecondDigits: 3, timeZoneName: "short" };
-	return maker(options).format(new Date(text));
+	return maker(options).format(new Date(text)).replace("GMT", "UTC");
 }
 
 /** What the chart's axis and its crosshair say; `seconds` are of UTC. */
