@@ -8,8 +8,12 @@ The bound is 300 kB for everything that the browser runs; the rival is the chart
 from __future__ import annotations
 
 import gzip
+import sys
+from pathlib import Path
 
-from trading.web import static_folder
+sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from trading.web import static_folder  # noqa: E402
 
 BOUND = 300_000
 

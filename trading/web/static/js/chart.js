@@ -14,7 +14,7 @@ const DRAW_MS = 66;
 const GAPS = 6;
 const SLOTS = 240;
 const ANSWER_MS = 2000;
-const NEAR = 0.03;
+const FIT = 0.25;
 
 /** Lines that can be chosen: what they are computed from, and the pane that they are in. */
 export const LINES = {
@@ -127,6 +127,7 @@ export class PriceChart {
 		for (const [name, line] of this.lines) if (LINES[name].pane === 0) line.applyOptions({ priceFormat });
 		this.bars = [];
 		this.breaks = [];
+		this.touched.clear();
 		this.#drawAll();
 		setText(byId("chart-note"), "loading bars…");
 		let found;
@@ -229,6 +230,8 @@ export class PriceChart {
 		this.timer = 0;
 		const touched = this.touched;
 		this.touched = new Set();
+		// Another symbol may have been chosen since.
+		if (this.bars.length === 0) return;
 		const last = this.bars.at(-1).time;
 		if (touched.has("all")) {
 			this.#drawAll();
@@ -400,13 +403,15 @@ export class PriceChart {
 		addEventListener("pointercancel", () => this.cancelDrag());
 	}
 
-	/** Let the scale of prices take in the lines of orders that are near the last price. */
+	/** Let the scale of prices take in the lines of orders: all where the user wants it, else near ones. */
 	#withLines(scale) {
 		const last = this.bars.at(-1)?.close;
 		if (!scale?.priceRange || last === undefined) return scale;
+		const { minValue, maxValue } = scale.priceRange;
+		const reach = preferences.fit ? FIT * last : maxValue - minValue;
 		for (const { order, field } of this.orderLines.values()) {
 			const price = Number(order[field]);
-			if (Math.abs(price - last) > NEAR * last) continue;
+			if (price < minValue - reach || price > maxValue + reach) continue;
 			scale.priceRange.minValue = Math.min(scale.priceRange.minValue, price);
 			scale.priceRange.maxValue = Math.max(scale.priceRange.maxValue, price);
 		}

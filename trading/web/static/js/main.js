@@ -423,6 +423,12 @@ byId("lines").append(...Object.entries(LINES).map(([name, { title }]) => {
 	});
 	return button;
 }));
+byId("fit").setAttribute("aria-pressed", preferences.fit);
+byId("fit").addEventListener("click", () => {
+	prefer("fit", !preferences.fit);
+	byId("fit").setAttribute("aria-pressed", preferences.fit);
+	chart.applyLook();
+});
 byId("only-open").addEventListener("change", (event) => {
 	panels.onlyOpen = event.target.checked;
 	panels.draw();

@@ -1,7 +1,7 @@
 // What the user chose: kept in this browser only.
 
 const KEY = "desk.preferences";
-const DEFAULTS = { zone: "", theme: "auto", symbol: "", timeframe: "", account: "", marks: "fills", lines: ["ema"] };
+const DEFAULTS = { zone: "", theme: "auto", symbol: "", timeframe: "", account: "", marks: "fills", lines: ["ema"], fit: false };
 
 function read() {
 	try {
