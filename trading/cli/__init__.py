@@ -50,9 +50,9 @@ class Command(NamedTuple):
 # A module is imported for its own commands alone: it has `add(commands)`, which adds all of its
 # commands with the same names and texts.
 COMMANDS = (
-    Command("ingest", "ingest", "keep ticks of files or feeds"),
-    Command("export", "export", "write kept ticks to a file"),
-    Command("bars", "bars", "make bars of ticks, or verify kept bars"),
+    Command("ingest", "market.ingest", "keep ticks of files or feeds"),
+    Command("export", "market.export", "write kept ticks to a file"),
+    Command("bars", "market.bars", "make bars of ticks, or verify kept bars"),
     Command("backtest", "backtest", "run a strategy over recorded prices"),
     Command(
         "check",

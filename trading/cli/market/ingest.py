@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from store.cli.output import complain, progress, say
-from trading.cli.tick_store import add_store_options, opened
+from trading.cli.market.tick_store import add_store_options, opened
 from trading.errors import FeedError, SequenceConflict
 from trading.ticks import BarRecipe, TickStore, files
 from trading.ticks.bar_keeper import BarKeeper, rebuild

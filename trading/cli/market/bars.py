@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from store.cli.output import complain, progress, say
 from trading.bars import Verification, bars, parse_duration_ns
 from trading.bars.verifying import TableTicks, day_range, verify
-from trading.cli.tick_store import add_store_options, opened
+from trading.cli.market.tick_store import add_store_options, opened
 from trading.errors import TickError
 from trading.ticks.bar_keeper import rebuild, verify_kept
 from trading.ticks.bar_store import BarRecipe

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from store.cli.output import say
-from trading.cli.tick_store import add_store_options, opened
+from trading.cli.market.tick_store import add_store_options, opened
 
 
 def add(commands: Any) -> None:
