@@ -73,10 +73,10 @@ COMMANDS = (
     Command("halt", "control", "stop an account: its orders are cancelled, new ones refused"),
     Command("reduce", "control", "let an account only reduce its positions"),
     Command(
-        "resume", "control", "let a halted account trade again; another person than its trader does"
+        "flatten", "control", "cancel an account's orders and close its positions at the market"
     ),
     Command(
-        "flatten", "control", "cancel an account's orders and close its positions at the market"
+        "resume", "control", "let a halted account trade again; another person than its trader does"
     ),
     Command(
         "governance",
