@@ -32,7 +32,8 @@ __all__ = [
 ]
 
 SEGMENT_GROUPS = 1_000
-_FORM = 1
+# 1 had a version of an order for each of its states.
+_FORM = 2
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -90,7 +91,8 @@ class JournalSegment(Storable):
         """Return the group of this version; JournalError where it cannot be read."""
         if self.form != _FORM:
             raise JournalError(
-                f"group {self.group_number} has form {self.form}, this program reads form {_FORM}"
+                f"group {self.group_number} has form {self.form}, this program reads form {_FORM}; "
+                "go on with the program that wrote it, or begin another run"
             )
         ids = b64decode(self.created_text)
         return Group(

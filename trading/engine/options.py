@@ -23,7 +23,7 @@ class EngineOptions:
     group_size: int = 200
     lease_s: float = 2.0
     reconcile_s: float = 5.0
-    snapshot_inputs: int = 10_000
+    snapshot_inputs: int = 30_000
     snapshot_s: float = 300.0
     answer_s: float = 30.0
     readers: tuple[str, ...] = ()

@@ -105,7 +105,7 @@ class KeptRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     kind: str
     entity_id: str
     version: int
-    text: str
+    data: bytes
 
 
 class RecordBook:
@@ -214,7 +214,7 @@ class RecordBook:
                 type(each).__name__,
                 each._store_entity_id or "",
                 each._store_version or 0,
-                each.to_json(),
+                msgspec.msgpack.encode(each),
             )
             for each in kept
         ]
@@ -222,7 +222,7 @@ class RecordBook:
     def load(self, kept: Iterable[KeptRecord]) -> None:
         """Go on from a snapshot."""
         for each in kept:
-            record = _CLASSES[each.kind].from_json(each.text)
+            record = msgspec.msgpack.decode(each.data, type=_CLASSES[each.kind])
             mark(record, each.entity_id, each.version)
             if isinstance(record, OrderRecord):
                 self._orders[record.order_id] = record

@@ -23,7 +23,7 @@ from trading.orders.status import TERMINAL
 
 __all__ = ["Answer", "EngineState", "Recipe", "canonical"]
 
-_VERSION = 1
+_VERSION = 2
 _ANSWERS = 10_000
 
 

@@ -371,9 +371,9 @@ class Writer:
             self._write(self._prepared(items))
 
     def _take_in(self, items: Sequence[Item]) -> None:
-        """As `commit`; where more waits already, it is stepped while this group is committed."""
+        """As `commit`; where a whole group waits, it is stepped while this one is committed."""
         staged = self._prepared(items)
-        if self._next or not len(self._inbox):
+        if self._next or len(self._inbox) < self._options.group_size:
             self._write(staged)
             if self._next:
                 items, self._next = self._next, []

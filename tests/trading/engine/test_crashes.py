@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import os
-import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.processes import wait_until
-from tests.store.desk import Desk
-from tests.store.fixtures import desk, store_server
-from tests.trading.engine.trader import LEASE_S
 from tests.trading.engine.world import (
     OPTIONS,
     Traders,
     World,
     own_desk,
     seed_of_run,
-    wait,
 )
 from tests.trading.exchange.process import ExchangeProcess
-
-__all__ = ["desk", "store_server"]
 
 ROUNDS = int(os.environ.get("ENGINE_ROUNDS", "1000"))
 # A world is as old as this many rounds: to compare all of a long history takes longer each time.
@@ -37,12 +29,6 @@ def traders() -> Iterator[Traders]:
         found = Traders(Path(folder))
         yield found
         found.close()
-
-
-@pytest.fixture
-def exchange(tmp_path: Path) -> Iterator[ExchangeProcess]:
-    with ExchangeProcess(tmp_path, *OPTIONS) as process:
-        yield process
 
 
 def play(traders: Traders, folder: Path, seed: int, rounds: int | None = None) -> None:
@@ -73,39 +59,3 @@ def test_nothing_is_lost_or_doubled_in_a_thousand_rounds(traders: Traders, tmp_p
         rounds = min(_ROUNDS_A_WORLD, ROUNDS - number)
         play(traders, tmp_path / f"world-{number}", seed + number, rounds)
         print(f"{number + rounds} rounds")  # noqa: T201 - how far a long test has come
-
-
-def test_a_stopped_engine_is_replaced_and_can_never_write_again(
-    desk: Desk, exchange: ExchangeProcess, traders: Traders
-) -> None:
-    world = World(desk, exchange, 1, traders)
-    first = traders.start(world.config())
-    second = None
-    try:
-        first.wait_for_output("RUNNING")
-        second = traders.start(world.config())
-        second.wait_for_output("STANDBY")
-        first.send(signal.SIGSTOP)
-        second.wait_for_output("RUNNING", 60 + LEASE_S)
-        first.send(signal.SIGCONT)
-        # It learns that it has lost the account, and waits for its turn.
-        wait_until(lambda: "STANDBY" in first.output, 60, "the first engine's standby")
-        wait(0.3)
-    finally:
-        for trader in (first, second):
-            if trader is not None:
-                trader.end(signal.SIGKILL)
-    assert "FAILED" not in first.output + second.output
-    world.agree()
-    world.close()
-
-
-def test_a_clean_stop_says_what_is_open(desk: Desk, exchange: ExchangeProcess) -> None:
-    world = World(desk, exchange, 2)
-    process = world.process()
-    process.wait_for_output("RUNNING")
-    wait(0.5)
-    assert process.end(signal.SIGTERM, 60) == 0, process.output
-    assert "ACC live STOPPED ACTIVE" in process.output
-    world.agree()
-    world.close()

@@ -312,6 +312,18 @@ def test_a_journal_of_several_segments(alice: StoreClient, monkeypatch: pytest.M
             alice.delete(snapshot)
 
 
+def test_a_journal_of_another_form_is_refused(alice: StoreClient) -> None:
+    with engine_of(alice) as first:
+        tick(first, "100.00")
+    for snapshot in alice.query(EngineSnapshot):
+        alice.delete(snapshot)
+    [segment] = alice.query(JournalSegment)
+    segment.form, segment.group_number = 1, segment.group_number + 1
+    alice.update(segment)
+    with pytest.raises(EngineError, match="has form 1, this program reads form 2; go on with"):
+        engine_of(alice).start(30)
+
+
 def test_a_snapshot_of_another_journal_is_not_used(alice: StoreClient) -> None:
     with engine_of(alice) as first:
         tick(first, "100.00")

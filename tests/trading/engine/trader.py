@@ -1,10 +1,10 @@
-"""An engine as a process of its own, on which people and a strategy trade until it is killed.
+"""Engines as processes of their own, on which people and a strategy trade until they are killed.
 
-    python -m tests.trading.engine.trader '{"store": {...}, "port": 7001, "key": "…", "seed": 1}'
-    python -m tests.trading.engine.trader serve       # a process for each line of standard input
+    python -m tests.trading.engine.trader
 
-It says its phases, and ends on SIGTERM. As a server it imports everything once, and each engine is
-a fork of it: a line of JSON with `config` and `output`, a file, is answered by a process id.
+A line of JSON on standard input, with `config` and `output`, a file, starts an engine and is
+answered by its process id. It is a fork of this process, which has imported everything, says its
+phases in the file, and ends on SIGTERM.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Nibbler(Strategy):
             ctx.buy(tick.symbol, size, limit=f"{tick.bid:.2f}")
 
 
-def engine_of(config: dict[str, Any], **more: Any) -> TradingEngine:
+def engine_of(config: dict[str, Any], group_size: int = 200, **more: Any) -> TradingEngine:
     """The engine that every process of a test makes: the same each time."""
 
     def broker() -> ExchangeBroker:
@@ -67,7 +67,9 @@ def engine_of(config: dict[str, Any], **more: Any) -> TradingEngine:
         instruments=[AAPL],
         cash=1_000_000,
         owner="trader",
-        options=EngineOptions(lease_s=LEASE_S, snapshot_inputs=150, reconcile_s=5.0),
+        options=EngineOptions(
+            group_size=group_size, lease_s=LEASE_S, snapshot_inputs=150, reconcile_s=5.0
+        ),
         **options,
     )
 
@@ -166,7 +168,4 @@ def serve() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "serve":
-        serve()
-        sys.exit(0)
-    sys.exit(run(json.loads(sys.argv[1])))
+    serve()
