@@ -131,7 +131,7 @@ def _define_figures(registry: ColumnRegistry) -> None:
         format=",.2f",
     )
     for name, description, synonym in (
-        ("revision", "Which computation of a day a record is of, from 1", "restatement"),
+        ("report_revision", "Which computation of a day a record is of, from 1", "restatement"),
         ("fills_count", "How many fills a report counts", "number of fills"),
     ):
         registry.define(

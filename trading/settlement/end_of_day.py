@@ -59,13 +59,13 @@ class _Plan:
     run: str
     day: str
     known: str
-    revision: int
+    report_revision: int
     basis: str
     marks: tuple[tuple[str, str], ...]
 
     @property
     def workflow_id(self) -> str:
-        return f"eod:{self.account}:{self.run}:{self.day}:{self.revision}:{self.basis[:12]}"
+        return f"eod:{self.account}:{self.run}:{self.day}:{self.report_revision}:{self.basis[:12]}"
 
     def where(self) -> dict[str, Any]:
         """The fields that every record of the day has."""
@@ -185,12 +185,14 @@ class EndOfDay:
             return report._store_entity_id or ""
         revision = 1
         if report is not None:
-            revision = report.revision + 1 if _is_over(report) else max(report.revision, 1)
+            revision = (
+                report.report_revision + 1 if _is_over(report) else max(report.report_revision, 1)
+            )
         return _Plan(account, run, day, known.isoformat(), revision, basis, given)
 
     def _basis(self, plan: _Plan, facts: Facts) -> str:
         before = self._before(plan)
-        earlier = None if before is None else (str(before.business_day), before.revision)
+        earlier = None if before is None else (str(before.business_day), before.report_revision)
         return facts.basis(str(self._zone), self._method, earlier)
 
     # --- the workflow -----------------------------------------------------------------------------
@@ -213,9 +215,9 @@ class EndOfDay:
                 report, event_id=f"eod {plan.account} {plan.run} {plan.day}"
             )
             report = self._report(entity_id)
-        if report.basis_hash == plan.basis and report.revision == plan.revision:
+        if report.basis_hash == plan.basis and report.report_revision == plan.report_revision:
             return report._store_entity_id or ""
-        report.revision, report.basis_hash = plan.revision, plan.basis
+        report.report_revision, report.basis_hash = plan.report_revision, plan.basis
         report.known_until = datetime.fromisoformat(plan.known)
         report.time_zone = str(self._zone)
         self._client.transition(report, "OPEN")
@@ -230,7 +232,7 @@ class EndOfDay:
         marks = [
             DayMark(
                 **plan.where(),
-                revision=plan.revision,
+                report_revision=plan.report_revision,
                 symbol=symbol,
                 net_quantity=size,
                 mark_price=facts.marks[symbol][0] if symbol in facts.marks else None,
@@ -262,7 +264,7 @@ class EndOfDay:
         lines = [
             DayPnl(
                 **plan.where(),
-                revision=plan.revision,
+                report_revision=plan.report_revision,
                 strategy=line.strategy,
                 currency=line.currency,
                 realized_amount=line.realized,
@@ -292,7 +294,7 @@ class EndOfDay:
         report = self._mine(plan, entity_id, "BOOKED")
         if report is None:
             return
-        name = f"{plan.account}_{plan.run}_{plan.day}_r{plan.revision}"
+        name = f"{plan.account}_{plan.run}_{plan.day}_r{plan.report_revision}"
         report.report_file = f"{re.sub(r'[^A-Za-z0-9_.-]', '-', name)}.html"
         marks = self._client.query(DayMark, plan.where(), limit=None, order_by="symbol")
         content = (report, self._lines(plan.where()), list(marks), self._owed(plan))
@@ -331,7 +333,7 @@ class EndOfDay:
         Overtaken where a later computation has taken the day over.
         """
         report = self._report(entity_id)
-        if report.basis_hash != plan.basis or report.revision != plan.revision:
+        if report.basis_hash != plan.basis or report.report_revision != plan.report_revision:
             raise Overtaken(
                 f"the end of {plan.day} of {plan.account} is being computed anew, as something "
                 "else is known of it by now; this computation ends"
@@ -396,7 +398,7 @@ class EndOfDay:
                 currency=each.currency,
                 net_quantity=each.quantity,
                 due_amount=each.due,
-                revision=plan.revision,
+                report_revision=plan.report_revision,
             )
             for each in books.obligations
         ]
@@ -447,6 +449,6 @@ def _copied(record: Storable, onto: Storable) -> bool:
     for each in fields(record):  # type: ignore[arg-type]
         value = getattr(record, each.name)
         if getattr(onto, each.name) != value:
-            changed = changed or each.name != "revision"
+            changed = changed or each.name != "report_revision"
             setattr(onto, each.name, value)
     return changed

@@ -67,7 +67,7 @@ def page_of(
 def _title(report: DayReport) -> str:
     return (
         f"End of day {report.business_day} of account {report.account}, run {report.run}, "
-        f"revision {report.revision}"
+        f"revision {report.report_revision}"
     )
 
 

@@ -1,6 +1,6 @@
 """What the end of a day leaves in the store; a day that is computed again gets new versions.
 
-`revision` counts the computations of a day, from 1. Amounts are exact.
+`report_revision` counts the computations of a day, from 1. Amounts are exact.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class DayReport(Storable):
     run: str = ""
     business_day: date | None = None
     time_zone: str = ""
-    revision: int = 0
+    report_revision: int = 0
     known_until: datetime | None = None
     basis_hash: str = ""
     currency: str = ""
@@ -78,7 +78,7 @@ class DayPnl(Storable):
     account: str = ""
     run: str = ""
     business_day: date | None = None
-    revision: int = 0
+    report_revision: int = 0
     strategy: str = ""
     currency: str = ""
     realized_amount: Decimal = _ZERO
@@ -102,7 +102,7 @@ class DayMark(Storable):
     account: str = ""
     run: str = ""
     business_day: date | None = None
-    revision: int = 0
+    report_revision: int = 0
     symbol: str = ""
     net_quantity: Decimal = _ZERO
     mark_price: Decimal | None = None
@@ -125,6 +125,6 @@ class SettlementObligation(Storable):
     currency: str = ""
     net_quantity: Decimal = _ZERO
     due_amount: Decimal = _ZERO
-    revision: int = 0
+    report_revision: int = 0
 
     _state_machine = _ObligationMachine

@@ -46,7 +46,7 @@ def main() -> int:
         if moment:
             setattr(closing, name, deadly(getattr(closing, name), moment))
         report = closing.close("ACC", config["run"], date.fromisoformat(config["day"]))
-        print(report._store_state, report.revision, report.equity_amount)  # noqa: T201
+        print(report._store_state, report.report_revision, report.equity_amount)  # noqa: T201
     return 0
 
 

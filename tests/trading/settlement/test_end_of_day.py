@@ -108,7 +108,7 @@ def test_a_day_is_closed_once(
     fill(engine, "f2", -1, 4, "103", YESTERDAY, fees="0.50")
     fill(engine, "f3", 1, 5, "101", YESTERDAY, "carry")
     first = closing.close("ACC", RUN, BEFORE, {"AAPL": "101"})
-    assert (first._store_state, first.revision, first.fills_count) == ("REPORTED", 1, 1)
+    assert (first._store_state, first.report_revision, first.fills_count) == ("REPORTED", 1, 1)
     assert (first.cash_amount, first.market_amount) == (Decimal("98998.5"), 1010)
     assert (first.equity_amount, first.day_amount) == (Decimal("100008.5"), Decimal("8.5"))
     second = closing.close("ACC", RUN, YESTERDAY, {"AAPL": "104"})
@@ -122,7 +122,7 @@ def test_a_day_is_closed_once(
     }
     # Again, with nothing new: nothing is written.
     again = closing.close("ACC", RUN, YESTERDAY, {"AAPL": "104"})
-    assert (again._store_version, again.revision) == (second._store_version, 1)
+    assert (again._store_version, again.report_revision) == (second._store_version, 1)
     assert alice.count(DayReport) == 2
     text = (tmp_path / second.report_file.replace("html", "txt")).read_text()
     assert text == second.report_text
@@ -146,35 +146,35 @@ def test_late_fills_busts_and_corrections_give_new_versions(
     first = closing.close("ACC", RUN, YESTERDAY, marks)
     assert (first.realized_amount, first.fills_count) == (10, 3)
     today = closing.close("ACC", RUN, TODAY, marks)
-    assert (today.day_amount, today.revision) == (0, 1)
+    assert (today.day_amount, today.report_revision) == (0, 1)
     # A fill that nobody had told of yet.
     fill(engine, "f4", -1, 3, "102", YESTERDAY)
     late = closing.close("ACC", RUN, YESTERDAY, marks)
-    assert (late.realized_amount, late.fills_count, late.revision) == (16, 4, 2)
+    assert (late.realized_amount, late.fills_count, late.report_revision) == (16, 4, 2)
     assert late._store_entity_id == first._store_entity_id
     engine.command(FillBusted(0, "ACC", "f2", "erroneous"))
     # 10 bought at 100 and 3 at 100 are left, less 3 sold at 102.
     busted = closing.close("ACC", RUN, YESTERDAY, marks)
-    assert (busted.realized_amount, busted.fills_count, busted.revision) == (6, 3, 3)
+    assert (busted.realized_amount, busted.fills_count, busted.report_revision) == (6, 3, 3)
     engine.command(FillCorrected(0, "ACC", "f4", "f4c", 3, AAPL.price_units("103"), 0))
     corrected = closing.close("ACC", RUN, YESTERDAY, marks)
-    assert (corrected.realized_amount, corrected.revision) == (9, 4)
+    assert (corrected.realized_amount, corrected.report_revision) == (9, 4)
     assert corrected.difference_text == ""
     assert engine.status().positions == {"AAPL": 10}
     # One record each, with a version for what was said each time.
     [record] = alice.query(DayPnl, {"business_day": YESTERDAY})
     history = alice.history(DayPnl, record._store_entity_id or "")
     assert [each.realized_amount for each in history] == [10, 16, 6, 9]
-    assert [each.revision for each in history] == [1, 2, 3, 4]
+    assert [each.report_revision for each in history] == [1, 2, 3, 4]
     assert alice.count(DayMark, {"business_day": YESTERDAY}) == 1
     assert alice.count(SettlementObligation, {"business_day": YESTERDAY}) == 1
     # The day after follows: its report stood on another one.
     after = closing.close("ACC", RUN, TODAY, marks)
-    assert (after.revision, after.day_amount) == (2, 0)
+    assert (after.report_revision, after.day_amount) == (2, 0)
     assert engine.verify() == engine.digest
     then = alice.as_of(DayReport, first._store_entity_id or "", tx_time=first._store_tx_time)
     assert then is not None
-    assert (then.realized_amount, then.revision) == (10, 1)
+    assert (then.realized_amount, then.report_revision) == (10, 1)
 
 
 def test_settlement_days(alice: StoreClient, engine: TradingEngine, closing: EndOfDay) -> None:
@@ -239,7 +239,7 @@ def test_two_that_close_a_day_at_once_make_one_report(
     fill(engine, "f1", 1, 10, "100", YESTERDAY)
     one = EndOfDay(alice, workflows, tmp_path, zone="UTC")
     reports = at_once([lambda: one.close("ACC", RUN, YESTERDAY, {"AAPL": "100"})] * 4)
-    assert {each.revision for each in reports} == {1}
+    assert {each.report_revision for each in reports} == {1}
     assert alice.count(DayReport) == alice.count(DayPnl) == alice.count(DayMark) == 1
     assert alice.count(SettlementObligation) == 1
 
@@ -286,7 +286,7 @@ def check_once(store: StoreClient, directory: Path) -> None:
     history = store.history(DayReport, report._store_entity_id or "")
     states = [each._store_state for each in history]
     assert states == ["NEW", "OPEN", "MARKED", "BOOKED", "REPORTED"]
-    assert (report.revision, report.equity_amount, report.day_amount) == (1, 100_004, 4)
+    assert (report.report_revision, report.equity_amount, report.day_amount) == (1, 100_004, 4)
     for cls in (DayPnl, DayMark, SettlementObligation):
         [record] = store.query(cls)
         assert record._store_version == 1
