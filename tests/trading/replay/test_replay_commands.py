@@ -1,4 +1,4 @@
-"""`verify`, `replay`, `explain` and `archive` on the command line, over a run of a strategy file."""
+"""`verify`, `replay`, `explain` and `archive` as commands, over a run of a strategy file."""
 
 from __future__ import annotations
 

@@ -100,7 +100,8 @@ def test_play_pause_step_seek_and_speed(sessions: ReplaySessions) -> None:
     assert session.status().state is SessionState.PAUSED
     for call, message in (
         (lambda: session.speed(0.01), "0.1 to"),
-        (session.seek, "a time or a position"),
+        (session.seek, "a time, a position, or both"),
+        (lambda: session.seek(position=5, time=START + 10**12), "it is between"),
         (lambda: session.seek(position=10**9), "is not within"),
         (lambda: session.step("tick", 0), "1 or more"),
     ):
