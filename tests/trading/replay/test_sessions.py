@@ -147,18 +147,23 @@ def test_a_listener_that_raises_stops_nothing(sessions: ReplaySessions) -> None:
 def test_many_sessions_do_not_mix_and_end_when_left_alone() -> None:
     with ReplaySessions(idle_s=2.0, most=6) as sessions:
         made = [sessions.create(tape_of(seed), owner="ann", speed=None) for seed in range(5)]
+        # Listened to, they stay for as long as the machine takes.
+        leave = [each.subscribe(lambda _: None, ["alerts"]) for each in made]
         listened: list[Any] = []
         made[0].subscribe(listened.append, ["status"])
         other = sessions.create(tape_of(9), owner="bob", speed=None)
+        leave.append(other.subscribe(lambda _: None, ["alerts"]))
         with pytest.raises(ReplayError, match="as many as there may be"):
             sessions.create(tape_of(1))
         assert {each.session for each in sessions.list("bob")} == {other.id}
         for each in made:
             each.play()
         assert len({each.id for each in (*made, other)}) == 6
-        wait_until(lambda: len(sessions.list()) == 1, LONG, "the end of those left alone")
-        assert made[0].wait(SessionState.FINISHED, LONG)
+        assert all(each.wait(SessionState.FINISHED, LONG) for each in made)
         assert len({each.digest for each in made}) == 5
+        for end in leave:
+            end()
+        wait_until(lambda: len(sessions.list()) == 1, LONG, "the end of those left alone")
         assert sessions[made[0].id] is made[0]
         with pytest.raises(ReplayError, match="may have ended by itself"):
             sessions[other.id]
