@@ -206,6 +206,25 @@ class Player:
         self._go_back(self.tape.row_at(time), time)
         self.play_until(time)
 
+    def seek_moment(self, position: int, time: int) -> None:
+        """Go to where so many rows have come and it is a time, as `shown` says both.
+
+        A step can end between what is due by the clock and a row of the same time. ReplayError for
+        a time that is not between the last of these rows and the next one.
+        """
+        first = int(self.tape.times[position - 1]) if position else self.tape.start
+        last = int(self.tape.times[position]) if position < len(self.tape) else self.until
+        if self.tape.moment_after(position) != position or not first <= time <= last:
+            raise ReplayError(
+                f"after {position} rows it is between {first} and {last}, not {time}; give the "
+                "time and position of a moment that was shown"
+            )
+        self._go_back(position, time)
+        self.play_rows(position)
+        if time > self.time:
+            self.screen.take(self.kernel.advance(time))
+            self.time = time
+
     def _go_back(self, position: int, time: int) -> None:
         """Go to the last known moment that is not after a position and a time."""
         places = [each.position for each in self._saved]

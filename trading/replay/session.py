@@ -156,32 +156,29 @@ class ReplaySession:
     def seek(self, *, time: Any = None, position: int | None = None) -> None:
         """Go to a time (nanoseconds, a text, a datetime) or to after so many rows, either way.
 
-        What is shown then is what was shown there the first time. It goes on playing if it did.
+        With both, to exactly the moment that `shown` had them of, as after a step. What is shown
+        then is what was shown there the first time. It goes on playing if it did.
         """
-        if (time is None) == (position is None):
-            raise ReplayError("seek: give a time or a position")
+        if time is None and position is None:
+            raise ReplayError("seek: give a time, a position, or both of a moment that was shown")
+        if position is not None and not 0 <= position <= len(self.tape):
+            raise ReplayError(f"seek: position {position} is not within 0 and {len(self.tape)}")
         with self._changed:
             self._use()
-            if position is None:
-                wanted = instant(time, "time")
-                assert wanted is not None
+            wanted = instant(time, "time")
+            if wanted is not None and position is not None:
+                self._player.seek_moment(position, wanted)
+            elif wanted is not None:
                 self._player.seek_time(wanted)
-            elif 0 <= position <= len(self.tape):
+            elif position is not None:
                 self._player.seek_row(position)
-            else:
-                raise ReplayError(f"seek: position {position} is not within 0 and {len(self.tape)}")
             self._tell_all()
             self._begin_pace()
             self._settle()
 
     def restart(self) -> None:
         """Go back to the beginning, and go on as before: playing or paused."""
-        with self._changed:
-            self._use()
-            is_over = self._state is SessionState.FINISHED
-            self.seek(position=0)
-            if is_over:
-                self._enter(SessionState.PAUSED)
+        self.seek(position=0)
 
     def end(self, reason: str = "") -> None:
         """End it for good; who listens is told. A second call does nothing."""

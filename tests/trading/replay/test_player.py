@@ -93,9 +93,11 @@ def test_steps_end_at_what_they_are_for(what: str) -> None:
     player = Player(tape, recipe.kernel)
     digest, outputs = folded(tape, recipe)
     bars = orders = 0
+    moments = []
     while not player.at_end:
         before, position = player.shown(), player.position
         outputs_now = player.step(what).outputs
+        moments.append(player.shown())
         if what == "tick":
             assert player.position == position + 1 or player.at_end
             continue
@@ -105,6 +107,9 @@ def test_steps_end_at_what_they_are_for(what: str) -> None:
         bars, orders = bars + (what == "bar" and bool(found)), orders + len(found)
         assert player.shown().outputs == before.outputs + len(outputs_now)
     assert player.kernel.digest == digest
+    for shown in random.Random(1).choices(moments, k=12):
+        player.seek_moment(shown.position, shown.time)
+        assert player.shown() == shown
     if what == "order":
         assert orders == sum(isinstance(each, player_module._ORDERS) for each in outputs)
     if what == "bar":

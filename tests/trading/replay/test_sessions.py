@@ -100,7 +100,8 @@ def test_play_pause_step_seek_and_speed(sessions: ReplaySessions) -> None:
     assert session.status().state is SessionState.PAUSED
     for call, message in (
         (lambda: session.speed(0.01), "0.1 to"),
-        (session.seek, "a time or a position"),
+        (session.seek, "a time, a position, or both"),
+        (lambda: session.seek(position=5, time=START + 10**12), "it is between"),
         (lambda: session.seek(position=10**9), "is not within"),
         (lambda: session.step("tick", 0), "1 or more"),
     ):
@@ -146,18 +147,23 @@ def test_a_listener_that_raises_stops_nothing(sessions: ReplaySessions) -> None:
 def test_many_sessions_do_not_mix_and_end_when_left_alone() -> None:
     with ReplaySessions(idle_s=2.0, most=6) as sessions:
         made = [sessions.create(tape_of(seed), owner="ann", speed=None) for seed in range(5)]
+        # Listened to, they stay for as long as the machine takes.
+        leave = [each.subscribe(lambda _: None, ["alerts"]) for each in made]
         listened: list[Any] = []
         made[0].subscribe(listened.append, ["status"])
         other = sessions.create(tape_of(9), owner="bob", speed=None)
+        leave.append(other.subscribe(lambda _: None, ["alerts"]))
         with pytest.raises(ReplayError, match="as many as there may be"):
             sessions.create(tape_of(1))
         assert {each.session for each in sessions.list("bob")} == {other.id}
         for each in made:
             each.play()
         assert len({each.id for each in (*made, other)}) == 6
-        wait_until(lambda: len(sessions.list()) == 1, LONG, "the end of those left alone")
-        assert made[0].wait(SessionState.FINISHED, LONG)
+        assert all(each.wait(SessionState.FINISHED, LONG) for each in made)
         assert len({each.digest for each in made}) == 5
+        for end in leave:
+            end()
+        wait_until(lambda: len(sessions.list()) == 1, LONG, "the end of those left alone")
         assert sessions[made[0].id] is made[0]
         with pytest.raises(ReplayError, match="may have ended by itself"):
             sessions[other.id]

@@ -31,9 +31,11 @@ CREATE TABLE trading_books.fill (
     price       numeric,
     fees        numeric,
     updated_by  text COLLATE "C" NOT NULL,
+    amount      numeric GENERATED ALWAYS AS (quantity * price) STORED,
     PRIMARY KEY (entity_id, version)
 );
-CREATE INDEX fill_by_book ON trading_books.fill (book, known_from);
+CREATE INDEX fill_by_book ON trading_books.fill (book, executed, sequence);
+CREATE INDEX fill_by_time ON trading_books.fill (known_from);
 CREATE INDEX fill_by_id ON trading_books.fill (fill_id);
 
 -- Dividends, and cash in lieu of fractions.
@@ -142,34 +144,55 @@ BEGIN
     RETURN count;
 END $$;
 
--- Executions that count at a valid time by what was known at a time. One that was corrected counts
--- with its correction's numbers, unless the correction has a record of its own by then: that one
--- was taken back as well.
--- A plain query, so that it becomes a part of whatever asks for it; those who ask are definers.
-CREATE FUNCTION trading_books.counted(
-    p_account text, p_run text, p_tx timestamptz, p_valid timestamptz
-) RETURNS TABLE (
-    book integer, entity_id uuid, fill_id text, order_id text, executed timestamptz,
-    sequence bigint, quantity numeric, price numeric, fees numeric)
-LANGUAGE sql STABLE ROWS 100000 AS $$
-    SELECT f.book, f.entity_id, f.fill_id, f.order_id, f.executed, f.sequence, f.quantity, f.price,
-        f.fees
-    FROM trading_books.book b JOIN trading_books.fill f ON f.book = b.id
-    WHERE (b.owner = session_user
-            OR b.owner IN (SELECT a.owner FROM object_store.acl a WHERE a.grantee = session_user)
-            AND EXISTS (SELECT FROM object_store.acl a WHERE a.grantee = session_user
-                AND a.can_read AND a.entity_id = f.entity_id))
-        AND (p_account IS NULL OR b.account = p_account) AND (p_run IS NULL OR b.run = p_run)
-        AND f.known_from <= p_tx AND f.known_to > p_tx AND f.executed <= p_valid
-        AND f.quantity IS NOT NULL
-        AND (f.status = 'BOOKED' OR f.status = 'CORRECTED' AND NOT EXISTS (
-            SELECT FROM trading_books.fill c JOIN trading_books.book cb ON cb.id = c.book
-            WHERE c.fill_id = f.corrected AND cb.owner = b.owner AND cb.account = b.account
-                AND cb.run = b.run AND c.known_from <= p_tx))
-$$;
+-- An execution that was corrected counts with its correction's numbers, unless the correction has a
+-- record of its own by then: that one was taken back as well.
+CREATE FUNCTION trading_books.is_taken_back(p_book integer, p_fill_id text, p_tx timestamptz)
+RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN EXISTS (
+        SELECT FROM trading_books.fill c JOIN trading_books.book cb ON cb.id = c.book
+        JOIN trading_books.book b ON b.id = p_book
+        WHERE c.fill_id = p_fill_id AND cb.owner = b.owner AND cb.account = b.account
+            AND cb.run = b.run AND c.known_from <= p_tx);
+END $$;
+
+-- What the open units of a book were traded for, signed as they are: the last ones of the side
+-- that is larger, newest first until they are all found.
+CREATE FUNCTION trading_books.open_cost(
+    p_book integer, p_net numeric, p_tx timestamptz, p_valid timestamptz
+) RETURNS numeric
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET enable_sort = off AS $$
+DECLARE
+    owner_of text;
+    left_open numeric := abs(p_net);
+    cost numeric := 0;
+    piece numeric;
+    f record;
+BEGIN
+    SELECT b.owner INTO owner_of FROM trading_books.book b WHERE b.id = p_book;
+    FOR f IN
+        SELECT e.quantity, e.price FROM trading_books.fill e
+        WHERE e.book = p_book AND e.executed <= p_valid AND sign(e.quantity) = sign(p_net)
+            AND e.known_from <= p_tx AND e.known_to > p_tx
+            AND (owner_of = session_user OR EXISTS (
+                SELECT FROM object_store.acl a WHERE a.grantee = session_user AND a.can_read
+                    AND a.entity_id = e.entity_id))
+            AND (e.status = 'BOOKED' OR e.status = 'CORRECTED'
+                AND NOT trading_books.is_taken_back(p_book, e.corrected, p_tx))
+        ORDER BY e.executed DESC, e.sequence DESC
+    LOOP
+        piece := least(abs(f.quantity), left_open);
+        cost := cost + piece * f.price;
+        left_open := left_open - piece;
+        EXIT WHEN left_open = 0;
+    END LOOP;
+    RETURN cost * sign(p_net);
+END $$;
 
 -- Positions and P&L at a valid time by what was known at a time: as if all of it had been known in
--- time. The first units sold are matched with the first units bought (FIFO over both sides).
+-- time. The first units sold are matched with the first units bought (FIFO over both sides), so
+-- that what is open are the last units of the larger side: only these are looked at one by one.
 -- Multipliers and prices are given by symbol; without a price there is no unrealized P&L.
 CREATE FUNCTION trading_books.pnl(
     p_account text, p_run text, p_tx timestamptz, p_valid timestamptz,
@@ -178,28 +201,41 @@ CREATE FUNCTION trading_books.pnl(
     account text, run text, strategy text, symbol text, net numeric, cost numeric,
     realized numeric, unrealized numeric, fees numeric, income numeric, fills bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-SET work_mem = '64MB' AS $$
+-- How many books a name has, the planner guesses wrongly: executions are read in one go, and added
+-- up by their hash.
+SET work_mem = '64MB' SET jit = off SET enable_nestloop = off SET enable_sort = off AS $$
 BEGIN
     RETURN QUERY
-    WITH placed AS MATERIALIZED (
-        SELECT f.book AS id, f.quantity > 0 AS bought, abs(f.quantity) AS size, f.price, f.fees,
-            sum(abs(f.quantity)) OVER w - abs(f.quantity) AS before
-        FROM trading_books.counted(p_account, p_run, p_tx, p_valid) f
-        WINDOW w AS (PARTITION BY f.book, f.quantity > 0 ORDER BY f.executed, f.sequence
-            ROWS UNBOUNDED PRECEDING)
-    ), totals AS (
-        SELECT p.id, coalesce(sum(p.size) FILTER (WHERE p.bought), 0) AS bought,
-            coalesce(sum(p.size) FILTER (WHERE NOT p.bought), 0) AS sold,
-            sum(p.fees) AS fees, count(*) AS fills
-        FROM placed p GROUP BY p.id
+    WITH totals AS MATERIALIZED (
+        SELECT f.book AS id, sum(f.quantity) AS net, sum(f.amount) AS paid, sum(f.fees) AS fees,
+            count(*) AS fills
+        FROM trading_books.fill f
+        WHERE f.book IN (
+                SELECT b.id FROM trading_books.book b WHERE b.owner = session_user
+                    AND (p_account IS NULL OR b.account = p_account)
+                    AND (p_run IS NULL OR b.run = p_run))
+            AND f.known_from <= p_tx AND f.known_to > p_tx AND f.executed <= p_valid
+            AND f.quantity IS NOT NULL
+            AND (f.status = 'BOOKED' OR f.status = 'CORRECTED'
+                AND NOT trading_books.is_taken_back(f.book, f.corrected, p_tx))
+        GROUP BY f.book
+        UNION ALL
+        -- What others share, execution by execution; their books are none of one's own.
+        SELECT f.book, sum(f.quantity), sum(f.amount), sum(f.fees), count(*)
+        FROM object_store.acl a JOIN trading_books.fill f ON f.entity_id = a.entity_id
+        JOIN trading_books.book b ON b.id = f.book
+        WHERE a.grantee = session_user AND a.can_read AND b.owner <> session_user
+            AND (p_account IS NULL OR b.account = p_account) AND (p_run IS NULL OR b.run = p_run)
+            AND f.known_from <= p_tx AND f.known_to > p_tx AND f.executed <= p_valid
+            AND f.quantity IS NOT NULL
+            AND (f.status = 'BOOKED' OR f.status = 'CORRECTED'
+                AND NOT trading_books.is_taken_back(f.book, f.corrected, p_tx))
+        GROUP BY f.book
     ), matched AS (
-        SELECT p.id,
-            -- What the matched units were sold for, less what they were bought for.
-            sum(CASE WHEN p.bought THEN -1 ELSE 1 END * p.price
-                * least(greatest(least(t.bought, t.sold) - p.before, 0), p.size)) AS realized,
-            sum(CASE WHEN p.bought THEN 1 ELSE -1 END * p.price
-                * (p.size - least(greatest(least(t.bought, t.sold) - p.before, 0), p.size))) AS cost
-        FROM placed p JOIN totals t ON t.id = p.id GROUP BY p.id
+        SELECT t.id, t.net, t.fees, t.fills, c.cost, c.cost - t.paid AS realized
+        FROM totals t CROSS JOIN LATERAL (
+            SELECT CASE WHEN t.net = 0 THEN 0 ELSE
+                trading_books.open_cost(t.id, t.net, p_tx, p_valid) END AS cost) c
     ), given AS (
         SELECT * FROM unnest(p_symbols, p_multipliers, p_prices) AS g (symbol, multiplier, price)
     ), dividends AS (
@@ -212,12 +248,11 @@ BEGIN
             AND i.known_from <= p_tx AND i.known_to > p_tx AND i.valid_from <= p_valid
         GROUP BY i.account, i.run, i.symbol
     )
-    SELECT b.account, b.run, b.strategy, b.symbol, t.bought - t.sold,
+    SELECT b.account, b.run, b.strategy, b.symbol, m.net,
         m.cost * coalesce(g.multiplier, 1), m.realized * coalesce(g.multiplier, 1),
-        CASE WHEN t.bought = t.sold THEN 0
-            ELSE ((t.bought - t.sold) * g.price - m.cost) * coalesce(g.multiplier, 1) END,
-        t.fees, 0::numeric, t.fills
-    FROM totals t JOIN matched m ON m.id = t.id JOIN trading_books.book b ON b.id = t.id
+        CASE WHEN m.net = 0 THEN 0 ELSE (m.net * g.price - m.cost) * coalesce(g.multiplier, 1) END,
+        m.fees, 0::numeric, m.fills
+    FROM matched m JOIN trading_books.book b ON b.id = m.id
     LEFT JOIN given g ON g.symbol = b.symbol
     UNION ALL
     -- The books do not say for which strategy a dividend was paid: it is its symbol's.
