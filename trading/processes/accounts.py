@@ -152,21 +152,23 @@ class Book:
                     _LOG.warning("%s: weights stay as they are: %s", self.config.account, error)
 
     def _first_limits(self) -> None:
+        """Set the configured limits where the account has none: later ones are people's."""
         account = self.config
         if not account.limits or self._stop.is_set():
             return
         try:
+            if self.engine.look(lambda kernel: bool(kernel.accounts[account.account].limits.held)):
+                return
             answer = self.engine.set_limits(
                 Limits(**account.limits),
                 requested_by=account.owner or "desk",
                 approved_by="the desk's configuration",
                 limits_id="configured",
-                command_id="limits of the configuration",
             )
         except TradingError as error:
             _LOG.warning("%s: the limits of the configuration: %s", account.account, error)
             return
-        if not answer.ok and answer.code != "REPEATED":
+        if not answer.ok:
             _LOG.warning("%s: the limits of the configuration: %s", account.account, answer)
 
     def _weigh(self) -> None:

@@ -17,6 +17,8 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.processes import wait_until
 from tests.trading.api.running import RunningDesk, far_below, order
+from trading.api.settings import ApiSettings
+from trading.api.sockets import Socket
 from trading.client import Stream, TradingClient
 from trading.errors import ApiRefused
 
@@ -225,9 +227,11 @@ def test_prices_depth_and_bars_come_and_not_faster_than_said(alice: TradingClien
 
 def test_a_reader_that_stands_still_is_disconnected_and_others_go_on(desk: RunningDesk) -> None:
     with (
-        desk.other_server(waiting_bytes=150_000, send_s=60.0) as server,
+        desk.other_server(waiting_bytes=8_000) as server,
         desk.client("alice", server.url) as alice,
+        alice.stream(events=["orders"]) as stream,
     ):
+        served = server.parts.sockets
         slow = connect(
             alice._url.replace("http", "ws") + "/ws",
             additional_headers={"Authorization": f"Bearer {alice._token}"},
@@ -235,28 +239,45 @@ def test_a_reader_that_stands_still_is_disconnected_and_others_go_on(desk: Runni
             max_queue=1,
             sock=_small_socket(server.port),
             ping_interval=None,
+            open_timeout=60,
         )
-        ask(slow, op="subscribe", id=1, topic="orders")
-        with alice.stream(events=["orders"]) as stream:
-            assert stream.receive(60) is not None
-            changes = Changes(stream)
-            closed = server.parts.sockets
-            end = time.monotonic() + 120
-            last = ""
-            while closed.disconnected_slow == 0:
-                assert time.monotonic() < end, "the slow reader was not disconnected"
-                # Snapshots fill its queue as well as events do.
-                with contextlib.suppress(ConnectionClosed):
-                    ask(slow, op="subscribe", id=2, topic="orders")
-                made = alice.submit(order(limit_price=far_below(alice)))
-                alice.cancel(made.order_id)
-                last = made.order_id
-            changes.read_until(last, "CANCELED")
-            assert len(changes.seen) == len(set(changes.seen))
-        # What it had not read is there still, and then the end.
+        ask(slow, op="subscribe", id=0, topic="orders")
+        assert stream.receive(60) is not None
+        wait_until(lambda: served.count() == 2, 60, "both sockets")
+        changes = Changes(stream)
+        price = far_below(alice)
+        end = time.monotonic() + 240
+        while served.count() == 2:
+            assert time.monotonic() < end, "the slow reader was not disconnected"
+            # Snapshots fill what lies between.
+            with contextlib.suppress(ConnectionClosed):
+                ask(slow, op="subscribe", id=1, topic="orders")
+            made = alice.submit(order(limit_price=price))
+            alice.cancel(made.order_id)
+            changes.read_until(made.order_id, "CANCELED")
+        assert len(changes.seen) == len(set(changes.seen))
+        assert stream.cuts == 0
         with contextlib.suppress(ConnectionClosed):
-            while True:
-                slow.recv(30)
+            slow.close()
+
+
+def test_what_waits_for_a_socket_has_bounds() -> None:
+    settings = ApiSettings(store={}, waiting_events=10, waiting_snapshot_bytes=5_000)
+    session: Any = None
+    socket = Socket(settings, session, session)
+    socket.put("s" * 4_000, is_snapshot=True)
+    for _ in range(9):
+        socket.put("x")
+    assert socket.closing is None
+    socket.put("one more")
+    assert socket.closing is not None
+    assert socket.closing.code == 4008
+    taken = list(iter(socket.take, None))
+    assert len(taken) == 11, "what waited is not lost before the end"
+    for more in ({"is_snapshot": True}, {}):
+        other = Socket(settings, session, session)
+        other.put("s" * 3_000_000, **more)
+        assert other.closing is not None
 
 
 def _small_socket(port: int) -> sockets.socket:
