@@ -211,6 +211,9 @@ def test_a_bracket_is_sent_filled_dragged_and_its_exits_are_canceled(
         page.locator("#panel-orders tbody tr", has_text=price()).wait_for()
 
         orders.filter(has_text="target").get_by_role("button", name="Cancel").click()
+        # Rows rest while the pointer is on them; what they say does not.
+        orders.filter(has_text="canceled").first.wait_for()
+        page.mouse.move(5, 5)
         wait_until(lambda: orders.count() == 0, 60, "the end of both exits")
         page.locator("#only-open").uncheck()
         assert orders.filter(has_text="canceled").count() == 2
