@@ -225,7 +225,7 @@ async function findTimeframes() {
 
 function choose(symbol, timeframe) {
 	if (symbol === "") return;
-	const isOther = symbol !== chart.symbol;
+	const before = chart.symbol;
 	prefer("symbol", symbol);
 	prefer("timeframe", timeframe);
 	setText(byId("chart-symbol"), symbol);
@@ -233,10 +233,8 @@ function choose(symbol, timeframe) {
 	for (const button of byId("timeframes").children) button.setAttribute("aria-pressed", button.dataset.timeframe === timeframe);
 	socket.followValues("depth", { symbols: [symbol] });
 	socket.followValues("bars", { symbols: [symbol], timeframe });
-	if (isOther) {
-		depth.clear(state.instruments.get(symbol)?.price_increment);
-		ticket.clear();
-	}
+	if (symbol !== before) depth.clear(state.instruments.get(symbol)?.price_increment);
+	if (symbol !== before && before !== "") ticket.clear();
 	chart.load(symbol, timeframe, state.instruments.get(symbol));
 	showTrades();
 	if (panels.onlySymbol) panels.draw();
