@@ -13,6 +13,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    JsonValue,
     WithJsonSchema,
 )
 
@@ -124,7 +125,7 @@ class _Terms(BaseModel):
         return self.model_dump(mode="json", exclude={"account"}, exclude_none=True)
 
 
-_ORDER = {
+_ORDER: dict[str, JsonValue] = {
     "account": "DEMO",
     "symbol": "AAPL",
     "side": "BUY",

@@ -56,5 +56,6 @@ class ApiSettings:
     heartbeat_s: float = 2.0
     waiting_events: int = 2_000
     waiting_bytes: int = 2_000_000
+    waiting_snapshot_bytes: int = 16_000_000
     resume_events: int = 5_000
     send_s: float = 10.0

@@ -95,8 +95,9 @@ class Socket:
         self.keys: frozenset[Key] = frozenset()
         self.wants_desk = False
         self._settings = settings
-        self._events: deque[str] = deque()
+        self._events: deque[tuple[str, bool]] = deque()
         self._bytes = 0
+        self._snapshot_bytes = 0
         self.pending: set[Key] = set()
         self.ready_text: str | None = None
         self._numbers = itertools.count(1)
@@ -109,12 +110,22 @@ class Socket:
 
     # --- what waits -------------------------------------------------------------------------------
 
-    def put(self, text: str) -> None:
-        """Let a message wait that must not be lost; too many of them close the connection."""
-        self._events.append(text)
-        self._bytes += len(text)
+    def put(self, text: str, *, is_snapshot: bool = False) -> None:
+        """Let a message wait that must not be lost; too many of them close the connection.
+
+        A snapshot is large and asked for: it has a bound of its own.
+        """
+        self._events.append((text, is_snapshot))
         settings = self._settings
-        if len(self._events) > settings.waiting_events or self._bytes > settings.waiting_bytes:
+        if is_snapshot:
+            self._snapshot_bytes += len(text)
+        else:
+            self._bytes += len(text)
+        if (
+            len(self._events) > settings.waiting_events
+            or self._bytes > settings.waiting_bytes
+            or self._snapshot_bytes > settings.waiting_snapshot_bytes
+        ):
             self.close(TOO_SLOW, f"{len(self._events)} messages wait; connect again and resume")
         self.wake.set()
 
@@ -140,8 +151,11 @@ class Socket:
         """Return the next message that must not be lost."""
         if not self._events:
             return None
-        text = self._events.popleft()
-        self._bytes -= len(text)
+        text, is_snapshot = self._events.popleft()
+        if is_snapshot:
+            self._snapshot_bytes -= len(text)
+        else:
+            self._bytes -= len(text)
         return text
 
     def set_values(self, topic: str, wanted: tuple[frozenset[str], str] | None) -> None:
@@ -506,7 +520,7 @@ class Sockets:
         subscribed = {"type": "subscribed", "id": number, "topic": topic}
         socket.put(_json({**subscribed, "position": str(position)}))
         snapshot = {"type": "snapshot", "topic": topic, "position": str(position), "items": items}
-        socket.put(_json(snapshot))
+        socket.put(_json(snapshot), is_snapshot=True)
         seen = {each["id"]: each["version"] for each in items}
         socket.interests[topic] = _Interest(account, seen)
         for event in missed:

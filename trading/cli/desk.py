@@ -65,16 +65,16 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run a desk until it is told to stop."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
-    done = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: done.set())
     is_temporary = options.data is None
     folder = Path(tempfile.mkdtemp(prefix="desk-")) if is_temporary else options.data.resolve()
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o700 if is_temporary else folder.stat().st_mode & 0o7777)
     try:
-        desk = Desk(_options(options, folder), say)
+        wanted = _options(options, folder)
+        logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
+        done = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: done.set())
+        folder.mkdir(parents=True, exist_ok=True)
+        desk = Desk(wanted, say)
         try:
             desk.run(done.wait, options.seconds)
         finally:

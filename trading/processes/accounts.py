@@ -12,7 +12,7 @@ from store.client import StoreClient
 from trading.backtest import load_strategy
 from trading.brokers import PaperBroker
 from trading.engine import EngineOptions, Phase, TradingEngine
-from trading.errors import EngineError, TradingError
+from trading.errors import EngineError, TradingError, UnknownInstrument
 from trading.exchange import ExchangeBroker
 from trading.journal.inputs import SetWeights
 from trading.journal.outputs import Output
@@ -22,6 +22,7 @@ from trading.picker.portfolio import Scoreboard
 from trading.processes.config import AccountConfig, DeskConfig, instruments_of
 from trading.processes.market_feed import LinkedMarket
 from trading.risk import Limits
+from trading.specification import InstrumentSpec
 from trading.strategy import Strategy
 
 __all__ = ["Book"]
@@ -99,6 +100,13 @@ class Book:
         self._thread = threading.Thread(target=self._tend, name="weights", daemon=True)
         self._thread.start()
 
+    def spec(self, symbol: str) -> InstrumentSpec:
+        """Return an instrument; UnknownInstrument where the desk trades none of this symbol."""
+        found = self.specs.get(symbol)
+        if found is None:
+            raise UnknownInstrument(symbol, len(self.specs))
+        return found
+
     @property
     def engines(self) -> dict[str, TradingEngine]:
         """The engines by run."""
@@ -144,21 +152,23 @@ class Book:
                     _LOG.warning("%s: weights stay as they are: %s", self.config.account, error)
 
     def _first_limits(self) -> None:
+        """Set the configured limits where the account has none: later ones are people's."""
         account = self.config
         if not account.limits or self._stop.is_set():
             return
         try:
+            if self.engine.look(lambda kernel: bool(kernel.accounts[account.account].limits.held)):
+                return
             answer = self.engine.set_limits(
                 Limits(**account.limits),
                 requested_by=account.owner or "desk",
                 approved_by="the desk's configuration",
                 limits_id="configured",
-                command_id="limits of the configuration",
             )
         except TradingError as error:
             _LOG.warning("%s: the limits of the configuration: %s", account.account, error)
             return
-        if not answer.ok and answer.code != "REPEATED":
+        if not answer.ok:
             _LOG.warning("%s: the limits of the configuration: %s", account.account, answer)
 
     def _weigh(self) -> None:

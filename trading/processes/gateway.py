@@ -75,6 +75,7 @@ class Gateway:
             "set_state": self._set_state,
             "accounts": self._accounts,
             "account_names": self._account_names,
+            "phases": self._phases,
             "strategies": self._strategies,
             "picker": self._picker,
         }
@@ -218,7 +219,7 @@ class Gateway:
         if isinstance(request, OrderRequest):
             first = request
         else:
-            group_terms(request, book.specs.get, lambda each: each)
+            group_terms(request, book.spec, lambda each: each)
             first = _first(request)
 
         def judged(kernel: Kernel) -> Any:
@@ -328,6 +329,10 @@ class Gateway:
                 if by in book.config.members
             ]
         }
+
+    def _phases(self, _message: dict[str, Any]) -> dict[str, Any]:
+        """How far each account's engine is; names of accounts are told to nobody."""
+        return {"items": [str(book.engine.phase) for book in self._books.values()]}
 
     def _shown(self, book: Book, role: str) -> dict[str, Any]:
         status, config = book.engine.status(), book.config

@@ -72,10 +72,12 @@ class MarketProcess:
 
     def run(self) -> None:
         """Publish until `stop` is called; a recording that is over leaves its values standing."""
-        feed = self._feed()
         # Bars of an earlier life are finished before the first tick of this one comes.
-        self._live = self._market(feed.name)
+        self._live = self._market()
         self._server.start()
+        # Made last: its times begin now, and would lag behind the clock for ever otherwise.
+        self._begin = time.time_ns()
+        feed = self._feed()
         keeper = threading.Thread(target=self._keep, name="keeper", daemon=True)
         keeper.start()
         try:
@@ -124,8 +126,9 @@ class MarketProcess:
         prices = table["price"].drop_null()
         return float(prices[-1].as_py()) if len(prices) else None
 
-    def _market(self, source: str) -> LiveMarket:
+    def _market(self) -> LiveMarket:
         keepers = {}
+        source = "replay" if self.is_replay else _SIMULATED
         now = None if self.is_replay else self._begin
         for frame in self._config.timeframes:
             recipe = BarRecipe(frame, self._config.calendar or None, source)

@@ -119,7 +119,8 @@ def _secrets(path: Path) -> _Secrets:
             return msgspec.json.decode(path.read_bytes(), type=_Secrets)
         except msgspec.MsgspecError as error:
             raise DeskError(f"{path} is damaged: {error}") from error
-    return _Secrets(*(secrets.token_urlsafe(32) for _ in range(3)))
+    link, metrics, exchange = (secrets.token_urlsafe(32) for _ in range(3))
+    return _Secrets(link, metrics, exchange)
 
 
 def set_up(options: DeskOptions, store: ObjectStoreServer) -> tuple[DeskConfig, Path, _Secrets]:

@@ -340,7 +340,7 @@ def test_nothing_that_is_sent_is_an_error_of_the_server(
     link = HTTPConnection("127.0.0.1", desk.port, timeout=120)
 
     @settings(
-        max_examples=150,
+        max_examples=60,
         deadline=None,
         suppress_health_check=list(HealthCheck),
         phases=[Phase.generate, Phase.shrink],

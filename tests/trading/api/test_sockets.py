@@ -17,6 +17,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.processes import wait_until
 from tests.trading.api.running import RunningDesk, far_below, order
+from trading.api.sockets import Sockets
 from trading.client import Stream, TradingClient
 from trading.errors import ApiRefused
 
@@ -225,8 +226,9 @@ def test_prices_depth_and_bars_come_and_not_faster_than_said(alice: TradingClien
 
 def test_a_reader_that_stands_still_is_disconnected_and_others_go_on(desk: RunningDesk) -> None:
     with (
-        desk.other_server(waiting_bytes=150_000, send_s=60.0) as server,
+        desk.other_server(waiting_bytes=8_000, send_s=600.0) as server,
         desk.client("alice", server.url) as alice,
+        alice.stream(events=["orders"]) as stream,
     ):
         slow = connect(
             alice._url.replace("http", "ws") + "/ws",
@@ -235,28 +237,43 @@ def test_a_reader_that_stands_still_is_disconnected_and_others_go_on(desk: Runni
             max_queue=1,
             sock=_small_socket(server.port),
             ping_interval=None,
+            open_timeout=60,
         )
-        ask(slow, op="subscribe", id=1, topic="orders")
-        with alice.stream(events=["orders"]) as stream:
-            assert stream.receive(60) is not None
-            changes = Changes(stream)
-            closed = server.parts.sockets
-            end = time.monotonic() + 120
-            last = ""
-            while closed.disconnected_slow == 0:
-                assert time.monotonic() < end, "the slow reader was not disconnected"
-                # Snapshots fill its queue as well as events do.
-                with contextlib.suppress(ConnectionClosed):
-                    ask(slow, op="subscribe", id=2, topic="orders")
-                made = alice.submit(order(limit_price=far_below(alice)))
-                alice.cancel(made.order_id)
-                last = made.order_id
-            changes.read_until(last, "CANCELED")
-            assert len(changes.seen) == len(set(changes.seen))
+        assert stream.receive(60) is not None
+        _fill(slow, server.parts.sockets)
+        changes = Changes(stream)
+        price = far_below(alice)
+        end = time.monotonic() + 240
+        while server.parts.sockets.disconnected_slow == 0:
+            assert time.monotonic() < end, "the slow reader was not disconnected"
+            made = alice.submit(order(limit_price=price))
+            alice.cancel(made.order_id)
+            changes.read_until(made.order_id, "CANCELED")
+        assert len(changes.seen) == len(set(changes.seen))
+        assert stream.cuts == 0
         # What it had not read is there still, and then the end.
         with contextlib.suppress(ConnectionClosed):
             while True:
                 slow.recv(30)
+        slow.close()
+
+
+def _fill(slow: ClientConnection, served: Sockets) -> None:
+    """Ask for snapshots, which fill what lies between, until a send of the server stands still."""
+
+    def stands_still() -> bool:
+        now = time.monotonic()
+        since = [each.sending_since for each in served._all]
+        return any(each is not None and now > each + 0.5 for each in since)
+
+    pause = threading.Event()
+    for number in range(2_000):
+        if stands_still():
+            return
+        ask(slow, op="subscribe", id=number, topic="orders")
+        # Fifty messages a second are allowed.
+        pause.wait(0.03)
+    raise AssertionError("whatever was asked for went through")
 
 
 def _small_socket(port: int) -> sockets.socket:

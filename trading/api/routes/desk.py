@@ -100,7 +100,7 @@ async def is_live() -> dict[str, str]:
 @router.get("/health", responses={503: {}})
 @router.get("/health/ready", responses={503: {}})
 async def is_ready(request: Request, response: Response) -> dict[str, Any]:
-    """Say whether commands and prices can be served: engine and market are there."""
+    """Say whether commands and prices can be served: engines take orders, ticks are told."""
     parts = parts_of(request)
     checks = await readiness(parts)
     good = all(checks.values())
@@ -113,8 +113,8 @@ async def readiness(parts: Parts) -> dict[str, bool]:
     checks = {}
     if parts.settings.engine is not None:
         try:
-            await parts.engine.ask("account_names", by="")
-            checks["engine"] = True
+            phases = (await parts.engine.ask("phases", by=""))["items"]
+            checks["engine"] = all(each == "RUNNING" for each in phases)
         except Problem:
             checks["engine"] = False
     if parts.settings.market is not None:
