@@ -6,7 +6,9 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
+import tempfile
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,9 +30,10 @@ HTML = "<img src=x onerror=\"document.title='owned'\"><b>bold</b>"
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDesk]:
+def desk() -> Iterator[RunningDesk]:
     """Two accounts of different people on a simulated market, with candles of a second."""
-    folder = tmp_path_factory.mktemp("desk")
+    # PostgreSQL runs as another user, who may not enter the directories of pytest.
+    folder = Path(tempfile.mkdtemp(prefix="desk-of-page-"))
     accounts = folder / "accounts.json"
     accounts.write_text(json.dumps(ACCOUNTS))
     running = RunningDesk(
@@ -44,6 +47,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDesk]:
         assert running.stop() == 0, running.process.output
     finally:
         running.end()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
@@ -211,6 +215,9 @@ def test_a_bracket_is_sent_filled_dragged_and_its_exits_are_canceled(
         page.locator("#panel-orders tbody tr", has_text=price()).wait_for()
 
         orders.filter(has_text="target").get_by_role("button", name="Cancel").click()
+        # Rows rest while the pointer is on them; what they say does not.
+        orders.filter(has_text="canceled").first.wait_for()
+        page.mouse.move(5, 5)
         wait_until(lambda: orders.count() == 0, 60, "the end of both exits")
         page.locator("#only-open").uncheck()
         assert orders.filter(has_text="canceled").count() == 2

@@ -188,7 +188,9 @@ export class PriceChart {
 				return;
 			}
 			if (turn !== this.loading) return;
-			breaks.push({ after: after.time, length: after.time - before.end, slots: slots.slice(-SLOTS) });
+			const length = after.time - before.end;
+			const isShown = slots.length <= SLOTS && slots.length * (before.end - before.time) >= length;
+			breaks.push({ after: after.time, length, isShown, slots: slots.slice(-SLOTS) });
 		}
 		this.breaks = breaks;
 		this.#drawAll();
@@ -315,7 +317,7 @@ export class PriceChart {
 		};
 		for (const each of this.breaks) {
 			const mark = { position: "aboveBar", shape: "square", size: 0.5, color: colour("muted") };
-			add(each.after, mark, `${ageText(each.length)} without bars`);
+			if (!each.isShown) add(each.after, mark, `${ageText(each.length)} without bars`);
 		}
 		if (preferences.marks !== "none") {
 			for (const fill of this.fills) {

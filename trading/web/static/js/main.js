@@ -22,7 +22,7 @@ const records = new Records();
 const prices = new Map();
 const state = {
 	link: "connecting", instruments: new Map(), symbols: [], timeframes: [], age: null, ageAt: 0, trading: new Map(),
-	seenAlerts: false, user: "", isCut: false,
+	seenAlerts: false, user: "", isCut: false, away: [],
 };
 
 const accountNow = () => api.session.accounts.find((each) => each.account === preferences.account) ?? api.session.accounts[0];
@@ -160,9 +160,7 @@ async function begin() {
 	state.user = api.session.user;
 	setText(byId("user"), state.user);
 	byId("login").hidden = true;
-	byId("account").replaceChildren(...api.session.accounts.map((each) => make("option", { value: each.account, text: `${each.account} · ${each.role}` })));
-	byId("account").value = desk.account();
-	byId("account").hidden = api.session.accounts.length === 0;
+	drawAccounts();
 	for (const topic of EVENTS) socket.followEvents(topic);
 	socket.followValues("desk", {});
 	const [instruments] = await Promise.all([api.get("/instruments"), readAccounts()]);
@@ -178,12 +176,24 @@ async function begin() {
 	choose(preferences.symbol, preferences.timeframe);
 }
 
+function drawAccounts() {
+	const option = (each) => make("option", { value: each.account, text: `${each.account} · ${each.role}` });
+	byId("account").replaceChildren(...api.session.accounts.map(option));
+	byId("account").value = desk.account();
+	byId("account").hidden = api.session.accounts.length === 0;
+}
+
 /** Ask how the accounts are; while the engine is away they stay as they were. */
 async function readAccounts() {
 	try {
 		const found = await api.get("/accounts");
 		for (const each of found.items) state.trading.set(each.account, { state: each.trading_state, why: each.state_reason });
-		if (api.session.accounts.length === 0 && found.items.length > 0) api.session.accounts = found.items;
+		if (api.session.accounts.length === 0 && found.items.length > 0) {
+			// The engine was away when this user logged in.
+			api.session.accounts = found.items;
+			drawAccounts();
+			ticket.changed();
+		}
 		showTradingState();
 	} catch (problem) {
 		if (problem.status !== 401) setText(byId("link"), problem.message);
@@ -215,7 +225,7 @@ async function findTimeframes() {
 
 function choose(symbol, timeframe) {
 	if (symbol === "") return;
-	const isOther = symbol !== chart.symbol;
+	const before = chart.symbol;
 	prefer("symbol", symbol);
 	prefer("timeframe", timeframe);
 	setText(byId("chart-symbol"), symbol);
@@ -223,10 +233,8 @@ function choose(symbol, timeframe) {
 	for (const button of byId("timeframes").children) button.setAttribute("aria-pressed", button.dataset.timeframe === timeframe);
 	socket.followValues("depth", { symbols: [symbol] });
 	socket.followValues("bars", { symbols: [symbol], timeframe });
-	if (isOther) {
-		depth.clear(state.instruments.get(symbol)?.price_increment);
-		ticket.clear();
-	}
+	if (symbol !== before) depth.clear(state.instruments.get(symbol)?.price_increment);
+	if (symbol !== before && before !== "") ticket.clear();
 	chart.load(symbol, timeframe, state.instruments.get(symbol));
 	showTrades();
 	if (panels.onlySymbol) panels.draw();
@@ -271,6 +279,9 @@ function takeValues(items) {
 			state.book = item;
 		} else if (item.type === "desk") {
 			panels.takeState(item.data);
+			state.away = item.data.processes.filter((each) => each.state !== "RUNNING").map((each) => each.name);
+			tellFreshness();
+			if (api.session.accounts.length === 0 && state.away.length === 0) readAccounts();
 		}
 	}
 	if (isWaiting) return;
@@ -357,6 +368,7 @@ function tellFreshness() {
 		isStale = age > STALE_S;
 		if (isStale) text = `Prices are stale: the newest tick is ${ageText(age)} old.`;
 	}
+	if (text === "" && state.away.length > 0) text = `Away, and started again: ${state.away.join(", ")}.`;
 	document.body.dataset.fresh = isStale ? "stale" : "fresh";
 	banner.hidden = text === "";
 	setText(banner, text);

@@ -67,8 +67,8 @@ export class Panels {
 		const orders = this.#listed("orders", "Orders", views.orderColumns((cell) => this.#orderActions(cell)), "No orders.");
 		orders.tables[0].onOpen = (item) => this.#orderDetails(item);
 		orders.draw = () => {
-			const shown = this.records.of("orders", (item) => this.#takes(item) && (!this.onlyOpen || isOpen(item)));
-			orders.tables[0].show(shown);
+			const all = this.records.of("orders", this.#takes);
+			orders.tables[0].show(all.filter((item) => !this.onlyOpen || isOpen(item)), all);
 			setText(orders.tables[0].note, this.onlyOpen ? "No open orders." : "No orders.");
 		};
 		return [

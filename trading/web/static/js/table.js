@@ -42,19 +42,24 @@ export class Table {
 		if (this.waiting !== null) this.show(this.waiting);
 	}
 
-	/** Show items in this order; under a resting pointer only the rows that are there change. */
-	show(items) {
+	/** Show items in this order; under a resting pointer only the rows that are there change, by `known`. */
+	show(items, known = items) {
 		const shown = items.slice(0, ROWS);
 		const isHeld = matchMedia("(hover: hover)").matches && this.body.matches(":hover") && this.rows.size > 0;
 		const keys = new Set(shown.map(this.keyOf));
 		const isSame = keys.size === this.rows.size && [...keys].every((key) => this.rows.has(key));
 		this.waiting = isHeld && !isSame ? items : null;
-		if (!isHeld) {
-			for (const [key, row] of this.rows) {
-				if (!keys.has(key)) {
-					row.remove();
-					this.rows.delete(key);
-				}
+		if (isHeld) {
+			for (const item of known) {
+				const row = this.rows.get(this.keyOf(item));
+				if (row !== undefined) this.#fill(row, item);
+			}
+			return;
+		}
+		for (const [key, row] of this.rows) {
+			if (!keys.has(key)) {
+				row.remove();
+				this.rows.delete(key);
 			}
 		}
 		let place = this.body.firstElementChild;
@@ -62,12 +67,10 @@ export class Table {
 			const key = this.keyOf(item);
 			let row = this.rows.get(key);
 			if (row === undefined) {
-				if (isHeld) continue;
 				row = this.#rowOf();
 				this.rows.set(key, row);
 			}
 			this.#fill(row, item);
-			if (isHeld) continue;
 			if (row === place) place = place.nextElementSibling;
 			else this.body.insertBefore(row, place);
 		}
