@@ -218,6 +218,10 @@ def test_a_bracket_is_sent_filled_dragged_and_its_exits_are_canceled(
         # Rows rest while the pointer is on them; what they say does not.
         orders.filter(has_text="canceled").first.wait_for()
         page.mouse.move(5, 5)
+        wait_until(lambda: orders.filter(has_text="target").count() == 0, 60, "the target's end")
+        # The stop goes on to protect the position until it is canceled as well.
+        page.locator("#cancel-all").click()
+        page.get_by_role("button", name="Cancel all orders").click()
         wait_until(lambda: orders.count() == 0, 60, "the end of both exits")
         page.locator("#only-open").uncheck()
         assert orders.filter(has_text="canceled").count() == 2
