@@ -218,6 +218,10 @@ def test_a_bracket_is_sent_filled_dragged_and_its_exits_are_canceled(
         # Rows rest while the pointer is on them; what they say does not.
         orders.filter(has_text="canceled").first.wait_for()
         page.mouse.move(5, 5)
+        wait_until(lambda: orders.filter(has_text="target").count() == 0, 60, "the target's end")
+        # The stop goes on to protect the position until it is canceled as well.
+        page.locator("#cancel-all").click()
+        page.get_by_role("button", name="Cancel all orders").click()
         wait_until(lambda: orders.count() == 0, 60, "the end of both exits")
         page.locator("#only-open").uncheck()
         assert orders.filter(has_text="canceled").count() == 2
@@ -293,7 +297,7 @@ def test_a_cut_is_seen_and_nothing_is_missed_or_doubled(
             shown.filter(has_text="meanwhile").wait_for()
             for tag in ("before", "meanwhile"):
                 assert shown.filter(has_text=tag).count() == 1
-            assert page.locator("#banner").is_hidden()
+            page.locator("#banner").wait_for(state="hidden")
             # What was being typed is still there, and changes go on to come.
             assert page.locator("#ticket [name=quantity]").input_value() == "3"
             program.cancel_all("ALPHA")
@@ -425,6 +429,7 @@ def test_html_in_every_text_is_shown_as_text(
         page.get_by_role("dialog").get_by_text("<img src=x").first.wait_for()
         assert page.get_by_role("dialog").locator("img, b").count() == 0
         assert page.title() == "Trading desk"
+        page.unroute_all(behavior="ignoreErrors")
 
 
 def test_it_fits_its_screen(desk: RunningDesk, browser: Browser | None, screenshots: Path) -> None:

@@ -144,6 +144,7 @@ export class PriceChart {
 		const empty = `no bars of ${symbol} at ${timeframe} yet`;
 		setText(byId("chart-note"), this.bars.length === 0 ? empty : "");
 		this.#drawAll();
+		if (this.bars.length === 0) return;
 		this.chart.timeScale().setVisibleLogicalRange({
 			from: Math.max(-5, this.bars.length - this.#shownBars()), to: this.bars.length + 5,
 		});
