@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any, cast
@@ -341,7 +341,22 @@ def fold_with_records(recorded: RecordedRun, recipe: Recipe, number: int) -> Fol
             outputs.append(state.fold_entry(entry))
         except Exception as error:  # noqa: BLE001 - what the kernel raises is what is reported
             return FoldedGroup(outputs, sink.changes, f"{type(error).__name__}: {error}")
-    return FoldedGroup(outputs, sink.changes)
+    written = len(sink.changes)
+    state.end_group()
+    # Orders and positions are written once a group: by the last input that changed them.
+    whole = [replace(each, input_place=_place_of(each, outputs)) for each in sink.changes[written:]]
+    return FoldedGroup(outputs, sink.changes[:written] + whole)
+
+
+def _place_of(change: Change, outputs: list[list[Output]]) -> int:
+    name = "order_id" if "order_id" in change.fields else "symbol"
+    wanted = change.fields.get(name)
+    places = [
+        place
+        for place, said in enumerate(outputs)
+        if any(getattr(each, name, None) == wanted for each in said)
+    ]
+    return max(places, default=len(outputs) - 1)
 
 
 def _fields(text: str) -> dict[str, Any]:

@@ -80,7 +80,8 @@ def test_verify_and_replay(
     status, text = command("verify", RUN, "--recorded-set", "size=4")
     assert status == 1
     assert "! recorded |" in text
-    assert "order_quantity was 3 and is 4 here" in text
+    assert "FillRecord: fill_quantity was 3 and is 4 here" in text
+    assert "! here     | OrderRecord" in text
 
     status, text = command("replay", RUN, "--set", "size=4")
     assert status == 0, text
