@@ -33,6 +33,8 @@ SAMPLES: dict[str, Any] = {
     "float": 1.5,
     "Sequence[Conflict]": [Conflict(2, "an id", 1, 4)],
     "list[str]": ["one", "two"],
+    "dict[str, Any]": {"seen": 1},
+    "Mapping[str, str] | None": {"Retry-After": "1"},
     "tuple[str, ...]": ("one", "two"),
     "Sequence[str]": ("one", "two"),
     "Iterable[object]": ("one", "two"),
@@ -88,7 +90,10 @@ def test_errors_survive_pickle(kind: type[Exception]) -> None:
     else:
         parameters = list(inspect.signature(kind.__init__).parameters.values())[1:]
         named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-        error = kind(*(SAMPLES[str(p.annotation)] for p in named) if named else ("said",))
+        values = {p: SAMPLES[str(p.annotation)] for p in named}
+        keywords = {p.name: v for p, v in values.items() if p.kind is p.KEYWORD_ONLY}
+        given = [v for p, v in values.items() if p.kind is not p.KEYWORD_ONLY]
+        error = kind(*given if named else ("said",), **keywords)
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is kind
     assert str(again) == str(error)

@@ -44,17 +44,24 @@ class _Refused(Exception):
     """A message of a client that is not carried out."""
 
     def __init__(self, code: str, detail: str) -> None:
-        super().__init__(detail)
+        super().__init__(code, detail)
         self.code = code
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return self.detail
 
 
 class _Close(Exception):
     """The connection is to be closed."""
 
     def __init__(self, code: int, reason: str) -> None:
-        super().__init__(reason)
+        super().__init__(code, reason)
         self.code = code
         self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 def _json(message: Mapping[str, Any]) -> str:

@@ -14,9 +14,12 @@ from tests.trading.api.running import ACCOUNTS, RunningDesk
 from trading.client import TradingClient
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def desk() -> Iterator[RunningDesk]:
-    """Two accounts of different people on a simulated market; nobody trades but the tests."""
+    """Two accounts of different people on a simulated market; nobody trades but the tests.
+
+    It ends with the file that uses it: its market and engine are never idle.
+    """
     folder = Path(tempfile.mkdtemp(prefix="desk-of-tests-"))
     accounts = folder / "accounts.json"
     accounts.write_text(json.dumps(ACCOUNTS))

@@ -92,7 +92,7 @@ def opened(browser: Browser | None, *, dark: bool = False) -> Iterator[Page]:
     page.set_default_timeout(90_000)
     wrong: list[str] = []
     page.on("request", lambda asked: None if is_own(asked.url) else wrong.append(asked.url))
-    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("pageerror", lambda error: wrong.append(f"{error.stack or error}"))
     page.on(
         "console", lambda told: wrong.append(told.text) if "Content Security" in told.text else None
     )
