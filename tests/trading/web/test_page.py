@@ -226,7 +226,7 @@ def test_a_bracket_is_sent_filled_dragged_and_its_exits_are_canceled(
         page.locator("#only-open").uncheck()
         assert orders.filter(has_text="canceled").count() == 2
         orders.filter(has_text="market · entry").first.click()
-        page.get_by_role("dialog").get_by_text("submitted", exact=True).first.wait_for()
+        page.get_by_role("dialog").get_by_text("submitted").first.wait_for()
         page.keyboard.press("Escape")
         assert page.get_by_role("dialog").count() == 0
 

@@ -172,7 +172,7 @@ export function factsOf(item) {
 
 export const historyColumns = [
 	{ head: "Time", kind: "time", text: (item) => fullTime(item.timestamp) },
-	{ head: "Event", text: (item) => words(item.order_event) }, { head: "Status", text: (item) => words(item.status) },
+	{ head: "Event", text: (item) => item.order_steps.split(" ").map(words).join(", ") }, { head: "Status", text: (item) => words(item.status) },
 	number("Filled", "filled_quantity"), number("Limit", "limit_price"), number("Stop", "stop_price"),
 	{ head: "Detail", kind: "wide", text: (item) => item.order_detail },
 ];
