@@ -7,7 +7,7 @@ PYTHON_BIN := .venv/bin/python
 ARGS ?=
 # How tests are run side by side; a file's tests stay together, since the examples of a page build on
 # each other. `make test WORKERS=` runs them one after the other.
-WORKERS ?= -n 2 --dist loadfile
+WORKERS ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
