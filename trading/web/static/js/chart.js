@@ -236,17 +236,17 @@ export class PriceChart {
 		// Another symbol may have been chosen since.
 		if (this.bars.length === 0) return;
 		const last = this.bars.at(-1).time;
-		if (touched.has("all")) {
+		const times = [...touched].sort((a, b) => a - b);
+		if (touched.has("all") || times[0] < this.drawn) {
 			this.#drawAll();
 			return;
 		}
-		for (const time of [...touched].sort((a, b) => a - b)) {
+		for (const time of times) {
 			const bar = this.bars.findLast((each) => each.time === time);
 			if (bar === undefined) continue;
-			const isOld = time < this.drawn;
-			this.candles.update(bar, isOld);
-			this.volume.update(this.#volumeOf(bar), isOld);
-			this.drawn = Math.max(this.drawn ?? 0, time);
+			this.candles.update(bar);
+			this.volume.update(this.#volumeOf(bar));
+			this.drawn = time;
 		}
 		for (const [name, line] of this.lines) {
 			const values = LINES[name].of(this.bars.map((bar) => bar.close));
