@@ -16,6 +16,7 @@ from dbos import DBOS
 
 from tests.processes import Process, wait_until
 from tests.workflow import flows
+from tests.workflow.holding import SECONDS
 from tests.workflow.scripts import script
 from workflow import WorkflowInfo
 from workflow.backend import Filter, Scheduled
@@ -23,8 +24,6 @@ from workflow.dbos import DBOSBackend
 from workflow.dbos.liveness import Liveness
 from workflow.dbos.views import find_one
 from workflow.dbos_engine import DBOSEngine
-
-SECONDS = 20.0
 
 
 def test_what_waits_may_run_before_the_launch_is_over(

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from tests.processes import ROOT, wait_until
 from tests.workflow import flows
-from tests.workflow.holding import held
+from tests.workflow.holding import SECONDS, held
 from workflow import (
     Cron,
     EngineNotRunning,
@@ -27,8 +27,6 @@ from workflow import (
     WorkflowStatus,
 )
 from workflow.durable import sources
-
-SECONDS = 20.0
 
 
 def test_memory_s_clock_may_be_advanced() -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,13 +62,19 @@ def test_no_order_is_taken_while_the_venue_is_down(world: World, exchange: Excha
     assert engine.stop().phase == "STOPPED"
 
 
+def behind_relay(world: World) -> tuple[dict[str, Any], Relay]:
+    """What an engine is made of that reaches the store through a link which can be cut."""
+    config = world.config()
+    relay = Relay(config["store"]["host"], config["store"]["port"])
+    config["store"] = {**config["store"], "port": relay.port}
+    return config, relay
+
+
 def test_the_store_is_away_for_longer_than_a_write_waits(
     desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("store.database.connection.RETRY_SECONDS", 0.2)
-    config = world.config()
-    relay = Relay(config["store"]["host"], config["store"]["port"])
-    config["store"] = {**config["store"], "port": relay.port}
+    config, relay = behind_relay(world)
     engine = engine_of(config)
     engine.start(QUIET_SECONDS)
     try:
@@ -99,9 +106,7 @@ def test_the_store_goes_away_under_many_commands(
     desk: Desk, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("store.database.connection.RETRY_SECONDS", 0.2)
-    config = world.config()
-    relay = Relay(config["store"]["host"], config["store"]["port"])
-    config["store"] = {**config["store"], "port": relay.port}
+    config, relay = behind_relay(world)
     # Small groups, so that one is stepped while another is committed.
     engine = engine_of(config, group_size=20)
     engine.start(QUIET_SECONDS)
