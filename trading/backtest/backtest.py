@@ -19,13 +19,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from trading.backtest.columns import Market, as_bars, as_ticks
 from trading.backtest.equity import EquityBook, Prices
-from trading.backtest.reading import NS, PRICES, instant, read_table
 from trading.backtest.result import FULL, MATCHES_ONLY, Records, Result
 from trading.bars.interval import parse_duration_ns
 from trading.brokers import Commission, FillModel, PaperBroker, Slippage
 from trading.errors import BacktestError
+from trading.history.columns import Market, as_bars, as_ticks
+from trading.history.reading import NS, PRICES, instant, read_table
 from trading.instruments import Instrument
 from trading.journal.inputs import (
     Clock,

@@ -15,11 +15,11 @@ import numpy as np
 import pyarrow as pa
 
 from trading.backtest.backtest import Backtest
-from trading.backtest.reading import NS
 from trading.backtest.result import Result
 from trading.backtest.sweep import Progress, Sweep, sweep
 from trading.bars.interval import parse_duration_ns
 from trading.errors import BacktestError
+from trading.history.reading import NS
 from trading.kernel import BarColumns
 from trading.metrics import equity_metrics
 from trading.times import moment

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from trading.backtest.columns import Market, as_ticks
 from trading.engine.inbox import Inbox, Item
 from trading.errors import TradingError
+from trading.history.columns import Market, as_ticks
 from trading.journal.inputs import FeedGap
 from trading.kernel import TickColumns
 from trading.specification import InstrumentSpec

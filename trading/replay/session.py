@@ -18,8 +18,8 @@ from typing import Any
 
 import msgspec
 
-from trading.backtest.reading import instant
 from trading.errors import ReplayError
+from trading.history.reading import instant
 from trading.journal.outputs import BarClosed, Output
 from trading.kernel import BarColumns
 from trading.replay.figures import PnlFigures, PositionKey, pnl_of

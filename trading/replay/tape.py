@@ -16,9 +16,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from trading.backtest.columns import Market, as_bars, as_ticks
-from trading.backtest.reading import PRICES, instant, read_table
 from trading.errors import ReplayError
+from trading.history.columns import Market, as_bars, as_ticks
+from trading.history.reading import PRICES, instant, read_table
 from trading.instruments import Instrument
 from trading.journal.inputs import BarBatch, DefineInstrument, Input, OpenAccount, TickBatch
 from trading.kernel import BarColumns, TickColumns

@@ -16,10 +16,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from trading.backtest.reading import PRICES
 from trading.bars import compose
 from trading.bars.columns import Integers, Numbers, exact_numbers
 from trading.errors import BacktestError, TickError
+from trading.history.reading import PRICES
 from trading.journal.inputs import Timeframe
 from trading.kernel import MISSING, BarColumns, TickColumns
 from trading.numbers import MONEY_DECIMALS
