@@ -24,7 +24,7 @@ from tests.reactive.strategies import FIELDS, NIGHTLY, expressions, rows
 # Minutes on a busy machine, hours with the many cases of `make test-long`.
 pytestmark = pytest.mark.timeout(0 if NIGHTLY else 1800)
 
-CASES = 20_000 if NIGHTLY else 2_000
+CASES = 20_000 if NIGHTLY else 600
 ROWS_EACH = 3
 
 
