@@ -467,7 +467,7 @@ class Writer:
                 with self.lock:
                     state = self.state
                     self._batch = self._store.batch(
-                        lease=self._lease, readers=self._options.readers
+                        lease=self._lease, readers=self._options.readers, marks=False
                     )
                     state.book.begin(self._batch)
                     for at, each in enumerate(planned):  # noqa: B007 - the handler needs it
@@ -531,20 +531,21 @@ class Writer:
     def _carry_out(self, effects: Sequence[Effect], *, fresh: bool) -> None:
         """Send; what cannot be sent at all is booked as rejected."""
         link = self._link
-        if link is None:
+        if link is None or not effects:
             return
-        for effect in effects:
-            try:
-                link.send(effect, fresh=fresh)
-            except BrokerRefused:
-                raise
-            except BrokerError as error:
-                if link.broker.state in (ConnectionState.REFUSED, ConnectionState.CLOSED):
-                    return  # it stays unanswered, and is sent after the next log-on
-                self.problem = str(error)
-                _LOG.error("order %s could not be sent: %s", effect.order_id, error)
-                refused = RequestRefused(effect.order_id, "NOT_SENT", str(error))
-                self._inbox.put_broker([refused])
+        with link.together():
+            for effect in effects:
+                try:
+                    link.send(effect, fresh=fresh)
+                except BrokerRefused:
+                    raise
+                except BrokerError as error:
+                    if link.broker.state in (ConnectionState.REFUSED, ConnectionState.CLOSED):
+                        return  # it stays unanswered, and is sent after the next log-on
+                    self.problem = str(error)
+                    _LOG.error("order %s could not be sent: %s", effect.order_id, error)
+                    refused = RequestRefused(effect.order_id, "NOT_SENT", str(error))
+                    self._inbox.put_broker([refused])
 
     # --- halting ----------------------------------------------------------------------------------
 
