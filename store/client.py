@@ -218,6 +218,14 @@ class StoreClient:
             self._connection, self._appender, self._transitions, readers, lease, marks=marks
         )
 
+    def waking_later(self) -> AbstractContextManager[None]:
+        """A block in which this thread's writes wake subscribers at its end, not one by one.
+
+        For a program that has something more urgent to do after a commit than to wait for a
+        notification to be sent.
+        """
+        return self._connection.waking_later()
+
     def lease(
         self, name: str, *, seconds: float = 2.0, wait: float = 0.0, holder: str | None = None
     ) -> Lease:
