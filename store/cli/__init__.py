@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from importlib import import_module
 
-from store.cli import export, rewrite, start, status, subscriptions, users, verify
 from store.cli.output import complain
 from store.errors import StoreError
 
-# A command more is a module more, with `add(commands)`.
-COMMANDS = (start, users, status, subscriptions, verify, export, rewrite)
+# A command more is a module more, with `add(commands)`. They are imported by `main`: other programs
+# use `store.cli.output` alone.
+COMMANDS = ("start", "users", "status", "subscriptions", "verify", "export", "rewrite")
 
 __all__ = ["main"]
 
@@ -32,8 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m store", description="Looks after an object store and its users."
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in COMMANDS:
-        module.add(commands)
+    for name in COMMANDS:
+        import_module(f"store.cli.{name}").add(commands)
     options = parser.parse_args(arguments)
     try:
         status: int = options.run(options)
