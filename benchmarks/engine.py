@@ -1,16 +1,18 @@
 """How fast the engine is on a real store and a real exchange process, with its rivals in one run.
 
-    python benchmarks/engine.py [--orders 20000] [--seconds 10]
+    python benchmarks/engine.py [--orders 20000] [--seconds 10] [--day 100000] [--quick]
 
 Every order goes the whole way: command, risk, durable, sent, acknowledged, filled, booked. The
 rivals are as many records written by bare inserts into a plain table, in groups of the same size,
 and the same inputs through the kernel without a journal. What a disk and a processor are worth at
-that moment is measured beside it: compare ratios.
+that moment is measured beside it: compare ratios. The day of `--day` orders, which is folded from
+nothing and from its snapshot, is written as a journal alone.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import resource
@@ -20,7 +22,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +31,33 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[0] = str(ROOT)
 
+import msgspec  # noqa: E402
 from psycopg2.extras import execute_values  # noqa: E402
 
+from store.base import Storable  # noqa: E402
 from store.client import StoreClient  # noqa: E402
+from store.entities.appender import new_entity_id  # noqa: E402
+from store.leases import Lease  # noqa: E402
 from store.schema import provision_user  # noqa: E402
 from store.server import ObjectStoreServer  # noqa: E402
 from trading.engine import EngineOptions, TradingEngine  # noqa: E402
-from trading.engine.engine import Journal  # noqa: E402
+from trading.engine.inbox import Inbox  # noqa: E402
+from trading.engine.journal import Entry, Group, Journal  # noqa: E402
+from trading.engine.snapshots import SnapshotKeeper  # noqa: E402
+from trading.engine.state import EngineState, Recipe, canonical  # noqa: E402
+from trading.engine.writer import Writer  # noqa: E402
 from trading.exchange import ExchangeBroker  # noqa: E402
 from trading.journal import decode_input  # noqa: E402
-from trading.journal.inputs import OrderTerms, Submit  # noqa: E402
+from trading.journal.inputs import (  # noqa: E402
+    DefineInstrument,
+    Input,
+    OpenAccount,
+    OrderTerms,
+    Submit,
+)
 from trading.journal.outputs import FillBooked, OrderOpened, Output, SendOrder  # noqa: E402
 from trading.journal.outputs import SendOrder as Sale  # noqa: E402
+from trading.journal.reports import OrderAccepted, OrderFilled  # noqa: E402
 from trading.specification import specify  # noqa: E402
 
 AAPL = specify("AAPL")
@@ -200,14 +218,81 @@ def disk(folder: Path, times: int = 200) -> str:
     return quantiles(found)
 
 
-def recovery(store: StoreClient, port: int) -> float:
-    watch = Watch()
+class Ids:
+    """Gives records ids and versions as a store would, and writes nothing."""
+
+    def write(self, _obj: Storable, **_period: Any) -> str:
+        return new_entity_id()
+
+    def update(self, obj: Storable) -> int:
+        return (obj._store_version or 0) + 1
+
+
+def day_of(state: EngineState, orders: int) -> Iterator[list[Input]]:
+    """The inputs of a day, group by group: each order is sent, acknowledged and filled."""
+    now = time.time_ns()
+    yield [
+        DefineInstrument(now, AAPL),
+        OpenAccount(now, "ACC", "USD", (("USD", 10**19),), "desk"),
+    ]
+    for at in range(0, orders, 100):
+        now += 10**9
+        yield [msgspec.structs.replace(submit(at + n), time=now + n) for n in range(100)]
+        reports: list[Input] = []
+        for number, sent in enumerate(state.pending.all()):
+            assert isinstance(sent, SendOrder)
+            time_ns, fill_id = now + 1_000 + number, f"X-{at + number}"
+            reports.append(OrderAccepted(time_ns, "ACC", sent.order_id, f"V{at + number}"))
+            reports.append(
+                OrderFilled(
+                    *(time_ns, "ACC", sent.order_id, fill_id, 1, sent.limit or 0, 0, time_ns),
+                    **{"side": sent.side, "symbol": "AAPL"},
+                )
+            )
+        yield reports
+
+
+def measure_day(store: StoreClient, orders: int) -> None:
+    """What a day takes to be folded, and what it leaves in memory."""
+    recipe = replace(engine_of(store, 0, Watch()).recipe, run="day")
+    state, journal = EngineState(recipe), Journal(store, "ACC", "day")
+    lease = store.lease("a day", seconds=600)
+    sequence, sizes = 0, []
+    for events in day_of(state, orders):
+        state.book.begin(Ids())
+        entries = []
+        for event in events:
+            sequence += 1
+            entries.append(Entry(canonical(event), sequence))
+            state.step(event, sequence)
+        state.end_group()
+        ids = [bytes.fromhex(each.replace("-", "")) for each in state.book.created()]
+        number = journal.appended + 1
+        group = Group(number, entries, ids, sequence, state.kernel.digest, 1)
+        with store.batch(lease=lease, marks=False) as batch:
+            journal.append(batch, group, state.kernel.now)
+        journal.taken(group)
+        if number % (orders // 50 // 4) == 0:
+            sizes.append(memory())
+    grown = (sizes[-1] - sizes[len(sizes) // 2 - 1]) / (orders / 2)
+    print(f"memory of a day's second half  {grown:10.0f} bytes an order, {orders} orders")
+    print(f"a day from nothing             {folded(store, recipe, lease):10.2f} s")
+    keeper = SnapshotKeeper(store, "ACC", "day", EngineOptions())
     begun = time.perf_counter()
-    engine = engine_of(store, port, watch)
-    engine.start(600)
-    seconds = time.perf_counter() - begun
-    engine.stop()
-    return seconds
+    data = state.dump()
+    encoded = time.perf_counter() - begun
+    keeper.save(journal.group, journal.digest, data, state.kernel.now, state.inputs)
+    keeper.wait()
+    print(f"a day from its snapshot        {folded(store, recipe, lease):10.2f} s")
+    print(f"  the snapshot                 {1e3 * encoded:10.0f} ms, {len(data) / 2**20:.1f} MiB")
+
+
+def folded(store: StoreClient, recipe: Recipe, lease: Lease) -> float:
+    options, stop = EngineOptions(), threading.Event()
+    writer = Writer(recipe, store, lease, None, Inbox(), options, stop, lambda _: None)
+    begun = time.perf_counter()
+    writer.fold()
+    return time.perf_counter() - begun
 
 
 def idle(seconds: float = 5.0) -> float:
@@ -231,7 +316,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--orders", type=int, default=20_000)
     parser.add_argument("--seconds", type=float, default=10.0, help="of the measure of latency")
+    parser.add_argument("--day", type=int, default=100_000, help="orders of the day to be folded")
+    parser.add_argument("--quick", action="store_true", help="small numbers, in 3 minutes")
     options = parser.parse_args()
+    if options.quick:
+        options.orders, options.seconds, options.day = 4_000, 4.0, 10_000
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         process, port = exchange_process(folder)
@@ -244,15 +333,12 @@ def main() -> None:
             engine.start(60)
             try:
                 print(f"a page to the disk             {disk(folder)}")
-                measure(engine, watch, options)
+                measure(engine, watch, options, Processes(admin, process.pid))
                 engine.stop()
                 inserts, alone = rivals(store, admin)
                 print(f"  rival: bare inserts          {inserts:10,.0f} orders/s")
                 print(f"  rival: kernel, no journal    {alone:10,.0f} orders/s")
-                print(f"recovery from a snapshot       {recovery(store, port):10.2f} s")
-                for snapshot in snapshots(store):
-                    store.delete(snapshot)
-                print(f"recovery from nothing          {recovery(store, port):10.2f} s")
+                measure_day(store, options.day)
             finally:
                 other.close()
                 store.close()
@@ -261,29 +347,46 @@ def main() -> None:
                 process.wait(30)
 
 
-def snapshots(store: StoreClient) -> Sequence[Any]:
-    from trading.engine import EngineSnapshot
+class Processes:
+    """Processor time of the processes that an order passes."""
 
-    return store.query(EngineSnapshot, limit=None)
+    def __init__(self, admin: Any, exchange: int) -> None:
+        self._admin = admin
+        self._exchange = exchange
+
+    def seconds(self) -> dict[str, float]:
+        with self._admin.cursor() as cursor:
+            cursor.execute("SELECT pid FROM pg_stat_activity WHERE usename = 'desk'")
+            backends = [pid for (pid,) in cursor.fetchall()]
+        return {
+            "engine": time.process_time(),
+            "PostgreSQL": sum(map(_seconds_of, backends)),
+            "exchange": _seconds_of(self._exchange),
+        }
 
 
-def measure(engine: TradingEngine, watch: Watch, options: argparse.Namespace) -> None:
+def _seconds_of(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def measure(
+    engine: TradingEngine, watch: Watch, options: argparse.Namespace, processes: Processes
+) -> None:
+    # As `python -m trading live` does once it runs.
+    gc.collect()
+    gc.freeze()
     print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}")
     print(f"idle engine                    {100 * idle():10.1f} % of a processor")
     latency(engine, watch, options.seconds)
     print(f"command to sent, 100 orders/s  {quantiles(watch.sent)}")
     print(f"command to booked fill         {quantiles(watch.filled)}")
-    rates, sizes, cpu = [], [], time.process_time()
-    for _ in range(4):
-        rates.append(throughput(engine, watch, options.orders // 4))
-        sizes.append(memory())
-    cpu = (time.process_time() - cpu) / options.orders
+    before = processes.seconds()
+    rates = [throughput(engine, watch, options.orders // 4) for _ in range(4)]
     print(f"orders, the whole way          {statistics.harmonic_mean(rates):10,.0f} orders/s")
-    print(f"  the engine's processor time  {1e3 * cpu:10.2f} ms an order, of who asks included")
-    grown = (sizes[-1] - sizes[1]) / (options.orders / 2)
-    print(
-        f"  memory                       {sizes[-1] / 2**20:10.0f} MiB, {grown:.0f} bytes an order"
-    )
+    for name, seconds in processes.seconds().items():
+        spent = 1e3 * (seconds - before[name]) / options.orders
+        print(f"  processor time               {spent:10.2f} ms an order, {name}")
     print(f"  inputs a group               {engine.status().inputs / engine.status().group:10.1f}")
 
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from store.cli.main import main
+from store.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -199,7 +199,9 @@ class StoreClient:
         receipts = self._appender.many("UPDATED", list(objects), period, event_ids)
         return [receipt.version for receipt in receipts]
 
-    def batch(self, *, readers: Sequence[str] = (), lease: Lease | None = None) -> Batch:
+    def batch(
+        self, *, readers: Sequence[str] = (), lease: Lease | None = None, marks: bool = True
+    ) -> Batch:
         """Collect changes of many entities, to be written in one round trip, all or none.
 
         It has `write`, `update`, `delete` and `transition` with the arguments of this class, and
@@ -207,8 +209,22 @@ class StoreClient:
         several times. `readers` are users who may read what the batch creates. Under a `lease` the
         batch is written only while this program holds it, and once, however often it is sent.
         BatchConflict names every entity that somebody else wrote meanwhile.
+
+        With `marks=False` the store writes nothing on the objects and `receipts` stays empty, which
+        is faster for a program that keeps ids and versions itself, as a single writer can.
+        Transitions with actions, hooks or workflows mark their objects all the same.
         """
-        return Batch(self._connection, self._appender, self._transitions, readers, lease)
+        return Batch(
+            self._connection, self._appender, self._transitions, readers, lease, marks=marks
+        )
+
+    def waking_later(self) -> AbstractContextManager[None]:
+        """A block in which this thread's writes wake subscribers at its end, not one by one.
+
+        For a program that has something more urgent to do after a commit than to wait for a
+        notification to be sent.
+        """
+        return self._connection.waking_later()
 
     def lease(
         self, name: str, *, seconds: float = 2.0, wait: float = 0.0, holder: str | None = None

@@ -14,6 +14,7 @@ from __future__ import annotations
 import operator
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal, Inexact
 from decimal import InvalidOperation as _InvalidOperation
+from functools import lru_cache
 from typing import Literal, SupportsIndex
 
 from trading.errors import NumberError, shown
@@ -104,6 +105,8 @@ def optional_units(value: object | None, decimals: int, what: str = "number") ->
     return None if value is None else to_units(value, decimals, what)
 
 
+# Sizes, prices and fees come again and again; that they are the same objects helps whoever encodes.
+@lru_cache(maxsize=8_192)
 def from_units(units: int, decimals: int) -> Decimal:
     """Return a count of `10 ** -decimals` as a Decimal, exactly."""
     return _EXACT.scaleb(Decimal(units), -decimals)

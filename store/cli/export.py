@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 from store.base import Storable
 from store.cli.access import add_password_option, add_server_options, given_password, reached
 from store.cli.classes import class_named
-from store.cli.output import complain, progress, say
+from store.cli.output import complain, say
+from store.cli.progress import progress
 from store.client import StoreClient
 from store.entities.query import QueryResult
 from store.entities.unreadable import Unreadable, UnreadableWarning

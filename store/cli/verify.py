@@ -6,7 +6,8 @@ import argparse
 from typing import Any
 
 from store.cli.access import add_server_options, administrator
-from store.cli.output import progress, say
+from store.cli.output import say
+from store.cli.progress import progress
 from store.verification import verify
 
 SHOWN = 20

@@ -16,7 +16,7 @@ from store.database.execute import PgConnection, Row, execute
 from store.database.login import IS_ADMINISTRATOR, Login, refuse_administrator
 from store.database.pool import Pool, is_alive
 from store.database.wakeup import after_commit
-from store.errors import FenceTimeout, Unavailable
+from store.errors import FenceTimeout, StoreError, Unavailable
 
 _LOG = logging.getLogger(__name__)
 
@@ -110,6 +110,7 @@ class Connection:
         self.where = (login.host, login.port, login.dbname)
         self._fence: PgConnection | None = None
         self._fencing = threading.Lock()
+        self._waking = threading.local()
         # Workflows that threads of this client start just now, and who may claim or settle some.
         self.starting: set[str] = set()
         self.starting_lock = threading.Lock()
@@ -260,7 +261,29 @@ class Connection:
 
     def _wake_subscribers(self, connection: PgConnection) -> None:
         """After a commit, in no transaction."""
-        after_commit(connection, self.where)
+        if getattr(self._waking, "is_later", False):
+            self._waking.is_missed = True
+        else:
+            after_commit(connection, self.where)
+
+    @contextmanager
+    def waking_later(self) -> Iterator[None]:
+        """Let this thread's commits wake subscribers at the end of the block.
+
+        Outside of transaction blocks. Subscribers look by themselves where the program dies before.
+        """
+        waking = self._waking
+        waking.is_later, waking.is_missed = True, False
+        try:
+            yield
+        finally:
+            waking.is_later = False
+            if waking.is_missed:
+                try:
+                    with self._pool.borrow() as connection:
+                        after_commit(connection, self.where)
+                except StoreError as error:
+                    _LOG.info("no notification was sent, subscribers look by themselves: %s", error)
 
     def _session(self) -> _Session | None:
         for session in reversed(_sessions.get()):

@@ -22,7 +22,9 @@ from store.entities.idempotency import Numbers, reserve
 from store.entities.rows import FOR_EVER, Receipt, mark, restorer
 from store.errors import AlreadyStored, InvalidPeriod, NotStored, StoreError
 from store.events import Bus, ChangeEvent
+from store.governance.class_schema import schema_of
 from store.leases import Lease
+from store.serialization.codec import codec_of
 
 _APPEND = """
 SELECT * FROM object_store.append(
@@ -37,6 +39,8 @@ SELECT * FROM object_store.append_batch(
     %s::text[], %s::uuid[], %s::int[], %s::text[], %s::jsonb[], %s::text[], %s::timestamptz[],
     %s::timestamptz[], %s::jsonb[], %s::uuid[], %s::text[], %s, %s, %s, %s::uuid, %s, %s)
 """
+# For a caller that wants no receipts: the rows are neither sent nor read.
+_APPEND_BATCH_UNSEEN = f"SELECT count(*) FROM ({_APPEND_BATCH}) r"
 _UPDATE_MANY = """
 SELECT * FROM object_store.update_many(
     %s::uuid[], %s::int[], %s::text[], %s::jsonb[], %s::text[], %s, %s)
@@ -50,6 +54,7 @@ _LAST_DAY = datetime(9999, 12, 31)
 _log = logging.getLogger(__name__)
 
 Period = tuple[datetime | None, datetime | None]
+_NO_PERIOD: Period = (None, None)
 EventId = str | uuid.UUID
 
 
@@ -92,8 +97,7 @@ class Appender:
         """Append one event of an object."""
         is_new = kind == "CREATED"
         with self._numbered(None if event_id is None else [event_id], 1) as ids:
-            self._check(kind, obj, ids, 0)
-            data = None if kind == "DELETED" else obj.to_json()
+            data = self._checked_text(kind, obj, ids, 0)
             meta_text = None if meta is None else json.dumps(meta)
             values = (
                 kind,
@@ -130,11 +134,11 @@ class Appender:
         if not objects:
             return []
         with self._numbered(event_ids, len(objects)) as ids:
-            for number, obj in enumerate(objects):
-                self._check(kind, obj, ids, number)
+            data = [
+                self._checked_text(kind, obj, ids, number) for number, obj in enumerate(objects)
+            ]
             entities = [new_entity_id() if is_new else obj._store_entity_id for obj in objects]
             types = [self.type_name(obj) for obj in objects]
-            data = [obj.to_json() for obj in objects]
             if is_new:
                 states: list[str | None] = [initial_state(obj) for obj in objects]
             else:
@@ -167,30 +171,38 @@ class Appender:
         readers: Sequence[str],
         lease: Lease | None,
         numbers: Numbers | None,
+        *,
+        marks: bool = True,
     ) -> list[Receipt]:
         """Append changes of any kinds in one call, all or none, in their order.
 
         `readers` may read the entities that are new. Under a lease, or where every change has an
         event id, the call outlasts a restart of the server. `numbers` of a step of a workflow say
         that the event ids are made from its name.
+        Without `marks` the objects stay as they are, and there are no receipts.
         """
         block = self._connection.transaction_block
+        is_unseen = not marks and self._bus is None
         if block is not None and numbers is not None:
             block.on_rollback(numbers.give_back)
-        rows = self._send_batch(changes, readers, lease, numbers is not None)
-        receipts = [Receipt(*row) for row in rows]
+        statement = _APPEND_BATCH_UNSEEN if is_unseen else _APPEND_BATCH
+        rows = self._send_batch(changes, readers, lease, numbers is not None, statement)
         if lease is not None:
             lease.turn += 1
             if block is not None:
                 block.on_rollback(partial(lease.go_back, lease.turn))
+        if is_unseen:
+            return []
+        receipts = [Receipt(*row) for row in rows]
         self._done(
             [change.obj for change in changes],
             receipts,
             [change.type_name for change in changes],
             [change.data for change in changes],
             [change.meta for change in changes],
+            marks=marks,
         )
-        return receipts
+        return receipts if marks else []
 
     def find(self, event_id: EventId) -> Receipt | None:
         """What the write under an id answered; None where there was none."""
@@ -230,10 +242,18 @@ class Appender:
         return stored if stored in cls.type_names() else cls.type_name()
 
     def _send_batch(
-        self, changes: Sequence[Change], readers: Sequence[str], lease: Lease | None, of_step: bool
+        self,
+        changes: Sequence[Change],
+        readers: Sequence[str],
+        lease: Lease | None,
+        of_step: bool,
+        statement: str = _APPEND_BATCH,
     ) -> list[Any]:
         ids = [None if c.event_id is None else _event_uuid(c.event_id) for c in changes]
-        periods = [_checked(change.period) for change in changes]
+        periods = [
+            change.period if change.period == _NO_PERIOD else _checked(change.period)
+            for change in changes
+        ]
         columns = _arrays(
             [change.kind for change in changes],
             [change.entity_id for change in changes],
@@ -249,7 +269,7 @@ class Appender:
         )
         lease_values = (None,) * 5 if lease is None else lease.next_turn()
         values = (*columns, *lease_values, of_step)
-        return self._send(_APPEND_BATCH, values, repeats=lease is not None or None not in ids)
+        return self._send(statement, values, repeats=lease is not None or None not in ids)
 
     def _send(self, statement: str, values: Sequence[Any], *, repeats: bool) -> list[Any]:
         try:
@@ -267,15 +287,18 @@ class Appender:
         types: Sequence[str],
         data: Sequence[str | None],
         metas: Sequence[str | None],
+        *,
+        marks: bool = True,
     ) -> None:
         """Write the receipts on the objects, and tell the listeners once all is committed."""
         block = self._connection.transaction_block
         for obj, receipt, name, text, meta in zip(
             objects, receipts, types, data, metas, strict=True
         ):
-            if block is not None:
-                block.restore_on_rollback(id(obj), restorer(obj))
-            mark(obj, receipt, receipt.version)
+            if marks:
+                if block is not None:
+                    block.restore_on_rollback(id(obj), restorer(obj))
+                mark(obj, receipt, receipt.version)
             if self._bus is None or receipt.repeated:
                 continue
             event = _change(name, receipt, text, meta)
@@ -293,24 +316,36 @@ class Appender:
             # The write is committed: an error here must not look like one of the write.
             _log.exception("the event bus failed on %s", event)
 
-    def _check(self, kind: str, obj: Any, ids: _EventIds, number: int) -> None:
+    def _checked_text(self, kind: str, obj: Any, ids: _EventIds, number: int) -> str | None:
         if isinstance(obj, Storable):
             if kind == "CREATED" and obj._store_entity_id is not None:
                 self._check_repeated(obj, ids, number)
             if kind != "CREATED" and obj._store_entity_id is None:
                 raise NotStored(f"this {type(obj).__name__} was never written; write() it first")
-        self.check(kind, obj)
+        return self.checked_text(kind, obj)
 
-    def check(self, kind: str, obj: Any) -> None:
-        """Refuse what is no Storable, and values that break the catalog's rules."""
+    def checked_text(self, kind: str, obj: Any) -> str | None:
+        """The JSON text of an object, None for a tombstone.
+
+        Refuses what is no Storable, and values that break the catalog's rules.
+        """
         if not isinstance(obj, Storable):
             raise StoreError(f"expected an object of a Storable class, got {type(obj).__name__}")
         if kind == "DELETED":
-            return
+            return None
+        cls = type(obj)
+        if cls.to_json is Storable.to_json:
+            text = codec_of(cls).good_text(obj, schema_of(cls, cls._registry))
+            if text is not None:
+                return text
+        self._check_values(obj)
+        return obj.to_json()
+
+    def _check_values(self, obj: Storable) -> None:
         violations = type(obj)._registry.validate_instance(obj)
         if violations and self._warn_only:
             for violation in violations:
-                warnings.warn(str(violation), UserWarning, stacklevel=5)
+                warnings.warn(str(violation), UserWarning, stacklevel=6)
         elif violations:
             type(obj)._registry.validate(obj)
 
@@ -335,6 +370,11 @@ class _EventIds(NamedTuple):
 
 _last_tick = 0
 _ticking = threading.Lock()
+# Asked of the system for many ids at once: each call lets go of Python for another thread.
+_CHANCE_BYTES = 8 * 256
+_chance = bytearray()
+# A copy of the process must not draw what this one draws.
+os.register_at_fork(after_in_child=_chance.clear)
 
 
 def new_entity_id() -> str:
@@ -347,7 +387,11 @@ def new_entity_id() -> str:
     with _ticking:
         _last_tick = max(milliseconds << 12 | (rest << 12) // 1_000_000, _last_tick + 1)
         tick = _last_tick
-    chance = 0b10 << 62 | int.from_bytes(os.urandom(8), "big") >> 2
+        if not _chance:
+            _chance.extend(os.urandom(_CHANCE_BYTES))
+        drawn = _chance[-8:]
+        del _chance[-8:]
+    chance = 0b10 << 62 | int.from_bytes(drawn, "big") >> 2
     text = f"{tick >> 12:012x}7{tick & 0xFFF:03x}{chance:016x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 

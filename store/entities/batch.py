@@ -58,8 +58,9 @@ class Batch:
     """Collects changes, and writes them when it is committed; see `StoreClient.batch`.
 
     An object is taken as it is when the method is called, and may be changed and given again: each
-    time is a version of its own. Objects know of their new versions once the batch is committed. As
-    a context manager it commits at the end, and writes nothing where the block raises.
+    time is a version of its own. Objects know of their new versions once the batch is committed,
+    unless it was made with `marks=False`. As a context manager it commits at the end, and writes
+    nothing where the block raises.
     """
 
     def __init__(
@@ -69,12 +70,15 @@ class Batch:
         transitions: Transitions,
         readers: Sequence[str],
         lease: Lease | None,
+        *,
+        marks: bool = True,
     ) -> None:
         self._connection = connection
         self._appender = appender
         self._transitions = transitions
         self._readers = tuple(readers)
         self._lease = lease
+        self._marks = marks
         self._changes: list[Change] = []
         self._pending: dict[int, _Pending] = {}
         self._moves: list[_Move] = []
@@ -99,14 +103,14 @@ class Batch:
         event_id: EventId | None = None,
     ) -> str:
         """Add a new entity; returns the id that it will have."""
-        self._appender.check("CREATED", obj)
+        data = self._appender.checked_text("CREATED", obj)
         if id(obj) in self._pending or (obj._store_entity_id is not None and not self._is_repeated):
             raise AlreadyStored(
                 f"this {type(obj).__name__} is an entity already; update() writes its next version"
             )
         state = initial_state(obj)
         pending = _Pending(obj, new_entity_id(), 0, state)
-        self._add("CREATED", pending, state, (valid_from, valid_to), None, event_id)
+        self._add("CREATED", pending, data, state, (valid_from, valid_to), None, event_id)
         return pending.entity_id
 
     def update(
@@ -118,8 +122,9 @@ class Batch:
         event_id: EventId | None = None,
     ) -> int:
         """Add the next version of an entity; returns its number."""
-        before = self._before("UPDATED", obj)
-        return self._add("UPDATED", before, before.state, (valid_from, valid_to), None, event_id)
+        data, before = self._before("UPDATED", obj)
+        period = valid_from, valid_to
+        return self._add("UPDATED", before, data, before.state, period, None, event_id)
 
     def delete(
         self,
@@ -130,8 +135,9 @@ class Batch:
         event_id: EventId | None = None,
     ) -> int:
         """Add a tombstone, which ends the entity's value for the period; returns its version."""
-        before = self._before("DELETED", obj)
-        return self._add("DELETED", before, before.state, (valid_from, valid_to), None, event_id)
+        data, before = self._before("DELETED", obj)
+        period = valid_from, valid_to
+        return self._add("DELETED", before, data, before.state, period, None, event_id)
 
     def transition(
         self,
@@ -147,7 +153,7 @@ class Batch:
         Raises as `StoreClient.transition` does. Actions run when the batch is committed, in its
         transaction; hooks and workflows follow.
         """
-        before = self._before("STATE_CHANGE", obj)
+        data, before = self._before("STATE_CHANGE", obj)
         meta = None
         if not self._is_repeated:
             step, state, said = self._transitions.plan(obj, before.state, new_state)
@@ -155,24 +161,25 @@ class Batch:
             if step.action or step.start_workflow or step.on_exit or step.on_enter:
                 self._moves.append(_Move(len(self._changes), step, state))
         period = valid_from, valid_to
-        return self._add("STATE_CHANGE", before, new_state, period, meta, event_id)
+        return self._add("STATE_CHANGE", before, data, new_state, period, meta, event_id)
 
-    def _before(self, kind: str, obj: Storable) -> _Pending:
-        """What the object is now, or will be by the changes that were added."""
-        self._appender.check(kind, obj)
+    def _before(self, kind: str, obj: Storable) -> tuple[str | None, _Pending]:
+        """The object's text, and what it is now, or will be by the changes that were added."""
+        data = self._appender.checked_text(kind, obj)
         pending = self._pending.get(id(obj))
         if pending is not None:
-            return pending
+            return data, pending
         if obj._store_entity_id is None:
             raise NotStored(f"this {type(obj).__name__} was never written; write() it first")
         newest = obj._store_newest_version
         version = obj._store_version if newest is None else newest
-        return _Pending(obj, obj._store_entity_id, version or 0, obj._store_state)
+        return data, _Pending(obj, obj._store_entity_id, version or 0, obj._store_state)
 
     def _add(
         self,
         kind: str,
         before: _Pending,
+        data: str | None,
         state: str | None,
         period: Period,
         meta: str | None,
@@ -186,7 +193,6 @@ class Batch:
                     "there, leave it out"
                 )
             event_id = self._step_id(len(self._changes))
-        data = None if kind == "DELETED" else obj.to_json()
         expected = version or None
         name = self._appender.type_name(obj)
         self._changes.append(
@@ -227,7 +233,9 @@ class Batch:
 
     def _write(self, changes: list[Change], moves: list[_Move]) -> list[Receipt]:
         if not moves:
-            return self._appender.batch(changes, self._readers, self._lease, self._numbers)
+            return self._appender.batch(
+                changes, self._readers, self._lease, self._numbers, marks=self._marks
+            )
         with ExitStack() as stack:
             kept = [stack.enter_context(restored(changes[m.place].obj, m.step)) for m in moves]
             block = stack.enter_context(self._connection.transaction())

@@ -91,22 +91,23 @@ class ClassSchema:
         self.class_name = cls.__name__
         self.registry = registry
         self.fields = {field.name: field for field in fields}
-        self._checks = tuple(
+        self.checks = tuple(
             field_check(field.column, field.type, nullable=field.nullable) for field in fields
         )
-        self._quick = tuple(quick_check(field.column, field.type) for field in fields)
+        # What is true here is good; what is not has to be looked at by the check.
+        self.quick = tuple(quick_check(field.column, field.type) for field in fields)
         self._values = values_getter(tuple(self.fields))
 
     def problems(self, obj: Any) -> Problems:
         """What is wrong with an instance; a field left at its class's default is not."""
         values = self._values(obj)
-        for quick, check, value in zip(self._quick, self._checks, values):  # noqa: B905 - speed
+        for quick, check, value in zip(self.quick, self.checks, values):  # noqa: B905 - speed
             if not quick(value) and check(value):
                 break
         else:
             return GOOD
         found: list[Problem] = []
-        for field, check, value in zip(self.fields.values(), self._checks, values, strict=True):
+        for field, check, value in zip(self.fields.values(), self.checks, values, strict=True):
             problems = check(value)
             if problems and not field.is_default(value):
                 found += (

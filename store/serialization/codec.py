@@ -13,7 +13,8 @@ from copy import deepcopy
 from dataclasses import MISSING
 from decimal import Decimal
 from functools import partial
-from operator import itemgetter
+from itertools import compress
+from operator import is_not, itemgetter
 from types import MemberDescriptorType
 from typing import Any
 
@@ -22,6 +23,7 @@ from store.governance.annotations import annotated_fields
 from store.governance.checks import INT_DIGITS_MAX, SCHEMA
 from store.governance.class_schema import ClassSchema, GovernedField, field_types, values_getter
 from store.governance.column_types import ColumnType, PerType, Record, Scalar
+from store.governance.constants import UNKNOWN, kept
 from store.serialization.json_reader import Read, check_whole, readers
 from store.serialization.json_writer import Write, check_text, quote, writers, zones_of
 from store.serialization.upcasting import VERSION_KEY, ZONE_KEY, lift, upcasters_of
@@ -52,6 +54,9 @@ class Codec:
         # Each value stands where its `%s` is; the zones follow, where there are any.
         keys = [] if version == 1 else [f'"{VERSION_KEY}":{version}']
         self._template = ",".join([*keys, *(f"{quote(name)}:%s" for name in names)])
+        # The values that were good last, and their texts; replaced together, as threads share them.
+        self._last: tuple[list[Any], list[str]] = [UNKNOWN] * len(names), [""] * len(names)
+        self._places = range(len(names))
         self._names = names
         self._reads: list[Read] = [_READERS.of(kind) for kind in kinds.values()]
         # What a parsed value may be as it is; floats are looked at, they may have overflowed.
@@ -81,6 +86,32 @@ class Codec:
             check_text(text)
         except ValueError:
             raise self._unwritable(self._values(obj)) from None
+        return text
+
+    def good_text(self, obj: Any, schema: ClassSchema) -> str | None:
+        """The JSON text of an object whose values keep its schema's rules; None for any other.
+
+        Values that are the very objects of the last call are neither checked nor written again.
+        """
+        try:
+            values = self._values(obj)
+            last, texts = self._last
+            changed = [*compress(self._places, map(is_not, last, values))]
+            if changed:
+                last, texts = last.copy(), texts.copy()
+                quick, checks, writes = schema.quick, schema.checks, self._writes
+                for at in changed:
+                    value = values[at]
+                    if not quick[at](value) and checks[at](value):
+                        return None
+                    texts[at] = "null" if value is None else writes[at](value)
+                    last[at] = kept(value)
+                self._last = last, texts
+            zones = self._zone_part(obj) if self._zones else ""
+            text = f"{{{self._template % tuple(texts)}{zones}}}"
+            check_text(text)
+        except (SerializationError, *_UNFIT):
+            return None  # whoever looks closer says what it is
         return text
 
     def from_text(self, text: str | bytes) -> Any:

@@ -330,6 +330,33 @@ def test_listeners_hear_of_each_change(desk: Desk) -> None:
 # --- leases ---------------------------------------------------------------------------------------
 
 
+def test_a_batch_that_marks_nothing(desk: Desk) -> None:
+    heard: list[ChangeEvent] = []
+    bus = EventBus()
+    bus.on_all(heard.append)
+    for client in (desk.client("alice"), desk.client("alice", event_bus=bus)):
+        made = trade()
+        with client.lease(f"marks {len(heard)}") as lease:
+            with client.batch(lease=lease, marks=False) as batch:
+                entity_id = batch.write(made)
+                made.quantity = 2
+                assert batch.update(made) == 2
+            assert (made._store_entity_id, batch.receipts) == (None, [])
+            # Whoever keeps ids and versions goes on with them.
+            made._store_entity_id, made._store_version = entity_id, 2
+            made.quantity = 3
+            with client.batch(lease=lease, marks=False) as batch:
+                assert batch.update(made) == 3
+            assert lease.turn == 2
+            stale = client.batch(lease=lease, marks=False)
+            stale.update(made)
+            with pytest.raises(BatchConflict):
+                stale.commit()
+        assert [each.quantity for each in client.history(Trade, entity_id)] == [1, 2, 3]
+        assert client.verify()
+    assert [event.version for event in heard] == [1, 2, 3]
+
+
 def test_one_holds_a_lease_and_another_waits(desk: Desk, alice: StoreClient) -> None:
     other = desk.client("alice")
     lease = alice.lease("account 7", seconds=0.5, holder="first")

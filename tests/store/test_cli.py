@@ -17,7 +17,7 @@ import psycopg2
 import pyarrow.parquet as pq
 import pytest
 
-from store.cli.main import main
+from store.cli import main
 from store.client import StoreClient
 from store.models import Trade
 from store.server import ObjectStoreServer

@@ -15,7 +15,9 @@ import pandas as pd
 import pytest
 
 from store import SerializationError, Storable
+from store.governance.class_schema import schema_of
 from store.models import Order, Trade
+from store.serialization.codec import codec_of
 from tests.store.registries import registry_of
 
 
@@ -403,6 +405,46 @@ def test_storables_inside_storables() -> None:
         Spread.from_json('{"legs":[{"price":"x"}]}')
     [violation] = registry.validate_instance(Spread("a", [Leg(-1.0)]))
     assert (violation.field, violation.rule) == ("legs[0].price", "min_value")
+
+
+def test_values_that_did_not_change_keep_their_texts() -> None:
+    registry = registry_of(
+        symbol=str, price={"python_type": float, "min_value": 0}, quantity=int, legs=list
+    )
+
+    @dataclass
+    class Deal(Storable):
+        _registry = registry
+        symbol: str = ""
+        price: float = 1.0
+        quantity: int = 0
+        legs: list[int] = field(default_factory=list)
+
+    legs = [1]
+    deal = Deal("a", 2.0, 3, legs)
+    codec, schema = codec_of(Deal), schema_of(Deal, registry)
+    for change in (
+        {},
+        {"symbol": "b" * 300},
+        {"symbol": "b" * 300},
+        {"price": 0.0},
+        {"price": -0.0},
+        {"quantity": 1},
+        {"symbol": "a"},
+    ):
+        for name, value in change.items():
+            setattr(deal, name, value)
+        legs.append(7)
+        assert codec.good_text(deal, schema) == deal.to_json()
+        assert codec.good_text(Deal(), schema) == Deal().to_json()
+    # What breaks a rule has no text, and leaves nothing behind.
+    for name, bad in (("price", -1.0), ("quantity", True), ("symbol", "\0"), ("legs", "x")):
+        good = getattr(deal, name)
+        for _ in range(2):
+            setattr(deal, name, bad)
+            assert codec.good_text(deal, schema) is None
+        setattr(deal, name, good)
+        assert codec.good_text(deal, schema) == deal.to_json()
 
 
 def test_values_of_confidential_columns_stay_out_of_messages() -> None:

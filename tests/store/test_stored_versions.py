@@ -16,7 +16,7 @@ import pytest
 from reactive import Field
 from reactive.expr import Expr
 from store import Storable, upcaster
-from store.cli.main import main
+from store.cli import main
 from store.client import StoreClient
 from store.entities.unreadable import UnreadableWarning
 from store.errors import FilterError, SerializationError

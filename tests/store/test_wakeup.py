@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from store.database.wakeup import CHANNEL, IDLE_SECONDS_MAX, LOOK_SECONDS, Pace, Waiter
+from store.models import Trade
 from tests.store.desk import Desk
 
 SECONDS = 30
@@ -48,6 +49,26 @@ def test_a_wait_ends_when_it_is_woken(desk: Desk, waiter: Waiter) -> None:
     waiter.sleep(SECONDS)
     assert time.monotonic() < begun + SECONDS / 2
     waking.join()
+
+
+def test_commits_wake_at_the_end_of_a_block(
+    desk: Desk, waiter: Waiter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("store.database.wakeup.NOTIFY_SECONDS", 0.0)
+    listening, alice = desk.login("bob"), desk.client("alice")
+    with listening.cursor() as cursor:
+        cursor.execute(f"LISTEN {CHANNEL}")
+    with alice.waking_later():
+        alice.write(Trade(symbol="AAPL", quantity=1, price=228.0, side="BUY"))
+        with alice.transaction():
+            alice.write(Trade(symbol="AAPL", quantity=2, price=228.0, side="BUY"))
+        assert not waiter.wait(listening, 0.05)
+    assert waiter.wait(listening, SECONDS)
+    alice.write(Trade(symbol="AAPL", quantity=3, price=228.0, side="BUY"))
+    assert waiter.wait(listening, SECONDS)
+    with alice.waking_later():
+        pass
+    assert not waiter.wait(listening, 0.05)
 
 
 def test_the_pause_grows_with_the_time_in_which_nothing_was_found(

@@ -10,7 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from store.cli.output import complain, progress, say
+from store.cli.output import complain, say
+from store.cli.progress import progress
 from trading.backtest import Backtest, Result, sweep, walk_forward
 from trading.cli.strategies import add_backtest_options, given_backtest, values_of
 from trading.errors import BacktestError

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from store.cli.output import progress, say
+from store.cli.output import say
+from store.cli.progress import progress
 from trading.backtest import check_lookahead, check_warmup
 from trading.cli.strategies import add_backtest_options, given_backtest
 from trading.errors import BacktestError

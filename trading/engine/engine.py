@@ -32,7 +32,6 @@ import msgspec
 from store.client import StoreClient
 from store.errors import LeaseHeld, LeaseLost, StoreError, Unavailable
 from store.leases import Lease
-from trading.bars.calendar import calendar_for
 from trading.brokers.paper import PaperBroker
 from trading.engine.feeding import Feeder
 from trading.engine.figures import WriterFigures
@@ -40,6 +39,7 @@ from trading.engine.following import Follower
 from trading.engine.inbox import Inbox, Item, refuse
 from trading.engine.journal import Journal
 from trading.engine.link import BrokerLink
+from trading.engine.opening import Opening, recipe_of
 from trading.engine.options import EngineOptions
 from trading.engine.staging import Attempt, CommitUnknown
 from trading.engine.state import Answer, EngineState, Recipe
@@ -57,11 +57,8 @@ from trading.journal import decode_input, encode
 from trading.journal.inputs import (
     Cancel,
     CancelAll,
-    DefineInstrument,
-    DefineSessions,
     Flatten,
     Input,
-    OpenAccount,
     Replace,
     SetLimits,
     SetTradingState,
@@ -77,9 +74,9 @@ from trading.orders.order import Order
 from trading.picker import TradePicker
 from trading.risk import Limits
 from trading.specification import InstrumentSpec
-from trading.strategy import Hosted, Strategy, by_length
+from trading.strategy import Strategy
 from trading.ticks.feeds.events import Feed
-from trading.times import DAY, MINUTE, nanoseconds
+from trading.times import nanoseconds
 from trading.venues.protocol import VenueBroker
 
 __all__ = ["TradingEngine"]
@@ -88,9 +85,6 @@ _LOG = logging.getLogger(__name__)
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,60}")
 _RUN = re.compile(r"[A-Za-z0-9_-]{1,60}(:[A-Za-z0-9_-]{1,60})?")
 _BACKOFF_S = 0.5
-# For how long finished orders are kept for late fills, and fills for busts.
-_MEMORY, _MEMORY_MAX = 15 * MINUTE, 5_000
-_SESSIONS_BEFORE, _SESSIONS_AFTER, _SESSIONS_LEAST = 7 * DAY, 200 * DAY, 14 * DAY
 
 Request = OrderRequest | Bracket | OneCancelsOther | OneTriggersOther
 T = TypeVar("T")
@@ -149,20 +143,22 @@ class TradingEngine:
         self._options = options or EngineOptions()
         self._publish = publish or _nobody
         self._governor = governor
-        hosted = [_hosted(each, account, list(self._specs)) for each in strategies]
-        self._recipe = Recipe(
+        self._recipe = recipe_of(
             account,
             run,
-            _settings(settings, account, run, strategies, self._paper is None),
+            settings,
+            strategies,
+            list(self._specs),
             self._paper,
-            hosted,
             picker if picker is not None else TradePicker(),
         )
-        decimals = self._recipe.settings.money_decimals
-        amounts = cash if isinstance(cash, Mapping) else {currency: cash}
-        self._cash = tuple(
-            (name, to_units(amount, decimals, f"cash in {name}"))
-            for name, amount in amounts.items()
+        self._opening = Opening(
+            account,
+            self._owner,
+            currency,
+            cash if isinstance(cash, Mapping) else {currency: cash},
+            self._specs.values(),
+            self._recipe.settings.money_decimals,
         )
         self._holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._inbox = Inbox()
@@ -290,7 +286,7 @@ class TradingEngine:
         writer.figures = self.figures
         self._writer = writer
         try:
-            writer.recover(self._opening, attempt)
+            writer.recover(self._news, attempt)
             attempt = None
             if self._governor is not None:
                 decided = self._governor.after_recovery()
@@ -393,25 +389,9 @@ class TradingEngine:
             self._link.close()
         self._refuse_waiting("the engine has stopped")
 
-    def _opening(self, state: EngineState) -> list[Input]:
-        """What is new of instruments, their sessions and the account."""
-        kernel, now = state.kernel, time.time_ns()
-        found: list[Input] = [
-            DefineInstrument(0, spec)
-            for spec in self._specs.values()
-            if kernel.market.specs.get(spec.symbol) != spec
-        ]
-        for name in sorted({spec.calendar for spec in self._specs.values()} - {""}):
-            known = kernel.market.sessions.get(name)
-            if not known or known[-1][1] < now + _SESSIONS_LEAST:
-                low, high = now - _SESSIONS_BEFORE, now + _SESSIONS_AFTER
-                calendar = calendar_for(name, low, high)
-                part = calendar.between(low, high)
-                opens, closes = calendar.opens[part].tolist(), calendar.closes[part].tolist()
-                found.append(DefineSessions(0, name, tuple(zip(opens, closes, strict=True))))
-        account = self._recipe.account
-        if account not in kernel.accounts:
-            found.append(OpenAccount(0, account, self._currency, self._cash, self._owner))
+    def _news(self, state: EngineState) -> list[Input]:
+        """What is new of instruments and the account, and what people have decided meanwhile."""
+        found = self._opening.inputs(state.kernel)
         if self._governor is not None:
             found += self._governor.before_broker(state)
         return found
@@ -701,36 +681,3 @@ def _has_nul(value: object) -> bool:
     if isinstance(value, (list, tuple)):
         return any(map(_has_nul, value))
     return False
-
-
-def _hosted(
-    strategy: Strategy | HostedStrategy, account: str, symbols: Sequence[str]
-) -> HostedStrategy:
-    if isinstance(strategy, Strategy):
-        if not strategy.symbols:
-            strategy.symbols = tuple(symbols)
-        return Hosted(strategy, account)
-    return strategy
-
-
-def _settings(
-    given: Settings | None,
-    account: str,
-    run: str,
-    strategies: Sequence[object],
-    has_venue: bool,
-) -> Settings:
-    """The kernel's settings with the run's own names, and memory for what a venue tells late."""
-    if given is None:
-        frames = by_length(
-            frame for each in strategies if isinstance(each, Strategy) for frame in each.timeframes
-        )
-        given = Settings(
-            bar_interval=0,
-            timeframes=tuple(frames) or ("1m",),
-            bust_memory=_MEMORY if has_venue else 0,
-            order_memory=_MEMORY,
-            memory_max=_MEMORY_MAX,
-        )
-    prefix = f"{account}.{run.replace(':', '.')}."
-    return msgspec.structs.replace(given, run=run, prefix=prefix)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from decimal import Decimal
+from sys import intern
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -28,7 +29,7 @@ from trading.engine.records import (
     SignalRecord,
     TradingStateRecord,
 )
-from trading.engine.versions import mark, twin
+from trading.engine.versions import mark
 from trading.errors import EngineError
 from trading.journal import inputs as given
 from trading.journal import outputs as said
@@ -117,6 +118,9 @@ class RecordBook:
     An order and a position have one version for each group that changed them, as they are at its
     end: nobody could ever have read what they were between. `order_steps` names what happened to an
     order within the group. All other records are written as they come.
+
+    Texts that come again in other records are interned: encoding skips a value that is the very
+    object of the record before.
     """
 
     def __init__(self, account: str, run: str, market: Market, money_decimals: int) -> None:
@@ -135,6 +139,8 @@ class RecordBook:
         self._changed: dict[int, OrderRecord] = {}
         self._moved_positions: dict[tuple[str, str], said.PositionChanged] = {}
         self._event: object = None
+        # The last time that was asked for: what comes of one input has one time.
+        self._time, self._moment_of_time = 0, moment(0)
         self._writers: dict[type, Callable[[Any], None]] = {
             said.OrderOpened: self._opened,
             said.OrderEvent: self._order_event,
@@ -238,22 +244,27 @@ class RecordBook:
     # --- what they have in common -----------------------------------------------------------------
 
     def _new(self, record: S, **period: datetime | None) -> S:
-        entity_id = self._sink.write(twin(record), **period)
+        entity_id = self._sink.write(record, **period)
         mark(record, entity_id, 1)
         self._created.append(entity_id)
         return record
 
     def _update(self, record: Storable) -> None:
-        version = self._sink.update(twin(record))
+        version = self._sink.update(record)
         mark(record, record._store_entity_id or "", version)
 
     def _step(self, order: OrderRecord, event: str, time: int) -> None:
         """Note what happened to an order; its version is written at the end of the group."""
         is_first = id(order) not in self._changed
         self._changed[id(order)] = order
-        order.order_steps = event if is_first else f"{order.order_steps} {event}"
+        order.order_steps = event if is_first else intern(f"{order.order_steps} {event}")
         order.order_event = event
-        order.timestamp = moment(time)
+        order.timestamp = self._moment(time)
+
+    def _moment(self, time: int) -> datetime:
+        if time != self._time:
+            self._time, self._moment_of_time = time, moment(time)
+        return self._moment_of_time
 
     def _spec(self, symbol: str) -> InstrumentSpec | None:
         return self._market.specs.get(symbol)
@@ -275,17 +286,17 @@ class RecordBook:
         terms = output.terms
         symbol = terms.symbol
         order = self._orders[output.order_id] = OrderRecord(
-            account=terms.account,
+            account=intern(terms.account),
             run=self._run,
             order_id=output.order_id,
-            strategy=terms.strategy,
-            symbol=symbol if symbol in self._market.specs else _NO_SYMBOL,
+            strategy=intern(terms.strategy),
+            symbol=intern(symbol) if symbol in self._market.specs else _NO_SYMBOL,
             side="BUY" if terms.side > 0 else "SELL",
             order_quantity=self._size(symbol, terms.quantity),
-            order_kind=terms.kind,
+            order_kind=intern(terms.kind),
             limit_price=self._price(symbol, terms.limit),
             stop_price=self._price(symbol, terms.stop),
-            time_in_force=terms.tif,
+            time_in_force=intern(terms.tif),
             status="INITIALIZED",
             order_detail=terms.fault,
             group_id=output.group,
@@ -327,14 +338,14 @@ class RecordBook:
     # --- fills and matches ------------------------------------------------------------------------
 
     def _fill(self, output: said.FillBooked) -> None:
-        symbol = output.symbol
-        executed = moment(min(output.executed, output.time))
+        symbol = intern(output.symbol)
+        executed = self._moment(min(output.executed, output.time))
         fill = FillRecord(
-            account=output.account,
+            account=intern(output.account),
             run=self._run,
             fill_id=output.fill_id,
             order_id=output.order_id,
-            strategy=output.strategy,
+            strategy=intern(output.strategy),
             symbol=symbol,
             side="BUY" if output.side > 0 else "SELL",
             fill_quantity=self._size(symbol, output.quantity),
@@ -343,7 +354,7 @@ class RecordBook:
             is_maker=output.maker,
             fill_note=output.note,
             executed_at=executed,
-            timestamp=moment(output.time),
+            timestamp=self._moment(output.time),
         )
         self._fills[output.fill_id] = self._new(fill, valid_from=executed)
         _drop_oldest(self._fills)
@@ -360,7 +371,7 @@ class RecordBook:
         fill.status = "CORRECTED" if output.corrected_id else "BUSTED"
         fill.corrected_id = output.corrected_id
         fill.fill_note = output.reason
-        fill.timestamp = moment(output.time)
+        fill.timestamp = self._moment(output.time)
         event = self._event
         if output.corrected_id and isinstance(event, FillCorrected):
             fill.corrected_quantity = self._size(fill.symbol, event.quantity)
@@ -381,12 +392,12 @@ class RecordBook:
         return made
 
     def _match(self, output: said.MatchMade) -> None:
-        symbol = output.symbol
+        symbol = intern(output.symbol)
         self._matches[output.close_fill_id, output.open_fill_id] = self._new(
             MatchRecord(
-                account=output.account,
+                account=intern(output.account),
                 run=self._run,
-                strategy=output.strategy,
+                strategy=intern(output.strategy),
                 symbol=symbol,
                 direction="LONG" if output.side > 0 else "SHORT",
                 match_quantity=self._size(symbol, output.quantity),
@@ -399,7 +410,7 @@ class RecordBook:
                 open_fee_amount=self._money(output.open_fees),
                 close_fee_amount=self._money(output.close_fees),
                 realized_amount=self._money(output.realized),
-                timestamp=moment(output.time),
+                timestamp=self._moment(output.time),
             )
         )
         _drop_oldest(self._matches)
@@ -407,7 +418,7 @@ class RecordBook:
     def _voided(self, output: said.MatchVoided) -> None:
         match = self._matches.pop((output.close_fill_id, output.open_fill_id), None)
         if match is not None:
-            match.status, match.timestamp = "VOIDED", moment(output.time)
+            match.status, match.timestamp = "VOIDED", self._moment(output.time)
             self._update(match)
             return
         self._new(
@@ -420,7 +431,7 @@ class RecordBook:
                 close_fill_id=output.close_fill_id,
                 realized_amount=self._money(output.realized),
                 status="VOIDED",
-                timestamp=moment(output.time),
+                timestamp=self._moment(output.time),
             )
         )
 
@@ -440,7 +451,7 @@ class RecordBook:
             position.realized_amount = self._money(output.realized)
             position.fee_amount = self._money(output.fees)
             position.income_amount = self._money(output.income)
-            position.timestamp = moment(output.time)
+            position.timestamp = self._moment(output.time)
             self._write_or_update(position)
 
     def _cash(self, output: said.CashMoved) -> None:
@@ -452,7 +463,7 @@ class RecordBook:
                 self._money(output.amount),
                 output.reason,
                 output.subject,
-                moment(output.time),
+                self._moment(output.time),
             )
         )
 
@@ -466,7 +477,7 @@ class RecordBook:
             output.reason,
             output.by,
         )
-        state.timestamp = moment(output.time)
+        state.timestamp = self._moment(output.time)
         if known:
             self._update(state)
         else:
@@ -482,7 +493,7 @@ class RecordBook:
                 event.limits if isinstance(event, given.SetLimits) else "",
                 output.requested_by,
                 output.approved_by,
-                moment(output.time),
+                self._moment(output.time),
             ),
             valid_from=moment(output.valid_from),
             valid_to=None if output.valid_to is None else moment(output.valid_to),
@@ -500,7 +511,7 @@ class RecordBook:
                 event.parameters if isinstance(event, given.SetParameters) else "",
                 output.requested_by,
                 output.approved_by,
-                moment(output.time),
+                self._moment(output.time),
             )
         )
 
@@ -520,7 +531,7 @@ class RecordBook:
                 self._size(output.symbol, output.size_hint),
                 output.confidence / 1_000_000,
                 output.reason,
-                moment(output.time),
+                self._moment(output.time),
             )
         )
 
@@ -535,7 +546,7 @@ class RecordBook:
                 subject_id=subject,
                 decision_code=code,
                 decided_quantity=quantity,
-                timestamp=moment(time),
+                timestamp=self._moment(time),
                 **more,
             )
         )
@@ -597,7 +608,7 @@ class RecordBook:
                 output.code,
                 output.subject,
                 output.message,
-                moment(output.time),
+                self._moment(output.time),
             )
         )
 
@@ -609,7 +620,7 @@ class RecordBook:
                 "STRATEGY_STOPPED",
                 output.strategy,
                 f"{output.handler}: {output.error}",
-                moment(output.time),
+                self._moment(output.time),
             )
         )
 

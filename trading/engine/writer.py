@@ -411,11 +411,24 @@ class Writer:
 
     def _write(self, staged: Staged) -> None:
         """Commit a group; only then send, answer and publish."""
-        begun, group, planned = time.monotonic(), staged.group, staged.planned
+        with self._store.waking_later():
+            self._commit(staged)
+            self._carry_out([each for each in staged.outputs if isinstance(each, EFFECTS)])
+            for each in staged.planned:
+                if each.item.answer is not None:
+                    self._answer(each.item, each.error)
+        _log(staged.outputs)
+        try:
+            self._publish(staged.outputs)
+        except Exception:  # noqa: BLE001 - who listens must not stop the writer
+            _LOG.exception("publishing group %d failed", staged.group.number)
+
+    def _commit(self, staged: Staged) -> None:
+        begun, group = time.monotonic(), staged.group
         try:
             staged.batch.commit()
         except Unavailable as error:
-            known = [each.item for each in planned]
+            known = [each.item for each in staged.planned]
             self.attempt = Attempt(group.number, group.entries, known, staged.rest)
             raise CommitUnknown(
                 f"group {group.number} may or may not be committed: {error}"
@@ -428,21 +441,6 @@ class Writer:
         oldest = min(each.arrived for each in staged.items)
         self.figures.committed(len(staged.items), done - begun, done - oldest)
         self._kept_until = begun + self._lease.seconds
-        effects = [each for each in staged.outputs if isinstance(each, EFFECTS)]
-        if effects:
-            if time.monotonic() > self._kept_until - self._lease.seconds / 2:
-                # It took long since the lease was known to be ours: look once more.
-                self._kept_until = 0.0
-                self.keep_lease()
-            self._carry_out(effects, fresh=True)
-        for each in planned:
-            if each.item.answer is not None:
-                self._answer(each.item, each.error)
-        _log(staged.outputs)
-        try:
-            self._publish(staged.outputs)
-        except Exception:  # noqa: BLE001 - who listens must not stop the writer
-            _LOG.exception("publishing group %d failed", group.number)
 
     def _stamped(self, item: Item) -> Input | TickColumns:
         """The input at the time of its arrival, which never goes back."""
@@ -467,7 +465,7 @@ class Writer:
                 with self.lock:
                     state = self.state
                     self._batch = self._store.batch(
-                        lease=self._lease, readers=self._options.readers
+                        lease=self._lease, readers=self._options.readers, marks=False
                     )
                     state.book.begin(self._batch)
                     for at, each in enumerate(planned):  # noqa: B007 - the handler needs it
@@ -528,23 +526,28 @@ class Writer:
 
     # --- effects ----------------------------------------------------------------------------------
 
-    def _carry_out(self, effects: Sequence[Effect], *, fresh: bool) -> None:
+    def _carry_out(self, effects: Sequence[Effect], *, fresh: bool = True) -> None:
         """Send; what cannot be sent at all is booked as rejected."""
         link = self._link
-        if link is None:
+        if link is None or not effects:
             return
-        for effect in effects:
-            try:
-                link.send(effect, fresh=fresh)
-            except BrokerRefused:
-                raise
-            except BrokerError as error:
-                if link.broker.state in (ConnectionState.REFUSED, ConnectionState.CLOSED):
-                    return  # it stays unanswered, and is sent after the next log-on
-                self.problem = str(error)
-                _LOG.error("order %s could not be sent: %s", effect.order_id, error)
-                refused = RequestRefused(effect.order_id, "NOT_SENT", str(error))
-                self._inbox.put_broker([refused])
+        if fresh and time.monotonic() > self._kept_until - self._lease.seconds / 2:
+            # It took long since the lease was known to be ours: look once more.
+            self._kept_until = 0.0
+            self.keep_lease()
+        with link.together():
+            for effect in effects:
+                try:
+                    link.send(effect, fresh=fresh)
+                except BrokerRefused:
+                    raise
+                except BrokerError as error:
+                    if link.broker.state in (ConnectionState.REFUSED, ConnectionState.CLOSED):
+                        return  # it stays unanswered, and is sent after the next log-on
+                    self.problem = str(error)
+                    _LOG.error("order %s could not be sent: %s", effect.order_id, error)
+                    refused = RequestRefused(effect.order_id, "NOT_SENT", str(error))
+                    self._inbox.put_broker([refused])
 
     # --- halting ----------------------------------------------------------------------------------
 

@@ -5,15 +5,24 @@ python -m trading exchange serve DIRECTORY --accounts accounts.json --instrument
 broker = ExchangeBroker("127.0.0.1", 7001, account="ACC", key=key)
 broker.connect(after=0)
 broker.submit(effect)
+
+What is named here is loaded when it is asked for: the process
+of the exchange needs neither the broker nor its tables.
 """
 
-from trading.exchange.admin import ExchangeAdmin
-from trading.exchange.broker import ExchangeBroker
-from trading.exchange.durable import DurableExchange
-from trading.exchange.faults import Fault
-from trading.exchange.matching.engine import MatchingEngine
-from trading.exchange.matching.inputs import ExchangeSettings
-from trading.exchange.server import ExchangeServer
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from trading.exchange.admin import ExchangeAdmin
+    from trading.exchange.broker import ExchangeBroker
+    from trading.exchange.durable import DurableExchange
+    from trading.exchange.faults import Fault
+    from trading.exchange.matching.engine import MatchingEngine
+    from trading.exchange.matching.inputs import ExchangeSettings
+    from trading.exchange.server import ExchangeServer
 
 __all__ = [
     "DurableExchange",
@@ -24,3 +33,21 @@ __all__ = [
     "Fault",
     "MatchingEngine",
 ]
+
+_HOMES = {
+    "trading.exchange.admin": ("ExchangeAdmin",),
+    "trading.exchange.broker": ("ExchangeBroker",),
+    "trading.exchange.durable": ("DurableExchange",),
+    "trading.exchange.faults": ("Fault",),
+    "trading.exchange.matching.engine": ("MatchingEngine",),
+    "trading.exchange.matching.inputs": ("ExchangeSettings",),
+    "trading.exchange.server": ("ExchangeServer",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _HOMES.items():
+        if name in names:
+            found = globals()[name] = getattr(import_module(module), name)
+            return found
+    raise AttributeError(f"module 'trading.exchange' has no attribute {name!r}")

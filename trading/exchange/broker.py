@@ -22,7 +22,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any
@@ -111,7 +111,11 @@ class ExchangeBroker:
         self._backoff_s = backoff_s
         self._connect_timeout_s = connect_timeout_s
         self._waiting_max = waiting_max
-        self._events: queue.SimpleQueue[VenueEvent] = queue.SimpleQueue()
+        # What one read brought is one piece of the queue: each piece wakes who waits for it.
+        self._events: queue.SimpleQueue[list[VenueEvent]] = queue.SimpleQueue()
+        self._heard: list[VenueEvent] = []
+        self._told_count = self._polled_count = 0
+        self._polled: deque[VenueEvent] = deque()
         self._changed = threading.Condition()
         self._state = ConnectionState.DISCONNECTED
         self._reason = ""
@@ -125,6 +129,7 @@ class ExchangeBroker:
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
         self._unsent = bytearray()
+        self._is_gathering = False
         self._waiting: deque[_Requestable] = deque()
         # Number in this session of the first request that waits, and whether they may be sent.
         self._first = 1
@@ -174,12 +179,22 @@ class ExchangeBroker:
         return self._after
 
     def _enter(self, state: ConnectionState, reason: str = "") -> None:
+        # What came before is there to be polled when the state is seen.
+        self._tell()
         with self._changed:
             if self._state is state or self._state in _ENDED:
                 return
             self._state, self._reason = state, reason
             self._changed.notify_all()
-        self._events.put(ConnectionChanged(state, reason))
+        self._heard.append(ConnectionChanged(state, reason))
+        self._tell()
+
+    def _tell(self) -> None:
+        """Let what was heard be polled; for the reading thread, and while it does not run."""
+        if self._heard:
+            heard, self._heard = self._heard, []
+            self._told_count += len(heard)
+            self._events.put(heard)
 
     def connect(self, after: int = 0, epoch: int = 0) -> None:
         """Begin to connect, and to reconnect until `close`; BrokerError the second time."""
@@ -295,13 +310,18 @@ class ExchangeBroker:
                 self._write(frame(Command(number, request)))
 
     def poll(self, timeout: float = 0.0, limit: int = 1_000) -> list[VenueEvent]:
-        """Return what has come in; wait up to `timeout` seconds for the first event."""
-        found: list[VenueEvent] = []
+        """Return what has come in; wait up to `timeout` seconds for the first event.
+
+        One thread polls.
+        """
+        polled = self._polled
         with contextlib.suppress(queue.Empty):
-            if timeout > 0:
-                found.append(self._events.get(timeout=timeout))
-            while len(found) < limit:
-                found.append(self._events.get_nowait())
+            if timeout > 0 and not polled:
+                polled.extend(self._events.get(timeout=timeout))
+            while len(polled) < limit:
+                polled.extend(self._events.get_nowait())
+        found = [polled.popleft() for _ in range(min(limit, len(polled)))]
+        self._polled_count += len(found)
         return found
 
     # --- questions ----------------------------------------------------------------------------
@@ -401,11 +421,26 @@ class ExchangeBroker:
             with contextlib.suppress(BlockingIOError):
                 os.write(self._wake_in, b"x")
 
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Send the requests of the block in one piece at its end."""
+        with self._lock:
+            self._is_gathering = True
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._is_gathering = False
+                gathered = bytes(self._unsent)
+                self._unsent.clear()
+                if gathered:
+                    self._write(gathered)
+
     def _write(self, data: bytes) -> None:
         """Write what the socket takes at once; the reading thread writes the rest. Locked."""
         if self._socket is None:
             return
-        if self._unsent:
+        if self._unsent or self._is_gathering:
             self._unsent += data
             return
         try:
@@ -473,7 +508,7 @@ class ExchangeBroker:
         beat = self._heartbeat_s
         heard = next_beat = time.monotonic()
         while not self._ended and not self._stop.is_set():
-            full = self._events.qsize() > _EVENTS_WAITING
+            full = self._told_count - self._polled_count > _EVENTS_WAITING
             with self._lock:
                 writes = selectors.EVENT_WRITE if self._unsent else 0
             ready.modify(
@@ -491,8 +526,11 @@ class ExchangeBroker:
                     if not data:
                         return
                     heard = time.monotonic()
-                    for message in self._frames.feed(data):
-                        self._take(decode_server(message))
+                    try:
+                        for message in self._frames.feed(data):
+                            self._take(decode_server(message))
+                    finally:
+                        self._tell()
             now = time.monotonic()
             if full:
                 heard = now  # it is we who do not listen
@@ -521,7 +559,7 @@ class ExchangeBroker:
             if self._feed is not None:
                 self._feed.put(message)
         elif isinstance(message, Refused):
-            self._events.put(message.refused)
+            self._heard.append(message.refused)
         elif isinstance(message, Answer):
             self._answer(message)
         elif isinstance(message, Heartbeat):
@@ -626,7 +664,7 @@ class ExchangeBroker:
             self._miss(message.sequence)
         elif message.sequence == self._after + 1:
             self._after = message.sequence
-            self._events.put(SequencedReport(message.sequence, message.report))
+            self._heard.append(SequencedReport(message.sequence, message.report))
             if self._state is ConnectionState.RECOVERING:
                 self._recovered()
 

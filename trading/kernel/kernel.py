@@ -30,8 +30,15 @@ from trading.kernel.hosting import AcceptAll, Context, HostedStrategy, Picker, S
 from trading.kernel.market_data import MarketData
 from trading.kernel.reference_data import ReferenceData
 from trading.kernel.settings import Settings
-from trading.kernel.snapshot import Snapshot, read_snapshot, write_snapshot
+from trading.kernel.snapshot import (
+    Snapshot,
+    read_executions,
+    read_snapshot,
+    write_executions,
+    write_snapshot,
+)
 from trading.kernel.timers import NEVER, Timers
+from trading.orders.id_digests import IdDigests
 from trading.orders.order import Order
 from trading.positions.lots import Position
 from trading.risk.account import Account, Market
@@ -78,7 +85,8 @@ class Kernel:
         self._timers = Timers()
         self._heap = self._timers.heap
         self._checks = settings.check_invariants
-        self._commands: dict[str, int] = {}
+        # When each command came, by its id.
+        self._commands = IdDigests()
         self._day_set = False
         self._paper = broker
         self._picker: Picker = AcceptAll() if picker is None else picker
@@ -318,7 +326,7 @@ class Kernel:
         now = self._recorder.now
         self._timers.set(next_day(now, self.settings.day_offset), "day")
         before = now - self.settings.command_memory
-        self._commands = {c: t for c, t in self._commands.items() if t > before}
+        self._commands.forget_up_to(before)
 
     # --- what inputs do ---------------------------------------------------------------------------
 
@@ -378,15 +386,14 @@ class Kernel:
         """Carry out a command once: a repeated id is answered and changes nothing."""
 
         def run(command: Any) -> None:
-            recorder, known = self._recorder, self._commands
+            recorder = self._recorder
             command_id = command.command_id
             if not command_id:
                 answer(command)
                 return
-            if command_id in known:
+            if self._commands.add(command_id, recorder.now) is not None:
                 recorder.emit(CommandAnswered(recorder.now, command_id, "REPEATED"))
                 return
-            known[command_id] = recorder.now
             code, detail = answer(command)
             recorder.emit(CommandAnswered(recorder.now, command_id, code, detail))
 
@@ -459,6 +466,7 @@ class Kernel:
         """Return the whole state; a kernel of the same settings and components goes on from it."""
         recorder, timers, desk = self._recorder, self._timers.dump(), self._desk
         writer, strategies, people = desk.writer, self._host.strategies, self._account_commands
+        taken_back, executions = write_executions(writer)
         return write_snapshot(
             Snapshot(
                 settings=self.settings,
@@ -467,7 +475,8 @@ class Kernel:
                 market=self._market,
                 accounts=self._accounts,
                 orders=list(writer.orders.values()),
-                seen=writer.seen,
+                seen=taken_back,
+                executions=executions,
                 finished=writer.finished,
                 groups=list(desk.groups.groups.values()),
                 emulated=desk.emulator.held,
@@ -476,7 +485,8 @@ class Kernel:
                 timer_sequence=timers[1],
                 mark_set=desk.mark_set,
                 day_set=self._day_set,
-                commands=self._commands,
+                commands={},
+                command_ids=self._commands.dump(),
                 moved=[(a, c, m) for (a, c), m in people.moved.items()],
                 paper=None if self._paper is None else self._paper.state,
                 fold=b"" if self._fold is None else self._fold.dump(),
@@ -503,7 +513,7 @@ class Kernel:
         desk = self._desk
         writer = desk.writer
         _refill(writer.orders, {order.order_id: order for order in snapshot.orders})
-        _refill(writer.seen, snapshot.seen)
+        read_executions(snapshot, writer)
         writer.finished[:] = snapshot.finished
         _refill(desk.groups.groups, {group.group_id: group for group in snapshot.groups})
         desk.emulator.restore(snapshot.emulated)
@@ -512,7 +522,9 @@ class Kernel:
         desk.mark_set = snapshot.mark_set
         self._timers.load(snapshot.timers, snapshot.timer_sequence)
         self._day_set = snapshot.day_set
-        self._commands = snapshot.commands
+        self._commands.load(snapshot.command_ids)
+        for command_id, time in snapshot.commands.items():
+            self._commands.add(command_id, time)
         self._account_commands.moved = {(a, c): m for a, c, m in snapshot.moved}
         if self._paper is not None and snapshot.paper is not None:
             self._paper.restore(snapshot.paper)

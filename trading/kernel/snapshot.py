@@ -14,14 +14,23 @@ from trading.journal.recorder import RecorderState
 from trading.kernel.settings import Settings
 from trading.kernel.timers import Timer
 from trading.orders.groups import Group
+from trading.orders.id_digests import IdDigests
 from trading.orders.order import Order
+from trading.orders.writer import OrderWriter
 from trading.positions.lots import Position
 from trading.risk.account import Account, Market
 
-__all__ = ["VERSION", "Snapshot", "read_snapshot", "write_snapshot"]
+__all__ = [
+    "VERSION",
+    "Snapshot",
+    "read_executions",
+    "read_snapshot",
+    "write_executions",
+    "write_snapshot",
+]
 
-VERSION = 1
-"""Goes up when the state changes its form; a snapshot of another version is refused."""
+VERSION = 2
+"""Goes up when the state changes its form; a snapshot of a newer version is refused."""
 
 _MAGIC = b"TKS"
 # The mark, the version and the checksum.
@@ -29,7 +38,11 @@ _HEAD = 8
 
 
 class Snapshot(msgspec.Struct, array_like=True, kw_only=True, gc=False):
-    """All that a kernel remembers; dicts keep the order of their keys."""
+    """All that a kernel remembers; dicts keep the order of their keys.
+
+    In version 1 `seen` had the content of each execution by its id, and `commands` the ids of
+    commands; now `seen` has the executions that were taken back alone, and `commands` is empty.
+    """
 
     settings: Settings
     broker: list[object] | None
@@ -56,6 +69,8 @@ class Snapshot(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     strategies: dict[str, bytes]
     stopped: dict[str, str]
     started: bool
+    executions: dict[str, tuple[bytes, bytes]] = {}
+    command_ids: tuple[bytes, bytes] = (b"", b"")
 
 
 def write_snapshot(snapshot: Snapshot) -> bytes:
@@ -70,9 +85,9 @@ def read_snapshot(
     """Return the snapshot that these bytes are; SnapshotError where they do not fit."""
     if data[:3] != _MAGIC or len(data) < _HEAD:
         raise SnapshotError(f"these {len(data)} bytes are no snapshot of a kernel")
-    if data[3] != VERSION:
+    if not 1 <= data[3] <= VERSION:
         raise SnapshotError(
-            f"the snapshot has version {data[3]}, this program reads version {VERSION}; "
+            f"the snapshot has version {data[3]}, this program reads versions up to {VERSION}; "
             "fold the journal from its beginning, or from a snapshot of this version"
         )
     body = data[_HEAD:]
@@ -93,3 +108,33 @@ def read_snapshot(
                 "restore it with the same, and change them by inputs of the journal"
             )
     return found
+
+
+_BACK = "back|"
+
+
+def write_executions(
+    writer: OrderWriter,
+) -> tuple[dict[str, dict[str, bytes]], dict[str, tuple[bytes, bytes]]]:
+    """Return what a writer remembers of executions: `seen` and `executions` of a snapshot."""
+    back = {
+        account: {f"{_BACK}{fill_id}": b"" for fill_id in known}
+        for account, known in writer.taken_back.items()
+    }
+    return back, {account: known.dump() for account, known in writer.seen.items()}
+
+
+def read_executions(snapshot: Snapshot, writer: OrderWriter) -> None:
+    """Let a writer go on with the executions of a snapshot, of version 1 too."""
+    writer.seen.clear()
+    writer.taken_back.clear()
+    for account, dumped in snapshot.executions.items():
+        writer.seen[account] = IdDigests()
+        writer.seen[account].load(dumped)
+    for account, known in snapshot.seen.items():
+        for fill_id, content in known.items():
+            if content:
+                writer.remember(account, fill_id, int.from_bytes(content, "big", signed=True))
+            else:
+                back = writer.taken_back.setdefault(account, {})
+                back[fill_id.removeprefix(_BACK)] = None

@@ -69,22 +69,21 @@ class Corrections:
             before.time,
         )
         if self._writer.remembers:
-            self._writer.seen.setdefault(report.account, {})[report.corrected_id] = content_of(
-                before.order_id, report.quantity, report.price, report.fees
-            )
+            content = content_of(before.order_id, report.quantity, report.price, report.fees)
+            self._writer.remember(report.account, report.corrected_id, content)
         self._books.book_back(report.account, before, instead, "corrected")
         self._unfill(before, instead)
 
     def _taken_back(self, account: str, fill_id: str) -> bool:
         """Whether this was said before; a bust is booked once."""
-        seen, key = self._writer.seen.setdefault(account, {}), f"back|{fill_id}"
-        if key in seen:
+        known = self._writer.taken_back.setdefault(account, {})
+        if fill_id in known:
             return True
-        seen[key] = b""
+        known[fill_id] = None
         return False
 
     def _unknown_fill(self, account: str, fill_id: str) -> None:
-        self._writer.seen[account].pop(f"back|{fill_id}")
+        self._writer.taken_back[account].pop(fill_id)
         self._writer.alert(
             "UNKNOWN_FILL",
             account,

@@ -23,6 +23,7 @@ from trading.journal.reports import (
     OrderReplaceRejected,
     OrderTriggered,
 )
+from trading.orders.id_digests import IdDigests
 from trading.orders.order import Order
 from trading.orders.partners import Books, Listener, Venue
 from trading.orders.status import (
@@ -64,10 +65,10 @@ _STEPS = {
 _HELD = frozenset({_INITIALIZED, _EMULATED, _RELEASED})
 
 
-def content_of(order_id: str, quantity: int, price: int, fees: int) -> bytes:
-    """Return what an execution says, short enough to be kept for ever."""
+def content_of(order_id: str, quantity: int, price: int, fees: int) -> int:
+    """Return what an execution says in 64 bits, short enough to be kept for ever."""
     said = f"{order_id}|{quantity}|{price}|{fees}"
-    return blake2b(said.encode(), digest_size=8).digest()
+    return int.from_bytes(blake2b(said.encode(), digest_size=8).digest(), "big", signed=True)
 
 
 class OrderWriter:
@@ -94,7 +95,9 @@ class OrderWriter:
         self._listener = listener
         self.remembers = remembers
         self.orders: dict[str, Order] = {}
-        self.seen: dict[str, dict[str, bytes]] = {}
+        # By account: what each execution said, and those that were taken back.
+        self.seen: dict[str, IdDigests] = {}
+        self.taken_back: dict[str, dict[str, None]] = {}
         self.finished: list[tuple[int, str]] = []
 
     # --- events -----------------------------------------------------------------------------------
@@ -429,14 +432,17 @@ class OrderWriter:
             self._close(order)
         return over or ("CROSSED" if before is _CANCELED else "")
 
-    def _repeats(self, report: OrderFilled) -> bool:
-        seen = self.seen.get(report.account)
+    def remember(self, account: str, fill_id: str, content: int) -> int | None:
+        """Note what an execution says; where it is known, return what it said first."""
+        seen = self.seen.get(account)
         if seen is None:
-            seen = self.seen[report.account] = {}
+            seen = self.seen[account] = IdDigests()
+        return seen.add(fill_id, content)
+
+    def _repeats(self, report: OrderFilled) -> bool:
         content = content_of(report.order_id, report.quantity, report.price, report.fees)
-        known = seen.get(report.fill_id)
+        known = self.remember(report.account, report.fill_id, content)
         if known is None:
-            seen[report.fill_id] = content
             return False
         if known != content:
             self.alert(

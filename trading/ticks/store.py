@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from store.cli.output import progress as progress_bar
+from store.cli.progress import progress as progress_bar
 from store.client import StoreClient
 from trading.bars.columns import as_arrow, instant_ns
 from trading.bars.interval import parse_duration_ns

@@ -3,19 +3,28 @@
 broker.connect(after=last_report_in_my_journal)
 broker.submit(effect)
 for event in broker.poll(timeout=1.0): ...
+
+What is named here is loaded when it is asked for: who needs the
+protocol alone does not pay for the simulated venue.
 """
 
-from trading.venues.keys import private_text, secret
-from trading.venues.paper import PaperVenue
-from trading.venues.protocol import (
-    ConnectionChanged,
-    ConnectionState,
-    RequestRefused,
-    SequencedReport,
-    VenueBroker,
-    VenueEvent,
-    VenueOrder,
-)
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from trading.venues.keys import private_text, secret
+    from trading.venues.paper import PaperVenue
+    from trading.venues.protocol import (
+        ConnectionChanged,
+        ConnectionState,
+        RequestRefused,
+        SequencedReport,
+        VenueBroker,
+        VenueEvent,
+        VenueOrder,
+    )
 
 __all__ = [
     "ConnectionChanged",
@@ -29,3 +38,28 @@ __all__ = [
     "private_text",
     "secret",
 ]
+
+_HOMES = {
+    "trading.venues.keys": (
+        "private_text",
+        "secret",
+    ),
+    "trading.venues.paper": ("PaperVenue",),
+    "trading.venues.protocol": (
+        "ConnectionChanged",
+        "ConnectionState",
+        "RequestRefused",
+        "SequencedReport",
+        "VenueBroker",
+        "VenueEvent",
+        "VenueOrder",
+    ),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _HOMES.items():
+        if name in names:
+            found = globals()[name] = getattr(import_module(module), name)
+            return found
+    raise AttributeError(f"module 'trading.venues' has no attribute {name!r}")

@@ -110,10 +110,14 @@ class Trader:
         return OrderRequest("ACC", "AAPL", side, self.chance.randint(1, 50), "LIMIT", price)
 
     def trade(self, done: threading.Event) -> None:
+        has_traded = False
         while not done.wait(0.005):
             if str(self.engine.phase) == "RUNNING":
                 try:
                     self.act()
+                    if not has_traded:
+                        has_traded = True
+                        say("TRADING")
                 except TradingError as error:
                     say(f"{type(error).__name__}: {error}")
 

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import signal
 import socket
 import struct
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
-from tests.processes import ROOT, wait_until
+from tests.processes import wait_until
 from tests.trading.exchange.orders import AAPL, cancel, order
 from tests.trading.exchange.process import ADMIN_KEY, KEYS, ExchangeProcess
+from trading.cli import main
 from trading.errors import BrokerError, BrokerRefused, BrokerUnavailable, ExchangeError
 from trading.exchange import ExchangeAdmin, ExchangeBroker
 from trading.exchange.wire import (
@@ -410,15 +410,17 @@ def test_a_refused_request_changes_nothing_and_is_told_once(tmp_path: Path) -> N
 # --- the command line -----------------------------------------------------------------------------
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "trading", "exchange", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+class Said(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run(*arguments: str) -> Said:
+    out, error = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
+        status = main(["exchange", *arguments])
+    return Said(status, out.getvalue(), error.getvalue())
 
 
 def test_the_command_line_asks_and_orders(tmp_path: Path) -> None:

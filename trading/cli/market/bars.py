@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from store.cli.output import complain, progress, say
+from store.cli.output import complain, say
+from store.cli.progress import progress
 from trading.bars import Verification, bars, parse_duration_ns
 from trading.bars.verifying import TableTicks, day_range, verify
 from trading.cli.market.tick_store import add_store_options, opened

@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from store.cli.output import complain, progress, say
+from store.cli.output import complain, say
+from store.cli.progress import progress
 from trading.cli.market.tick_store import add_store_options, opened
 from trading.errors import FeedError, SequenceConflict
 from trading.ticks import BarRecipe, TickStore, files
