@@ -28,14 +28,14 @@ from psycopg2 import sql
 from store.admin.roles import OWNER, repeated, transaction
 from store.base import Storable
 from store.client import StoreClient
-from trading.corporate_actions import Action, corporate_actions
+from trading.corporate_actions import Action
 from trading.engine import LimitsRecord, OrderRecord
 from trading.errors import ReplayError
-from trading.instruments import Split
 from trading.numbers import Number, to_decimal
 from trading.replay.split_books import SplitBook, money, split_books
 from trading.specification import InstrumentSpec
 from trading.ticks import BarRecipe, TickStore
+from trading.times import nanoseconds
 
 __all__ = ["AsOf", "BookEvent", "ChangedFigure", "PnlAt", "TwoTimes", "bootstrap_books"]
 
@@ -45,6 +45,8 @@ _STEPS = ("0001_books.sql", "0002_blocks.sql")
 _VERSION = len(_STEPS)
 _PNL = "SELECT * FROM trading_books.pnl(%s, %s, %s, %s, %s::text[], %s::numeric[], %s::numeric[])"
 _FILLS = "SELECT * FROM trading_books.fills(%s, %s, %s, %s, %s::text[])"
+_SPLITS = "SELECT * FROM trading_books.splits(%s, %s)"
+_SPLIT_CHANGES = "SELECT * FROM trading_books.split_changes(%s, %s, %s)"
 _CHANGES = "SELECT * FROM trading_books.changes(%s, %s, %s, %s, %s)"
 _FIGURES = ("net", "cost", "realized", "unrealized", "fees", "income", "total")
 _ORDER_FIELDS = ("status", "order_quantity", "filled_quantity", "limit_price", "stop_price")
@@ -219,7 +221,7 @@ class TwoTimes:
         times = tx or _EVER, valid or _EVER
         rows = self._read(_PNL, (account, run, *times, symbols, multipliers, exact))
         found = [PnlAt(*row) for row in rows]
-        splits = self._splits(tx, valid, {each.symbol for each in found if each.fills})
+        splits = self._splits(*times, {each.symbol for each in found if each.fills})
         if splits:
             of_split = self._split_pnl(
                 splits, (account, run, *times), dict(zip(symbols, exact, strict=True))
@@ -338,16 +340,15 @@ class TwoTimes:
         self, since: datetime, until: datetime, valid: datetime
     ) -> dict[str, list[BookEvent]]:
         """Return what became known of splits up to a valid time, by symbol."""
-        then, now = self._entities(Split, since, _EVER), self._entities(Split, until, _EVER)
+        until_valid = min(valid, datetime.now(timezone.utc))
         found: dict[str, list[BookEvent]] = {}
-        for entity_id in sorted({*then, *now}):
-            before, after = then.get(entity_id), now.get(entity_id)
-            known = [each for each in (before, after) if each is not None]
-            if len(known) == 2 and before._store_version == after._store_version:  # type: ignore[union-attr]
-                continue
-            for symbol in sorted({each.symbol for each in known if _is_by(each, valid)}):
-                event = self._record_event("SPLIT", symbol, before, after, until)
-                found.setdefault(symbol, []).append(event)
+        for row in self._read(_SPLIT_CHANGES, (since, until, until_valid)):
+            what, symbol, entity_id, version, known_at, valid_at, by, new, old = row
+            event = BookEvent(
+                *(what, symbol, str(entity_id), version, known_at, valid_at, by),
+                f" {new} for {old}",
+            )
+            found.setdefault(symbol, []).append(event)
         return found
 
     def _changed_records(
@@ -434,16 +435,20 @@ class TwoTimes:
     # --- splits -----------------------------------------------------------------------------------
 
     def _splits(
-        self, tx: datetime | None, valid: datetime | None, symbols: set[str]
-    ) -> Mapping[str, tuple[Action, ...]]:
+        self, tx: datetime, valid: datetime, symbols: set[str]
+    ) -> Mapping[str, Sequence[Action]]:
         """Return the splits of symbols up to a valid time, as known at a time."""
-        until = valid or datetime.now(timezone.utc)
-        actions = corporate_actions(self.store, symbols, known_at=tx, until=until, dividends=False)
-        return actions.by_symbol
+        # What is announced for later is no split yet.
+        until = min(valid, datetime.now(timezone.utc))
+        found: dict[str, list[Action]] = {}
+        for symbol, at, new, old in self._read(_SPLITS, (tx, until)):
+            if symbol in symbols:
+                found.setdefault(symbol, []).append(Action(nanoseconds(at), new, old))
+        return found
 
     def _split_pnl(
         self,
-        splits: Mapping[str, tuple[Action, ...]],
+        splits: Mapping[str, Sequence[Action]],
         asked: tuple[Any, ...],
         prices: Mapping[str, Decimal | None],
     ) -> list[PnlAt]:
@@ -532,10 +537,6 @@ def _multiplier(spec: InstrumentSpec | None) -> Decimal:
     if spec is None:
         return Decimal(1)
     return Decimal(spec.multiplier).scaleb(-spec.multiplier_decimals)
-
-
-def _is_by(split: Split, valid: datetime) -> bool:
-    return split.timestamp is not None and split.timestamp <= valid
 
 
 def _book_event(row: Sequence[Any]) -> BookEvent:

@@ -395,8 +395,8 @@ def test_every_two_time_answer_is_that_of_a_brute_force(
     asked: dict[str, Any] = {
         "account": day.account, "prices": day.marks, "symbols": day.symbols[:1], "bars_from": OPEN,
     }  # fmt: skip
-    moments = sorted(each.known for each in day.log)
-    last = moments[-1] if moments else datetime.now(timezone.utc)
+    moments = [*(each.known for each in day.log), *day.busts.values()]
+    last = max(moments, default=datetime.now(timezone.utc))
     valid = minute(MINUTES + 60)
     for _ in range(2):
         since, until = sorted((rng.choice(moments or [last]), rng.choice(moments or [last])))

@@ -44,6 +44,21 @@ CREATE TABLE trading_books.cell (
 
 CREATE SEQUENCE trading_books.versions;
 
+-- A version of a split: `ratio_new` shares for every `ratio_old` held from `split_at` on.
+CREATE TABLE trading_books.split (
+    entity_id   uuid NOT NULL,
+    version     integer NOT NULL,
+    owner       text COLLATE "C" NOT NULL,
+    symbol      text COLLATE "C" NOT NULL,
+    split_at    timestamptz NOT NULL,
+    ratio_new   integer NOT NULL CHECK (ratio_new > 0),
+    ratio_old   integer NOT NULL CHECK (ratio_old > 0),
+    known_from  timestamptz NOT NULL,
+    known_to    timestamptz NOT NULL DEFAULT 'infinity',
+    updated_by  text COLLATE "C" NOT NULL,
+    PRIMARY KEY (entity_id, version)
+);
+
 CREATE FUNCTION trading_books.quarter_of(p_time timestamptz) RETURNS timestamptz
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT date_bin('15 minutes', p_time, '2000-01-01 00:00Z')
@@ -55,12 +70,16 @@ DECLARE
     d CONSTANT jsonb := e.data;
     own_xid CONSTANT bigint := e.xid::text::bigint;
     is_fill CONSTANT boolean := e.type_name = 'trading.engine.records.FillRecord';
+    is_split CONSTANT boolean := e.type_name = 'trading.instruments.Split';
     sign integer;
     in_book integer;
 BEGIN
     IF e.version > 1 AND is_fill THEN
         UPDATE trading_books.fill f SET known_to = e.tx_time, ended_xid = own_xid
         WHERE f.entity_id = e.entity_id AND f.version = e.version - 1;
+    ELSIF e.version > 1 AND is_split THEN
+        UPDATE trading_books.split s SET known_to = e.tx_time
+        WHERE s.entity_id = e.entity_id AND s.version = e.version - 1;
     ELSIF e.version > 1 THEN
         UPDATE trading_books.income i SET known_to = e.tx_time
         WHERE i.entity_id = e.entity_id AND i.version = e.version - 1;
@@ -69,7 +88,13 @@ BEGIN
         RETURN;
     END IF;
     BEGIN
-        IF NOT is_fill THEN
+        IF is_split THEN
+            INSERT INTO trading_books.split VALUES (
+                e.entity_id, e.version, e.owner, d->>'symbol', (d->>'timestamp')::timestamptz,
+                (d->>'ratio_new')::integer, (d->>'ratio_old')::integer, e.tx_time, 'infinity',
+                e.updated_by);
+            RETURN;
+        ELSIF NOT is_fill THEN
             INSERT INTO trading_books.income
             SELECT e.entity_id, e.version, e.owner, d->>'account', d->>'run', d->>'cash_subject',
                 d->>'cash_reason', (d->>'amount')::numeric, e.tx_time, 'infinity', e.valid_from,
@@ -166,6 +191,12 @@ BEGIN
     RETURN NULL;
 END $$;
 
+DROP TRIGGER trading_books ON object_store.event;
+CREATE TRIGGER trading_books AFTER INSERT ON object_store.event FOR EACH ROW
+WHEN (NEW.type_name IN ('trading.engine.records.FillRecord', 'trading.engine.records.CashRecord',
+    'trading.instruments.Split'))
+EXECUTE FUNCTION trading_books.follow();
+
 CREATE OR REPLACE FUNCTION trading_books.rebuild() RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -178,10 +209,11 @@ BEGIN
     DELETE FROM trading_books.block;
     DELETE FROM trading_books.fill;
     DELETE FROM trading_books.income;
+    DELETE FROM trading_books.split;
     DELETE FROM trading_books.unreadable;
     FOR e IN SELECT * FROM object_store.event
-        WHERE type_name IN (
-            'trading.engine.records.FillRecord', 'trading.engine.records.CashRecord')
+        WHERE type_name IN ('trading.engine.records.FillRecord',
+            'trading.engine.records.CashRecord', 'trading.instruments.Split')
         ORDER BY xid, seq
     LOOP
         PERFORM trading_books.take(e);
@@ -314,6 +346,51 @@ BEGIN
     ORDER BY b.id, f.executed, f.sequence;
 END $$;
 
+-- The splits up to a valid time as known at a time, each symbol's in order.
+CREATE FUNCTION trading_books.splits(p_tx timestamptz, p_valid timestamptz) RETURNS TABLE (
+    symbol text, split_at timestamptz, ratio_new integer, ratio_old integer)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN QUERY
+    SELECT s.symbol, s.split_at, s.ratio_new, s.ratio_old FROM trading_books.split s
+    WHERE s.split_at <= p_valid AND s.known_from <= p_tx AND s.known_to > p_tx
+        AND (s.owner = session_user OR EXISTS (
+            SELECT FROM object_store.acl a WHERE a.grantee = session_user AND a.can_read
+                AND a.entity_id = s.entity_id))
+    ORDER BY s.symbol, s.split_at, s.known_from, s.entity_id;
+END $$;
+
+-- Splits up to a valid time that became known in (p_since, p_until], or are known otherwise since.
+CREATE FUNCTION trading_books.split_changes(
+    p_since timestamptz, p_until timestamptz, p_valid timestamptz
+) RETURNS TABLE (
+    what text, symbol text, entity_id uuid, version integer, known_at timestamptz,
+    valid_at timestamptz, updated_by text, ratio_new integer, ratio_old integer)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN QUERY
+    WITH seen AS (
+        SELECT s.* FROM trading_books.split s
+        WHERE s.split_at <= p_valid
+            AND (s.owner = session_user OR EXISTS (
+                SELECT FROM object_store.acl a WHERE a.grantee = session_user AND a.can_read
+                    AND a.entity_id = s.entity_id))
+    )
+    SELECT 'SPLIT', s.symbol, s.entity_id, s.version, s.known_from, s.split_at, s.updated_by,
+        s.ratio_new, s.ratio_old
+    FROM seen s WHERE s.known_from > p_since AND s.known_from <= p_until
+    UNION ALL
+    SELECT CASE e.event_type WHEN 'DELETED' THEN 'DELETED' ELSE 'MOVED' END, s.symbol,
+        s.entity_id, e.version, e.tx_time, s.split_at, e.updated_by, s.ratio_new, s.ratio_old
+    FROM seen s
+    JOIN object_store.event e ON e.entity_id = s.entity_id AND e.version = s.version + 1
+    WHERE s.known_to > p_since AND s.known_to <= p_until
+        AND NOT EXISTS (SELECT FROM trading_books.split n
+            WHERE n.entity_id = s.entity_id AND n.version = s.version + 1
+                AND n.symbol = s.symbol AND n.split_at <= p_valid)
+    ORDER BY 5, 3, 4;
+END $$;
+
 -- What became known in (p_since, p_until] about executions and income up to a valid time. A version
 -- that ended without a next one in the same book by the valid time is a change of its own.
 CREATE OR REPLACE FUNCTION trading_books.changes(
@@ -376,5 +453,5 @@ BEGIN
 END $$;
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA trading_books FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION trading_books.pnl, trading_books.fills, trading_books.changes
-    TO object_store_user;
+GRANT EXECUTE ON FUNCTION trading_books.pnl, trading_books.fills, trading_books.splits,
+    trading_books.changes, trading_books.split_changes TO object_store_user;
