@@ -7,7 +7,8 @@
         print(each.line())
 
 `valid_time` is the market's: executions count from when they were executed. `tx_time` is the
-store's: what was recorded by then is known. A bust counts as never having been once it is known.
+store's: what was recorded by then is known. A bust counts as never having been once it is known,
+and a `Split` of the store as having been at its time.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from decimal import Decimal
+from fractions import Fraction
 from importlib.resources import files
 from typing import Any
 
@@ -26,18 +28,25 @@ from psycopg2 import sql
 from store.admin.roles import OWNER, repeated, transaction
 from store.base import Storable
 from store.client import StoreClient
+from trading.corporate_actions import Action
 from trading.engine import LimitsRecord, OrderRecord
 from trading.errors import ReplayError
 from trading.numbers import Number, to_decimal
+from trading.replay.split_books import SplitBook, money, split_books
 from trading.specification import InstrumentSpec
 from trading.ticks import BarRecipe, TickStore
+from trading.times import nanoseconds
 
 __all__ = ["AsOf", "BookEvent", "ChangedFigure", "PnlAt", "TwoTimes", "bootstrap_books"]
 
 # One bootstrap at a time in a database; the number means nothing else.
 _LOCK = 7_021_415_131
-_VERSION = 1
+_STEPS = ("0001_books.sql", "0002_blocks.sql")
+_VERSION = len(_STEPS)
 _PNL = "SELECT * FROM trading_books.pnl(%s, %s, %s, %s, %s::text[], %s::numeric[], %s::numeric[])"
+_FILLS = "SELECT * FROM trading_books.fills(%s, %s, %s, %s, %s::text[])"
+_SPLITS = "SELECT * FROM trading_books.splits(%s, %s)"
+_SPLIT_CHANGES = "SELECT * FROM trading_books.split_changes(%s, %s, %s)"
 _CHANGES = "SELECT * FROM trading_books.changes(%s, %s, %s, %s, %s)"
 _FIGURES = ("net", "cost", "realized", "unrealized", "fees", "income", "total")
 _ORDER_FIELDS = ("status", "order_quantity", "filled_quantity", "limit_price", "stop_price")
@@ -49,7 +58,7 @@ _EVER = datetime(9999, 12, 31, tzinfo=timezone.utc)
 
 @repeated
 def bootstrap_books(admin_conn: Any) -> None:
-    """Make the typed tables of executions in a database; nothing is done where they are.
+    """Make or update the typed tables of executions in a database; nothing where they are there.
 
     `admin_conn` is an administrator's. What is in the log by then is taken in at once, which locks
     out writers meanwhile. ReplayError where the tables are of a newer program.
@@ -58,19 +67,21 @@ def bootstrap_books(admin_conn: Any) -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
         cursor.execute("SELECT obj_description(to_regnamespace('trading_books'), 'pg_namespace')")
         (found,) = cursor.fetchone() or (None,)
-        if found is not None:
-            if int(found) > _VERSION:
-                raise ReplayError(
-                    f"the books of this database are of version {found}, this program knows "
-                    f"{_VERSION}; update the program"
-                )
+        version = int(found or 0)
+        if version > _VERSION:
+            raise ReplayError(
+                f"the books of this database are of version {version}, this program knows "
+                f"{_VERSION}; update the program"
+            )
+        if version == _VERSION:
             return
         owner = sql.Identifier(OWNER)
-        cursor.execute(sql.SQL("CREATE SCHEMA trading_books AUTHORIZATION {}").format(owner))
+        if version == 0:
+            cursor.execute(sql.SQL("CREATE SCHEMA trading_books AUTHORIZATION {}").format(owner))
         cursor.execute(sql.SQL("SET LOCAL ROLE {}").format(owner))
-        cursor.execute(
-            (files("trading.replay") / "sql" / "0001_books.sql").read_text(encoding="utf-8")
-        )
+        for step in _STEPS[version:]:
+            cursor.execute((files("trading.replay") / "sql" / step).read_text(encoding="utf-8"))
+        cursor.execute("SELECT trading_books.rebuild()")
         cursor.execute(f"COMMENT ON SCHEMA trading_books IS '{_VERSION}'")
         cursor.execute("RESET ROLE")
 
@@ -111,8 +122,9 @@ class PnlAt:
 
 @dataclass(frozen=True)
 class BookEvent:
-    """What became known: a FILL, BUST, CORRECTION, DIVIDEND, LIEU, ORDER, LIMITS or BAR.
+    """What became known: a FILL, BUST, CORRECTION, DIVIDEND, LIEU, SPLIT, ORDER, LIMITS or BAR.
 
+    DELETED is a record that was deleted, MOVED one that is now of another book or a later time.
     `entity_id` and `version` name it in the log; bars are kept elsewhere and have a version alone.
     """
 
@@ -195,8 +207,9 @@ class TwoTimes:
         """Return positions and P&L at a valid time, as known at a time; now where none is given.
 
         Lots are first in, first out by the time of execution: what the books would have said at
-        `valid_time` had all that is known been known in time. ReplayError where the database has
-        no books.
+        `valid_time` had all that is known been known in time. Splits turn the lots before them into
+        more or fewer shares at the same cost; a fraction of a share goes where `specs` say how
+        small a size can be. ReplayError where the database has no books.
         """
         tx, valid = self._times(tx_time, valid_time)
         known = dict(prices or {})
@@ -207,7 +220,15 @@ class TwoTimes:
         exact = [None if s not in known else to_decimal(known[s], f"price of {s}") for s in symbols]
         times = tx or _EVER, valid or _EVER
         rows = self._read(_PNL, (account, run, *times, symbols, multipliers, exact))
-        return [PnlAt(*row) for row in rows]
+        found = [PnlAt(*row) for row in rows]
+        splits = self._splits(*times, {each.symbol for each in found if each.fills})
+        if splits:
+            of_split = self._split_pnl(
+                splits, (account, run, *times), dict(zip(symbols, exact, strict=True))
+            )
+            found = [each for each in found if each.symbol not in splits or not each.fills]
+            found = sorted(found + of_split, key=lambda each: each.key)
+        return found
 
     def as_of(
         self,
@@ -303,6 +324,7 @@ class TwoTimes:
         rows = self._read(_CHANGES, values)
         for row in rows:
             events.setdefault(row[:4], []).append(_book_event(row))
+        of_splits = self._split_events(since, until, valid)
         found = []
         for key in sorted({*then, *now}):
             before, after = then.get(key), now.get(key)
@@ -310,8 +332,23 @@ class TwoTimes:
                 was = Decimal(0) if before is None else getattr(before, figure)
                 is_now = Decimal(0) if after is None else getattr(after, figure)
                 if was != is_now:
-                    of_key = tuple(events.get(key, ()))
+                    of_key = (*events.get(key, ()), *of_splits.get(key[3], ()))
                     found.append(ChangedFigure("pnl", key, figure, was, is_now, of_key))
+        return found
+
+    def _split_events(
+        self, since: datetime, until: datetime, valid: datetime
+    ) -> dict[str, list[BookEvent]]:
+        """Return what became known of splits up to a valid time, by symbol."""
+        until_valid = min(valid, datetime.now(timezone.utc))
+        found: dict[str, list[BookEvent]] = {}
+        for row in self._read(_SPLIT_CHANGES, (since, until, until_valid)):
+            what, symbol, entity_id, version, known_at, valid_at, by, new, old = row
+            event = BookEvent(
+                *(what, symbol, str(entity_id), version, known_at, valid_at, by),
+                f" {new} for {old}",
+            )
+            found.setdefault(symbol, []).append(event)
         return found
 
     def _changed_records(
@@ -325,29 +362,43 @@ class TwoTimes:
         valid: datetime,
         asked: Mapping[str, str | None],
     ) -> list[ChangedFigure]:
-        then, now = (
-            {each._store_entity_id: each for each in self._records(cls, tx, valid, **asked)}
-            for tx in (since, until)
-        )
+        then, now = (self._entities(cls, tx, valid, **asked) for tx in (since, until))
+        what = "ORDER" if cls is OrderRecord else "LIMITS"
         found = []
         for entity_id in sorted({*then, *now}):
             before, after = then.get(entity_id), now.get(entity_id)
             newest: Any = after or before
-            event = BookEvent(
-                table.upper().removesuffix("S") if table == "orders" else table.upper(),
-                getattr(newest, name),
-                entity_id,
-                newest._store_version or 0,
-                newest._store_tx_time,
-                newest._store_valid_from,
-                newest._store_updated_by or "",
-            )
+            changed = [
+                (figure, *(getattr(each, figure, None) for each in (before, after)))
+                for figure in fields
+            ]
+            changed = [each for each in changed if each[1] != each[2]]
+            if not changed:
+                continue
+            event = self._record_event(what, getattr(newest, name), before, after, until)
             key = (newest.account, newest.run, getattr(newest, name))
-            for figure in fields:
-                was, is_now = (getattr(each, figure, None) for each in (before, after))
-                if was != is_now:
-                    found.append(ChangedFigure(table, key, figure, was, is_now, (event,)))
+            for figure, was, is_now in changed:
+                found.append(ChangedFigure(table, key, figure, was, is_now, (event,)))
         return found
+
+    def _record_event(
+        self, what: str, subject: str, before: Any, after: Any, until: datetime
+    ) -> BookEvent:
+        """Return the version of a record that changed it; a tombstone where it was deleted."""
+        newest = after
+        if newest is None:
+            versions = self.store.history(type(before), before._store_entity_id)
+            newest = [each for each in versions if each._store_tx_time <= until][-1]
+            what = "DELETED" if newest._store_event_type == "DELETED" else what
+        return BookEvent(
+            what,
+            subject,
+            newest._store_entity_id,
+            newest._store_version or 0,
+            newest._store_tx_time,
+            newest._store_valid_from,
+            newest._store_updated_by or "",
+        )
 
     def _changed_bars(
         self,
@@ -381,6 +432,57 @@ class TwoTimes:
                     found.append(ChangedFigure("bars", name, figure, was, is_now, (event,)))
         return found
 
+    # --- splits -----------------------------------------------------------------------------------
+
+    def _splits(
+        self, tx: datetime, valid: datetime, symbols: set[str]
+    ) -> Mapping[str, Sequence[Action]]:
+        """Return the splits of symbols up to a valid time, as known at a time."""
+        # What is announced for later is no split yet.
+        until = min(valid, datetime.now(timezone.utc))
+        found: dict[str, list[Action]] = {}
+        for symbol, at, new, old in self._read(_SPLITS, (tx, until)):
+            if symbol in symbols:
+                found.setdefault(symbol, []).append(Action(nanoseconds(at), new, old))
+        return found
+
+    def _split_pnl(
+        self,
+        splits: Mapping[str, Sequence[Action]],
+        asked: tuple[Any, ...],
+        prices: Mapping[str, Decimal | None],
+    ) -> list[PnlAt]:
+        """Return the P&L of symbols that were split, execution by execution."""
+        units = {
+            symbol: Fraction(1, 10 ** self.specs[symbol].size_decimals)
+            for symbol in splits
+            if symbol in self.specs
+        }
+        rows = self._read(_FILLS, (*asked, sorted(splits)))
+        return [
+            self._pnl_of(key, book, prices.get(key[3]))
+            for key, book in split_books(rows, splits, units).values()
+        ]
+
+    def _pnl_of(
+        self, key: tuple[str, str, str, str], book: SplitBook, price: Decimal | None
+    ) -> PnlAt:
+        factor = Fraction(_multiplier(self.specs.get(key[3])))
+        unrealized: Decimal | None = Decimal(0)
+        if book.net:
+            value = None if price is None else (book.net * Fraction(price) - book.cost) * factor
+            unrealized = None if value is None else money(value)
+        return PnlAt(
+            *key,
+            money(book.net),
+            money(book.cost * factor),
+            money(book.realized * factor),
+            unrealized,
+            money(book.fees),
+            Decimal(0),
+            book.fills,
+        )
+
     # --- inside -----------------------------------------------------------------------------------
 
     def _times(
@@ -404,6 +506,12 @@ class TwoTimes:
         filters = {name: value for name, value in asked.items() if value is not None}
         found = self.store.query(cls, filters or None, limit=None, tx_time=tx, valid_time=valid)
         return list(found)
+
+    def _entities(
+        self, cls: type[Storable], tx: datetime | None, valid: datetime | None, **asked: str | None
+    ) -> dict[str, Any]:
+        """Return records by their entity's id."""
+        return {each._store_entity_id: each for each in self._records(cls, tx, valid, **asked)}
 
     def _closes(self, tx_time: datetime | None, given: datetime | None) -> dict[str, Number]:
         assert self.ticks is not None

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import random
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
+from functools import partial
+from importlib.resources import files
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
+from store.admin.roles import OWNER
 from store.client import StoreClient
+from tests.processes import at_once
 from tests.store.desk import Desk
 from tests.store.fixtures import alice, bob, desk, store_server
 from tests.trading.replay.days import venue_day
@@ -314,3 +320,95 @@ def test_a_correction_is_recorded_with_its_numbers() -> None:
         report = told[fields["corrected_id"]]
         assert Decimal(str(fields["corrected_quantity"])) == report.quantity
         assert Decimal(str(fields["corrected_price"])) == Decimal(report.price) / 100
+
+
+def test_books_of_an_earlier_version_are_updated(desk: Desk, alice: StoreClient) -> None:
+    admin = desk.admin()
+    step = (files("trading.replay") / "sql" / "0001_books.sql").read_text(encoding="utf-8")
+    with admin.cursor() as cursor:
+        cursor.execute(f"BEGIN; CREATE SCHEMA trading_books AUTHORIZATION {OWNER}")
+        cursor.execute(f"SET LOCAL ROLE {OWNER}; {step}; SELECT trading_books.rebuild()")
+        cursor.execute("COMMENT ON SCHEMA trading_books IS '1'; COMMIT")
+    record = record_of(Fill("ACC", "a", "AAPL", "o1", "f1", "BUY", 10, "100", "1"), NOON)
+    alice.write(record, valid_from=NOON)
+    [before] = alice.query(FillRecord)
+    record.status = "BUSTED"
+    alice.update(record)
+    alice.write(record_of(Fill("ACC", "a", "AAPL", "o2", "f2", "SELL", 4, "101", 0), NOON))
+    bootstrap_books(admin)
+    bootstrap_books(admin)
+    two = TwoTimes(alice)
+    assert [(each.net, each.fills) for each in two.pnl()] == [(-4, 1)]
+    assert [(each.net, each.fees) for each in two.pnl(before._store_tx_time)] == [(10, 1)]
+    with admin.cursor() as cursor:
+        cursor.execute("COMMENT ON SCHEMA trading_books IS '99'")
+    with pytest.raises(ReplayError, match="of version 99, this program knows 2"):
+        bootstrap_books(admin)
+
+
+def test_blocks_are_made_while_several_write(desk: Desk, alice: StoreClient, books: None) -> None:
+    """Transactions that end in another order than they began are in one block or the next."""
+    with desk.admin().cursor() as cursor:
+        cursor.execute(
+            "CREATE OR REPLACE FUNCTION trading_books.block_versions() RETURNS integer "
+            "LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT 4 $$"
+        )
+
+    def write(name: str) -> None:
+        client, rng = desk.client("alice"), random.Random(name)
+        for number in range(8):
+            with client.batch() as batch:
+                for of_batch in range(rng.randint(1, 4)):
+                    fill, executed = random_fill(rng, number * 10 + of_batch)
+                    fill = replace(fill, fill_id=f"{name} {number} {of_batch}")
+                    batch.write(record_of(fill, executed), valid_from=executed)
+                time.sleep(rng.random() / 200)
+            [drawn, *_] = client.query(FillRecord, {"fill_id": f"{name} {number} 0"})
+            if rng.random() < 0.4:
+                drawn.status = "BUSTED"
+                client.update(drawn)
+
+    at_once([partial(write, name) for name in ("one", "two", "three")])
+    with desk.admin().cursor() as cursor:
+        cursor.execute("SELECT count(*), sum(fills) FROM trading_books.cell")
+        assert cursor.fetchone()[0] > 0
+    versions = [
+        each
+        for entity in alice.query(FillRecord, limit=None)
+        for each in alice.history(FillRecord, entity._store_entity_id or "")
+    ]
+    moments = random.Random(1).choices([each._store_tx_time for each in versions], k=4)
+    for tx in (*moments, None):
+        net: dict[Any, Decimal] = {}
+        for entity in alice.query(FillRecord, limit=None, tx_time=tx):
+            if entity.status == "BOOKED":
+                key = ("ACC", "live", entity.strategy, entity.symbol)
+                sign = 1 if entity.side == "BUY" else -1
+                net[key] = net.get(key, Decimal(0)) + sign * entity.fill_quantity
+        assert {each.key: each.net for each in TwoTimes(alice).pnl(tx)} == net
+
+
+def test_what_is_no_number_is_set_aside(desk: Desk, alice: StoreClient, books: None) -> None:
+    """A login's own records in the log: no sum is spoiled, and no write is refused."""
+    login = desk.login("alice")
+    good = {
+        "account": "ACC", "run": "live", "strategy": "a", "symbol": "AAPL", "side": "BUY",
+        "fill_quantity": "10", "fill_price": "1", "fee_amount": "0", "status": "BOOKED",
+        "executed_at": NOON.isoformat(), "fill_id": "f1", "order_id": "o1",
+    }  # fmt: skip
+    odd: list[dict[str, str]] = [
+        {"fill_quantity": "NaN"}, {"fill_price": "Infinity"}, {"fee_amount": "-Infinity"},
+        {"executed_at": "infinity"}, {"executed_at": "200000-01-01"}, {"fill_quantity": "ten"},
+    ]  # fmt: skip
+    with login.cursor() as cursor:
+        for changed in ({}, *odd):
+            cursor.execute(
+                "SELECT object_store.append('CREATED', gen_random_uuid(), NULL, %s, %s, NULL, "
+                "NULL, NULL, NULL, NULL)",
+                ("trading.engine.records.FillRecord", json.dumps({**good, **changed})),
+            )
+        login.commit()
+    assert [(each.net, each.fills) for each in TwoTimes(alice).pnl()] == [(10, 1)]
+    with desk.admin().cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM trading_books.unreadable")
+        assert cursor.fetchone() == (len(odd),)

@@ -1,7 +1,7 @@
 -- Executions and cash of all runs, as typed rows with both times: what two-time questions are
 -- answered from. Derived from the log by a trigger in the transaction that writes the event, and
--- made anew from it by `rebuild`. Owned by the store's owner; users read through `pnl`, `fills`
--- and `changes` alone, which show what the user may see in the store.
+-- made anew from it by `rebuild`. Owned by the store's owner; users read through functions
+-- alone, which show what the user may see in the store.
 
 CREATE TABLE trading_books.book (
     id          integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -295,4 +295,3 @@ END $$;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA trading_books FROM PUBLIC;
 GRANT USAGE ON SCHEMA trading_books TO object_store_user;
 GRANT EXECUTE ON FUNCTION trading_books.pnl, trading_books.changes TO object_store_user;
-SELECT trading_books.rebuild();
