@@ -20,7 +20,7 @@ from trading.api.guard import Application, Guard, Receive, Scope, Send
 from trading.api.instruments import Instruments
 from trading.api.market_hub import MarketHub
 from trading.api.parts import Parts
-from trading.api.routes import commands, desk, market, records, session, socket
+from trading.api.routes import commands, desk, governance, market, records, session, socket
 from trading.api.sessions import Sessions
 from trading.api.settings import ApiSettings
 from trading.api.sockets import Sockets
@@ -29,7 +29,7 @@ from trading.api.user_feed import UserFeeds
 __all__ = ["create_app", "make_parts"]
 
 _LOG = logging.getLogger(__name__)
-_ROUTERS = (session, commands, records, market, desk, socket)
+_ROUTERS = (session, commands, governance, records, market, desk, socket)
 
 
 def make_parts(settings: ApiSettings) -> Parts:

@@ -14,8 +14,12 @@ from starlette.exceptions import HTTPException
 from store.errors import (
     AccessError,
     FilterError,
+    InvalidTransition,
+    SchemaError,
     StoreError,
+    TransitionNotPermitted,
     Unavailable,
+    VersionConflict,
 )
 from trading.errors import (
     BarError,
@@ -23,6 +27,7 @@ from trading.errors import (
     EngineError,
     EngineStopped,
     EngineTimeout,
+    GovernanceError,
     IntervalError,
     InvalidOrderRequest,
     TickStoreError,
@@ -90,6 +95,8 @@ def _of_error(error: Exception) -> Problem:
         return Problem(422, error.code, str(error))
     if isinstance(error, (FilterError, BarError, IntervalError, CalendarError)):
         return Problem(422, "MALFORMED", str(error))
+    if isinstance(error, GovernanceError):
+        return _of_governance(error)
     if isinstance(error, TickStoreError):
         if "the right is missing" in str(error):
             return Problem(403, "FORBIDDEN", "no ticks may be read; ask for the right to")
@@ -104,6 +111,18 @@ def _of_error(error: Exception) -> Problem:
         return Problem(503, "STORE_AWAY", "the database does not answer now", headers=_RETRY)
     if isinstance(error, AccessError):
         return Problem(403, "FORBIDDEN", str(error))
+    return Problem(422, "MALFORMED", str(error))
+
+
+def _of_governance(error: GovernanceError) -> Problem:
+    """What the database refuses of governed changes, by the reason that it gave."""
+    cause = error.__cause__
+    if isinstance(cause, (VersionConflict, InvalidTransition)):
+        return Problem(409, "STATE", str(error))
+    if isinstance(cause, (TransitionNotPermitted, AccessError)):
+        return Problem(403, "DUTY", str(error))
+    if isinstance(cause, SchemaError):
+        return Problem(503, "NOT_SET_UP", str(error))
     return Problem(422, "MALFORMED", str(error))
 
 

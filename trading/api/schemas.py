@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import datetime, timezone
 from decimal import Decimal, InvalidOperation
@@ -17,19 +18,26 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from trading.governance.entities import ACTIONS
 from trading.orders.request import KINDS, SIDES, TIMES_IN_FORCE
 
 __all__ = [
     "AnyPreview",
     "BracketBody",
     "CommandAnswer",
+    "LimitsBody",
     "LoginBody",
+    "NoteBody",
     "OcoBody",
     "OrderBody",
     "OtoBody",
     "Page",
+    "ParametersBody",
     "PreviewAnswer",
+    "ReasonBody",
     "ReplaceBody",
+    "RequestBody",
+    "ReviewBody",
     "ScopeBody",
     "SessionAnswer",
     "StateBody",
@@ -213,6 +221,106 @@ class StateBody(_Body):
     reason: Annotated[str, Field(min_length=1, max_length=500), AfterValidator(clean_text)] = (
         "by hand"
     )
+
+
+def _clean_json(value: Any, depth: int = 0) -> Any:
+    """JSON without control characters in its texts, and not too deep."""
+    if depth > 8:
+        raise ValueError("at most 8 lists or objects inside of each other")
+    if isinstance(value, str):
+        return clean_text(value)
+    if isinstance(value, dict):
+        return {clean_text(n): _clean_json(v, depth + 1) for n, v in value.items()}
+    if isinstance(value, list):
+        return [_clean_json(each, depth + 1) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("a finite number")
+    return value
+
+
+Reason = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(clean_text)]
+Note = Annotated[str, Field(max_length=500), AfterValidator(clean_text)]
+JsonObject = Annotated[dict[str, JsonValue], AfterValidator(_clean_json)]
+
+
+class _ProposalBody(_Body):
+    account: AccountName
+    reason: Reason
+    effective_from: Moment | None = None
+    approve_within_s: Annotated[int, Field(ge=1, le=30 * 86_400)] = 86_400
+
+
+class LimitsBody(_ProposalBody):
+    """All limits that an account is to have; names are those of `trading.risk.Limits`."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "account": "DEMO",
+                    "limits": {"max_order_notional": "40000", "price_collar": "0.05"},
+                    "reason": "calmer market",
+                }
+            ]
+        },
+    )
+    limits: JsonObject
+
+
+class ParametersBody(_ProposalBody):
+    """All parameters that a strategy of an account is to have."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "account": "DEMO",
+                    "strategy": "turn_taking",
+                    "parameters": {"size": 5},
+                    "reason": "smaller",
+                }
+            ]
+        },
+    )
+    strategy: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(clean_text)]
+    parameters: JsonObject
+
+
+class RequestBody(_Body):
+    """What the engine of an account is to do, also one that is away; FLATTEN may be of a part."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"account": "DEMO", "action": "HALT", "reason": "prices look wrong"}]
+        },
+    )
+    account: AccountName
+    action: Literal[ACTIONS]  # type: ignore[valid-type]
+    reason: Reason
+    symbol: Annotated[str, Field(max_length=64), AfterValidator(clean_text)] = ""
+    strategy: Name = ""
+
+
+class NoteBody(_Body):
+    """A note to a decision; it may be empty."""
+
+    reason: Note = ""
+
+
+class ReasonBody(_Body):
+    """Why."""
+
+    reason: Reason
+
+
+class ReviewBody(_Body):
+    """Whether another person was right to break the glass, and why."""
+
+    justified: bool
+    reason: Reason
 
 
 class CommandAnswer(BaseModel):
