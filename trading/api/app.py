@@ -20,7 +20,18 @@ from trading.api.guard import Application, Guard, Receive, Scope, Send
 from trading.api.instruments import Instruments
 from trading.api.market_hub import MarketHub
 from trading.api.parts import Parts
-from trading.api.routes import commands, desk, governance, market, records, session, socket
+from trading.api.replay import Replays
+from trading.api.routes import (
+    commands,
+    desk,
+    governance,
+    market,
+    records,
+    replay,
+    session,
+    socket,
+    two_times,
+)
 from trading.api.sessions import Sessions
 from trading.api.settings import ApiSettings
 from trading.api.sockets import Sockets
@@ -29,7 +40,17 @@ from trading.api.user_feed import UserFeeds
 __all__ = ["create_app", "make_parts"]
 
 _LOG = logging.getLogger(__name__)
-_ROUTERS = (session, commands, governance, records, market, desk, socket)
+_ROUTERS = (
+    session,
+    commands,
+    governance,
+    records,
+    market,
+    replay,
+    two_times,
+    desk,
+    socket,
+)
 
 
 def make_parts(settings: ApiSettings) -> Parts:
@@ -38,7 +59,8 @@ def make_parts(settings: ApiSettings) -> Parts:
     hub = MarketHub(settings.market, settings.link_key)
     sessions, feeds = Sessions(settings), UserFeeds(settings)
     registry = CollectorRegistry()
-    sockets = Sockets(settings, hub, feeds)
+    replays = Replays(settings)
+    sockets = Sockets(settings, hub, feeds, replays)
     parts = Parts(
         settings,
         sessions,
@@ -48,6 +70,7 @@ def make_parts(settings: ApiSettings) -> Parts:
         sockets,
         Instruments(settings.instruments),
         registry,
+        replays,
     )
     collect_from(registry, sessions, sockets, hub)
     sockets.desk_state = lambda: desk.desk_state(parts)
@@ -71,6 +94,7 @@ def create_app(parts: Parts, routers: Sequence[APIRouter] = ()) -> Application:
         with contextlib.suppress(asyncio.CancelledError):
             await tidying
         await parts.sockets.close()
+        await parts.replays.close()
         await parts.feeds.close()
         await parts.market.close()
         await parts.engine.close()

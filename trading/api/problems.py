@@ -34,7 +34,7 @@ from trading.errors import (
     TradingError,
 )
 
-__all__ = ["PROBLEM_TYPE", "Problem", "install"]
+__all__ = ["PROBLEM_TYPE", "Problem", "install", "problem_of"]
 
 PROBLEM_TYPE = "application/problem+json"
 _ERRORS_MAX = 20
@@ -89,7 +89,7 @@ def _rebuild(
 _RETRY = {"Retry-After": "1"}
 
 
-def _of_error(error: Exception) -> Problem:
+def problem_of(error: Exception) -> Problem:
     """What an error of the store or of the trading packages is to a client."""
     if isinstance(error, InvalidOrderRequest):
         return Problem(422, error.code, str(error))
@@ -153,7 +153,7 @@ def install(app: FastAPI) -> None:
         return Problem(error.status_code, name, str(error.detail), headers=headers).response()
 
     def ours(_request: Request, error: Exception) -> Response:
-        return _of_error(error).response()
+        return problem_of(error).response()
 
     def failed(_request: Request, _error: Exception) -> Response:
         # The server logs it with its stack; a client is told nothing of the inside.

@@ -16,6 +16,7 @@ from pydantic import (
     Field,
     JsonValue,
     WithJsonSchema,
+    model_validator,
 )
 
 from trading.governance.entities import ACTIONS
@@ -36,6 +37,8 @@ __all__ = [
     "PreviewAnswer",
     "ReasonBody",
     "ReplaceBody",
+    "ReplayBody",
+    "ReplayControlBody",
     "RequestBody",
     "ReviewBody",
     "ScopeBody",
@@ -321,6 +324,68 @@ class ReviewBody(_Body):
 
     justified: bool
     reason: Reason
+
+
+Timeframe = Annotated[str, Field(min_length=1, max_length=20), AfterValidator(clean_text)]
+Speed = Annotated[float, Field(ge=0.1, le=1_000_000)]
+_REPLAY: list[JsonValue] = [
+    {"symbols": ["AAPL"], "timeframes": ["1m"], "start": "2026-02-20T14:30:00Z", "speed": 10},
+    {"account": "DEMO", "run": "paper:demo", "speed": None},
+]
+
+
+class ReplayBody(_Body):
+    """A run, or symbols and a span of their recorded ticks or bars; one of both.
+
+    `speed` is how many recorded seconds pass in one, null for as fast as possible.
+    """
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": _REPLAY})
+    account: AccountName | None = None
+    run: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(clean_text)] | None = (
+        None
+    )
+    symbols: Annotated[list[Symbol], Field(max_length=50)] = []
+    source: Literal["ticks", "bars"] = "ticks"
+    timeframe: Timeframe = "1m"
+    start: Moment | None = None
+    end: Moment | None = None
+    timeframes: Annotated[list[Timeframe], Field(max_length=8)] = []
+    strategy: Name = ""
+    parameters: JsonObject = {}
+    cash: NumberText = "100000"
+    speed: Speed | None = 1.0
+
+    @model_validator(mode="after")
+    def _is_one_of_both(self) -> ReplayBody:
+        if (self.run is not None) == bool(self.symbols):
+            raise ValueError("give `run`, or `symbols`: one of both")
+        return self
+
+
+class ReplayControlBody(_Body):
+    """What a session is to do; `seek` takes a time, a position or both, `speed` null is fastest."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"action": "play", "speed": 60}, {"action": "step", "what": "bar"}]
+        },
+    )
+    action: Literal["play", "resume", "pause", "step", "seek", "speed", "restart", "end"]
+    speed: Speed | None = None
+    what: Literal["tick", "bar", "order"] = "tick"
+    count: Annotated[int, Field(ge=1, le=10_000)] = 1
+    time: Moment | None = None
+    position: Annotated[int, Field(ge=0, le=10**12)] | None = None
+
+    @model_validator(mode="after")
+    def _has_what_it_needs(self) -> ReplayControlBody:
+        if self.action == "seek" and self.time is None and self.position is None:
+            raise ValueError("seek needs a time or a position")
+        if self.action == "speed" and "speed" not in self.model_fields_set:
+            raise ValueError("speed needs a speed, or null for as fast as possible")
+        return self
 
 
 class CommandAnswer(BaseModel):
