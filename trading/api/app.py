@@ -7,14 +7,15 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CollectorRegistry
 
-from trading.api import problems
 from trading.api.engine_link import EngineLink
+from trading.api.error_answers import answer_errors
 from trading.api.figures import RequestFigures, collect_from
 from trading.api.guard import Application, Guard, Receive, Scope, Send
 from trading.api.instruments import Instruments
@@ -24,6 +25,7 @@ from trading.api.replay import Replays
 from trading.api.routes import (
     commands,
     desk,
+    documentation,
     governance,
     market,
     records,
@@ -49,6 +51,7 @@ _ROUTERS = (
     replay,
     two_times,
     desk,
+    documentation,
     socket,
 )
 
@@ -105,7 +108,7 @@ def create_app(parts: Parts, routers: Sequence[APIRouter] = ()) -> Application:
         version="1",
         description="Everything that a desk does, as the user of the store who logged in.",
         lifespan=life,
-        # The pages of FastAPI take scripts from elsewhere; the desk needs nothing from outside.
+        # The pages of FastAPI take scripts from elsewhere; `routes.documentation` has our own.
         docs_url=None,
         redoc_url=None,
         responses={
@@ -117,14 +120,24 @@ def create_app(parts: Parts, routers: Sequence[APIRouter] = ()) -> Application:
         },
     )
     app.state.parts = parts
-    problems.install(app)
+    answer_errors(app)
     for module in _ROUTERS:
         app.include_router(module.router)
     for router in routers:
         app.include_router(router)
     if settings.static is not None:
-        app.mount("/", StaticFiles(directory=settings.static, html=True))
+        app.mount("/", _Page(directory=settings.static, html=True))
     return Guard(_Timed(app, RequestFigures(parts.registry)), settings)
+
+
+class _Page(StaticFiles):
+    """The page's files; a browser asks each time whether its copy is still the newest."""
+
+    def file_response(self, *arguments: Any, **more: Any) -> Response:
+        """Return a file, or that it is the same as before."""
+        response = super().file_response(*arguments, **more)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
 
 
 async def _tidy(parts: Parts) -> None:

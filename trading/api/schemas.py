@@ -246,7 +246,8 @@ Note = Annotated[str, Field(max_length=500), AfterValidator(clean_text)]
 JsonObject = Annotated[dict[str, JsonValue], AfterValidator(_clean_json)]
 
 
-class _ProposalBody(_Body):
+class _ProposalBody(BaseModel):
+    model_config = ConfigDict(extra="forbid")
     account: AccountName
     reason: Reason
     effective_from: Moment | None = None
@@ -337,7 +338,7 @@ _REPLAY: list[JsonValue] = [
 class ReplayBody(_Body):
     """A run, or symbols and a span of their recorded ticks or bars; one of both.
 
-    `speed` is how many recorded seconds pass in one, null for as fast as possible.
+    An account alone means its own run. `speed` is how many recorded seconds pass in one, null for as fast as possible.
     """
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": _REPLAY})
@@ -358,8 +359,8 @@ class ReplayBody(_Body):
 
     @model_validator(mode="after")
     def _is_one_of_both(self) -> ReplayBody:
-        if (self.run is not None) == bool(self.symbols):
-            raise ValueError("give `run`, or `symbols`: one of both")
+        if (self.run is not None or self.account is not None) == bool(self.symbols):
+            raise ValueError("give `run` or `account`, or `symbols`: one of both")
         return self
 
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from reactive.expr import Const, Expr, Field
 from store.client import StoreClient
-from trading.api.bar_views import bar_rows
+from trading.api.market_hub import bar_rows
 from trading.api.problems import Problem
 from trading.api.reading import LIMIT_MAX, page_of
 from trading.api.record_views import number_text, time_text

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request
 from pydantic import AfterValidator
 
-from trading.api.bar_views import bar_rows, instant_text
 from trading.api.current import CurrentPool, parts_of
+from trading.api.market_hub import bar_rows, instant_text
 from trading.api.problems import Problem
 from trading.api.schemas import Page, clean_text, utc
 from trading.api.sessions import UserPool
@@ -36,7 +36,11 @@ def _refuse_unreadable(pool: UserPool, symbol: str) -> None:
 @router.get("/instruments", response_model=Page)
 def list_instruments(request: Request, pool: CurrentPool) -> dict[str, Any]:
     """What is traded, of symbols whose ticks the user may read."""
-    items = parts_of(request).instruments.shown(pool.readable_symbols())
+    parts = parts_of(request)
+    frames = list(parts.settings.timeframes)
+    items = [
+        {**each, "timeframes": frames} for each in parts.instruments.shown(pool.readable_symbols())
+    ]
     return {"items": items, "next_cursor": None}
 
 

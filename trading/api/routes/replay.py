@@ -35,7 +35,7 @@ async def start_session(
 ) -> dict[str, Any]:
     """Begin a session, paused at the beginning of a run, or of ticks or bars of symbols."""
     given = body.model_dump(mode="json")
-    if body.run is not None:
+    if not body.symbols:
         given["account"], given["run"] = own_account(request, session.user, body.account, body.run)
     found: dict[str, Any] = await parts_of(request).replays.ask(
         "start", by=session.user, login=pool.login, body=given
