@@ -338,7 +338,8 @@ _REPLAY: list[JsonValue] = [
 class ReplayBody(_Body):
     """A run, or symbols and a span of their recorded ticks or bars; one of both.
 
-    An account alone means its own run. `speed` is how many recorded seconds pass in one, null for as fast as possible.
+    An account alone means its own run. `speed` is how many recorded seconds pass in one, null for
+    as fast as possible.
     """
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": _REPLAY})

@@ -213,14 +213,7 @@ async def propose_parameters(
     body: ParametersBody,
 ) -> dict[str, Any]:
     """Ask for other parameters of a strategy; another person approves them in time."""
-    strategies = await _strategies(request, session.user, body.account)
-    names = [each["strategy"] for each in strategies]
-    if names and body.strategy not in names:
-        raise Problem(
-            422,
-            "UNKNOWN_STRATEGY",
-            f"account {body.account} has no strategy {body.strategy!r}; it has {', '.join(names)}",
-        )
+    await _refuse_unknown(request, session.user, body)
 
     def write(governance: Governance) -> ParametersChange:
         return governance.propose_parameters(
@@ -239,6 +232,23 @@ async def propose_parameters(
         ) and msgspec.json.decode(known.parameters_json) == dict(body.parameters)
 
     return await _asked(request, session, pool, key, PROPOSE, body, ParametersChange, write, same)
+
+
+async def _refuse_unknown(request: Request, user: str, body: ParametersBody) -> None:
+    """Problem for a strategy that the account has not; an engine that is away refuses it later."""
+    try:
+        answer = await parts_of(request).engine.ask("strategies", by=user, account=body.account)
+    except Problem:
+        return
+    names = [each["strategy"] for each in answer["items"]]
+    if body.strategy not in names:
+        raise Problem(
+            422,
+            "UNKNOWN_STRATEGY",
+            f"account {body.account} has no strategy {body.strategy!r}; it has "
+            f"{', '.join(names) or 'none'}",
+            allowed=names,
+        )
 
 
 @router.post("/governance/requests", status_code=201)
