@@ -92,7 +92,7 @@ class ApiSettings:
     send_s: float = 10.0
     replays_of_user: int = 4
     replays_max: int = 16
-    replay_rows_max: int = 5_000_000
+    replay_rows_max: int = 2_000_000
     replay_idle_s: float = 900.0
     replay_interval_s: float = 0.1
 
