@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from datetime import datetime, timezone
 from decimal import Decimal, InvalidOperation
@@ -236,8 +235,8 @@ def _clean_json(value: Any, depth: int = 0) -> Any:
         return {clean_text(n): _clean_json(v, depth + 1) for n, v in value.items()}
     if isinstance(value, list):
         return [_clean_json(each, depth + 1) for each in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError("a finite number")
+    if isinstance(value, (int, float)) and not abs(value) < 2**63:
+        raise ValueError("a finite number of at most 63 bits")
     return value
 
 

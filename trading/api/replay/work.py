@@ -241,7 +241,13 @@ class Work:
         given = known[name]
         frames = tuple(body["timeframes"]) or given.timeframes
         parameters = {**given.parameters, **body["parameters"]}
-        return [_made(RunStrategy(given.where, parameters, (), frames), list(body["symbols"]))]
+        wanted = RunStrategy(given.where, parameters, (), frames)
+        try:
+            return [_made(wanted, list(body["symbols"]))]
+        except (TypeError, ValueError, LookupError, ArithmeticError) as error:
+            # Its own code, with values that it was not written for.
+            what = f"strategy {name} cannot be made with these parameters: {error}"
+            raise Problem(422, "STRATEGY", what) from error
 
     # --- two times --------------------------------------------------------------------------------
 
