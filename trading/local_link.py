@@ -87,6 +87,11 @@ class AsyncLink:
             writer.close()
             raise
 
+    @classmethod
+    async def of_socket(cls, connected: socket.socket) -> AsyncLink:
+        """Return a link over a socket whose other end a child process has; nothing is proven."""
+        return cls(*await asyncio.open_connection(sock=connected))
+
     async def receive(self) -> Any:
         """Return the next message; LinkError at the end of the link."""
         try:
@@ -134,6 +139,13 @@ class Link:
         if not hmac.compare_digest(told, _proof(key, b"server", ours, theirs)):
             self._socket.close()
             raise LinkError("the other side does not know the key of this desk")
+
+    @classmethod
+    def of_socket(cls, connected: socket.socket) -> Link:
+        """Return a link over a socket that a parent process has handed on; nothing is proven."""
+        made = cls.__new__(cls)
+        made._socket = connected
+        return made
 
     def send(self, message: Any) -> None:
         """Send a message; LinkError where the link is cut."""

@@ -7,20 +7,33 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CollectorRegistry
 
-from trading.api import problems
 from trading.api.engine_link import EngineLink
+from trading.api.error_answers import answer_errors
 from trading.api.figures import RequestFigures, collect_from
 from trading.api.guard import Application, Guard, Receive, Scope, Send
 from trading.api.instruments import Instruments
 from trading.api.market_hub import MarketHub
 from trading.api.parts import Parts
-from trading.api.routes import commands, desk, market, records, session, socket
+from trading.api.replay import Replays
+from trading.api.routes import (
+    commands,
+    desk,
+    documentation,
+    governance,
+    market,
+    records,
+    replay,
+    session,
+    socket,
+    two_times,
+)
 from trading.api.sessions import Sessions
 from trading.api.settings import ApiSettings
 from trading.api.sockets import Sockets
@@ -29,7 +42,18 @@ from trading.api.user_feed import UserFeeds
 __all__ = ["create_app", "make_parts"]
 
 _LOG = logging.getLogger(__name__)
-_ROUTERS = (session, commands, records, market, desk, socket)
+_ROUTERS = (
+    session,
+    commands,
+    governance,
+    records,
+    market,
+    replay,
+    two_times,
+    desk,
+    documentation,
+    socket,
+)
 
 
 def make_parts(settings: ApiSettings) -> Parts:
@@ -38,7 +62,8 @@ def make_parts(settings: ApiSettings) -> Parts:
     hub = MarketHub(settings.market, settings.link_key)
     sessions, feeds = Sessions(settings), UserFeeds(settings)
     registry = CollectorRegistry()
-    sockets = Sockets(settings, hub, feeds)
+    replays = Replays(settings)
+    sockets = Sockets(settings, hub, feeds, replays)
     parts = Parts(
         settings,
         sessions,
@@ -48,6 +73,7 @@ def make_parts(settings: ApiSettings) -> Parts:
         sockets,
         Instruments(settings.instruments),
         registry,
+        replays,
     )
     collect_from(registry, sessions, sockets, hub)
     sockets.desk_state = lambda: desk.desk_state(parts)
@@ -71,6 +97,7 @@ def create_app(parts: Parts, routers: Sequence[APIRouter] = ()) -> Application:
         with contextlib.suppress(asyncio.CancelledError):
             await tidying
         await parts.sockets.close()
+        await parts.replays.close()
         await parts.feeds.close()
         await parts.market.close()
         await parts.engine.close()
@@ -81,7 +108,7 @@ def create_app(parts: Parts, routers: Sequence[APIRouter] = ()) -> Application:
         version="1",
         description="Everything that a desk does, as the user of the store who logged in.",
         lifespan=life,
-        # The pages of FastAPI take scripts from elsewhere; the desk needs nothing from outside.
+        # The pages of FastAPI take scripts from elsewhere; `routes.documentation` has our own.
         docs_url=None,
         redoc_url=None,
         responses={
@@ -93,14 +120,24 @@ def create_app(parts: Parts, routers: Sequence[APIRouter] = ()) -> Application:
         },
     )
     app.state.parts = parts
-    problems.install(app)
+    answer_errors(app)
     for module in _ROUTERS:
         app.include_router(module.router)
     for router in routers:
         app.include_router(router)
     if settings.static is not None:
-        app.mount("/", StaticFiles(directory=settings.static, html=True))
+        app.mount("/", _Page(directory=settings.static, html=True))
     return Guard(_Timed(app, RequestFigures(parts.registry)), settings)
+
+
+class _Page(StaticFiles):
+    """The page's files; a browser asks each time whether its copy is still the newest."""
+
+    def file_response(self, *arguments: Any, **more: Any) -> Response:
+        """Return a file, or that it is the same as before."""
+        response = super().file_response(*arguments, **more)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
 
 
 async def _tidy(parts: Parts) -> None:

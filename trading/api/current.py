@@ -19,6 +19,7 @@ __all__ = [
     "CommandSession",
     "CurrentPool",
     "CurrentSession",
+    "own_account",
     "parts_of",
     "session_of",
 ]
@@ -66,6 +67,30 @@ def _session(request: Request) -> Session:
             "a page sends the header X-CSRF-Token with the csrf_token of GET /session",
         )
     return session
+
+
+def own_account(
+    request: HTTPConnection, user: str, account: str | None, run: str | None
+) -> tuple[str, str]:
+    """Return the account and run that are meant: without a name, the user's only account.
+
+    Problem where the user is no member of such an account.
+    """
+    settings = parts_of(request).settings
+    runs = settings.runs_of(user)
+    names = sorted({each.account for each in runs})
+    if account is None:
+        if len(names) != 1:
+            raise Problem(
+                422,
+                "MALFORMED",
+                f"name the account: {user} has {', '.join(names) or 'none'}",
+                allowed=names,
+            )
+        [account] = names
+    if account not in names:
+        raise Problem(404, "UNKNOWN_ACCOUNT", f"there is no account {account!r:.80} of {user}")
+    return account, run or settings.own_run(account) or ""
 
 
 CurrentSession = Annotated[Session, Depends(_session)]

@@ -97,7 +97,11 @@ class Guard:
     async def _http(self, scope: Scope, receive: Receive, send: Send, host: str) -> None:
         async def marked(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *_headers(host)]
+                given = [*message.get("headers", ())]
+                if all(name.lower() != b"cache-control" for name, _ in given):
+                    # What a user may see is kept by nobody on the way.
+                    given.append((b"cache-control", b"no-store"))
+                message["headers"] = [*given, *_headers(host)]
             await send(message)
 
         if scope["method"] not in _CHANGING:

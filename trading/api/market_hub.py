@@ -10,11 +10,12 @@ from datetime import datetime, timezone
 from typing import Any
 
 import msgspec
+import pyarrow as pa
 
 from trading.errors import LinkError
 from trading.local_link import AsyncLink, pack_frame
 
-__all__ = ["Key", "MarketHub", "Value", "instant"]
+__all__ = ["Key", "MarketHub", "Value", "bar_rows", "instant", "instant_text"]
 
 Key = tuple[str, str, str]
 """Topic, symbol, and timeframe where the topic has some."""
@@ -178,3 +179,36 @@ _SHAPES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "bars": _bar,
     "indicators": _indicator,
 }
+
+
+# --- final bars of the tick store -----------------------------------------------------------------
+
+_BAR_FIELDS = ("start", "end", "open", "high", "low", "close", "volume", "count", "vwap", "state")
+
+
+def bar_rows(table: pa.Table, timeframe: str) -> list[dict[str, Any]]:
+    """Return the bars of a table of the tick store, in its order."""
+    columns: dict[str, list[Any]] = {}
+    for name in (*_BAR_FIELDS, "version", "recorded", "symbol"):
+        column = table[name]
+        if pa.types.is_timestamp(column.type):
+            column = column.cast(pa.timestamp("ns", "UTC")).cast(pa.int64())
+        values = column.to_pylist()
+        if name in ("open", "high", "low", "close", "volume"):
+            values = [None if value is None else _plain(value) for value in values]
+        columns[name] = values
+    rows = (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
+    return [
+        {**bar_data({"timeframe": timeframe, **row}), "recorded": instant_text(row["recorded"])}
+        for row in rows
+    ]
+
+
+def instant_text(value: int | None) -> str | None:
+    """Return nanoseconds as a time of the API."""
+    return None if value is None else bar_data({"start": value, "end": value})["start"]
+
+
+def _plain(value: Any) -> str:
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 from trading.api.engine_link import EngineLink
 from trading.api.instruments import Instruments
 from trading.api.market_hub import MarketHub
+from trading.api.replay import Replays
 from trading.api.sessions import Sessions
 from trading.api.settings import ApiSettings
 from trading.api.sockets import Sockets
@@ -29,3 +30,4 @@ class Parts:
     sockets: Sockets
     instruments: Instruments
     registry: CollectorRegistry
+    replays: Replays

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from reactive.expr import Const, Expr, Field
 from store.base import Storable
+from store.client import StoreClient
 from trading.api.problems import Problem
-from trading.api.record_views import EVENT_TOPICS, view_of
-from trading.api.sessions import UserPool
+from trading.api.record_views import EVENT_TOPICS, GOVERNED_TOPICS, view_of
 
-__all__ = ["LIMIT_MAX", "TWIN_RUN", "newest_records", "page_of"]
+__all__ = ["LIMIT_MAX", "TWIN_RUN", "newest_governed", "newest_records", "page_of"]
 
 LIMIT_MAX = 500
 TWIN_RUN = "twin:"
@@ -20,8 +20,22 @@ TWIN_RUN = "twin:"
 _CURSOR_MAX = 4_000
 
 
+class Reader(Protocol):
+    """Who reads: a user's store, and the login whose records are shown."""
+
+    @property
+    def store(self) -> StoreClient:
+        """The store as the user."""
+        ...
+
+    @property
+    def records_owner(self) -> str:
+        """The user whose records are shown."""
+        ...
+
+
 def page_of(
-    pool: UserPool,
+    pool: Reader,
     topic: str,
     filters: Any,
     *,
@@ -53,8 +67,18 @@ def page_of(
     return {"items": items, "next_cursor": found.next_cursor}
 
 
-def newest_records(pool: UserPool, topic: str, account: str | None) -> list[dict[str, Any]]:
+def newest_governed(pool: Reader, topic: str, account: str | None) -> list[dict[str, Any]]:
+    """Return all that was asked for and decided, the newest first; of one account, or of all."""
+    filters = None if account is None else {"account": account}
+    found = list(pool.store.query(GOVERNED_TOPICS[topic][0], filters, limit=None))
+    found.sort(key=lambda each: (each._store_tx_time, each._store_entity_id), reverse=True)
+    return [view_of(each) for each in found]
+
+
+def newest_records(pool: Reader, topic: str, account: str | None) -> list[dict[str, Any]]:
     """Return the newest records of a topic, as a socket's snapshot gives them."""
+    if topic in GOVERNED_TOPICS:
+        return newest_governed(pool, topic, account)[:LIMIT_MAX]
     wanted: Expr = ~Field("run").starts_with(TWIN_RUN)
     if account is not None:
         wanted = wanted & (Field("account") == Const(account))

@@ -15,21 +15,31 @@ from pydantic import (
     Field,
     JsonValue,
     WithJsonSchema,
+    model_validator,
 )
 
+from trading.governance.entities import ACTIONS
 from trading.orders.request import KINDS, SIDES, TIMES_IN_FORCE
 
 __all__ = [
     "AnyPreview",
     "BracketBody",
     "CommandAnswer",
+    "LimitsBody",
     "LoginBody",
+    "NoteBody",
     "OcoBody",
     "OrderBody",
     "OtoBody",
     "Page",
+    "ParametersBody",
     "PreviewAnswer",
+    "ReasonBody",
     "ReplaceBody",
+    "ReplayBody",
+    "ReplayControlBody",
+    "RequestBody",
+    "ReviewBody",
     "ScopeBody",
     "SessionAnswer",
     "StateBody",
@@ -213,6 +223,170 @@ class StateBody(_Body):
     reason: Annotated[str, Field(min_length=1, max_length=500), AfterValidator(clean_text)] = (
         "by hand"
     )
+
+
+def _clean_json(value: Any, depth: int = 0) -> Any:
+    """JSON without control characters in its texts, and not too deep."""
+    if depth > 8:
+        raise ValueError("at most 8 lists or objects inside of each other")
+    if isinstance(value, str):
+        return clean_text(value)
+    if isinstance(value, dict):
+        return {clean_text(n): _clean_json(v, depth + 1) for n, v in value.items()}
+    if isinstance(value, list):
+        return [_clean_json(each, depth + 1) for each in value]
+    if isinstance(value, (int, float)) and not abs(value) < 2**63:
+        raise ValueError("a finite number of at most 63 bits")
+    return value
+
+
+Reason = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(clean_text)]
+Note = Annotated[str, Field(max_length=500), AfterValidator(clean_text)]
+JsonObject = Annotated[dict[str, JsonValue], AfterValidator(_clean_json)]
+
+
+class _ProposalBody(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    account: AccountName
+    reason: Reason
+    effective_from: Moment | None = None
+    approve_within_s: Annotated[int, Field(ge=1, le=30 * 86_400)] = 86_400
+
+
+class LimitsBody(_ProposalBody):
+    """All limits that an account is to have; names are those of `trading.risk.Limits`."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "account": "DEMO",
+                    "limits": {"max_order_notional": "40000", "price_collar": "0.05"},
+                    "reason": "calmer market",
+                }
+            ]
+        },
+    )
+    limits: JsonObject
+
+
+class ParametersBody(_ProposalBody):
+    """All parameters that a strategy of an account is to have."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "account": "DEMO",
+                    "strategy": "turn_taking",
+                    "parameters": {"size": 5},
+                    "reason": "smaller",
+                }
+            ]
+        },
+    )
+    strategy: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(clean_text)]
+    parameters: JsonObject
+
+
+class RequestBody(_Body):
+    """What the engine of an account is to do, also one that is away; FLATTEN may be of a part."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"account": "DEMO", "action": "HALT", "reason": "prices look wrong"}]
+        },
+    )
+    account: AccountName
+    action: Literal[ACTIONS]  # type: ignore[valid-type]
+    reason: Reason
+    symbol: Annotated[str, Field(max_length=64), AfterValidator(clean_text)] = ""
+    strategy: Name = ""
+
+
+class NoteBody(_Body):
+    """A note to a decision; it may be empty."""
+
+    reason: Note = ""
+
+
+class ReasonBody(_Body):
+    """Why."""
+
+    reason: Reason
+
+
+class ReviewBody(_Body):
+    """Whether another person was right to break the glass, and why."""
+
+    justified: bool
+    reason: Reason
+
+
+Timeframe = Annotated[str, Field(min_length=1, max_length=20), AfterValidator(clean_text)]
+Speed = Annotated[float, Field(ge=0.1, le=1_000_000)]
+_REPLAY: list[JsonValue] = [
+    {"symbols": ["AAPL"], "timeframes": ["1m"], "start": "2026-02-20T14:30:00Z", "speed": 10},
+    {"account": "DEMO", "run": "paper:demo", "speed": None},
+]
+
+
+class ReplayBody(_Body):
+    """A run, or symbols and a span of their recorded ticks or bars; one of both.
+
+    An account alone means its own run. `speed` is how many recorded seconds pass in one, null for
+    as fast as possible.
+    """
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": _REPLAY})
+    account: AccountName | None = None
+    run: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(clean_text)] | None = (
+        None
+    )
+    symbols: Annotated[list[Symbol], Field(max_length=50)] = []
+    source: Literal["ticks", "bars"] = "ticks"
+    timeframe: Timeframe = "1m"
+    start: Moment | None = None
+    end: Moment | None = None
+    timeframes: Annotated[list[Timeframe], Field(max_length=8)] = []
+    strategy: Name = ""
+    parameters: JsonObject = {}
+    cash: NumberText = "100000"
+    speed: Speed | None = 1.0
+
+    @model_validator(mode="after")
+    def _is_one_of_both(self) -> ReplayBody:
+        if (self.run is not None or self.account is not None) == bool(self.symbols):
+            raise ValueError("give `run` or `account`, or `symbols`: one of both")
+        return self
+
+
+class ReplayControlBody(_Body):
+    """What a session is to do; `seek` takes a time, a position or both, `speed` null is fastest."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"action": "play", "speed": 60}, {"action": "step", "what": "bar"}]
+        },
+    )
+    action: Literal["play", "resume", "pause", "step", "seek", "speed", "restart", "end"]
+    speed: Speed | None = None
+    what: Literal["tick", "bar", "order"] = "tick"
+    count: Annotated[int, Field(ge=1, le=10_000)] = 1
+    time: Moment | None = None
+    position: Annotated[int, Field(ge=0, le=10**12)] | None = None
+
+    @model_validator(mode="after")
+    def _has_what_it_needs(self) -> ReplayControlBody:
+        if self.action == "seek" and self.time is None and self.position is None:
+            raise ValueError("seek needs a time or a position")
+        if self.action == "speed" and "speed" not in self.model_fields_set:
+            raise ValueError("speed needs a speed, or null for as fast as possible")
+        return self
 
 
 class CommandAnswer(BaseModel):

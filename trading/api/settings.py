@@ -3,13 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from trading.specification import InstrumentSpec
 
-__all__ = ["ApiSettings"]
+__all__ = ["ApiSettings", "RunSettings", "RunStrategy"]
+
+
+@dataclass(frozen=True)
+class RunStrategy:
+    """A strategy of a run: where its code is (`package.module:Class` or `file.py:Class`)."""
+
+    where: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    symbols: tuple[str, ...] = ()
+    timeframes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """An account's run, what its kernel is made of, and who may look at it with which role.
+
+    `is_paper` is a run whose orders a simulated broker fills. `is_own` marks the account's own run;
+    the others are those of its twins.
+    """
+
+    account: str
+    run: str
+    members: Mapping[str, str]
+    strategies: tuple[RunStrategy, ...] = ()
+    max_open: int = 3
+    is_paper: bool = True
+    is_own: bool = True
 
 
 @dataclass(frozen=True)
@@ -21,7 +48,9 @@ class ApiSettings:
     `engine` and `market` are the ports of the desk's processes on this machine, behind `link_key`;
     None where there is none. `hosts` are the names under which it may be called: others are
     refused, so that no foreign name can be made to point here. `one_time` is a file of log-in
-    codes, `metrics_token` what Prometheus sends. Times are seconds.
+    codes, `metrics_token` what Prometheus sends. `timeframes` are those of the bars that the desk
+    keeps. `runs` are the runs of the desk's accounts, which can be replayed and explained. Times
+    are seconds.
     """
 
     store: Mapping[str, Any]
@@ -38,6 +67,8 @@ class ApiSettings:
     instruments: tuple[InstrumentSpec, ...] = ()
     calendar: str = ""
     bar_source: str = "simulated"
+    timeframes: tuple[str, ...] = ()
+    runs: tuple[RunSettings, ...] = ()
     session_s: float = 12 * 3600.0
     idle_s: float = 2 * 3600.0
     check_s: float = 30.0
@@ -59,3 +90,16 @@ class ApiSettings:
     waiting_snapshot_bytes: int = 16_000_000
     resume_events: int = 5_000
     send_s: float = 10.0
+    replays_of_user: int = 4
+    replays_max: int = 16
+    replay_rows_max: int = 2_000_000
+    replay_idle_s: float = 900.0
+    replay_interval_s: float = 0.1
+
+    def runs_of(self, user: str) -> list[RunSettings]:
+        """Return the runs of accounts that a user is a member of."""
+        return [each for each in self.runs if user in each.members]
+
+    def own_run(self, account: str) -> str | None:
+        """Return the run in which an account itself trades; None where it is not known."""
+        return next((e.run for e in self.runs if e.account == account and e.is_own), None)

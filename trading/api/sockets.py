@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -24,6 +25,8 @@ from trading.api.market_hub import Key, MarketHub, instant
 from trading.api.problems import Problem
 from trading.api.reading import TWIN_RUN, newest_records
 from trading.api.record_views import EVENT_TOPICS
+from trading.api.replay import Replays
+from trading.api.replay.link import Told
 from trading.api.sessions import Session
 from trading.api.settings import ApiSettings
 from trading.api.user_feed import FeedEvent, UserFeed, UserFeeds
@@ -36,6 +39,9 @@ _WITH_TIMEFRAME = ("bars", "indicators")
 _ACCOUNTS_MAX, _SYMBOLS_MAX = 50, 500
 _MESSAGES_A_SECOND = 50
 _TEXT_MAX = 200
+
+_REPLAY_TOPIC = re.compile(r"replay:[0-9a-f]{12}")
+_REPLAY_LOST = "the replay process has ended; begin another session"
 
 GOING_AWAY, ENDED, BAD_MESSAGE, TOO_SLOW, TOO_MANY = 1001, 4001, 4002, 4008, 4013
 
@@ -101,8 +107,10 @@ class Socket:
         self.values: dict[str, tuple[frozenset[str], str]] = {}
         self.keys: frozenset[Key] = frozenset()
         self.wants_desk = False
+        # Replay sessions that are followed, by their topic, and the number of the follower.
+        self.replays: dict[str, int] = {}
         self._settings = settings
-        self._events: deque[tuple[str, bool]] = deque()
+        self._events: deque[tuple[str, bool, Callable[[], None] | None]] = deque()
         self._bytes = 0
         self._snapshot_bytes = 0
         self.pending: set[Key] = set()
@@ -117,12 +125,15 @@ class Socket:
 
     # --- what waits -------------------------------------------------------------------------------
 
-    def put(self, text: str, *, is_snapshot: bool = False) -> None:
+    def put(
+        self, text: str, *, is_snapshot: bool = False, taken: Callable[[], None] | None = None
+    ) -> None:
         """Let a message wait that must not be lost; too many of them close the connection.
 
-        A snapshot is large and asked for: it has a bound of its own.
+        A snapshot is large and asked for: it has a bound of its own. `taken` is called when the
+        message is about to be sent.
         """
-        self._events.append((text, is_snapshot))
+        self._events.append((text, is_snapshot, taken))
         settings = self._settings
         if is_snapshot:
             self._snapshot_bytes += len(text)
@@ -142,6 +153,12 @@ class Socket:
         if interest is not None and interest.wants(event):
             self.put(event.message(next(self._numbers)))
 
+    def put_replay(self, topic: str, told: Told, taken: Callable[[], None]) -> None:
+        """Let a piece of a replay wait; the next one comes when this one is taken."""
+        kind, number = "snapshot" if told.is_snapshot else "replay", next(self._numbers)
+        head = f'{{"type":"{kind}","topic":"{topic}","seq":{number},"item":'
+        self.put(f"{head}{told.item}}}", is_snapshot=True, taken=taken)
+
     def close(self, code: int, reason: str) -> None:
         """Close the connection once the writer sees it."""
         if self.closing is None:
@@ -158,7 +175,9 @@ class Socket:
         """Return the next message that must not be lost."""
         if not self._events:
             return None
-        text, is_snapshot = self._events.popleft()
+        text, is_snapshot, taken = self._events.popleft()
+        if taken is not None:
+            taken()
         if is_snapshot:
             self._snapshot_bytes -= len(text)
         else:
@@ -182,10 +201,13 @@ class Socket:
 class Sockets:
     """All connections of a server, and the clock that sends values to them."""
 
-    def __init__(self, settings: ApiSettings, market: MarketHub, feeds: UserFeeds) -> None:
+    def __init__(
+        self, settings: ApiSettings, market: MarketHub, feeds: UserFeeds, replays: Replays
+    ) -> None:
         self._settings = settings
         self._market = market
         self._feeds = feeds
+        self._replays = replays
         self._all: set[Socket] = set()
         self._dirty: set[Key] = set()
         self._tasks: list[asyncio.Task[None]] = []
@@ -308,6 +330,8 @@ class Sockets:
             self._all.discard(socket)
             if socket.feed is not None:
                 socket.feed.remove(socket.put_event, socket.feed_ended)
+            for number in socket.replays.values():
+                self._replays.unfollow(number)
 
     async def _hello(self, socket: Socket) -> str:
         feed = await self._feeds.of(socket.session.pool)
@@ -420,22 +444,63 @@ class Sockets:
             socket.wants_desk = op == "subscribe"
             socket.put(_json({"type": f"{op}d", "id": number, "topic": topic}))
             return
+        if isinstance(topic, str) and _REPLAY_TOPIC.fullmatch(topic):
+            await self._replay(socket, str(op), topic, number)
+            return
         if topic not in EVENT_TOPICS and topic not in VALUE_TOPICS:
-            known = ", ".join([*EVENT_TOPICS, *VALUE_TOPICS, "desk"])
+            known = ", ".join([*EVENT_TOPICS, *VALUE_TOPICS, "desk", "replay:ID"])
             raise _Refused("UNKNOWN_TOPIC", f"there is no topic {str(topic)[:40]!r}; {known}")
         if op == "unsubscribe":
             socket.interests.pop(topic, None)
             socket.set_values(topic, None)
             socket.put(_json({"type": "unsubscribed", "id": number, "topic": topic}))
             return
-        count = len(socket.interests) + len(socket.values)
-        known_topic = topic in socket.interests or topic in socket.values
-        if not known_topic and count >= self._settings.topics_max:
-            raise _Refused("TOO_MANY_TOPICS", f"at most {self._settings.topics_max}")
+        self._refuse_many(socket, topic)
         if topic in VALUE_TOPICS:
             await self._follow_values(socket, given, topic, number)
         else:
             await self._follow_events(socket, given, topic, number)
+
+    def _refuse_many(self, socket: Socket, topic: str) -> None:
+        followed = (*socket.interests, *socket.values, *socket.replays)
+        if topic not in followed and len(followed) >= self._settings.topics_max:
+            raise _Refused("TOO_MANY_TOPICS", f"at most {self._settings.topics_max}")
+
+    async def _replay(self, socket: Socket, op: str, topic: str, number: Any) -> None:
+        """Follow a replay session, or no more; what it shows comes first."""
+        known = socket.replays.pop(topic, None)
+        if known is not None:
+            self._replays.unfollow(known)
+        if op == "unsubscribe":
+            socket.put(_json({"type": "unsubscribed", "id": number, "topic": topic}))
+            return
+        self._refuse_many(socket, topic)
+        # What comes before the answer waits until the client has been told of it.
+        early: list[Told | None] = []
+        follower = 0
+
+        def tell(told: Told | None) -> None:
+            if not follower:
+                early.append(told)
+            elif socket.replays.get(topic) == follower:
+                self._put_replay(socket, topic, follower, told)
+
+        follower, _ = await self._replays.follow(socket.session.user, topic, tell)
+        socket.replays[topic] = follower
+        if socket not in self._all:
+            self._replays.unfollow(follower)
+            return
+        socket.put(_json({"type": "subscribed", "id": number, "topic": topic}))
+        for each in early:
+            tell(each)
+
+    def _put_replay(self, socket: Socket, topic: str, follower: int, told: Told | None) -> None:
+        if told is None:
+            status = {"session_id": topic, "state": "ENDED", "problem": _REPLAY_LOST}
+            told = Told(_json({"session": status}), is_snapshot=False, is_over=True)
+        if told.is_over and not told.is_snapshot:
+            del socket.replays[topic]
+        socket.put_replay(topic, told, lambda: self._replays.taken(follower))
 
     async def _follow_values(
         self, socket: Socket, given: dict[str, Any], topic: str, number: Any

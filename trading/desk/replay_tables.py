@@ -197,7 +197,7 @@ class ReplayTables:
 
     def _bar(self, bar: Bar | BarColumns) -> None:
         if isinstance(bar, BarColumns):
-            for each in _bars(bar):
+            for each in bar.bars():
                 self._bar(each)
             return
         prices = (bar.open, bar.high, bar.low, bar.close)
@@ -286,18 +286,3 @@ def _newest(columns: TickColumns) -> Iterable[Tick]:
             if len(found) == len(columns.symbols):
                 break
     return [columns.tick(row) for row in found.values()]
-
-
-def _bars(columns: BarColumns) -> Iterable[Bar]:
-    for row in range(len(columns)):
-        yield Bar(
-            columns.times.item(row),
-            columns.symbols[columns.codes.item(row)],
-            columns.timeframes[columns.intervals.item(row)],
-            columns.starts.item(row),
-            columns.ends.item(row),
-            *(
-                getattr(columns, name).item(row)
-                for name in ("opens", "highs", "lows", "closes", "volumes", "counts", "notionals")
-            ),
-        )

@@ -17,7 +17,12 @@ from trading.governance.entities import (
     ParametersChange,
 )
 from trading.governance.governance import Governance
-from trading.governance.schema import bootstrap_governance, grant_duty, revoke_duty
+from trading.governance.schema import (
+    bootstrap_governance,
+    grant_duty,
+    revoke_duty,
+    set_duties,
+)
 
 __all__ = [
     "ACTIONS",
@@ -30,4 +35,5 @@ __all__ = [
     "bootstrap_governance",
     "grant_duty",
     "revoke_duty",
+    "set_duties",
 ]

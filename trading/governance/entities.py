@@ -31,6 +31,7 @@ __all__ = [
     "ParametersChange",
     "edges",
     "machine_for",
+    "who_may",
 ]
 
 PROPOSE = "PROPOSE"
@@ -110,15 +111,7 @@ def _transitions(
     for edge in edges_of:
         if not edge.from_state:
             continue
-        allowed: list[str] | None = None
-        if people is not None:
-            anybody = {person for each in people.values() for person in each}
-            having = set(people.get(edge.duty, ())) if edge.duty else anybody
-            if edge.who == "CREATOR":
-                having &= {creator}
-            elif edge.who == "OTHER":
-                having -= {creator}
-            allowed = sorted(having)
+        allowed = None if people is None else sorted(_having(edge, people, creator))
         guard = Field("decision_reason") != "" if edge.needs_reason else None
         found.append(Transition(edge.from_state, edge.to_state, guard=guard, allowed_by=allowed))
     return found
@@ -144,7 +137,7 @@ class LimitsChange(Storable):
     """Other limits for an account, as JSON of `trading.risk.Limits`.
 
     In force from `effective_from` on, or from its approval where that is later. An approval after
-    `approve_by` is refused.
+    `approve_by` is refused. `command_id` is the key under which it was asked for, if there was one.
     """
 
     account: str = ""
@@ -158,6 +151,7 @@ class LimitsChange(Storable):
     review_id: str = ""
     outcome_code: str = ""
     outcome_text: str = ""
+    command_id: str = ""
 
     _state_machine = _ChangeMachine
 
@@ -178,6 +172,7 @@ class ParametersChange(Storable):
     review_id: str = ""
     outcome_code: str = ""
     outcome_text: str = ""
+    command_id: str = ""
 
     _state_machine = _ChangeMachine
 
@@ -198,6 +193,7 @@ class ControlRequest(Storable):
     requested_by: str = ""
     outcome_code: str = ""
     outcome_text: str = ""
+    command_id: str = ""
 
     _state_machine = _RequestMachine
 
@@ -231,6 +227,41 @@ _EDGES: dict[type[Storable], tuple[Edge, ...]] = {
 def edges() -> list[tuple[str, Edge]]:
     """Return the edges of every governed class, each with the name of its type."""
     return [(cls.type_name(), edge) for cls, some in _EDGES.items() for edge in some]
+
+
+def who_may(
+    entity: Storable, people: Mapping[str, Iterable[str]], now: datetime
+) -> dict[str, list[str]]:
+    """Return the states that an entity can be taken to now, each with the people who may do so.
+
+    `people` are those with each duty on its account. The database decides in the end, by its clock.
+    """
+    found = {}
+    for edge in _EDGES[type(entity)]:
+        if not edge.from_state or edge.from_state != entity._store_state:
+            continue
+        if edge.before and not _is_before(now, getattr(entity, edge.before)):
+            continue
+        if edge.after and _is_before(now, getattr(entity, edge.after)):
+            continue
+        found[edge.to_state] = sorted(_having(edge, people, entity._store_owner or ""))
+    return found
+
+
+def _is_before(now: datetime, time: datetime | None) -> bool:
+    """Whether a time is still to come; one that is missing is long past."""
+    return time is not None and now < time
+
+
+def _having(edge: Edge, people: Mapping[str, Iterable[str]], creator: str) -> set[str]:
+    """Who may take an edge."""
+    if edge.duty:
+        having = set(people.get(edge.duty, ()))
+    else:
+        having = {person for each in people.values() for person in each}
+    if edge.who == "CREATOR":
+        return having & {creator}
+    return having - {creator} if edge.who == "OTHER" else having
 
 
 def machine_for(

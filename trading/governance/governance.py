@@ -38,6 +38,7 @@ from trading.governance.entities import (
     LimitsChange,
     ParametersChange,
     machine_for,
+    who_may,
 )
 from trading.risk import Limits
 from trading.strategy.parameters import parameters_json, parameters_of
@@ -89,10 +90,15 @@ class Governance:
         reason: str = "",
         effective_from: datetime | None = None,
         approve_within: timedelta = APPROVE_WITHIN,
+        command_id: str = "",
     ) -> LimitsChange:
-        """Ask for other limits of an account; another person must approve them in time."""
+        """Ask for other limits of an account; another person must approve them in time.
+
+        `command_id` is a key of one's own, by which the change is found again.
+        """
         text = msgspec.json.encode(limits).decode()
-        return self._propose(LimitsChange(account, text, reason, effective_from), approve_within)
+        change = LimitsChange(account, text, reason, effective_from, command_id=command_id)
+        return self._propose(change, approve_within)
 
     def propose_parameters(
         self,
@@ -104,6 +110,7 @@ class Governance:
         reason: str = "",
         effective_from: datetime | None = None,
         approve_within: timedelta = APPROVE_WITHIN,
+        command_id: str = "",
     ) -> ParametersChange:
         """Ask for other parameters of a strategy: its `Parameters`, or a dict of values.
 
@@ -115,9 +122,10 @@ class Governance:
                 text = parameters_json(parameters_of(kind, text))
         else:
             text = parameters_json(parameters)
-        return self._propose(
-            ParametersChange(account, strategy, text, reason, effective_from), approve_within
+        change = ParametersChange(
+            account, strategy, text, reason, effective_from, command_id=command_id
         )
+        return self._propose(change, approve_within)
 
     def _propose(self, change: C, within: timedelta) -> C:
         if within <= timedelta(0):
@@ -196,35 +204,42 @@ class Governance:
 
     def halt(self, account: str, reason: str, *, run: str = LIVE) -> ControlRequest:
         """Ask for the end of all trading on an account, its resting orders included."""
-        return self._request(account, run, "HALT", reason)
+        return self.request("HALT", account, reason, run=run)
 
     def reduce(self, account: str, reason: str, *, run: str = LIVE) -> ControlRequest:
         """Ask that only orders which reduce positions pass."""
-        return self._request(account, run, "REDUCE", reason)
+        return self.request("REDUCE", account, reason, run=run)
 
     def resume(self, account: str, reason: str, *, run: str = LIVE) -> ControlRequest:
         """Ask for trading again; the engine refuses it where who asks trades on the account."""
-        return self._request(account, run, "RESUME", reason)
+        return self.request("RESUME", account, reason, run=run)
 
     def flatten(
         self, account: str, reason: str, *, run: str = LIVE, strategy: str = "", symbol: str = ""
     ) -> ControlRequest:
         """Ask that orders be cancelled and positions closed at the market."""
-        return self._request(account, run, "FLATTEN", reason, strategy, symbol)
+        return self.request("FLATTEN", account, reason, run=run, strategy=strategy, symbol=symbol)
 
-    def _request(
+    def request(
         self,
-        account: str,
-        run: str,
         action: str,
+        account: str,
         reason: str,
+        *,
+        run: str = LIVE,
         strategy: str = "",
         symbol: str = "",
+        command_id: str = "",
     ) -> ControlRequest:
+        """Ask the engine of an account's run for one of `ACTIONS`; it obeys once it runs."""
+        if action not in ACTIONS:
+            raise GovernanceError(f"no action {action!r}; there are: {', '.join(ACTIONS)}")
         if not reason.strip():
             raise GovernanceError(f"{action} of account {account}: say why; it is journaled")
         request = ControlRequest(
-            account, run, action, strategy, symbol, reason, requested_by=self._client.user
+            *(account, run, action, strategy, symbol, reason),
+            requested_by=self._client.user,
+            command_id=command_id,
         )
         with _explained(f"{action} of account {account}"):
             self._client.write(request)
@@ -252,24 +267,36 @@ class Governance:
 
     # --- what there is ----------------------------------------------------------------------------
 
-    def changes(self, account: str, *states: str) -> list[Change]:
-        """Return changes of an account, in the states that are named, the oldest first."""
+    def changes(self, account: str | None, *states: str) -> list[Change]:
+        """Return changes of an account, or of all for None, in the states that are named."""
         return [
             *self._found(LimitsChange, account, states),
             *self._found(ParametersChange, account, states),
         ]
 
-    def reviews(self, account: str, *states: str) -> list[EmergencyReview]:
+    def reviews(self, account: str | None, *states: str) -> list[EmergencyReview]:
         """Return reviews of an account; with "OPEN" those that somebody has to do."""
         return self._found(EmergencyReview, account, states)
 
-    def requests(self, account: str, *states: str) -> list[ControlRequest]:
+    def requests(self, account: str | None, *states: str) -> list[ControlRequest]:
         """Return what the engine of an account was asked to do."""
         return self._found(ControlRequest, account, states)
 
-    def _found(self, cls: type[T], account: str, states: tuple[str, ...]) -> list[T]:
-        items = self._client.query(cls, {"account": account}, limit=None)
+    def _found(self, cls: type[T], account: str | None, states: tuple[str, ...]) -> list[T]:
+        filters = None if account is None else {"account": account}
+        items = self._client.query(cls, filters, limit=None)
         return [each for each in items if not states or each._store_state in states]
+
+    def of_command(self, cls: type[T], command_id: str) -> T | None:
+        """Return what this user has asked for under a key; None where there is nothing."""
+        asked = {"command_id": command_id, "requested_by": self._client.user}
+        items = self._client.query(cls, asked, limit=2)
+        return next((each for each in items if each._store_owner == self._client.user), None)
+
+    def who_may(self, entity: Storable) -> dict[str, list[str]]:
+        """Return the states that an entity can be taken to now, and the people who may do it."""
+        account: str = getattr(entity, "account", "")
+        return who_may(entity, self.people(account), datetime.now(timezone.utc))
 
     def people(self, account: str) -> dict[str, list[str]]:
         """Return who has each duty on an account, for who has one there."""

@@ -7,6 +7,7 @@ grant_duty(admin_conn, "eve", "ACC", APPROVE, RESUME)
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from importlib.resources import files
 from typing import Any
 
@@ -17,7 +18,7 @@ from store.database.execute import value_of
 from trading.errors import GovernanceError
 from trading.governance.entities import DUTIES, edges
 
-__all__ = ["bootstrap_governance", "grant_duty", "revoke_duty", "schema_version"]
+__all__ = ["bootstrap_governance", "grant_duty", "revoke_duty", "schema_version", "set_duties"]
 
 # The files that lead from each version to the next; never edit one that was released.
 MIGRATIONS = (("0001_governance.sql",),)
@@ -132,6 +133,30 @@ def revoke_duty(admin_conn: Any, person: str, account: str, *duties: str) -> Non
             [person, account, list(duties or DUTIES)],
         )
         cursor.execute("RESET ROLE")
+
+
+@repeated
+def set_duties(admin_conn: Any, account: str, duties: Mapping[str, Collection[str]]) -> None:
+    """Let people have exactly these duties on an account, and nobody else any.
+
+    Duties on all accounts (`*`) stay as they are. Errors as of `grant_duty`.
+    """
+    _check(tuple(duty for some in duties.values() for duty in some))
+    with transaction(admin_conn) as cursor:
+        cursor.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(OWNER)))
+        cursor.execute(
+            "SELECT person, duty FROM trading_governance.duty WHERE account = %s", [account]
+        )
+        known: set[tuple[str, str]] = set(cursor.fetchall())
+        cursor.execute("RESET ROLE")
+    wanted = {(person, duty) for person, some in duties.items() for duty in some}
+    for person in sorted({person for person, _ in known | wanted}):
+        gone = [duty for name, duty in known - wanted if name == person]
+        new = [duty for name, duty in wanted - known if name == person]
+        if gone:
+            revoke_duty(admin_conn, person, account, *sorted(gone))
+        if new:
+            grant_duty(admin_conn, person, account, *sorted(new))
 
 
 def _check(duties: tuple[str, ...]) -> None:

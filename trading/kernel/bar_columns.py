@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from trading.errors import JournalError
-from trading.journal.inputs import BarBatch, Timeframe
+from trading.journal.inputs import Bar, BarBatch, Timeframe
 from trading.kernel.columns import Ints
 
 __all__ = ["BarColumns"]
@@ -119,6 +119,18 @@ class BarColumns:
         for name in _COLUMNS:
             setattr(part, name, getattr(self, name)[start:stop])
         return part
+
+    def bars(self) -> Iterator[Bar]:
+        """Yield the rows one by one."""
+        for row in range(len(self.times)):
+            yield Bar(
+                self.times.item(row),
+                self.symbols[self.codes.item(row)],
+                self.timeframes[self.intervals.item(row)],
+                self.starts.item(row),
+                self.ends.item(row),
+                *(getattr(self, name).item(row) for name in _COLUMNS[5:]),
+            )
 
     def moment_after(self, row: int) -> int:
         """Return the first row from `row` on that does not share its time with the one before."""

@@ -129,6 +129,11 @@ class Bracket(msgspec.Struct, frozen=True, gc=False):
         found = self.entry.problems()
         if self.entry.reduce_only:
             found.append("a bracket's entry opens a position and cannot be reduce_only")
+        return found + self.side_problems(reference)
+
+    def side_problems(self, reference: Number | None = None) -> list[str]:
+        """Return what is wrong with the places of the three prices alone."""
+        found = []
         if self.entry.kind == "LIMIT":
             reference = self.entry.limit_price
         elif self.entry.kind in ("STOP", "STOP_LIMIT"):
@@ -147,7 +152,9 @@ class Bracket(msgspec.Struct, frozen=True, gc=False):
         ordered = chain if up else chain[::-1]
         if any(a >= b for a, b in pairwise(ordered)):
             order = "target > entry > stop" if up else "stop > entry > target"
-            found.append(f"a {self.entry.side} bracket needs {order}, seen {chain[::-1]}")
+            names = ("target", "stop") if reference is None else ("target", "entry", "stop")
+            seen = ", ".join(f"{n} {p:f}" for n, p in zip(names, chain[::-1], strict=True))
+            found.append(f"a {self.entry.side} bracket needs {order}, seen {seen}")
         if min(chain) <= 0:
             found.append(f"all prices of a bracket are above 0, seen {min(chain)}")
         return found

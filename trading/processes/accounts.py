@@ -14,12 +14,19 @@ from trading.brokers import PaperBroker
 from trading.engine import EngineOptions, Phase, TradingEngine
 from trading.errors import EngineError, TradingError, UnknownInstrument
 from trading.exchange import ExchangeBroker
+from trading.governance.governor import Governor
 from trading.journal.inputs import SetWeights
 from trading.journal.outputs import Output
 from trading.kernel import Kernel
 from trading.picker import TradePicker
 from trading.picker.portfolio import Scoreboard
-from trading.processes.config import AccountConfig, DeskConfig, instruments_of
+from trading.processes.config import (
+    NO_CAP,
+    AccountConfig,
+    DeskConfig,
+    instruments_of,
+    twin_run,
+)
 from trading.processes.market_feed import LinkedMarket
 from trading.risk import Limits
 from trading.specification import InstrumentSpec
@@ -29,7 +36,7 @@ __all__ = ["Book"]
 
 _LOG = logging.getLogger(__name__)
 _WEIGHTS_EVERY_S = 60.0
-_NO_CAP = 1_000_000
+_GOVERNED_EVERY_S = 0.5
 
 Publish = Callable[[str, str, Sequence[Output]], None]
 
@@ -46,16 +53,24 @@ class Book:
         self._desk = config
         self._store = store
         self._publish = publish
-        self.engine = self._engine(account.run, account.max_open, self._broker())
+        # What people decide is the account's; its twins trade without limits, for comparison.
+        self.engine = self._engine(
+            account.run,
+            account.max_open,
+            self._broker(),
+            Governor(store, account.account, account.run, period_s=_GOVERNED_EVERY_S),
+        )
         self.twin: TradingEngine | None = None
         if account.twins and account.strategies:
-            self.twin = self._engine(f"twin:{account.account}", _NO_CAP, PaperBroker("tick"))
+            self.twin = self._engine(twin_run(account), NO_CAP, PaperBroker("tick"))
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._board = Scoreboard()
         self._earned: dict[str, int] = {}
 
-    def _engine(self, run: str, places: int, broker: Any) -> TradingEngine:
+    def _engine(
+        self, run: str, places: int, broker: Any, governor: Governor | None = None
+    ) -> TradingEngine:
         desk, account = self._desk, self.config
         publish = self._publish
         return TradingEngine(
@@ -72,6 +87,7 @@ class Book:
             picker=TradePicker(places),
             options=EngineOptions(readers=tuple(sorted(account.members))),
             publish=lambda outputs: publish(account.account, run, outputs),
+            governor=governor,
         )
 
     def _broker(self) -> Any:
@@ -112,7 +128,7 @@ class Book:
         """The engines by run."""
         found = {self.config.run: self.engine}
         if self.twin is not None:
-            found[f"twin:{self.config.account}"] = self.twin
+            found[twin_run(self.config)] = self.twin
         return found
 
     @property

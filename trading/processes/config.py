@@ -10,21 +10,42 @@ from typing import Any
 import msgspec
 
 from trading.errors import DeskError
+from trading.governance.entities import (
+    APPROVE,
+    BREAK_GLASS_DUTY,
+    OPERATE,
+    PROPOSE,
+    READ,
+    RESUME,
+)
 from trading.specification import InstrumentSpec, specify
 
 __all__ = [
+    "DUTIES_OF_ROLE",
+    "NO_CAP",
     "ROLES",
     "AccountConfig",
     "DeskConfig",
     "StrategyConfig",
     "instruments_of",
     "read_config",
+    "twin_run",
     "write_config",
     "write_private",
 ]
 
 ROLES = ("viewer", "trader", "risk")
 """What a member of an account may do: look; give commands; look, halt, and lift halts."""
+
+DUTIES_OF_ROLE: dict[str, tuple[str, ...]] = {
+    "viewer": (READ,),
+    "trader": (PROPOSE, OPERATE, BREAK_GLASS_DUTY),
+    "risk": (PROPOSE, APPROVE, OPERATE, RESUME, BREAK_GLASS_DUTY),
+}
+"""The duties of governance that come with a role."""
+
+NO_CAP = 1_000_000
+"""The places for open symbols of paper twins, which are as good as unbounded."""
 
 
 class StrategyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,7 +62,8 @@ class AccountConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `broker` is `paper` or `exchange`. With `twins` each strategy also runs without a cap on open
     symbols, in the run `twin:NAME`, and the weights of the account follow what the twins earn.
-    `limits` are those of `trading.risk.Limits`, set at the first start.
+    `limits` are those of `trading.risk.Limits`, set at the first start. `duties` are duties of
+    governance that a person has beside those of the role.
     """
 
     account: str
@@ -55,6 +77,17 @@ class AccountConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     twins: bool = True
     max_open: int = 3
     limits: dict[str, Any] = {}
+    duties: dict[str, tuple[str, ...]] = {}
+
+    def all_duties(self) -> dict[str, frozenset[str]]:
+        """Return what each person may decide on this account."""
+        found = {
+            user: frozenset((*DUTIES_OF_ROLE[role], *self.duties.get(user, ())))
+            for user, role in self.members.items()
+        }
+        for user in self.duties.keys() - found.keys():
+            found[user] = frozenset(self.duties[user])
+        return found
 
 
 class DeskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -130,3 +163,8 @@ def read_config(path: str | Path) -> DeskConfig:
 def instruments_of(config: DeskConfig) -> list[InstrumentSpec]:
     """Return the instruments that a desk trades."""
     return [specify(symbol, calendar=config.calendar) for symbol in config.symbols]
+
+
+def twin_run(account: AccountConfig) -> str:
+    """Return the run in which an account's paper twins trade."""
+    return f"twin:{account.account}"

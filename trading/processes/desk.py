@@ -123,7 +123,7 @@ class Desk:
             f"Ready; market: {source}; accounts: {accounts}.\n"
             f"{links}"
             "  Each link logs in once; it is for this machine's browser.\n"
-            f"  API        {self.url}/openapi.json\n"
+            f"  API        {self.url}/docs\n"
             f"  Metrics    {self.url}/metrics\n"
             f"  Data       {self.config.folder}\n"
             "  Ctrl-C stops it."

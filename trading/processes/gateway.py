@@ -20,7 +20,7 @@ import msgspec
 
 from store.client import StoreClient
 from store.errors import StoreError
-from trading.engine import DecisionRecord, OrderRecord
+from trading.engine import DecisionRecord, OrderRecord, ParametersRecord
 from trading.errors import (
     EngineError,
     EngineStopped,
@@ -35,6 +35,7 @@ from trading.numbers import from_units
 from trading.orders import Bracket, OneCancelsOther, OneTriggersOther, OrderRequest
 from trading.orders.build import group_terms
 from trading.processes.accounts import Book
+from trading.processes.config import twin_run
 from trading.risk import Allowed, RiskState, check
 from trading.risk.account import TRADING_STATES
 
@@ -43,6 +44,8 @@ __all__ = ["Gateway", "Refusal"]
 _LOG = logging.getLogger(__name__)
 _KNOWN_COMMANDS = 20_000
 _THREADS = 32
+WRONG_SIDES = "BRACKET_SIDES"
+_RULE = "BUY: target > entry > stop > 0; SELL: stop > entry > target > 0"
 _TRADES = frozenset({"trader"})
 _HALTS = frozenset({"trader", "risk"})
 
@@ -165,6 +168,8 @@ class Gateway:
         book = self._book(message, _TRADES)
         command_id = self._command_id(message)
         request = _request(message["kind"], message["order"], book.config.account)
+        if isinstance(request, Bracket):
+            self._refuse_wrong_sides(book, request, command_id)
         made = book.engine.submit(request, command_id=command_id, by=message["by"])
         if isinstance(request, OrderRequest):
             self._raise_if_denied(book, made)
@@ -183,6 +188,16 @@ class Gateway:
             "orders": [{"order_id": each.order_id, "role": each.group_role} for each in orders],
             "detail": "",
         }
+
+    def _refuse_wrong_sides(self, book: Book, bracket: Bracket, command_id: str) -> None:
+        """Refusal of a new bracket whose exits are not on both sides of its entry.
+
+        One that was recorded already is answered as it was, wherever the price is by now.
+        """
+        problems = book.engine.look(lambda kernel: _sides(kernel, bracket))
+        if not problems or self._store.query(OrderRecord, {"command_id": command_id}, limit=1):
+            return
+        raise Refusal(422, WRONG_SIDES, "; ".join(problems), limit="bracket", allowed=_RULE)
 
     def _raise_if_denied(self, book: Book, order_id: str, **more: str) -> None:
         """Refusal with the rule's own words where a limit has denied an order."""
@@ -228,6 +243,18 @@ class Gateway:
             now = max(time.time_ns(), kernel.now)
             return check(first, RiskState(account, kernel.market, now))
 
+        if isinstance(request, Bracket):
+            problems = book.engine.look(lambda kernel: _sides(kernel, request))
+            if problems:
+                return {
+                    "allowed": False,
+                    "code": WRONG_SIDES,
+                    "quantity": "0",
+                    "scaled": False,
+                    "seen": {"seen": "; ".join(problems)},
+                    "limit": "bracket",
+                    "allowed_text": _RULE,
+                }
         verdict = book.engine.look(judged)
         if isinstance(verdict, Allowed):
             return {
@@ -364,21 +391,36 @@ class Gateway:
         }
 
     def _strategies(self, message: dict[str, Any]) -> dict[str, Any]:
-        items = [
-            {
-                "account": book.config.account,
-                "strategy": each.name,
-                "version": each.version,
-                "parameters": msgspec.to_builtins(each.parameters),
-                "parameters_hash": each.parameters_hash,
-                "symbols": list(each.symbols),
-                "timeframes": list(each.timeframes),
-                "twin_run": None if book.twin is None else f"twin:{book.config.account}",
-            }
-            for book in self._visible(message)
-            for each in book.strategies
-        ]
+        items = []
+        for book in self._visible(message):
+            changed = self._changed_parameters(book)
+            for each in book.strategies:
+                record = changed.get(each.name)
+                held = {
+                    "parameters": msgspec.to_builtins(each.parameters),
+                    "parameters_hash": each.parameters_hash,
+                }
+                if record is not None:
+                    held["parameters"] = msgspec.json.decode(record.parameters_json)
+                    held["parameters_hash"] = record.parameters_hash
+                items.append(
+                    {
+                        "account": book.config.account,
+                        "strategy": each.name,
+                        "version": each.version,
+                        **held,
+                        "symbols": list(each.symbols),
+                        "timeframes": list(each.timeframes),
+                        "twin_run": None if book.twin is None else twin_run(book.config),
+                    }
+                )
         return {"items": items}
+
+    def _changed_parameters(self, book: Book) -> dict[str, ParametersRecord]:
+        """The newest parameters of each strategy that people have changed."""
+        where = {"account": book.config.account, "run": book.config.run}
+        records = self._store.query(ParametersRecord, where, limit=None, order_by="timestamp")
+        return {each.strategy: each for each in records}
 
     def _picker(self, message: dict[str, Any]) -> dict[str, Any]:
         items = []
@@ -462,6 +504,19 @@ def _first(request: Request) -> OrderRequest:
         return request.orders[0]
     assert isinstance(request, OneTriggersOther)
     return request.parent
+
+
+def _sides(kernel: Kernel, bracket: Bracket) -> list[str]:
+    """What is wrong with a bracket's prices; an entry at once is compared with the last price."""
+    entry, market = bracket.entry, kernel.market
+    spec, last = market.specs.get(entry.symbol), market.last.get(entry.symbol)
+    is_at_once = (
+        entry.kind == "MARKET"
+        and entry.not_before is None
+        and entry.time_in_force not in ("AT_OPEN", "AT_CLOSE")
+    )
+    price = None if spec is None or last is None or not is_at_once else spec.price(last)
+    return bracket.side_problems(price)
 
 
 def _equity(kernel: Kernel, account: str) -> Decimal | None:

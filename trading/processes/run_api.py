@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from trading.api import ApiServer, ApiSettings
-from trading.processes.config import DeskConfig, instruments_of
+from trading.api.settings import RunSettings, RunStrategy
+from trading.processes.config import (
+    NO_CAP,
+    AccountConfig,
+    DeskConfig,
+    instruments_of,
+    twin_run,
+)
 
 __all__ = ["api_settings", "run"]
 
@@ -26,7 +34,29 @@ def api_settings(config: DeskConfig) -> ApiSettings:
         instruments=tuple(instruments_of(config)),
         calendar=config.calendar,
         bar_source="replay" if config.replay else "simulated",
+        timeframes=config.timeframes,
+        runs=tuple(run for account in config.accounts for run in _runs(account)),
     )
+
+
+def _runs(account: AccountConfig) -> list[RunSettings]:
+    """An account's own run, and that of its twins."""
+    strategies = tuple(
+        RunStrategy(each.where, each.parameters, each.symbols, each.timeframes)
+        for each in account.strategies
+    )
+    own = RunSettings(
+        account.account,
+        account.run,
+        account.members,
+        strategies,
+        account.max_open,
+        is_paper=account.broker == "paper",
+    )
+    if not account.twins or not strategies:
+        return [own]
+    twin = replace(own, run=twin_run(account), max_open=NO_CAP, is_paper=True, is_own=False)
+    return [own, twin]
 
 
 def run(config: DeskConfig) -> int:

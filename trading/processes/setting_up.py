@@ -15,6 +15,8 @@ import msgspec
 from store.schema import index_field, provision_user
 from store.server import ObjectStoreServer
 from trading.errors import DeskError
+from trading.governance import DUTIES, bootstrap_governance, set_duties
+from trading.governance.entities import ENGINE
 from trading.processes.config import (
     ROLES,
     AccountConfig,
@@ -23,6 +25,7 @@ from trading.processes.config import (
     write_config,
     write_private,
 )
+from trading.replay.two_times import bootstrap_books
 from trading.ticks import TickStore
 
 __all__ = ["DeskOptions", "default_accounts", "read_accounts_file", "set_up"]
@@ -98,6 +101,9 @@ def read_accounts_file(path: Path) -> tuple[AccountConfig, ...]:
         wrong = sorted(set(each.members.values()) - set(ROLES))
         if wrong:
             raise DeskError(f"{path}: {wrong[0]!r} is no role; there are {', '.join(ROLES)}")
+        unknown = sorted({duty for some in each.duties.values() for duty in some} - {*DUTIES})
+        if unknown:
+            raise DeskError(f"{path}: {unknown[0]!r} is no duty; there are {', '.join(DUTIES)}")
         if each.broker not in ("paper", "exchange"):
             raise DeskError(f"{path}: broker {each.broker!r} is neither paper nor exchange")
     return found
@@ -132,13 +138,14 @@ def set_up(options: DeskOptions, store: ObjectStoreServer) -> tuple[DeskConfig, 
     kept = folder / "secrets.json"
     known = _secrets(kept)
     accounts = options.accounts or default_accounts()
-    people = sorted({user for each in accounts for user in each.members})
+    people = sorted({user for each in accounts for user in (*each.members, *each.duties)})
     for user in (*_PROCESS_USERS, *people):
         known.logins.setdefault(user, secrets.token_urlsafe(18))
     for each in accounts:
         known.exchange_keys.setdefault(each.account, secrets.token_urlsafe(24))
     write_private(kept, msgspec.json.encode(known))
     _make_users(store, known.logins, people, list(options.symbols))
+    _govern(store, accounts)
     if any(each.broker == "exchange" for each in accounts):
         _write_exchange(folder / "exchange" / "accounts.json", known, accounts)
     config = DeskConfig(
@@ -179,6 +186,16 @@ def _make_users(
         ticks.grant("desk_engine", symbols)
         for user in people:
             ticks.grant(user, symbols)
+
+
+def _govern(store: ObjectStoreServer, accounts: Sequence[AccountConfig]) -> None:
+    """Set up governance and the books, and give people the duties that the accounts say."""
+    with closing(store.admin_conn()) as admin:
+        bootstrap_governance(admin)
+        bootstrap_books(admin)
+        for each in accounts:
+            duties = {**each.all_duties(), "desk_engine": frozenset({ENGINE})}
+            set_duties(admin, each.account, duties)
 
 
 def _write_exchange(path: Path, known: _Secrets, accounts: Sequence[AccountConfig]) -> None:

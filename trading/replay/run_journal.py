@@ -118,38 +118,45 @@ class RecordedRun:
 # --- reading --------------------------------------------------------------------------------------
 
 
-def run_names(store: StoreClient) -> list[RunName]:
-    """Return the runs that have a journal which the user may read."""
+def run_names(store: StoreClient, owner: str | None = None) -> list[RunName]:
+    """Return the runs that have a journal which the user may read; of one owner, or of all."""
     found: dict[tuple[str, str], int] = {}
     for each in store.query(JournalSegment, limit=None):
+        if owner not in (None, each._store_owner):
+            continue
         key = each.account, each.run
         found[key] = max(found.get(key, 0), each.group_number)
     return sorted(RunName(account, run, groups) for (account, run), groups in found.items())
 
 
 def read_run(
-    store: StoreClient, account: str | None, run: str, *, upto: int | None = None
+    store: StoreClient,
+    account: str | None,
+    run: str,
+    *,
+    upto: int | None = None,
+    owner: str | None = None,
 ) -> RecordedRun:
     """Return a run's journal, or its first groups up to a number.
 
-    Without an account, the run is the only one of its name. ReplayError where there is none.
+    Without an account, the run is the only one of its name. With an `owner` it is what this login
+    wrote, whatever others share under the same name. ReplayError where there is none.
     """
-    name = _named(store, account, run)
-    journal = Journal(store, name.account, name.run)
+    name = _named(store, account, run, owner)
     groups, times = [], []
-    for group, time in _groups(store, journal):
+    for group, time in _groups(store, _segments(store, name, owner)):
         if upto is not None and group.number > upto:
             break
         groups.append(group)
         times.append(time)
-    settings, broker, strategies = _described(store, name)
+    settings, broker, strategies = _described(store, name, owner)
     return RecordedRun(
         name.account, name.run, tuple(groups), settings, broker, strategies, tuple(times)
     )
 
 
-def _named(store: StoreClient, account: str | None, run: str) -> RunName:
-    known = run_names(store)
+def _named(store: StoreClient, account: str | None, run: str, owner: str | None) -> RunName:
+    known = run_names(store, owner)
     found = [each for each in known if each.run == run and account in (None, each.account)]
     if len(found) == 1:
         return found[0]
@@ -165,9 +172,20 @@ def _named(store: StoreClient, account: str | None, run: str) -> RunName:
     )
 
 
-def _groups(store: StoreClient, journal: Journal) -> Iterator[tuple[Group, datetime | None]]:
+def _segments(store: StoreClient, name: RunName, owner: str | None) -> list[JournalSegment]:
+    if owner is None:
+        return Journal(store, name.account, name.run).segments()
+    where = {"account": name.account, "run": name.run}
+    found = store.query(JournalSegment, where, limit=None)
+    own = [each for each in found if each._store_owner == owner]
+    return sorted(own, key=lambda each: each.segment)
+
+
+def _groups(
+    store: StoreClient, segments: list[JournalSegment]
+) -> Iterator[tuple[Group, datetime | None]]:
     expected = 1
-    for segment in journal.segments():
+    for segment in segments:
         versions = store.history(
             JournalSegment, segment._store_entity_id or "", on_unreadable="raise"
         )
@@ -182,11 +200,15 @@ def _groups(store: StoreClient, journal: Journal) -> Iterator[tuple[Group, datet
 
 
 def _described(
-    store: StoreClient, name: RunName
+    store: StoreClient, name: RunName, owner: str | None
 ) -> tuple[Settings | None, list[Any] | None, tuple[str, ...] | None]:
     """Settings, broker and strategies of a run's newest snapshot."""
     where = {"account": name.account, "run": name.run}
-    kept = store.query(EngineSnapshot, where, limit=None)
+    kept = [
+        each
+        for each in store.query(EngineSnapshot, where, limit=None)
+        if owner in (None, each._store_owner)
+    ]
     newest = max(kept, key=lambda each: each.group_number, default=None)
     if newest is None:
         return None, None, None

@@ -14,7 +14,7 @@ from trading.journal.outputs import Output
 from trading.kernel import Kernel
 from trading.replay.figures import PnlFigures, PositionKey, pnl_of
 
-__all__ = ["Screen", "Shown", "ShownOrder", "topic_of"]
+__all__ = ["Screen", "Shown", "ShownOrder", "prices_of", "topic_of"]
 
 _TOPICS: dict[type, str] = {
     said.BarClosed: "bars",
@@ -145,15 +145,10 @@ class Screen:
 
     def shown(self, kernel: Kernel, time: int, position: int) -> Shown:
         """Return all that is shown now."""
-        market = kernel.market
-        symbols = sorted({*market.last, *market.bid, *market.ask})
         return Shown(
             time,
             position,
-            {
-                each: (market.last.get(each), market.bid.get(each), market.ask.get(each))
-                for each in symbols
-            },
+            prices_of(kernel),
             tuple(kernel.working_bars),
             tuple(self._orders.values()),
             pnl_of(kernel),
@@ -164,3 +159,12 @@ class Screen:
             kernel.digest,
             kernel.outputs,
         )
+
+
+def prices_of(kernel: Kernel) -> dict[str, tuple[int | None, int | None, int | None]]:
+    """Return last trade, bid and ask of each symbol, in the instrument's units."""
+    market = kernel.market
+    return {
+        each: (market.last.get(each), market.bid.get(each), market.ask.get(each))
+        for each in sorted({*market.last, *market.bid, *market.ask})
+    }

@@ -14,23 +14,25 @@ import threading
 import time as clock
 from collections.abc import Callable, Iterable
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from trading.errors import ReplayError
 from trading.history.reading import instant
+from trading.journal.inputs import Bar
 from trading.journal.outputs import BarClosed, Output
 from trading.kernel import BarColumns
 from trading.replay.figures import PnlFigures, PositionKey, pnl_of
 from trading.replay.player import Played, Player
 from trading.replay.run_journal import Recipe
-from trading.replay.screen import Shown, ShownOrder, topic_of
+from trading.replay.screen import Shown, ShownOrder, prices_of, topic_of
 from trading.replay.tape import Tape
 from trading.replay.topics import Listener, Message, Topics
+from trading.strategy import timeframe_of
 from trading.times import SECOND
 
-__all__ = ["ReplaySession", "SessionState", "SessionStatus"]
+__all__ = ["Glance", "ReplaySession", "SessionState", "SessionStatus"]
 
 _LOG = logging.getLogger(__name__)
 SLOWEST, FASTEST = 0.1, 1_000_000.0
@@ -72,6 +74,19 @@ class SessionStatus(msgspec.Struct, frozen=True, gc=False):
     outputs: int
     lag_s: float
     problem: str = ""
+
+
+class Glance(NamedTuple):
+    """The moment that is shown, without what came before it.
+
+    `prices` are last trade, bid and ask in the instrument's units, `working` the bars that are not
+    final.
+    """
+
+    status: SessionStatus
+    prices: dict[str, tuple[int | None, int | None, int | None]]
+    working: tuple[Bar, ...]
+    positions: dict[PositionKey, PnlFigures]
 
 
 class ReplaySession:
@@ -227,6 +242,20 @@ class ReplaySession:
                 player.kernel.outputs,
                 self._lag_s,
                 self._problem,
+            )
+
+    @property
+    def timeframes(self) -> list[str]:
+        """The lengths of the bars that its kernel makes of ticks."""
+        with self._lock:
+            return [timeframe_of(each) for each in self._player.kernel.settings.timeframes]
+
+    def glance(self) -> Glance:
+        """Return status, prices, working bars and positions of one moment; it costs little."""
+        with self._lock:
+            kernel = self._player.kernel
+            return Glance(
+                self.status(), prices_of(kernel), tuple(kernel.working_bars), pnl_of(kernel)
             )
 
     @property

@@ -190,6 +190,16 @@ class TickStore:
             )
             return [day for (day,) in cursor.fetchall()]
 
+    def held(self, symbols: Symbols = None) -> dict[str, tuple[date, int, int]]:
+        """What is kept of symbols (None: of all): first day (UTC), newest time in ns, and rows."""
+        with self._login.transaction() as cursor:
+            cursor.execute(
+                "SELECT name, min(day), max(newest), sum(trades + quotes)::bigint "
+                "FROM trading_ticks.held(%s, NULL) GROUP BY name ORDER BY name",
+                [_names(symbols)],
+            )
+            return {name: (day, newest, rows) for name, day, newest, rows in cursor.fetchall()}
+
     def export(
         self,
         path: str | Path,

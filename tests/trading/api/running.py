@@ -34,7 +34,9 @@ ACCOUNTS = [
         "account": "BETA",
         "run": "paper:beta",
         "owner": "bob",
-        "members": {"bob": "trader"},
+        "members": {"bob": "trader", "ruth": "risk"},
+        # Its bars are so long that it never trades while a test runs.
+        "strategies": [{"where": "trading.strategy.examples:SmaCross", "timeframes": ["5m"]}],
         "twins": False,
     },
 ]

@@ -19,6 +19,7 @@ import pytest
 from tests.processes import alive, free_port, wait_until
 from tests.trading.api.running import RunningDesk
 from trading.cli import main
+from trading.client import NewOrder
 from trading.errors import ApiAway, ApiRefused, DeskError
 from trading.processes.config import read_config
 from trading.processes.setting_up import read_accounts_file
@@ -111,6 +112,54 @@ def _fills_go_on(desk: RunningDesk, known: set[str]) -> set[str]:
     wait_until(more, 120, "another fill")
     assert known <= found
     return found
+
+
+@pytest.mark.long
+def test_a_desk_outlives_its_database(folder: Path) -> None:
+    desk = RunningDesk(folder / "data", "--rate", "20")
+    try:
+        desk.wait_ready()
+        with desk.client("trader") as trader:
+            wait_until(trader.fills, 120, "a filled order")
+            known = {each["fill_id"] for each in trader.all("/fills", limit=500)}
+        before = desk.states()
+        [file] = (folder / "data" / "store").rglob("postmaster.pid")
+        pid = int(file.read_text().split()[0])
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not alive(pid), 60, "the end of PostgreSQL")
+
+        def another() -> bool:
+            return file.exists() and int(file.read_text().split()[0]) != pid
+
+        wait_until(another, 120, "another PostgreSQL")
+        assert "is started again" in desk.process.output
+        wait_until(lambda: good_health(desk), 240, "a ready desk")
+        sent: list[str] = []
+
+        def is_answered() -> bool:
+            # Whether it was recorded is unknown while the store is away: it is given again.
+            try:
+                with desk.client("trader") as trader:
+                    wanted = NewOrder("DEMO", "AAPL", "BUY", "3", tag="after the database")
+                    sent.append(trader.submit(wanted, key="after-the-database").order_id)
+            except (ApiAway, ApiRefused):
+                return False
+            return True
+
+        wait_until(is_answered, 240, "an answer to the order")
+        with desk.client("trader") as trader:
+            wait_until(lambda: trader.order(sent[-1]).status == "FILLED", 120, "its fill")
+            assert len(trader.orders(tag="after the database")) <= 1
+            fills = [each["fill_id"] for each in trader.all("/fills", limit=500)]
+            assert len(fills) == len(set(fills))
+            assert known <= set(fills)
+            assert [each["fill_id"] for each in trader.all("/fills", order_id=sent[-1])]
+            assert trader.accounts()[0].trading_state == "ACTIVE"
+        for name, each in desk.states().items():
+            assert each["state"] == "RUNNING", (name, each, before[name])
+        assert desk.stop() == 0, desk.process.output
+    finally:
+        desk.end()
 
 
 # --- the supervisor alone -------------------------------------------------------------------------

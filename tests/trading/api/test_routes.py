@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
+import re
+import signal
 import threading
 import urllib.error
 import urllib.request
@@ -393,6 +396,29 @@ def test_what_was_known_then(alice: TradingClient) -> None:
     alice.flatten("ALPHA")
 
 
+def test_a_bracket_has_its_exits_on_both_sides(alice: TradingClient) -> None:
+    price = float(alice.prices()["AAPL"]["bid"])
+    low, high = f"{price * 0.97:.2f}", f"{price * 1.03:.2f}"
+    for side, target, stop in (("BUY", low, high), ("SELL", high, low), ("BUY", high, high)):
+        told = alice.preview(order(side=side), target=target, stop=stop)
+        assert (told.allowed, told.code) == (False, "BRACKET_SIDES"), side
+        assert "target > entry > stop" in str(told.allowed_text)
+        error = refused(
+            lambda side=side, target=target, stop=stop: alice.bracket(
+                order(side=side), target=target, stop=stop, key=f"wrong-{side}-{target}-{stop}"
+            )
+        )
+        assert (error.status, error.code) == (422, "BRACKET_SIDES")
+    assert alice.preview(order(), target=high, stop=low).allowed
+    # Both above the price: the stop would end it at once.
+    above = f"{price * 1.02:.2f}"
+    assert alice.preview(order(), target=high, stop=above).code == "BRACKET_SIDES"
+    key = "right-sides"
+    made = alice.bracket(order(), target=high, stop=low, key=key)
+    assert alice.bracket(order(), target=high, stop=low, key=key) == made
+    alice.flatten("ALPHA")
+
+
 # --- the desk -------------------------------------------------------------------------------------
 
 
@@ -429,6 +455,30 @@ def test_the_routes_describe_themselves(desk: RunningDesk) -> None:
     assert described["components"]["schemas"]["OrderBody"]["examples"]
 
 
+def test_the_documentation_needs_nothing_from_outside(desk: RunningDesk) -> None:
+    with urllib.request.urlopen(f"{desk.url}/docs", timeout=30) as answer:
+        assert answer.headers["Content-Type"].startswith("text/html")
+        page = answer.read().decode()
+    assert "/governance/changes/{change_id}/approve" in page
+    assert "max_order_notional" in page
+    assert "//" not in "".join(re.findall(r'(?:src|href)="([^"]*)"', page))
+    assert "<script" not in page
+    with urllib.request.urlopen(f"{desk.url}/docs.css", timeout=30) as answer:
+        assert answer.headers["Content-Type"].startswith("text/css")
+
+
+def test_no_copies_are_kept_that_may_be_old(desk: RunningDesk, alice: TradingClient) -> None:
+    with urllib.request.urlopen(f"{desk.url}/", timeout=30) as answer:
+        assert answer.headers["Cache-Control"] == "no-cache"
+        assert answer.headers["ETag"]
+    browser = Browser(desk, "alice")
+    answer, _ = browser.ask("GET", "/positions", None, {"Cookie": browser.cookie})
+    assert answer.headers["Cache-Control"] == "no-store"
+    frames = ["5s", "1m", "5m"]
+    assert alice.get("/state")["timeframes"] == frames
+    assert all(each["timeframes"] == frames for each in alice.page("/instruments").items)
+
+
 def test_errors_survive_pickle() -> None:
     error = ApiRefused(422, "DENIED", "no", {"limit": "x"})
     again = pickle.loads(pickle.dumps(error))
@@ -438,3 +488,267 @@ def test_errors_survive_pickle() -> None:
         "no",
         {"limit": "x"},
     )
+
+
+# --- changes that need two people -----------------------------------------------------------------
+
+CALM = {"max_order_notional": "40000", "max_symbol_notional": "60000", "price_collar": "0.1"}
+UGLY = "<script>alert(1)</script> '; DROP TABLE object_store.event; --"
+
+
+def has_state(client: TradingClient, change_id: str, state: str) -> Any:
+    return lambda: client.governance.change(change_id).state == state
+
+
+def test_limits_change_by_two_people(
+    desk: RunningDesk, alice: TradingClient, bob: TradingClient
+) -> None:
+    page = alice.governance.account("ALPHA")
+    assert page.duties == ["BREAK_GLASS", "OPERATE", "PROPOSE"]
+    assert page.people["APPROVE"] == ["rita"]
+    assert page.limits is not None
+    assert page.limits["values"]["max_order_notional"] == "50000"
+    change = alice.governance.propose_limits("ALPHA", CALM, UGLY, key="calm-1")
+    assert (change.state, change.change_reason) == ("PROPOSED", UGLY)
+    assert change.changes == [{"name": "max_order_notional", "before": "50000", "after": "40000"}]
+    assert change.may["approve"] == ["rita"]
+    assert change.mine == ["withdraw", "break_glass"]
+    again = alice.governance.propose_limits("ALPHA", CALM, UGLY, key="calm-1")
+    assert (again.id, again.version) == (change.id, 1)
+    other = refused(lambda: alice.governance.propose_limits("ALPHA", {}, UGLY, key="calm-1"))
+    assert (other.status, other.code) == (409, "KEY_REUSED")
+    own = refused(lambda: alice.governance.approve(change.id))
+    assert (own.status, own.code, own.problem["allowed"]) == (403, "FOUR_EYES", ["rita"])
+    assert refused(lambda: bob.governance.approve(change.id)).code == "UNKNOWN_CHANGE"
+    assert refused(lambda: bob.governance.account("ALPHA")).code == "UNKNOWN_ACCOUNT"
+    assert bob.governance.changes(account="ALPHA") == []
+    with desk.client("vera") as vera, desk.client("rita") as rita:
+        assert refused(lambda: vera.governance.approve(change.id)).code == "DUTY"
+        asked = refused(lambda: vera.governance.propose_limits("ALPHA", CALM, "vera"))
+        assert (asked.code, asked.problem["allowed"]) == ("DUTY", ["alice", "rita"])
+        assert vera.governance.change(change.id).change_reason == UGLY
+        assert rita.governance.approve(change.id, "agreed").approved_by == "rita"
+        wait_until(has_state(rita, change.id, "EFFECTIVE"), 60, "the limits")
+        assert rita.governance.approve(change.id, "agreed").state == "EFFECTIVE"
+        late = refused(lambda: rita.governance.reject(change.id, "no"))
+        assert (late.status, late.code) == (409, "STATE")
+    history = [each["state"] for each in alice.governance.change(change.id).history]
+    assert history == ["PROPOSED", "APPROVED", "EFFECTIVE"]
+    held = alice.governance.account("ALPHA").limits
+    assert held is not None
+    assert (held["values"], held["approved_by"]) == (CALM, "rita")
+    assert refused(lambda: alice.submit(order(quantity="190"))).code == "ORDER_NOTIONAL"
+
+
+def test_a_change_is_refused_or_withdrawn(desk: RunningDesk, alice: TradingClient) -> None:
+    wrong = refused(lambda: alice.governance.propose_limits("ALPHA", {"max_ordr": "1"}, "typo"))
+    assert (wrong.status, wrong.code) == (422, "MALFORMED")
+    assert refused(lambda: alice.governance.propose_limits("NONE", CALM, "x")).status == 404
+    with desk.client("rita") as rita:
+        change = rita.governance.propose_limits("ALPHA", CALM, "to be refused")
+        nobody = refused(lambda: rita.governance.approve(change.id))
+        assert (nobody.code, nobody.problem["allowed"]) == ("FOUR_EYES", [])
+        assert refused(lambda: alice.governance.withdraw(change.id)).code == "DUTY"
+        assert rita.governance.withdraw(change.id).state == "WITHDRAWN"
+        change = alice.governance.propose_limits("ALPHA", CALM, "to be refused")
+        assert rita.governance.reject(change.id, UGLY).decision_reason == UGLY
+        states = {each.state for each in alice.governance.changes(account="ALPHA")}
+        assert states >= {"WITHDRAWN", "REJECTED"}
+
+
+def test_the_glass_is_broken_alone_and_reviewed_by_another(
+    desk: RunningDesk, alice: TradingClient
+) -> None:
+    tight = {**CALM, "max_order_quantity": "50"}
+    change = alice.governance.propose_limits("ALPHA", tight, "prices are wrong")
+    assert refused(lambda: alice.governance.break_glass(change.id, "")).status == 422
+    broken = alice.governance.break_glass(change.id, "nobody else is here")
+    assert broken.review_id
+    wait_until(has_state(alice, change.id, "EFFECTIVE"), 60, "the limits")
+    assert alice.governance.break_glass(change.id, "again").review_id == broken.review_id
+    alerts = alice.page("/alerts", code="BREAK_GLASS").items
+    assert len(alerts) == 1
+    [review] = alice.governance.reviews(account="ALPHA", state="OPEN")
+    assert (review.change_id, review.may) == (change.id, {"review": ["rita"]})
+    own = refused(lambda: alice.governance.review(review.id, justified=True, reason="I say so"))
+    assert own.code == "FOUR_EYES"
+    with desk.client("rita") as rita:
+        for _ in range(2):
+            done = rita.governance.review(review.id, justified=True, reason="agreed")
+            assert (done.state, done.review_outcome) == ("REVIEWED", "JUSTIFIED")
+        other = refused(lambda: rita.governance.review(review.id, justified=False, reason="no"))
+        assert (other.status, other.code) == (409, "STATE")
+    assert alice.governance.reviews(account="ALPHA", state="OPEN") == []
+
+
+def test_parameters_change_by_two_people(desk: RunningDesk, bob: TradingClient) -> None:
+    [held] = bob.governance.account("BETA").parameters
+    assert held["strategy"] == "SmaCross"
+    unknown = refused(lambda: bob.governance.propose_parameters("BETA", "Sma", {}, "x"))
+    assert (unknown.code, unknown.problem["allowed"]) == ("UNKNOWN_STRATEGY", ["SmaCross"])
+    wrong = bob.governance.propose_parameters("BETA", "SmaCross", {"quick": 1}, "a typo")
+    wanted = {**held["values"], "fast": 5}
+    right = bob.governance.propose_parameters("BETA", "SmaCross", wanted, "quicker")
+    assert right.changes == [{"name": "fast", "before": held["values"]["fast"], "after": 5}]
+    with desk.client("ruth") as ruth:
+        ruth.governance.approve(wrong.id)
+        wait_until(has_state(ruth, wrong.id, "REFUSED"), 60, "the engine's refusal")
+        assert "quick" in ruth.governance.change(wrong.id).outcome_text
+        ruth.governance.approve(right.id)
+        wait_until(has_state(ruth, right.id, "EFFECTIVE"), 60, "the parameters")
+    [shown] = bob.page("/strategies").items
+    assert shown["parameters"]["fast"] == 5
+    [held] = bob.governance.account("BETA").parameters
+    assert (held["values"], held["approved_by"]) == (wanted, "ruth")
+
+
+def test_engines_are_asked_by_who_has_the_duty(desk: RunningDesk, alice: TradingClient) -> None:
+    def state() -> str:
+        return alice.accounts()[0].trading_state
+
+    asked = alice.governance.ask_engine("ALPHA", "HALT", "fat finger", key="halt-1")
+    assert alice.governance.ask_engine("ALPHA", "HALT", "fat finger", key="halt-1").id == asked.id
+    wait_until(lambda: state() == "HALTED", 60, "the halt")
+    alone = refused(lambda: alice.governance.ask_engine("ALPHA", "RESUME", "again"))
+    assert (alone.code, alone.problem["allowed"]) == ("DUTY", ["rita"])
+    with desk.client("rita") as rita:
+        rita.governance.ask_engine("ALPHA", "RESUME", "looked at it")
+        wait_until(lambda: state() == "ACTIVE", 60, "the end of the halt")
+        done = {each.control_action: each.state for each in rita.governance.requests()}
+        assert done == {"HALT": "DONE", "RESUME": "DONE"}
+
+
+# --- recorded runs and prices ---------------------------------------------------------------------
+
+
+def test_replays_of_a_person_are_his_own(alice: TradingClient, bob: TradingClient) -> None:
+    made = alice.submit(order())
+    wait_until(lambda: alice.order(made.order_id).status == "FILLED", 60, "the fill")
+    sources = alice.replays.sources()
+    assert [each["run"] for each in sources["runs"]] == ["paper:alpha"]
+    assert {each["symbol"] for each in sources["symbols"]} == {"AAPL", "MSFT"}
+    assert "SmaCross" in {each["strategy"] for each in sources["strategies"]}
+    replay = alice.replays.start_run("ALPHA", speed=None)
+    assert (replay.state, replay.owner, replay.position) == ("PAUSED", "alice", 0)
+    name = replay.session_id
+    for call in (
+        lambda: bob.replays.status(name),
+        lambda: bob.replays.shown(name),
+        lambda: bob.replays.play(name),
+        lambda: bob.replays.end(name),
+    ):
+        assert refused(call).code == "UNKNOWN_SESSION"
+    assert bob.replays.list() == []
+    assert refused(lambda: bob.replays.start_run("ALPHA")).code == "UNKNOWN_ACCOUNT"
+    alice.replays.step(name, "order")
+    first = alice.replays.shown(name)
+    assert first["orders"]
+    alice.replays.play(name)
+    wait_until(lambda: alice.replays.status(name).state == "FINISHED", 120, "the end of the run")
+    end = alice.replays.shown(name)
+    assert made.order_id in {each["order_id"] for each in end["orders"]}
+    [fill] = [each for each in end["fills"] if each["order_id"] == made.order_id]
+    [real] = [each for each in alice.fills() if each.order_id == made.order_id]
+    assert (fill["fill_price"], fill["fill_quantity"]) == (real.fill_price, real.fill_quantity)
+    status = first["session"]
+    alice.replays.seek(name, time=status["time"], position=status["position"])
+    again = alice.replays.shown(name)
+    assert {**again, "session": None} == {**first, "session": None}
+    alice.replays.restart(name)
+    assert alice.replays.status(name).position == 0
+    alice.replays.end(name)
+    assert refused(lambda: alice.replays.status(name)).code == "UNKNOWN_SESSION"
+
+
+def test_recorded_ticks_are_played_with_a_strategy(alice: TradingClient) -> None:
+    wanted: dict[str, Any] = {"timeframes": ["5s"], "strategy": "TurnTaking", "speed": None}
+    for where in ("os:system", "/tmp/x.py:Own", "trading.strategy.examples:SmaCross", UGLY[:90]):
+        error = refused(lambda where=where: alice.replays.start(["AAPL"], strategy=where))
+        assert error.code == "UNKNOWN_STRATEGY"
+    assert refused(lambda: alice.replays.start(["NONE"])).code == "UNKNOWN_SYMBOL"
+    none = refused(lambda: alice.replays.start(["AAPL"], end="2001-01-01T00:00:00Z"))
+    assert none.code == "NOTHING_RECORDED"
+    made = [alice.replays.start(["AAPL"], parameters={"size": 7}, **wanted) for _ in range(4)]
+    assert refused(lambda: alice.replays.start(["AAPL"])).code == "TOO_MANY_SESSIONS"
+    replay = made[0]
+    assert (replay.kind, replay.timeframes, replay.strategy) == ("ticks", ["5s"], "TurnTaking")
+    alice.replays.play(replay.session_id)
+    wait_until(
+        lambda: alice.replays.status(replay.session_id).state == "FINISHED", 120, "the last tick"
+    )
+    shown = alice.replays.shown(replay.session_id)
+    assert {each["timeframe"] for each in shown["bars"]} == {"5s"}
+    assert {each["order_quantity"] for each in shown["orders"]} <= {"7"}
+    wrong = refused(lambda: alice.replays.control(replay.session_id, "seek", position=10**9))
+    assert (wrong.status, wrong.code) == (422, "REPLAY")
+    for each in made:
+        alice.replays.end(each.session_id)
+    # Nothing of it has reached the account.
+    assert not [each for each in alice.orders(run="*") if each.account == "REPLAY"]
+
+
+def test_replays_end_by_themselves_and_with_their_process(desk: RunningDesk) -> None:
+    limits = {"replay_idle_s": 2.0, "replay_rows_max": 50}
+    with desk.other_server(**limits) as server, desk.client("alice", server.url) as alice:
+        long = refused(lambda: alice.replays.start(["AAPL", "MSFT"]))
+        assert (long.code, long.problem["allowed"]) == ("TOO_LONG", 50)
+        start = alice.bars("AAPL", "5s")[0]["start"]
+        bars = {"source": "bars", "timeframe": "5s", "start": start}
+        alice.replays.start(["AAPL"], **bars)
+        wait_until(lambda: alice.replays.list() == [], 120, "the end of an idle session")
+        replay = alice.replays.start(["AAPL"], **bars)
+        pid = server.parts.replays.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: alice.replays.list() == [], 120, "another process")
+        assert server.parts.replays.pid != pid
+        assert refused(lambda: alice.replays.status(replay.session_id)).status == 404
+
+
+def test_figures_at_two_times(alice: TradingClient, bob: TradingClient) -> None:
+    alice.flatten("ALPHA")
+    wait_until(lambda: not alice.positions(), 60, "a flat account")
+    before = datetime.now(timezone.utc).isoformat()
+    made = alice.submit(order(side="BUY", quantity="3"))
+    wait_until(lambda: alice.order(made.order_id).status == "FILLED", 60, "the fill")
+    [fill] = [each for each in alice.fills() if each.order_id == made.order_id]
+    now = alice.as_of("ALPHA", bars_from="2020-01-01T00:00:00Z", timeframe="5s")
+    [position] = [each for each in now.positions if each["strategy"] == ""]
+    assert (position["symbol"], position["net"]) == ("AAPL", "3")
+    assert made.order_id in {each["order_id"] for each in now.orders}
+    assert now.limits
+    assert {each["timeframe"] for each in now.bars} == {"5s"}
+    then = alice.as_of("ALPHA", known_at=before)
+    assert then.positions == []
+    assert made.order_id not in {each["order_id"] for each in then.orders}
+    figures = {
+        each.figure: each
+        for each in alice.changes(before, "ALPHA", at=datetime.now(timezone.utc).isoformat())
+        if each.table == "pnl"
+    }
+    assert (figures["net"].before, figures["net"].after) == ("0", "3")
+    assert [each["what"] for each in figures["net"].events] == ["FILL"]
+    assert figures["net"].events[0]["subject"] == fill.fill_id
+    assert refused(lambda: bob.as_of("ALPHA")).code == "UNKNOWN_ACCOUNT"
+    assert refused(lambda: alice.as_of("ALPHA", known_at="2190-01-01T00:00:00Z")).status == 422
+
+
+def test_an_order_is_explained(desk: RunningDesk, alice: TradingClient, bob: TradingClient) -> None:
+    made = alice.submit(order(tag=UGLY[:90]))
+    wait_until(lambda: alice.order(made.order_id).status == "FILLED", 60, "the fill")
+    [fill] = [each for each in alice.fills() if each.order_id == made.order_id]
+    found = alice.explain(fill.fill_id)
+    assert found.steps[0]["kind"] == "fill"
+    assert {"order", "decision"} <= {each["kind"] for each in found.steps}
+    assert found.text.startswith("fill")
+    assert found.svg.startswith("<svg")
+    assert "<script" not in found.svg
+    assert refused(lambda: alice.explain("ALPHA.paper.alpha.0-0")).code == "UNKNOWN_SUBJECT"
+    assert refused(lambda: bob.explain(fill.fill_id)).status == 404
+    token = {"Authorization": f"Bearer {alice._token}"}
+    request = urllib.request.Request(
+        f"{desk.url}/explain/{made.order_id}?format=svg", headers=token
+    )
+    with urllib.request.urlopen(request, timeout=300) as answer:
+        assert answer.headers["Content-Type"].startswith("image/svg+xml")
+        assert "script-src 'self'" in answer.headers["Content-Security-Policy"]

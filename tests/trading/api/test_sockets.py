@@ -416,3 +416,78 @@ def test_sockets_need_a_session_and_an_own_origin(desk: RunningDesk, alice: Trad
     assert caught.value.response.status_code == 403
     with connect(url, additional_headers=cookie, origin=desk.url) as ws:
         assert until(ws, "hello")["user"] == "alice"
+
+
+# --- governance and replays -----------------------------------------------------------------------
+
+
+def test_decisions_reach_who_has_to_do_with_the_account(
+    alice: TradingClient, bob: TradingClient
+) -> None:
+    with opened(alice) as ws, opened(bob) as other:
+        for each in (ws, other):
+            ask(each, op="subscribe", id=1, topic="limits_changes")
+            until(each, "snapshot")
+        change = alice.governance.propose_limits("ALPHA", {"max_position": "1000"}, "<b>new</b>")
+        told = until(ws, "limits_change")
+        assert (told["item"]["id"], told["item"]["state"]) == (change.id, "PROPOSED")
+        assert told["item"]["limits"] == {"max_position": "1000"}
+        alice.governance.withdraw(change.id)
+        told = until(ws, "limits_change")
+        assert (told["seq"], told["item"]["state"]) == (2, "WITHDRAWN")
+        ask(ws, op="subscribe", id=2, topic="limits_changes")
+        shown = until(ws, "snapshot")["items"]
+        assert change.id in {each["id"] for each in shown}
+        ask(other, op="ping", id=9)
+        assert until(other, "pong")["id"] == 9
+        ask(other, op="subscribe", id=3, topic="limits_changes")
+        assert change.id not in {each["id"] for each in until(other, "snapshot")["items"]}
+
+
+def test_a_replay_is_a_topic_of_its_own(alice: TradingClient, bob: TradingClient) -> None:
+    replay = alice.replays.start(["AAPL"], timeframes=["5s"], speed=None)
+    topic = replay.session_id
+    with opened(bob) as ws:
+        ask(ws, op="subscribe", id=1, topic=topic)
+        assert until(ws, "error")["code"] == "UNKNOWN_SESSION"
+    with opened(alice) as ws:
+        ask(ws, op="subscribe", id=1, topic=topic)
+        assert until(ws, "subscribed")["topic"] == topic
+        first = until(ws, "snapshot")
+        assert (first["topic"], first["seq"]) == (topic, 1)
+        assert first["item"]["session"]["state"] == "PAUSED"
+        alice.replays.play(topic)
+        numbers, bars = [1], dict[str, Any]()
+        is_whole = False
+        while not is_whole:
+            told = until(ws, "replay", 120)
+            numbers.append(told["seq"])
+            bars |= {each["start"]: each for each in told["item"].get("bars", ())}
+            if told["item"]["session"]["state"] == "FINISHED":
+                shown = {each["start"]: each for each in alice.replays.shown(topic)["bars"]}
+                is_whole = shown == bars
+        assert numbers == list(range(1, len(numbers) + 1))
+        alice.replays.seek(topic, position=1)
+        again = until(ws, "snapshot")
+        assert again["item"]["session"]["position"] == 1
+        assert len(again["item"]["bars"]) == 1
+        alice.replays.end(topic)
+        while until(ws, "replay")["item"]["session"]["state"] != "ENDED":
+            pass
+        ask(ws, op="subscribe", id=2, topic=topic)
+        assert until(ws, "error")["code"] == "UNKNOWN_SESSION"
+
+
+def test_the_stream_of_a_client_follows_a_replay(alice: TradingClient) -> None:
+    replay = alice.replays.start(["MSFT"], timeframes=["5s"], speed=None)
+    with alice.stream(replays=[replay.session_id]) as stream:
+        first = stream.receive(120)
+        assert first is not None
+        assert (first.kind, first.topic) == ("snapshot", replay.session_id)
+        alice.replays.step(replay.session_id, "tick", 3)
+        told = stream.receive(120)
+        while told is not None and told.item["session"]["position"] < 3:
+            told = stream.receive(120)
+        assert told is not None
+        assert told.kind == "replay"
+    alice.replays.end(replay.session_id)

@@ -71,6 +71,7 @@ def desk_state(parts: Parts) -> dict[str, Any]:
             "is_replay": parts.market.status.get("is_replay", False),
         },
         "engine": {"connected": parts.engine.is_connected},
+        "timeframes": list(parts.settings.timeframes),
     }
 
 

@@ -6,12 +6,11 @@ import time
 from datetime import datetime, timezone
 from typing import Annotated, Any
 
-import pyarrow as pa
 from fastapi import APIRouter, Path, Query, Request
 from pydantic import AfterValidator
 
 from trading.api.current import CurrentPool, parts_of
-from trading.api.market_hub import bar_data
+from trading.api.market_hub import bar_rows, instant_text
 from trading.api.problems import Problem
 from trading.api.schemas import Page, clean_text, utc
 from trading.api.sessions import UserPool
@@ -37,7 +36,11 @@ def _refuse_unreadable(pool: UserPool, symbol: str) -> None:
 @router.get("/instruments", response_model=Page)
 def list_instruments(request: Request, pool: CurrentPool) -> dict[str, Any]:
     """What is traded, of symbols whose ticks the user may read."""
-    items = parts_of(request).instruments.shown(pool.readable_symbols())
+    parts = parts_of(request)
+    frames = list(parts.settings.timeframes)
+    items = [
+        {**each, "timeframes": frames} for each in parts.instruments.shown(pool.readable_symbols())
+    ]
     return {"items": items, "next_cursor": None}
 
 
@@ -113,7 +116,7 @@ def kept_bars(
     bars = pool.ticks.bars
     if start is not None:
         table = bars.read([symbol], recipe, start, end, known_at=known_at)
-        return _shown(table, timeframe)[-limit:]
+        return bar_rows(table, timeframe)[-limit:]
     length = parse_interval(timeframe).length_ns or 86_400_000_000_000
     high = time.time_ns() if end is None else round(end.timestamp() * 1e9)
     span = length * limit
@@ -123,36 +126,7 @@ def kept_bars(
             break
         # Nights and weekends lie between.
         span *= 6
-    return _shown(table, timeframe)[-limit:]
-
-
-_NAMES = ("start", "end", "open", "high", "low", "close", "volume", "count", "vwap", "state")
-
-
-def _shown(table: pa.Table, timeframe: str) -> list[dict[str, Any]]:
-    columns: dict[str, list[Any]] = {}
-    for name in (*_NAMES, "version", "recorded", "symbol"):
-        column = table[name]
-        if pa.types.is_timestamp(column.type):
-            column = column.cast(pa.timestamp("ns", "UTC")).cast(pa.int64())
-        values = column.to_pylist()
-        if name in ("open", "high", "low", "close", "volume"):
-            values = [None if value is None else _plain(value) for value in values]
-        columns[name] = values
-    rows = (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
-    return [
-        {**bar_data({"timeframe": timeframe, **row}), "recorded": _instant(row["recorded"])}
-        for row in rows
-    ]
-
-
-def _instant(value: int | None) -> str | None:
-    return None if value is None else bar_data({"start": value, "end": value})["start"]
-
-
-def _plain(value: Any) -> str:
-    text = f"{value:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    return bar_rows(table, timeframe)[-limit:]
 
 
 # --- the names of an older system -----------------------------------------------------------------
@@ -188,9 +162,9 @@ def bars_and_slots(
             sessions = list(
                 zip(found.opens[part].tolist(), found.closes[part].tolist(), strict=True)
             )
-            slots = [_instant(at) for at in starts if any(o <= at < c for o, c in sessions)]
+            slots = [instant_text(at) for at in starts if any(o <= at < c for o, c in sessions)]
         else:
-            slots = [_instant(at) for at in starts]
+            slots = [instant_text(at) for at in starts]
     return {"instrument_id": instrument_id, "timeframe": timeframe, "bars": bars, "slots": slots}
 
 

@@ -252,6 +252,18 @@ def list_limits(
     return _list(pool, "limits", asked, asked.filters(), at, known_at)
 
 
+@router.get("/parameters", response_model=Page)
+def list_parameters(
+    pool: CurrentPool,
+    asked: Asked,
+    strategy: Text = None,
+    at: Time = None,
+    known_at: Time = None,
+) -> dict[str, Any]:
+    """Parameters that people have set for strategies, at a time, as it was known at another."""
+    return _list(pool, "parameters", asked, asked.filters(strategy=strategy), at, known_at)
+
+
 # --- positions and what they are worth ------------------------------------------------------------
 
 
