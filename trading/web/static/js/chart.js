@@ -252,6 +252,7 @@ export class PriceChart {
 			const values = LINES[name].of(this.bars.map((bar) => bar.close));
 			if (values.at(-1) !== null) line.update({ time: last, value: values.at(-1) });
 		}
+		this.container.dataset.bars = this.bars.length;
 		this.container.dataset.close = this.bars.at(-1).close;
 		this.#tellBar(null);
 	}
@@ -268,7 +269,9 @@ export class PriceChart {
 	}
 
 	#drawAll() {
-		const empty = this.breaks.flatMap((each) => each.slots).map((time) => ({ time }));
+		// The library takes each time once: a bar that came late fills its empty place.
+		const filled = new Set(this.bars.map((bar) => bar.time));
+		const empty = this.breaks.flatMap((each) => each.slots).filter((time) => !filled.has(time)).map((time) => ({ time }));
 		const candles = empty.length === 0 ? this.bars : [...this.bars, ...empty].sort((a, b) => a.time - b.time);
 		this.candles.setData(candles);
 		this.volume.setData(this.bars.map((bar) => this.#volumeOf(bar)));
