@@ -1,0 +1,152 @@
+// The options ladder: strikes by rows, calls on the left, puts on the right, with Greeks and what is held.
+
+import { get } from "./api.js";
+import { make, setText } from "./dom.js";
+import { amount, fullTime, timeOf } from "./format.js";
+
+const ASK_MS = 1000;
+const SIDES = ["C", "P"];
+const fixed = (digits) => (value) => (value === null || value === undefined ? "–" : amount(value, digits));
+const percent = (value) => (value === null || value === undefined ? "–" : `${(100 * value).toFixed(1)} %`);
+const priceOf = (value) => (value === null || value === undefined ? "–" : amount(value));
+
+// Of a call, from the outside to the strike; a put has them the other way round.
+const FIGURES = [
+	["Position", "position", (value) => (value ? amount(value) : "")], ["Rho", "rho", fixed(3)], ["Theta", "theta", fixed(3)],
+	["Vega", "vega", fixed(3)], ["Gamma", "gamma", fixed(4)], ["Delta", "delta", fixed(3)], ["Theory", "theoretical_price", fixed(2)],
+	["IV", "implied_vol", percent], ["Bid", "bid", priceOf], ["Ask", "ask", priceOf], ["Price", "option_price", priceOf],
+];
+const COLUMNS = { C: FIGURES, P: [...FIGURES].reverse() };
+
+/** The tab "options". */
+export function part(desk, box) {
+	const ladder = new Ladder(desk, box);
+	return { tables: [], draw: () => ladder.draw(), shown: (isShown) => ladder.follow(isShown) };
+}
+
+class Ladder {
+	constructor(desk, box) {
+		this.desk = desk;
+		this.found = null;
+		this.timer = 0;
+		this.isShown = false;
+		this.rows = new Map();
+		this.said = make("p", { class: "empty", text: "loading…" });
+		this.underlying = make("select", { "aria-label": "Underlying", onchange: () => this.#ask() });
+		this.expiry = make("select", { "aria-label": "Expiry", onchange: () => this.draw() });
+		this.told = make("span", { class: "muted" });
+		this.bar = make("div", { class: "chain-bar", hidden: true }, this.underlying, this.expiry, this.told);
+		const heads = (side) => COLUMNS[side].map(([title, name]) => make("th", { class: `number of-${name}`, text: title }));
+		this.body = make("tbody");
+		this.table = make("table", { class: "chain", hidden: true }, make("thead", {},
+			make("tr", {}, make("th", { colspan: FIGURES.length, class: "side", text: "Calls" }), make("th", { class: "strike" }),
+				make("th", { colspan: FIGURES.length, class: "side", text: "Puts" })),
+			make("tr", {}, ...heads("C"), make("th", { class: "strike", text: "Strike" }), ...heads("P"))), this.body);
+		box.append(this.bar, this.said, make("div", { class: "table" }, this.table),
+			make("p", { class: "links muted", text: "Vega and rho are for one percent, theta for a calendar day; IV is implied volatility a year." }));
+	}
+
+	/** Ask for the chain again and again while the tab is open. */
+	follow(isShown) {
+		this.isShown = isShown;
+		clearTimeout(this.timer);
+		if (isShown) this.#ask();
+	}
+
+	async #ask() {
+		clearTimeout(this.timer);
+		const underlying = this.underlying.value;
+		try {
+			if (!document.hidden) {
+				const [found, held] = await Promise.all([
+					get("/chain", { underlying }),
+					this.desk.account() === "" ? { items: [] } : get("/positions", { account: this.desk.account(), limit: 500 }),
+				]);
+				if (underlying === this.underlying.value) {
+					this.found = found;
+					this.held = new Map();
+					for (const each of held.items) {
+						if (each.run === this.desk.run()) this.held.set(each.symbol, (this.held.get(each.symbol) ?? 0) + Number(each.net_quantity));
+					}
+					this.draw();
+				}
+			}
+		} catch (problem) {
+			if (problem.status === 404) this.#none();
+			else setText(this.said, problem.message);
+			this.said.hidden = false;
+		}
+		if (this.isShown) this.timer = setTimeout(() => this.#ask(), ASK_MS);
+	}
+
+	#none() {
+		this.bar.hidden = true;
+		this.table.hidden = true;
+		this.said.hidden = false;
+		setText(this.said, "This desk has no options.");
+	}
+
+	/** Write what was found last. */
+	draw() {
+		const { found } = this;
+		if (found === null) return;
+		if (found.items.length === 0) {
+			this.#none();
+			return;
+		}
+		this.#choices(this.underlying, found.underlyings.map((each) => [each, each]), found.underlying);
+		const expiries = [...new Set(found.items.map((each) => each.expiry))].sort();
+		this.#choices(this.expiry, expiries.map((each) => [each, timeOf(each)]), this.expiry.value || expiries[0]);
+		const items = found.items.filter((each) => each.expiry === this.expiry.value);
+		const days = items[0]?.t_days;
+		setText(this.told, `${found.underlying} at ${priceOf(found.underlying_price)}, ${days === undefined ? "" : `${days.toFixed(2)} days to `}`
+			+ `${fullTime(this.expiry.value)}; as of ${fullTime(found.time)}`);
+		this.said.hidden = true;
+		this.bar.hidden = false;
+		this.table.hidden = false;
+		const strikes = new Map();
+		for (const item of items) strikes.set(item.strike, { ...strikes.get(item.strike), [item.right]: item });
+		const ordered = [...strikes.keys()].sort((a, b) => Number(a) - Number(b));
+		for (const [strike, row] of this.rows) {
+			if (strikes.has(strike)) continue;
+			row.remove();
+			this.rows.delete(strike);
+		}
+		const price = Number(found.underlying_price);
+		ordered.forEach((strike, index) => {
+			const row = this.#row(strike);
+			if (this.body.children[index] !== row) this.body.insertBefore(row, this.body.children[index] ?? null);
+			row.classList.toggle("at-the-money", price >= Number(strike) && !(price >= Number(ordered[index + 1] ?? Number.POSITIVE_INFINITY)));
+			for (const side of SIDES) this.#fill(row, side, strikes.get(strike)[side], side === "C" ? price > Number(strike) : price < Number(strike));
+		});
+	}
+
+	#choices(select, pairs, value) {
+		if (select.dataset.pairs !== JSON.stringify(pairs)) {
+			select.replaceChildren(...pairs.map(([each, text]) => make("option", { value: each, text })));
+			select.dataset.pairs = JSON.stringify(pairs);
+		}
+		select.value = pairs.some(([each]) => each === value) ? value : pairs[0]?.[0] ?? "";
+	}
+
+	#row(strike) {
+		let row = this.rows.get(strike);
+		if (row === undefined) {
+			const cells = (side) => COLUMNS[side].map(([title, name]) => make("td", { class: `number of-${name}`, "data-head": `${side === "C" ? "call" : "put"} ${title}` }));
+			row = make("tr", {}, ...cells("C"), make("th", { class: "strike", scope: "row", text: amount(strike) }), ...cells("P"));
+			this.rows.set(strike, row);
+		}
+		return row;
+	}
+
+	#fill(row, side, item, isInTheMoney) {
+		const first = side === "C" ? 0 : FIGURES.length + 1;
+		COLUMNS[side].forEach(([, name, text], index) => {
+			const cell = row.children[first + index];
+			const value = name === "position" ? this.held.get(item?.symbol) : item?.[name];
+			setText(cell, item === undefined ? "" : text(value));
+			cell.classList.toggle("in-the-money", isInTheMoney);
+			cell.title = item === undefined ? "" : [item.symbol, item.note].filter(Boolean).join(": ");
+		});
+	}
+}
