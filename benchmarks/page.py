@@ -2,10 +2,10 @@
 
     python benchmarks/page.py
 
-The bound is 300 kB, as sent and uncompressed, for what the browser loads before the page is used: `main.js` and all
-modules that it imports, the chart library among them. Parts that a person opens (replay, limits,
-two times, options, help) are loaded then, and are printed by themselves. The rival is the chart
-library alone.
+The bound is 300 kB, uncompressed, for what the browser loads before the page is used: `main.js` and
+all modules that it imports, the chart library among them. Parts that a person opens (replay,
+limits, two times, options, why, help) are loaded then, and are printed by themselves. The rival is
+the chart library alone.
 """
 
 from __future__ import annotations

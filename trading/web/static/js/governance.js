@@ -283,7 +283,7 @@ class GovernancePage {
 		const send = make("button", { type: "submit", class: "primary", text: "Nothing is changed yet", disabled: true });
 		const inputs = fields.map(({ name, kind, value }) => {
 			if (kind === "flag") return make("input", { type: "checkbox", name, checked: value === true });
-			return make("input", { name, autocomplete: "off", maxlength: 2000, placeholder: "none", value: kind === "span" && isSet(value) ? value / 1e9 : textOf(value) });
+			return make("input", { name, autocomplete: "off", maxlength: 2000, placeholder: "not set", value: kind === "span" && isSet(value) ? value / 1e9 : textOf(value) });
 		});
 		const before = inputs.map((input) => (input.type === "checkbox" ? input.checked : input.value));
 		const changed = () => fields.filter((_, index) => (
