@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.processes import wait_until
-from tests.trading.api.running import ACCOUNTS, RunningDesk, far_below, order
+from tests.trading.api.running import ACCOUNTS, START_SECONDS, RunningDesk, far_below, order
 from trading.client import TradingClient
 
 if TYPE_CHECKING:
@@ -267,7 +267,9 @@ def test_risk_refuses_and_the_page_says_why(
         page.screenshot(path=screenshots / "refused.png")
         page.locator("#ticket-preview").get_by_role("button", name="Why?").click()
         why = page.get_by_role("dialog")
-        why.locator(".why-chain").get_by_text("max_order_notional").first.wait_for()
+        # The first such question starts a process, which reads all that the run was told.
+        chain = why.locator(".why-chain", has_text="max_order_notional")
+        chain.wait_for(timeout=START_SECONDS * 1000)
         is_drawn(why.locator("img.why-picture"))
         page.screenshot(path=screenshots / "why.png")
         page.keyboard.press("Escape")
@@ -471,36 +473,35 @@ def test_a_recording_is_replayed_and_never_taken_for_live(
         page.locator("main").wait_for()
 
 
-_CHAIN = {
-    "underlyings": ["AAPL"],
+def option(symbol: str, delta: float) -> dict[str, Any]:
+    return {
+        **{"symbol": symbol, "bid": "6.35", "ask": None, "option_price": "6.40"},
+        **{"implied_vol": 0.251, "theoretical_price": 6.41, "delta": delta, "gamma": 0.021},
+        **{"vega": 0.25, "theta": -0.11, "rho": 0.08, "note": HTML},
+    }
+
+
+_LADDER = {
+    "type": "options",
     "underlying": "AAPL",
-    "underlying_price": "231.5",
+    "underlying_price": "231.50",
     "time": "2026-02-20T14:30:00.000000Z",
     "model": "black_scholes",
     "rate": 0.068,
-    "items": [
+    "expiries": [
         {
-            "symbol": f"AAPL {strike}{right}",
             "expiry": "2026-03-20T20:00:00.000000Z",
-            "strike": str(strike),
-            "right": right,
             "t_days": 28.2,
-            "underlying_price": "231.5",
-            "option_price": "6.4",
-            "bid": "6.35",
-            "ask": None,
-            "implied_vol": 0.251,
-            "theoretical_price": 6.41,
-            "delta": 0.53 if right == "C" else -0.47,
-            "gamma": 0.021,
-            "vega": 0.25,
-            "theta": -0.11,
-            "rho": 0.08,
-            "moneyness": 1.0,
-            "note": HTML,
+            "rows": [
+                {
+                    "strike": strike,
+                    "moneyness": 1.0,
+                    "call": option(f"AAPL {strike} C", 0.53),
+                    "put": option(f"AAPL {strike} P", -0.47) if strike != "235" else None,
+                }
+                for strike in ("225", "230", "235")
+            ],
         }
-        for strike in (225, 230, 235)
-        for right in ("C", "P")
     ],
 }
 
@@ -509,24 +510,24 @@ def test_options_stand_by_strike_with_their_greeks(
     desk: RunningDesk, browser: Browser | None, screenshots: Path
 ) -> None:
     with opened(browser) as page:
-        answers = [{"underlyings": [], "items": []}, _CHAIN]
+        underlyings: list[dict[str, Any]] = []
         page.route(
-            re.compile(r"/chain(\?.*)?$"),
-            lambda route: route.fulfill(json=answers[0 if len(answers) == 2 else -1]),
+            re.compile(r"/options$"),
+            lambda route: route.fulfill(json={"items": underlyings, "next_cursor": None}),
         )
+        page.route(re.compile(r"/options/AAPL$"), lambda route: route.fulfill(json=_LADDER))
         log_in(page, desk, "alice")
         page.keyboard.press("c")
         page.locator("#panel-options", has_text="This desk has no options").wait_for()
-        answers.pop(0)
+        underlyings.append({"underlying": "AAPL", "expiries": []})
         shown = rows(page, "options")
         wait_until(lambda: shown.count() == 3, 60, "three strikes")
         assert shown.locator("th").all_inner_texts() == ["225", "230", "235"]
         assert page.locator("tr.at-the-money th").inner_text() == "230"
         cells = shown.nth(1).locator("td").all_inner_texts()
-        assert cells[5] == "0.530"
-        assert cells[-6] == "−0.470"
-        assert cells[7] == "25.1 %"
-        assert cells[9] == "–"
+        assert (cells[5], cells[-6]) == ("0.530", "−0.470")
+        assert cells[7:10] == ["25.1 %", "6.35", "–"]
+        assert set(shown.nth(2).locator("td").all_inner_texts()[11:]) == {""}
         assert page.locator("#panel-options img").count() == 0
         page.screenshot(path=screenshots / "options.png")
         page.unroute_all(behavior="ignoreErrors")
@@ -661,9 +662,14 @@ def test_zone_keys_and_other_times(
             page.keyboard.press(key)
             page.locator(f"#tab-{tab}[aria-selected=true]").wait_for()
         page.locator("#panel-asof").get_by_role("button", name="Show").click()
-        page.locator("#panel-asof .empty", has_text="What held at").first.wait_for()
+        held = page.locator("#panel-asof .empty", has_text="What held at").first
+        held.wait_for(timeout=START_SECONDS * 1000)
         page.locator("#panel-asof .figures").get_by_text("Total").wait_for()
         page.screenshot(path=screenshots / "as_of.png")
+        page.get_by_role("button", name="What changed since").click()
+        changed = page.locator("#panel-asof .changes tr", has_text="pnl net")
+        changed.filter(has_text="fill").first.wait_for(timeout=START_SECONDS * 1000)
+        page.screenshot(path=screenshots / "changes.png")
         page.keyboard.press("Escape")
         page.keyboard.press("0")
         rows(page, "desk").filter(has_text="engine").filter(has_text="running").wait_for()

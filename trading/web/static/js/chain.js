@@ -2,10 +2,9 @@
 
 import { get } from "./api.js";
 import { make, setText } from "./dom.js";
-import { amount, fullTime, timeOf } from "./format.js";
+import { amount, dayOf, fullTime } from "./format.js";
 
 const ASK_MS = 1000;
-const SIDES = ["C", "P"];
 const fixed = (digits) => (value) => (value === null || value === undefined ? "–" : amount(value, digits));
 const percent = (value) => (value === null || value === undefined ? "–" : `${(100 * value).toFixed(1)} %`);
 const priceOf = (value) => (value === null || value === undefined ? "–" : amount(value));
@@ -31,6 +30,7 @@ class Ladder {
 		this.timer = 0;
 		this.isShown = false;
 		this.rows = new Map();
+		this.underlyings = [];
 		this.said = make("p", { class: "empty", text: "loading…" });
 		this.underlying = make("select", { "aria-label": "Underlying", onchange: () => this.#ask() });
 		this.expiry = make("select", { "aria-label": "Expiry", onchange: () => this.draw() });
@@ -55,28 +55,36 @@ class Ladder {
 
 	async #ask() {
 		clearTimeout(this.timer);
-		const underlying = this.underlying.value;
 		try {
-			if (!document.hidden) {
-				const [found, held] = await Promise.all([
-					get("/chain", { underlying }),
-					this.desk.account() === "" ? { items: [] } : get("/positions", { account: this.desk.account(), limit: 500 }),
-				]);
-				if (underlying === this.underlying.value) {
-					this.found = found;
-					this.held = new Map();
-					for (const each of held.items) {
-						if (each.run === this.desk.run()) this.held.set(each.symbol, (this.held.get(each.symbol) ?? 0) + Number(each.net_quantity));
-					}
-					this.draw();
-				}
-			}
+			if (!document.hidden) await this.#read();
 		} catch (problem) {
+			// A desk without options knows no such route, or has no chain.
 			if (problem.status === 404) this.#none();
 			else setText(this.said, problem.message);
 			this.said.hidden = false;
 		}
 		if (this.isShown) this.timer = setTimeout(() => this.#ask(), ASK_MS);
+	}
+
+	async #read() {
+		if (this.underlyings.length === 0) this.underlyings = (await get("/options")).items.map((each) => each.underlying);
+		if (this.underlyings.length === 0) {
+			this.#none();
+			return;
+		}
+		this.#choices(this.underlying, this.underlyings.map((each) => [each, each]), this.underlying.value || this.underlyings[0]);
+		const underlying = this.underlying.value;
+		const account = this.desk.account();
+		const [found, held] = await Promise.all([
+			get(`/options/${encodeURIComponent(underlying)}`), account === "" ? { items: [] } : get("/positions", { account, limit: 500 }),
+		]);
+		if (underlying !== this.underlying.value) return;
+		this.found = found;
+		this.held = new Map();
+		for (const each of held.items) {
+			if (each.run === this.desk.run()) this.held.set(each.symbol, (this.held.get(each.symbol) ?? 0) + Number(each.net_quantity));
+		}
+		this.draw();
 	}
 
 	#none() {
@@ -90,34 +98,32 @@ class Ladder {
 	draw() {
 		const { found } = this;
 		if (found === null) return;
-		if (found.items.length === 0) {
+		const expiries = found.expiries.map((each) => each.expiry);
+		this.#choices(this.expiry, expiries.map((each) => [each, dayOf(each)]), this.expiry.value);
+		const shown = found.expiries.find((each) => each.expiry === this.expiry.value);
+		if (shown === undefined) {
 			this.#none();
 			return;
 		}
-		this.#choices(this.underlying, found.underlyings.map((each) => [each, each]), found.underlying);
-		const expiries = [...new Set(found.items.map((each) => each.expiry))].sort();
-		this.#choices(this.expiry, expiries.map((each) => [each, timeOf(each)]), this.expiry.value || expiries[0]);
-		const items = found.items.filter((each) => each.expiry === this.expiry.value);
-		const days = items[0]?.t_days;
-		setText(this.told, `${found.underlying} at ${priceOf(found.underlying_price)}, ${days === undefined ? "" : `${days.toFixed(2)} days to `}`
-			+ `${fullTime(this.expiry.value)}; as of ${fullTime(found.time)}`);
+		setText(this.told, `${found.underlying} at ${priceOf(found.underlying_price)}; ${shown.t_days.toFixed(2)} days to ${fullTime(shown.expiry)}; `
+			+ `as of ${fullTime(found.time)}`);
 		this.said.hidden = true;
 		this.bar.hidden = false;
 		this.table.hidden = false;
-		const strikes = new Map();
-		for (const item of items) strikes.set(item.strike, { ...strikes.get(item.strike), [item.right]: item });
-		const ordered = [...strikes.keys()].sort((a, b) => Number(a) - Number(b));
+		const strikes = new Set(shown.rows.map((each) => each.strike));
 		for (const [strike, row] of this.rows) {
 			if (strikes.has(strike)) continue;
 			row.remove();
 			this.rows.delete(strike);
 		}
 		const price = Number(found.underlying_price);
-		ordered.forEach((strike, index) => {
+		shown.rows.forEach(({ strike, call, put }, index) => {
 			const row = this.#row(strike);
 			if (this.body.children[index] !== row) this.body.insertBefore(row, this.body.children[index] ?? null);
-			row.classList.toggle("at-the-money", price >= Number(strike) && !(price >= Number(ordered[index + 1] ?? Number.POSITIVE_INFINITY)));
-			for (const side of SIDES) this.#fill(row, side, strikes.get(strike)[side], side === "C" ? price > Number(strike) : price < Number(strike));
+			const next = Number(shown.rows[index + 1]?.strike ?? Number.POSITIVE_INFINITY);
+			row.classList.toggle("at-the-money", Number(strike) <= price && price < next);
+			this.#fill(row, "C", call, price > Number(strike));
+			this.#fill(row, "P", put, price < Number(strike));
 		});
 	}
 
@@ -144,9 +150,9 @@ class Ladder {
 		COLUMNS[side].forEach(([, name, text], index) => {
 			const cell = row.children[first + index];
 			const value = name === "position" ? this.held.get(item?.symbol) : item?.[name];
-			setText(cell, item === undefined ? "" : text(value));
+			setText(cell, item ? text(value) : "");
 			cell.classList.toggle("in-the-money", isInTheMoney);
-			cell.title = item === undefined ? "" : [item.symbol, item.note].filter(Boolean).join(": ");
+			cell.title = !item ? "" : [item.symbol, item.note].filter(Boolean).join(": ");
 		});
 	}
 }

@@ -117,6 +117,8 @@ export class Panels {
 			tab.panel.hidden = tab.id !== id;
 			tab.show?.(tab.id === id);
 		}
+		const { topic } = this.tabs.find((tab) => tab.id === id);
+		byId("record-tools").hidden = topic === undefined && id !== "positions";
 		byId("only-open").closest("label").hidden = id !== "orders";
 		byId("order-actions").hidden = !["orders", "positions"].includes(id) || !this.desk.mayHalt();
 		this.#tellUnseen();

@@ -109,7 +109,7 @@ class Replay {
 				button("Another", "Choose another replay (r)", () => this.choose()), button("End", "End this replay for good", () => this.end()),
 				button("Back to live", "Back to live (l)", () => this.leave(), { id: "replay-leave", class: "primary" })),
 			make("div", { class: "replay-controls" },
-				button("⏮", "Go back to the beginning", () => this.control({ action: "restart" }), { "aria-label": "Restart" }), this.play,
+				button("Restart", "Go back to the beginning", () => this.control({ action: "restart" })), this.play,
 				step("tick"), step("bar"), step("order"), make("label", {}, "Speed ", this.speed),
 				make("span", { class: "replay-seek" }, this.from, this.seek, this.until)),
 			make("div", { class: "replay-chart" },
@@ -189,7 +189,7 @@ class Replay {
 		const what = make("select", { name: "what" }, ...(sources.runs.length > 0 ? [option("run", "what a run was told")] : []),
 			option("ticks", "ticks of symbols"), option("bars", "bars of symbols"));
 		const run = make("select", { name: "run" }, ...sources.runs.map((each, index) => (
-			option(String(index), `${each.run}, ${timeOf(each.start)} to ${timeOf(each.end)}`))));
+			option(String(index), `${each.run} of ${each.account}`))));
 		const symbol = make("select", { name: "symbol" }, ...sources.symbols.map((each) => option(each.symbol)));
 		const [start, end] = ["start", "end"].map((name) => make("input", { type: "datetime-local", step: "1", name, required: true }));
 		const timeframe = make("select", { name: "timeframe" }, ...sources.timeframes.map((each) => option(each)));
@@ -366,7 +366,7 @@ class Replay {
 		const wanted = speed === null || speed === undefined ? "" : String(Number(speed));
 		const speeds = wanted === "" || SPEEDS.includes(wanted) ? SPEEDS : [wanted, ...SPEEDS];
 		if (this.speed.children.length !== speeds.length + 1) {
-			this.speed.replaceChildren(...speeds.map((each) => make("option", { value: each, text: `${each}×` })), make("option", { value: "", text: "as fast as possible" }));
+			this.speed.replaceChildren(...speeds.map((each) => make("option", { value: each, text: `${each}×` })), make("option", { value: "", text: "fastest" }));
 		}
 		if (document.activeElement !== this.speed) this.speed.value = wanted;
 	}

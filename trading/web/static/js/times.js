@@ -57,9 +57,9 @@ class TwoTimesPage {
 		this.barsHead = make("h3");
 		this.changes = make("div", { class: "changes" });
 		const form = make(
-			"form", { class: "as-of", onsubmit: (event) => this.#submit(event) },
-			atLabel, knownLabel, this.zones, make("button", { type: "submit", class: "primary", text: "Show" }),
-			sinceLabel, make("button", { type: "submit", name: "changes", text: "What changed since" }),
+			"form", { onsubmit: (event) => this.#submit(event) },
+			make("div", { class: "as-of" }, atLabel, knownLabel, make("button", { type: "submit", class: "primary", text: "Show" }), this.zones),
+			make("div", { class: "as-of" }, sinceLabel, make("button", { type: "submit", name: "changes", text: "What changed since" })),
 		);
 		this.shown = make(
 			"div", { hidden: true }, this.figures, make("h3", { text: "Positions and P&L (a row says why)" }), this.pnl.element,
@@ -140,7 +140,7 @@ class TwoTimesPage {
 		if (turn !== this.turn) return;
 		this.asked = undefined;
 		this.shown.hidden = true;
-		const count = found.items.length;
+		const count = found.items.length + (found.left_out ?? 0);
 		const more = count > CHANGES ? `; the first ${CHANGES} are shown` : "";
 		setText(this.said, `At ${fullTime(found.at)}: ${count === 0 ? "nothing is" : `${count} figures are`} another one than was known at `
 			+ `${fullTime(found.since)}, by what came until ${fullTime(found.until)}${more}.`);
