@@ -1,4 +1,4 @@
-"""How large the page's scripts are: what the browser loads to show the page, and what it loads later.
+"""How large the page's scripts are: what shows the page, and what is loaded later.
 
     python benchmarks/page.py
 
