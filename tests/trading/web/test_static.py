@@ -50,13 +50,14 @@ def test_the_chart_library_comes_with_its_licence() -> None:
 def test_every_module_and_file_that_is_named_is_there() -> None:
     for path in OURS:
         text = path.read_text()
-        for name in re.findall(r'from "([^"]+)"', text):
+        for name in re.findall(r'(?:from|import\() ?"([^"]+)"', text):
             assert (path.parent / name).is_file(), f"{name_of(path)} imports {name}"
         if path.suffix == ".html":
             for name in re.findall(r'<(?:script|link)[^>]+(?:src|href)="([^"]+)"', text):
                 assert (path.parent / name).is_file(), f"{name_of(path)} names {name}"
     ids = set(re.findall(r'\bid="([^"]+)"', (STATIC / "index.html").read_text()))
-    made = set(re.findall(r'id: "([^"]+)"', (STATIC / "js" / "depth.js").read_text()))
+    scripts = "".join(path.read_text() for path in (STATIC / "js").glob("*.js"))
+    made = set(re.findall(r'id: "([^"]+)"', scripts))
     for path in (STATIC / "js").glob("*.js"):
         for name in re.findall(r'byId\("([^"]+)"\)', path.read_text()):
             assert name in ids | made or name.startswith("tab-"), f"{path.name} asks for #{name}"

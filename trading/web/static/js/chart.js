@@ -4,7 +4,7 @@ import {
 	CandlestickSeries, HistogramSeries, LineSeries, createChart, createSeriesMarkers,
 } from "../vendor/lightweight-charts.mjs";
 import { command, get, pathOfOrder } from "./api.js";
-import { setText, byId, notify } from "./dom.js";
+import { notify, setText } from "./dom.js";
 import { ageText, amount, chartTime, decimalsOf, rounded, tickMark } from "./format.js";
 import { ema, rsi, sma } from "./indicators.js";
 import { colour, prefer, preferences } from "./preferences.js";
@@ -37,8 +37,11 @@ const isWhole = (data) => data.open !== null && data.close !== null && data.high
 
 /** The chart of one symbol at one timeframe. */
 export class PriceChart {
-	constructor(container) {
+	/** `note` says what is missing, `told` the bar under the pointer. */
+	constructor(container, note, told) {
 		this.container = container;
+		this.note = note;
+		this.told = told;
 		this.symbol = "";
 		this.timeframe = "";
 		this.increment = "0.01";
@@ -53,6 +56,7 @@ export class PriceChart {
 		this.timer = 0;
 		this.touched = new Set();
 		this.canMove = false;
+		this.asksCalendar = true;
 		this.chart = createChart(container, { autoSize: true, layout: { attributionLogo: false } });
 		this.candles = this.chart.addSeries(CandlestickSeries, {}, 0);
 		this.volume = this.chart.addSeries(
@@ -113,10 +117,8 @@ export class PriceChart {
 		prefer("lines", [...this.lines.keys()]);
 	}
 
-	/** Load the bars of a symbol; what was shown goes. */
-	async load(symbol, timeframe, instrument) {
+	#begin(symbol, timeframe, instrument) {
 		this.loading += 1;
-		const turn = this.loading;
 		this.cancelDrag();
 		this.symbol = symbol;
 		this.timeframe = timeframe;
@@ -128,27 +130,44 @@ export class PriceChart {
 		this.bars = [];
 		this.breaks = [];
 		this.touched.clear();
-		this.#drawAll();
-		setText(byId("chart-note"), "loading bars…");
-		let found;
-		try {
-			found = await get("/bars", { symbol, timeframe, limit: BARS });
-		} catch (problem) {
-			if (turn === this.loading) setText(byId("chart-note"), problem.message);
-			return;
-		}
-		if (turn !== this.loading) return;
+		return this.loading;
+	}
+
+	#fill(items) {
 		const live = this.bars;
-		this.bars = found.items.filter(isWhole).map(barOf);
+		this.bars = items.filter(isWhole).map(barOf);
 		for (const bar of live) this.#put(bar);
-		const empty = `no bars of ${symbol} at ${timeframe} yet`;
-		setText(byId("chart-note"), this.bars.length === 0 ? empty : "");
+		const empty = `no bars of ${this.symbol} at ${this.timeframe} yet`;
+		setText(this.note, this.bars.length === 0 ? empty : "");
 		this.#drawAll();
 		if (this.bars.length === 0) return;
 		this.chart.timeScale().setVisibleLogicalRange({
 			from: Math.max(-5, this.bars.length - this.#shownBars()), to: this.bars.length + 5,
 		});
+	}
+
+	/** Load the bars of a symbol; what was shown goes. */
+	async load(symbol, timeframe, instrument) {
+		const turn = this.#begin(symbol, timeframe, instrument);
+		this.#drawAll();
+		setText(this.note, "loading bars…");
+		let found;
+		try {
+			found = await get("/bars", { symbol, timeframe, limit: BARS });
+		} catch (problem) {
+			if (turn === this.loading) setText(this.note, problem.message);
+			return;
+		}
+		if (turn !== this.loading) return;
+		this.#fill(found.items);
 		await this.#findGaps(turn);
+	}
+
+	/** Show these bars, the oldest first; the calendar is not asked for gaps. */
+	show(symbol, timeframe, instrument, items) {
+		this.asksCalendar = false;
+		this.#begin(symbol, timeframe, instrument);
+		this.#fill(items);
 	}
 
 	#shownBars = () => Math.max(30, Math.floor(this.container.clientWidth / 9));
@@ -171,6 +190,7 @@ export class PriceChart {
 
 	/** Ask the calendar for the empty places between bars: they are left empty, closed times are marked. */
 	async #findGaps(turn) {
+		if (!this.asksCalendar) return;
 		const gaps = [];
 		for (let index = this.bars.length - 1; index > 0 && gaps.length < GAPS; index -= 1) {
 			if (this.bars[index].time > this.bars[index - 1].end) gaps.push([this.bars[index - 1], this.bars[index]]);
@@ -225,7 +245,7 @@ export class PriceChart {
 		if (this.bars.length > length && index > 0 && this.bars[index].time > this.bars[index - 1].end) {
 			this.#findGaps(this.loading);
 		}
-		setText(byId("chart-note"), "");
+		setText(this.note, "");
 		if (this.timer === 0) this.timer = setTimeout(() => this.#drawTouched(), DRAW_MS);
 	}
 
@@ -252,6 +272,7 @@ export class PriceChart {
 			const values = LINES[name].of(this.bars.map((bar) => bar.close));
 			if (values.at(-1) !== null) line.update({ time: last, value: values.at(-1) });
 		}
+		this.container.dataset.bars = this.bars.length;
 		this.container.dataset.close = this.bars.at(-1).close;
 		this.#tellBar(null);
 	}
@@ -268,7 +289,9 @@ export class PriceChart {
 	}
 
 	#drawAll() {
-		const empty = this.breaks.flatMap((each) => each.slots).map((time) => ({ time }));
+		// The library takes each time once: a bar that came late fills its empty place.
+		const filled = new Set(this.bars.map((bar) => bar.time));
+		const empty = this.breaks.flatMap((each) => each.slots).filter((time) => !filled.has(time)).map((time) => ({ time }));
 		const candles = empty.length === 0 ? this.bars : [...this.bars, ...empty].sort((a, b) => a.time - b.time);
 		this.candles.setData(candles);
 		this.volume.setData(this.bars.map((bar) => this.#volumeOf(bar)));
@@ -288,7 +311,7 @@ export class PriceChart {
 		const text = ["open", "high", "low", "close"]
 			.map((name) => `${name[0].toUpperCase()} ${shown[name].toFixed(decimals)}`).join("  ");
 		const volume = this.bars.find((bar) => bar.time === shown.time)?.volume;
-		setText(byId("chart-bar"), volume === undefined ? text : `${text}  V ${amount(volume)}`);
+		setText(this.told, volume === undefined ? text : `${text}  V ${amount(volume)}`);
 	}
 
 	// --- marks and lines ---------------------------------------------------------------------------

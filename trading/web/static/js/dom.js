@@ -24,6 +24,13 @@ export function setText(element, text) {
 	if (element.textContent !== wanted) element.textContent = wanted;
 }
 
+/** Names and what is said of each. */
+export function facts(pairs) {
+	const list = make("dl", { class: "facts" });
+	for (const [name, value] of pairs) list.append(make("dt", {}, name), make("dd", {}, value));
+	return list;
+}
+
 const SHOWN_MS = { ok: 5000, problem: 12000 };
 
 /** Tell the user something for a while; `kind` is ok or problem. */
@@ -59,10 +66,10 @@ export function openDialog(title, ...content) {
 }
 
 /** Ask yes or no; the answer is a promise of a boolean, or of the text of `input` where it is asked for. */
-export function confirmed(title, question, action, input = null) {
+export function confirmed(title, question, action, input = null, required = true) {
 	return new Promise((resolve) => {
 		let answer = false;
-		const field = input === null ? null : make("input", { required: true, maxlength: 200, placeholder: input });
+		const field = input === null ? null : make("input", { required, maxlength: 200, placeholder: input });
 		const form = make(
 			"form",
 			{

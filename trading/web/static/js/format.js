@@ -64,6 +64,9 @@ export function timeOf(text) {
 	return day === maker(DAY).format(new Date()) ? clock : `${day} ${clock}`;
 }
 
+/** The day in the chosen zone. */
+export const dayOf = (text) => maker({ ...DAY, year: "numeric" }).format(new Date(text));
+
 /** Day and time to the millisecond, with the zone's name. */
 export function fullTime(text) {
 	if (!text) return "–";

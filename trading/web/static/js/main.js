@@ -5,7 +5,7 @@ import { LINES, PriceChart } from "./chart.js";
 import { Depth } from "./depth.js";
 import { byId, make, notify, openDialog, setText } from "./dom.js";
 import { ageText, amount, clock, instantOf, priced, signed, zoneLabel } from "./format.js";
-import { listenToKeys, showHelp } from "./keys.js";
+import { listenToKeys } from "./keys.js";
 import { Panels } from "./panels.js";
 import { applyTheme, localZone, prefer, preferences, zone } from "./preferences.js";
 import { Records, isOpen } from "./records.js";
@@ -43,15 +43,36 @@ const desk = {
 		if (!desk.mayTrade()) return `You are ${accountNow().role} of ${desk.account()}: a trader sends orders.`;
 		return desk.isConnected() ? "" : "Not connected: orders wait until the connection is back.";
 	},
+	timeframe: () => preferences.timeframe,
+	timeframes: () => state.timeframes,
+	instrument: (symbol) => state.instruments.get(symbol),
+	symbols: () => state.symbols,
+	follow: (topic, listener) => socket.follow(topic, listener),
+	unfollow: (topic) => socket.unfollow(topic),
+	explain: async (subject, account = desk.account(), run = desk.run()) => {
+		(await part(() => import("./explain.js")))?.showWhy(subject, account, run);
+	},
 	instantOf,
 	onEarned: (pnl, positions) => showEarned(pnl, positions),
 };
 
+/** A module that is loaded when it is first wanted; without it null, and the user is told. */
+async function part(load) {
+	try {
+		return await load();
+	} catch (problem) {
+		notify(`This part could not be loaded: ${problem.message}. Load the page again.`, "problem");
+		return null;
+	}
+}
+
 applyTheme();
-const chart = new PriceChart(byId("chart"));
+const chart = new PriceChart(byId("chart"), byId("chart-note"), byId("chart-bar"));
 const depth = new Depth((price) => ticket.takePrice(price));
 const panels = new Panels(desk, records);
 const ticket = new Ticket(desk);
+/** The replay's part of the page, once it was opened. */
+let replay = null;
 
 const socket = new DeskSocket({
 	state: (link, detail) => {
@@ -81,7 +102,8 @@ const socket = new DeskSocket({
 		if (topic === "alerts") panels.alerted(item);
 		if (topic === "trading_state") takeTradingState(item);
 		if (topic === "fills" && item.account === desk.account() && item.run === desk.run() && item.strategy === "") {
-			notify(`Filled: ${item.side} ${item.fill_quantity} ${item.symbol} @ ${item.fill_price}`);
+			const live = document.body.dataset.mode === "replay" ? "Live, not of the replay: " : "";
+			notify(`${live}Filled: ${item.side} ${item.fill_quantity} ${item.symbol} @ ${item.fill_price}`);
 		}
 	},
 	values: takeValues,
@@ -393,11 +415,16 @@ function drawZones() {
 	select.value = preferences.zone;
 }
 
+function look() {
+	chart.applyLook();
+	replay?.look();
+}
+
 function setZone(name) {
 	prefer("zone", name);
 	setText(byId("chart-zone"), zoneLabel(zone()));
 	setText(byId("clock"), clock());
-	chart.applyLook();
+	look();
 	panels.draw(true);
 }
 
@@ -405,18 +432,17 @@ byId("zone").addEventListener("change", (event) => setZone(event.target.value));
 byId("theme").addEventListener("change", (event) => {
 	prefer("theme", event.target.value);
 	applyTheme();
-	chart.applyLook();
+	look();
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
 	applyTheme();
-	chart.applyLook();
+	look();
 });
 byId("account").addEventListener("change", (event) => {
 	prefer("account", event.target.value);
 	showTradingState();
 	showEarned(null, []);
 	panels.held.positions = [];
-	panels.held.limits = [];
 	panels.open(panels.active);
 	ticket.changed();
 	showTrades();
@@ -455,10 +481,19 @@ byId("filter").addEventListener("input", (event) => {
 });
 byId("cancel-all").addEventListener("click", () => panels.cancelAll());
 byId("flatten").addEventListener("click", () => panels.flatten());
-byId("help-button").addEventListener("click", showHelp);
+const help = async () => (await part(() => import("./help.js")))?.showHelp();
+byId("help-button").addEventListener("click", help);
 function showView(name) {
 	document.body.dataset.view = name;
 }
+
+/** Let the user choose what to replay. */
+async function openReplay() {
+	if (api.session.accounts.length === 0 && state.symbols.length === 0) return;
+	replay ??= (await part(() => import("./replay.js")))?.replayOf(desk) ?? null;
+	replay?.choose();
+}
+byId("replay-button").addEventListener("click", openReplay);
 for (const button of byId("views").children) button.addEventListener("click", () => showView(button.dataset.view));
 
 const step = (list, now, by) => list[(list.indexOf(now) + by + list.length) % list.length];
@@ -483,6 +518,9 @@ listenToKeys({
 		byId("filter").focus();
 	},
 	halt: () => desk.mayHalt() && panels.setState("HALTED"),
+	help,
+	replay: openReplay,
+	replaying: (key) => replay?.actionOf(key),
 	escape: () => chart.cancelDrag(),
 	isReady: () => byId("login").hidden,
 });

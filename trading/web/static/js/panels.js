@@ -1,8 +1,8 @@
 // The tabs under the chart: records, what the desk is doing, and what held at another time.
 
 import { Problem, command, get, pathOfOrder } from "./api.js";
-import { byId, confirmed, make, notify, openDialog, setText } from "./dom.js";
-import { amount, fieldOf, fullTime, instantOf, signed, timeOf, zoneLabel } from "./format.js";
+import { byId, confirmed, facts, make, notify, openDialog, setText } from "./dom.js";
+import { amount, signed } from "./format.js";
 import { isOpen } from "./records.js";
 import { Table } from "./table.js";
 import * as views from "./views.js";
@@ -20,7 +20,7 @@ export class Panels {
 		this.onlySymbol = false;
 		this.state = null;
 		this.unseen = 0;
-		this.held = { positions: [], pnl: null, strategies: [], picker: [], limits: [] };
+		this.held = { positions: [], pnl: null, strategies: [], picker: [] };
 		this.tabs = this.#make();
 		this.active = "orders";
 		const bar = byId("tabs");
@@ -78,8 +78,33 @@ export class Panels {
 			this.#listed("signals", "Signals", views.signalColumns, "No strategy has said anything yet."),
 			this.#listed("decisions", "Decisions", views.decisionColumns, "Nothing was decided yet."),
 			this.#listed("alerts", "Alerts", views.alertColumns, "No alerts."),
-			this.#limits(), this.#strategies(), this.#processes(), this.#asOf(),
+			this.#later("limits", "Limits", () => import("./governance.js")),
+			this.#strategies(), this.#processes(),
+			this.#later("asof", "As of", () => import("./times.js")),
+			this.#later("options", "Options", () => import("./chain.js")),
 		];
+	}
+
+	/** A tab whose module is loaded when it is first opened: it has `part(desk, box)` with tables, draw and shown. */
+	#later(id, title, load) {
+		const box = make("div", {}, make("p", { class: "empty", text: "loading…" }));
+		const tab = { id, title, tables: [], content: [box], part: null, draw: () => tab.part?.draw() };
+		tab.show = async (isShown) => {
+			if (isShown && tab.part === null) {
+				try {
+					const module = await load();
+					if (tab.part === null) {
+						box.replaceChildren();
+						tab.part = module.part(this.desk, box);
+						tab.tables = tab.part.tables;
+					}
+				} catch (problem) {
+					setText(box.firstElementChild, `This part could not be loaded: ${problem.message}. Load the page again.`);
+				}
+			}
+			tab.part?.shown(this.active === id);
+		};
+		return tab;
 	}
 
 	/** Show a tab. */
@@ -90,7 +115,10 @@ export class Panels {
 			tab.button.setAttribute("aria-selected", tab.id === id);
 			tab.button.tabIndex = tab.id === id ? 0 : -1;
 			tab.panel.hidden = tab.id !== id;
+			tab.show?.(tab.id === id);
 		}
+		const { topic } = this.tabs.find((tab) => tab.id === id);
+		byId("record-tools").hidden = topic === undefined && id !== "positions";
 		byId("only-open").closest("label").hidden = id !== "orders";
 		byId("order-actions").hidden = !["orders", "positions"].includes(id) || !this.desk.mayHalt();
 		this.#tellUnseen();
@@ -120,7 +148,6 @@ export class Panels {
 		const tab = this.tabs.find((each) => each.id === this.active);
 		if (topics.has(tab.topic)) this.draw();
 		if (topics.has("positions") || topics.has("fills") || topics.has("cash")) this.poll();
-		if (topics.has("limits") && this.active === "limits") this.poll();
 	}
 
 	/** Note an alert that came while another tab is open. */
@@ -152,7 +179,6 @@ export class Panels {
 			this.held.positions = positions.items.filter(this.#mine);
 			this.held.pnl = pnl.items.find(this.#mine) ?? null;
 			this.desk.onEarned(this.held.pnl, this.held.positions);
-			if (this.active === "limits") this.held.limits = (await get("/limits", query)).items.filter(this.#mine);
 			if (this.active === "strategies") {
 				const [strategies, picker] = await Promise.all([get("/strategies", query), get("/picker", query)]);
 				this.held.strategies = strategies.items;
@@ -251,7 +277,7 @@ export class Panels {
 		const history = new Table(views.historyColumns, { empty: "loading…", keyOf: (item) => item.version });
 		const decisions = new Table(views.decisionColumns, { empty: "Nothing was decided about it." });
 		const content = [
-			facts(views.factsOf(order)), make("h3", { text: "States" }), history.element,
+			this.#why(order.order_id, order), facts(views.factsOf(order)), make("h3", { text: "States" }), history.element,
 			make("h3", { text: "Decisions" }), decisions.element,
 		];
 		openDialog(`Order ${order.order_id}`, ...content).classList.add("wide");
@@ -267,7 +293,13 @@ export class Panels {
 	}
 
 	#details(title, item) {
-		openDialog(title, facts(views.factsOf(item)));
+		openDialog(title, this.#why(views.subjectOf(title, item), item), facts(views.factsOf(item)));
+	}
+
+	#why(subject, { account, run }) {
+		if (!subject) return null;
+		const why = make("button", { type: "button", text: "Why?", onclick: () => this.desk.explain(subject, account, run) });
+		return make("div", { class: "why" }, why);
 	}
 
 	/** Cancel every open order of the account, once the user has confirmed it. */
@@ -330,23 +362,6 @@ export class Panels {
 		};
 	}
 
-	#limits() {
-		const content = make("div", { class: "limits" });
-		let tables = [];
-		let shown = "";
-		return {
-			id: "limits", title: "Limits", tables: [], content: [content],
-			draw: () => {
-				const now = JSON.stringify([this.held.limits, zoneLabel()]);
-				if (now === shown) return;
-				shown = now;
-				tables = this.held.limits.map((record) => limitsOf(record));
-				content.replaceChildren(...tables.flat());
-				if (tables.length === 0) content.append(make("p", { class: "empty", text: "No limits are set." }));
-			},
-		};
-	}
-
 	#strategies() {
 		const strategies = new Table(views.strategyColumns, {
 			empty: "No strategies.", keyOf: (item) => item.strategy, onOpen: (item) => this.#details("Strategy", item),
@@ -380,66 +395,6 @@ export class Panels {
 			},
 		};
 	}
-
-	#asOf() {
-		const at = make("input", { type: "datetime-local", step: "1", name: "at", required: true });
-		const known = make("input", { type: "datetime-local", step: "1", name: "known" });
-		const zoneText = make("span", { class: "muted" });
-		const said = make("p", { class: "empty", text: "Choose a time to see what held then, and, if you like, as it was known at another." });
-		const figures = make("div", { class: "figures" });
-		const positions = new Table(views.positionColumns, { empty: "No positions were open." });
-		const orders = new Table(views.orderColumns(() => []), { empty: "No orders worked." });
-		const limits = make("div", { class: "limits" });
-		const shown = make("div", { hidden: true }, figures, make("h3", { text: "Positions" }), positions.element,
-			make("h3", { text: "Open orders" }), orders.element, make("h3", { text: "Limits" }), limits);
-		const look = async (event) => {
-			event.preventDefault();
-			const query = { account: this.desk.account(), at: instantOf(at.value), known_at: known.value ? instantOf(known.value) : null };
-			setText(said, "looking…");
-			said.hidden = false;
-			try {
-				const [held, working, earned, limited] = await Promise.all([
-					get("/positions", { ...query, limit: 500 }), get("/orders", { ...query, open: true, limit: 500 }),
-					get("/pnl", query), get("/limits", query),
-				]);
-				positions.show(held.items.filter(this.#mine));
-				orders.show(working.items.filter(this.#mine));
-				showEarned(figures, earned.items.find(this.#mine) ?? null, this.desk.base());
-				limits.replaceChildren(...limited.items.filter(this.#mine).flatMap((record) => limitsOf(record)));
-				const asKnown = query.known_at === null ? "as it is known now" : `as it was known at ${fullTime(query.known_at)}`;
-				setText(said, `What held at ${fullTime(query.at)}, ${asKnown}.`);
-				shown.hidden = false;
-			} catch (problem) {
-				setText(said, problem.message);
-				shown.hidden = true;
-			}
-		};
-		const form = make("form", { class: "as-of", onsubmit: look },
-			make("label", {}, make("span", { text: "What held at" }), at),
-			make("label", {}, make("span", { text: "as known at (empty: now)" }), known), zoneText,
-			make("button", { type: "submit", class: "primary", text: "Show" }));
-		return {
-			id: "asof", title: "As of", tables: [positions, orders], content: [form, said, shown],
-			draw: () => {
-				setText(zoneText, `times of ${zoneLabel()}`);
-				if (at.value === "") at.value = fieldOf(new Date(Date.now() - 60000));
-			},
-		};
-	}
-}
-
-function facts(pairs) {
-	const list = make("dl", { class: "facts" });
-	for (const [name, value] of pairs) list.append(make("dt", { text: name }), make("dd", { text: value }));
-	return list;
-}
-
-function limitsOf(record) {
-	const table = new Table(views.limitColumns, { empty: "No limit is set." });
-	table.show(views.limitRows(record));
-	const text = `${record.limits_id}: asked for by ${record.requested_by}, approved by ${record.approved_by || "nobody"}, `
-		+ `since ${timeOf(record.timestamp)}`;
-	return [make("p", { class: "muted", text }), table.element];
 }
 
 const FIGURES = [

@@ -16,6 +16,7 @@ export class DeskSocket {
 	#positions = new Map();
 	#subscribed = new Set();
 	#ids = new Map();
+	#listeners = new Map();
 	#number = 0;
 	#tries = 0;
 	#timer = 0;
@@ -66,6 +67,21 @@ export class DeskSocket {
 		if (known !== undefined && JSON.stringify(known) === JSON.stringify(more)) return;
 		this.#topics.set(topic, more);
 		this.#ask("subscribe", topic);
+	}
+
+	/** Follow a topic with a listener of its own, which gets each message of it as it is. */
+	follow(topic, listener) {
+		this.#listeners.set(topic, listener);
+		if (!this.#topics.has(topic)) this.followValues(topic, {});
+	}
+
+	/** Follow a topic no longer. */
+	unfollow(topic) {
+		this.#listeners.delete(topic);
+		if (!this.#topics.delete(topic)) return;
+		this.#positions.delete(topic);
+		this.#subscribed.delete(topic);
+		this.#ask("unsubscribe", topic);
 	}
 
 	#ask(op, topic) {
@@ -132,6 +148,11 @@ export class DeskSocket {
 	#take(message) {
 		this.#heard = Date.now();
 		const handlers = this.#handlers;
+		const own = this.#listeners.get(message.topic ?? this.#ids.get(message.id));
+		if (own !== undefined) {
+			own(message);
+			return;
+		}
 		switch (message.type) {
 			case "hello":
 				this.#tries = 0;

@@ -1,7 +1,7 @@
 // The order ticket: a single order or a bracket, and what risk would say of it before it is sent.
 
 import { command, newKey } from "./api.js";
-import { byId, make, notify, setText } from "./dom.js";
+import { byId, facts, make, notify, setText } from "./dom.js";
 import { amount } from "./format.js";
 
 const PREVIEW_MS = 350;
@@ -168,12 +168,12 @@ export class Ticket {
 			const lines = [
 				["limit", verdict.limit], ["seen", verdict.seen.seen], ["allowed", verdict.allowed_text],
 			].filter(([, value]) => value);
-			this.#say("refused", `Risk would refuse: ${verdict.code}`, factsOf(lines));
+			this.#say("refused", `Risk would refuse: ${verdict.code}`, facts(lines));
 			return;
 		}
-		const facts = Object.entries(verdict.seen).map(([name, value]) => [name, amount(trimmed(value))]);
+		const seen = Object.entries(verdict.seen).map(([name, value]) => [name, amount(trimmed(value))]);
 		const title = verdict.scaled ? `Risk would allow ${verdict.quantity} of it` : "Risk would allow it";
-		this.#say("allowed", title, factsOf(facts));
+		this.#say("allowed", title, facts(seen));
 	}
 
 	async #submit() {
@@ -221,14 +221,10 @@ export class Ticket {
 		}
 		const { limit, seen, allowed } = problem.body;
 		if (limit === undefined) return [make("p", { text: problem.message })];
-		return [factsOf([["limit", limit], ["seen", seen], ["allowed", allowed]])];
+		const { order_id: id } = problem.body;
+		const why = id ? make("button", { type: "button", class: "small", text: "Why?", onclick: () => this.desk.explain(id) }) : null;
+		return [facts([["limit", limit], ["seen", seen], ["allowed", allowed]]), why].filter(Boolean);
 	}
 }
 
 const trimmed = (text) => (text.includes(".") ? text.replace(/\.?0+$/, "") : text);
-
-function factsOf(pairs) {
-	const list = make("dl");
-	for (const [name, value] of pairs) list.append(make("dt", { text: name }), make("dd", { text: value }));
-	return list;
-}

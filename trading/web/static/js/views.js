@@ -8,7 +8,7 @@ const STATUS_TONE = {
 	REJECTED: "down", CANCELED: "muted", EXPIRED: "muted",
 };
 
-const words = (text) => String(text ?? "").replaceAll("_", " ").toLowerCase();
+export const words = (text) => String(text ?? "").replaceAll("_", " ").toLowerCase();
 const toneOf = (text) => (Number(text) > 0 ? "up" : Number(text) < 0 ? "down" : "");
 
 const time = { head: "Time", kind: "time", text: (item) => timeOf(item.timestamp) };
@@ -107,30 +107,6 @@ export const alertColumns = [
 	{ head: "About", kind: "id", text: (item) => item.subject_id },
 ];
 
-export const limitColumns = [
-	{ head: "Limit", text: (item) => words(item.name) },
-	{ head: "Value", kind: "wide", text: (item) => item.value },
-];
-
-/** The limits of a record, one a row; those that are not set are left out. */
-export function limitRows(record) {
-	let limits = {};
-	try {
-		limits = JSON.parse(record.limits_json);
-	} catch {
-		return [{ id: record.id, name: "limits", value: record.limits_json }];
-	}
-	const isSet = (value) => value !== null && !(Array.isArray(value) && value.length === 0);
-	const shown = (name, value) => {
-		if (Array.isArray(value)) {
-			return value.map((each) => (Array.isArray(each) ? each.join(" → ") : JSON.stringify(each).replaceAll('"', ""))).join(", ");
-		}
-		return name.endsWith("_window") ? `${Number(value) / 1e9} s` : String(value);
-	};
-	return Object.entries(limits).filter(([, value]) => isSet(value))
-		.map(([name, value]) => ({ id: `${record.id} ${name}`, name, value: shown(name, value) }));
-}
-
 export const strategyColumns = [
 	{ head: "Strategy", text: (item) => item.strategy }, { head: "Version", text: (item) => item.version },
 	{ head: "Symbols", text: (item) => (item.symbols ?? []).join(" ") },
@@ -159,6 +135,14 @@ export const processColumns = [
 	{ head: "Started again", kind: "number", text: (item) => `${item.restarts}×` },
 	{ head: "Last exit", text: (item) => (item.last_exit === null ? "" : String(item.last_exit)) },
 ];
+
+/** What "why?" asks about, by the title of a record's details; "" where nothing can be asked. */
+export function subjectOf(title, item) {
+	return {
+		Fills: item.fill_id, Signals: item.signal_id, Decisions: item.order_id || item.subject_id,
+		"Closed piece": `${item.close_fill_id}:${item.open_fill_id}`, Position: `pnl:${item.strategy}:${item.symbol}`,
+	}[title] ?? "";
+}
 
 /** The facts of a record, all of them, as pairs of texts. */
 export function factsOf(item) {
