@@ -61,7 +61,8 @@ class DeskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that the processes share; ports are of this machine.
 
     `logins` are the passwords of the processes' own users of the store, by user: `desk_market`
-    keeps ticks, `desk_engine` owns the records.
+    keeps ticks, `desk_engine` owns the records. `options` is the underlying of simulated options,
+    `deephaven_key` what Deephaven asks of browsers and clients; empty where it does not run.
     """
 
     directory: str
@@ -82,6 +83,9 @@ class DeskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     api_host: str = "127.0.0.1"
     webhook: str = ""
     exchange_keys: dict[str, str] = {}
+    options: str = ""
+    deephaven_key: str = ""
+    deephaven_heap_mb: int = 1024
 
     @property
     def folder(self) -> Path:
