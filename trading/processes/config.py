@@ -6,6 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -14,6 +15,7 @@ from trading.specification import InstrumentSpec, specify
 
 __all__ = [
     "ROLES",
+    "SCREEN_ROWS",
     "AccountConfig",
     "DeskConfig",
     "StrategyConfig",
@@ -23,6 +25,9 @@ __all__ = [
     "write_private",
 ]
 
+SCREEN_ROWS = 100_000
+"""How many rows of each history of the market Deephaven keeps."""
+_DASHBOARDS = ("desk", "risk", "strategy")
 ROLES = ("viewer", "trader", "risk")
 """What a member of an account may do: look; give commands; look, halt, and lift halts."""
 
@@ -91,6 +96,17 @@ class DeskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def folder(self) -> Path:
         """The desk's directory."""
         return Path(self.directory)
+
+    @property
+    def deephaven_url(self) -> str:
+        """Where Deephaven answers."""
+        return f"http://localhost:{self.ports['deephaven']}/"
+
+    def dashboards(self, *, with_key: bool = False) -> dict[str, str]:
+        """Return the address of each dashboard; with the key a browser is let in by it."""
+        secret = f"&psk={quote(self.deephaven_key)}" if with_key else ""
+        base = f"{self.deephaven_url}iframe/widget/"
+        return {name: f"{base}?name={name}{secret}" for name in _DASHBOARDS}
 
     @property
     def state_file(self) -> Path:

@@ -18,16 +18,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from trading.bars import parse_interval
 from trading.desk import LiveMarket, Topic
 from trading.desk.option_board import SimulatedOptions, ladder
 from trading.errors import FeedError, SequenceConflict, TickStoreError
 from trading.indicators import ATR, EMA, RSI, IndicatorSet
 from trading.processes.config import DeskConfig
 from trading.processes.publishing import LinkServer
+from trading.processes.recent_bars import bar_recipe, recent_bars, work_out
 from trading.ticks import TickStore
 from trading.ticks.bar_keeper import BarKeeper
-from trading.ticks.bar_store import BarRecipe
 from trading.ticks.feeds import Depth, Event, Feed, Gap, RecordedTicks, SimulatedMarket, Ticks
 
 __all__ = ["CHAIN", "MarketProcess", "desk_indicators"]
@@ -39,7 +38,6 @@ _KEEP_S = 0.1
 _REST = 1.5
 _KEEP_MAX_S = 1.0
 _OPTIONS_S = 1.0
-# Bars before the start of which the indicators are worked out, so that they are ready at once.
 _WARM_BARS = 120
 _RETRY_S = 0.5
 _WAITING_MAX = 2_000
@@ -146,29 +144,16 @@ class MarketProcess:
 
     def _market(self) -> LiveMarket:
         keepers = {}
-        source = "replay" if self.is_replay else _SIMULATED
         now = None if self.is_replay else self._begin
         for frame in self._config.timeframes:
-            recipe = BarRecipe(frame, self._config.calendar or None, source)
+            recipe = bar_recipe(self._config, frame)
             keeper = BarKeeper(self._ticks, recipe, lateness="0s" if self.is_replay else "1s")
             keeper.catch_up(now)
             keepers[frame] = keeper
-            self._warm(recipe)
+            # Ready at once: they go on from the bars of an earlier life.
+            bars = recent_bars(self._ticks, self._config, recipe, _WARM_BARS)
+            work_out(self._indicators, recipe.interval, bars)
         return LiveMarket(keepers, self._publish, indicators=self._indicators)
-
-    def _warm(self, recipe: BarRecipe) -> None:
-        """Work the indicators out on the bars of an earlier life."""
-        length = parse_interval(recipe.interval).length_ns
-        newest = self._ticks.newest(recipe.source)
-        if not length or newest is None:
-            return
-        bars = self._ticks.bars.read(
-            list(self._config.symbols), recipe, newest - _WARM_BARS * length, exact=False
-        )
-        # The newest version of a bar is what it was in the end; a revised one is final here.
-        states = pc.if_else(pc.equal(bars["state"], "revised"), "final", bars["state"])
-        bars = bars.set_column(bars.column_names.index("state"), "state", states)
-        self._indicators.push(recipe.interval, bars)
 
     @property
     def waiting(self) -> int:
@@ -234,7 +219,8 @@ class MarketProcess:
             "problem": self.problem,
             "is_replay": self.is_replay,
         }
-        self._server.publish("values", message)
+        for kind in ("values", "tables"):
+            self._server.publish(kind, message)
 
     # --- the keeper's thread ----------------------------------------------------------------------
 

@@ -25,8 +25,10 @@ from trading.processes.config import (
 )
 from trading.ticks import TickStore
 
-__all__ = ["DeskOptions", "default_accounts", "read_accounts_file", "set_up"]
+__all__ = ["DEFAULT_SYMBOLS", "DeskOptions", "default_accounts", "read_accounts_file", "set_up"]
 
+DEFAULT_SYMBOLS = {"AAPL": "230", "MSFT": "415", "NVDA": "140"}
+"""What a new desk simulates, and the prices to begin with."""
 _PROCESS_USERS = ("desk_market", "desk_engine")
 # What pages of the API filter and order by.
 _INDEXED = ("order_id", "group_id")
@@ -49,9 +51,7 @@ class DeskOptions:
     port: int = 8000
     host: str = "127.0.0.1"
     hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]")
-    symbols: Mapping[str, str] = field(
-        default_factory=lambda: {"AAPL": "230", "MSFT": "415", "NVDA": "140"}
-    )
+    symbols: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULT_SYMBOLS))
     accounts: tuple[AccountConfig, ...] = ()
     timeframes: tuple[str, ...] = ("5s", "1m", "5m")
     calendar: str = ""
