@@ -51,8 +51,6 @@ _HISTORIES: tuple[type[Storable], ...] = (
 _PRESENT: tuple[type[Storable], ...] = (PositionRecord, LimitsRecord, TradingStateRecord)
 # The screens show present states; of the versions that led to them a few are enough.
 _RAW_ROWS = 100
-# Anybody may write objects of these classes and share them with the desk: only its own count.
-_OWNER = "desk_engine"
 _TWINS = "Run.startsWith(`twin:`)"
 
 _IDENTITY = {"AccountId": "account", "Run": "run", "StrategyId": "strategy", "Symbol": "symbol"}
@@ -157,14 +155,18 @@ def register(bridge: StoreBridge, since: datetime) -> None:
         bridge.register(cls, rows=_RAW_ROWS)
 
 
-def make_desk_tables(bridge: StoreBridge, prices: Table, lots: Table) -> dict[str, Table]:
+def make_desk_tables(
+    bridge: StoreBridge, prices: Table, lots: Table, *, owner: str = "desk_engine"
+) -> dict[str, Table]:
     """Make every table by its name.
 
     prices: `Symbol` and `Price` by symbol. lots: the newest row of each, closed ones with 0 left.
+    Records of others than `owner` are left out: anybody may write objects of these classes and
+    share them.
     """
 
     def of(cls: type[Storable], columns: dict[str, str]) -> Table:
-        own = bridge.live(cls).where(f"UpdatedBy = `{_OWNER}`")
+        own = bridge.live(cls).where(f"UpdatedBy = `{owner}`")
         return own.view([f"{shown} = {name}" for shown, name in columns.items()])
 
     tables: dict[str, Table] = {
