@@ -140,6 +140,11 @@ class MarketTables:
         return all(table.writer.flush(timeout) for table in self._all())
 
     @property
+    def feature_columns(self) -> list[str]:
+        """The columns of the indicators, as tables and dashboards call them."""
+        return [_shown(name) for name in self._features]
+
+    @property
     def writers(self) -> tuple[TableWriter, ...]:
         """What writes the rows: their `on_replaced` tells of tables that were made anew."""
         return tuple(table.writer for table in self._all())

@@ -20,15 +20,14 @@ _GREY, _AMBER, _BLUE = "#8c8c8c", "#e5c07b", "#61afef"
 _MONEY, _SIGNED = "#,##0.00", "+#,##0.00;-#,##0.00;0.00"
 _SIZE, _PRICE = "#,##0.########", "#,##0.00######"
 _OWN = "!Run.startsWith(`twin:`)"
+# Each condition is a formula that the engine compiles: a few for several words each.
 _STATUS_COLORS = {
-    "ACCEPTED": _BLUE,
-    "PARTIALLY_FILLED": _BLUE,
-    "FILLED": UP,
-    "DENIED": DOWN,
-    "REJECTED": DOWN,
-    "CANCELED": _GREY,
-    "EXPIRED": _GREY,
+    ("FILLED",): UP,
+    ("ACCEPTED", "PARTIALLY_FILLED"): _BLUE,
+    ("DENIED", "REJECTED"): DOWN,
+    ("CANCELED", "EXPIRED"): _GREY,
 }
+_SIDE_COLORS = {("BUY", "LONG"): UP, ("SELL", "SHORT"): DOWN}
 
 Tables = Mapping[str, Any]
 
@@ -55,6 +54,7 @@ def _desk(tables: Tables, features: Sequence[str]) -> Any:
                     ui.panel(_chain(tables), title="Options"),
                     ui.panel(_books(tables), title="Order books"),
                     ui.panel(_indicators(tables), title="Indicators"),
+                    active_item_index=0,
                 ),
                 height=48,
             ),
@@ -62,6 +62,7 @@ def _desk(tables: Tables, features: Sequence[str]) -> Any:
                 ui.stack(
                     ui.panel(_orders(orders), title="Orders"),
                     ui.panel(_fills(fills), title="Fills"),
+                    active_item_index=0,
                 ),
                 ui.panel(_positions(tables), title="Open positions"),
                 height=38,
@@ -87,6 +88,7 @@ def _risk(tables: Tables) -> Any:
                 ui.stack(
                     ui.panel(_positions(tables), title="Open positions"),
                     ui.panel(_lots(tables), title="Lots"),
+                    active_item_index=0,
                 ),
                 ui.panel(_denied(denied), title="Refused by risk"),
                 height=43,
@@ -110,6 +112,7 @@ def _strategy(tables: Tables) -> Any:
                 ui.stack(
                     ui.panel(_signals(tables["strategy_signal_latest"]), title="Newest signals"),
                     ui.panel(_signals(signals), title="All signals"),
+                    active_item_index=0,
                 ),
                 ui.panel(_decided(tables), title="Decisions on signals"),
                 ui.panel(_matches(tables), title="Closed trades"),
@@ -183,15 +186,18 @@ def _table(table: Any, **formats: Sequence[str] | str) -> Any:
     for column in formats.get("signed", ()):
         made.append(ui.TableFormat(cols=column, color=UP, if_=f"{column} > 0"))
         made.append(ui.TableFormat(cols=column, color=DOWN, if_=f"{column} < 0"))
-    if "side" in formats:
-        column = str(formats["side"])
-        for word, color in (("BUY", UP), ("LONG", UP), ("SELL", DOWN), ("SHORT", DOWN)):
-            made.append(ui.TableFormat(cols=column, color=color, if_=f"{column} == `{word}`"))
-    if "status" in formats:
-        column = str(formats["status"])
-        for word, color in _STATUS_COLORS.items():
-            made.append(ui.TableFormat(cols=column, color=color, if_=f"{column} == `{word}`"))
+    for kind, colors in (("side", _SIDE_COLORS), ("status", _STATUS_COLORS)):
+        if kind in formats:
+            column = str(formats[kind])
+            made += [
+                ui.TableFormat(cols=column, color=color, if_=_is_one_of(column, words))
+                for words, color in colors.items()
+            ]
     return ui.table(table, format_=made)
+
+
+def _is_one_of(column: str, words: Sequence[str]) -> str:
+    return " || ".join(f"{column} == `{word}`" for word in words)
 
 
 def _prices(tables: Tables) -> Any:

@@ -23,7 +23,7 @@ from trading.processes.config import SCREEN_ROWS, DeskConfig
 from trading.processes.setting_up import DeskOptions, set_up
 from trading.processes.supervisor import ProcessSpec, Supervisor, python_process
 
-__all__ = ["Desk"]
+__all__ = ["Desk", "missing_for_deephaven"]
 
 _LOG = logging.getLogger(__name__)
 _STORE_LOOK_S = 2.0
@@ -45,8 +45,9 @@ class Desk:
         self._supervisor: Supervisor | None = None
         self._screens_told = False
         try:
-            if options.deephaven:
-                options = replace(options, deephaven=self._has_deephaven(options))
+            if options.deephaven and (reason := missing_for_deephaven(options.deephaven_heap_mb)):
+                say(f"Deephaven is left out, everything else runs: {reason}")
+                options = replace(options, deephaven=False)
             self.config, path, secrets = set_up(options, self._store)
             self._logins = secrets.logins
             self._supervisor = Supervisor(
@@ -64,21 +65,6 @@ class Desk:
         except BaseException:
             self.stop()
             raise
-
-    def _has_deephaven(self, options: DeskOptions) -> bool:
-        """Whether Deephaven can run here; if not one line says why, and the rest runs."""
-        reason = ""
-        if find_spec("deephaven_server") is None:
-            reason = "its package is not installed (requirements-server.txt)"
-        try:
-            find_jdk()
-            checked_heap(options.deephaven_heap_mb, SCREEN_ROWS)
-        except (JdkNotFound, StartupError) as error:
-            reason = reason or str(error)
-        if reason:
-            self._say(f"Deephaven is left out, everything else runs: {reason}")
-            return False
-        return True
 
     @property
     def url(self) -> str:
@@ -174,6 +160,18 @@ class Desk:
         if self._supervisor is not None:
             self._supervisor.stop()
         self._store.stop()
+
+
+def missing_for_deephaven(heap_mb: int) -> str:
+    """Return why Deephaven cannot run on this machine; empty where it can."""
+    if find_spec("deephaven_server") is None:
+        return "its package is not installed (requirements-server.txt)"
+    try:
+        find_jdk()
+        checked_heap(heap_mb, SCREEN_ROWS)
+    except (JdkNotFound, StartupError) as error:
+        return str(error)
+    return ""
 
 
 def _specs(config: DeskConfig, path: Path) -> list[ProcessSpec]:

@@ -152,7 +152,7 @@ class MarketProcess:
             keepers[frame] = keeper
             # Ready at once: they go on from the bars of an earlier life.
             bars = recent_bars(self._ticks, self._config, recipe, _WARM_BARS)
-            work_out(self._indicators, recipe.interval, bars)
+            work_out(self._indicators, frame, bars)
         return LiveMarket(keepers, self._publish, indicators=self._indicators)
 
     @property

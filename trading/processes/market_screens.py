@@ -91,8 +91,8 @@ class MarketScreens:
 
     def __init__(self, config: DeskConfig, publisher: Publisher, *, rows: int = 100_000) -> None:
         self._config = config
-        self.features = list(desk_indicators().features)
-        self.tables = MarketTables(self.features, rows=rows)
+        self.tables = MarketTables(desk_indicators().features, rows=rows)
+        self.features = self.tables.feature_columns
         self._ticks = publisher.table("ticks", _TICKS, rows=rows)
         self._prices = publisher.table("prices", _PRICES, rows=1_000, keys="Symbol")
         self._status = publisher.table("feed_status", _STATUS, rows=10)
@@ -234,7 +234,7 @@ class MarketScreens:
         for timeframe in self._config.timeframes:
             recipe = bar_recipe(self._config, timeframe)
             bars = recent_bars(self._store, self._config, recipe, _BARS)
-            history = work_out(desk_indicators(), recipe.interval, bars)
+            history = work_out(desk_indicators(), timeframe, bars)
             since = self._shown.get(timeframe, -1)
             fresh = bars.filter(pc.greater(bars["start"].cast(pa.int64()), since))
             if len(fresh):

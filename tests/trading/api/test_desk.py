@@ -24,8 +24,8 @@ from trading.bars import bars
 from trading.cli import main
 from trading.errors import ApiAway, ApiRefused, DeskError
 from trading.processes.config import read_config
-from trading.processes.desk import Desk
-from trading.processes.setting_up import DeskOptions, read_accounts_file
+from trading.processes.desk import missing_for_deephaven
+from trading.processes.setting_up import read_accounts_file
 from trading.processes.supervisor import ProcessSpec, Supervisor
 from trading.ticks.feeds import SimulatedMarket, Ticks
 
@@ -308,15 +308,15 @@ def test_nothing_waits_for_what_is_not_needed(folder: Path) -> None:
         supervisor.stop()
 
 
-def test_without_a_jdk_one_line_says_so(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_jdk_or_memory_a_line_says_why(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "too small" in missing_for_deephaven(10)
+    assert "does not fit" in missing_for_deephaven(10**9)
     monkeypatch.setenv("JAVA_HOME", str(folder))
-    said: list[str] = []
-    desk = Desk.__new__(Desk)
-    desk._say = said.append
-    assert not desk._has_deephaven(DeskOptions(folder))
-    assert len(said) == 1
-    assert "everything else runs" in said[0]
-    assert "JAVA_HOME" in said[0]
+    reason = missing_for_deephaven(1024)
+    assert "JAVA_HOME" in reason
+    assert "\n" not in reason
 
 
 # --- the command line -----------------------------------------------------------------------------

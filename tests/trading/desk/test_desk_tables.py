@@ -135,7 +135,7 @@ def records() -> list[Any]:
     ]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_records_of_engines_are_the_tables_of_a_desk(
     desk: Desk, engine: TradingServer, publisher: Publisher
 ) -> None:
@@ -262,7 +262,7 @@ def _bar(start: int, close: float, state: str) -> pa.Table:
     )
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_the_market_is_followed_and_what_was_missed_is_loaded(
     desk: Desk, engine: TradingServer, publisher: Publisher
 ) -> None:
