@@ -20,8 +20,9 @@ demo: ## Orders, trades and risk on a live desk (ARGS="--help" lists its options
 	@scripts/setup.sh server store
 	@exec $(PYTHON_BIN) demo_bridge.py $(ARGS)
 
-trade: ## A whole trading desk on paper: market, engine, API, page (ARGS="--help" lists its options)
-	@scripts/setup.sh store trading
+# Deephaven needs a JDK: where none can be had, everything else of the desk runs.
+trade: ## A whole trading desk on paper: market, engine, API, page, Deephaven (ARGS="--help" lists options)
+	@$(if $(findstring --no-deephaven,$(ARGS)),false,scripts/setup.sh server store trading) || scripts/setup.sh store trading
 	@exec $(PYTHON_BIN) -m trading desk $(ARGS)
 
 test: ## Run tests and all checks

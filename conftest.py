@@ -89,7 +89,8 @@ def _examples(pattern: str, *fixtures: str, excludes: tuple[str, ...] = ()) -> S
 
 _readme = _examples("README.md", "example_server")
 _clients = _examples("docs/clients.md", "example_server")
-_pages = _examples("docs/*.md", excludes=("docs/bridge.md", "docs/clients.md"))
-# Its examples make tables, in the tests' own server.
+_pages = _examples("docs/*.md", excludes=("docs/bars.md", "docs/bridge.md", "docs/clients.md"))
+# Their examples make tables, in the tests' own server.
+_bars = _examples("docs/bars.md", "trading_server")
 _bridge = _examples("docs/bridge.md", "trading_server")
-pytest_collect_file = SybilCollection([_readme, _clients, _pages, _bridge]).pytest()
+pytest_collect_file = SybilCollection([_readme, _clients, _pages, _bars, _bridge]).pytest()

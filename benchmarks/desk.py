@@ -1,11 +1,13 @@
-"""How fast the desk is: an order until it is durable, and prices to many sockets.
+"""How fast the desk is: ticks to a page and to many sockets, orders until they are durable.
 
-    python benchmarks/desk.py [--sockets 200] [--seconds 10]
+    python benchmarks/desk.py [--sockets 20 200] [--seconds 10] [--orders 300]
 
-Rivals: the same order at the engine alone, in this process (what the API adds), and a bare POST to
-`/orders/preview`, which writes nothing. The desk runs in processes of its own, on 50 symbols at
-1,000 ticks a second. A tick's way counts from its own time, which lies up to 20 ms before the
-simulated market tells it.
+The desk runs in processes of its own, on 50 symbols at 1,000 ticks a second. A tick's way counts
+from its own time, which lies up to 20 ms before the simulated market tells it, and ends when
+Chromium has drawn the frame after it. Rivals: a socket of this process for the page (what the
+browser adds), the same order at the engine alone for the API (what HTTP adds), a POST to
+`/orders/preview`, which writes nothing, and the chart library for the size of the page's scripts.
+Each figure is printed with the bound that it must keep.
 """
 
 from __future__ import annotations
@@ -13,10 +15,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
+import re
 import shutil
 import statistics
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -28,6 +33,7 @@ from websockets.asyncio.client import connect
 # Run as a script, it finds the packages beside its folder.
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
+from benchmarks import page  # noqa: E402
 from store.client import StoreClient  # noqa: E402
 from store.schema import provision_user  # noqa: E402
 from store.server import ObjectStoreServer  # noqa: E402
@@ -40,12 +46,27 @@ from trading.specification import specify  # noqa: E402
 
 SYMBOLS = 50
 TICKS_A_SECOND = 1_000
+SETTLE_S = 5
 
 
-def figures(name: str, seconds: list[float]) -> None:
+def figures(
+    name: str, seconds: list[float], p50_bound: float = math.inf, p99_bound: float = math.inf
+) -> None:
+    if not seconds:
+        print(f"{name:<52} nothing was measured")
+        return
     ordered = sorted(seconds)
     p50, p99 = statistics.median(ordered), ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)]
-    print(f"{name:<52} p50 {p50 * 1e3:7.1f} ms   p99 {p99 * 1e3:7.1f} ms   ({len(ordered)})")
+    bounds = [
+        f"{word} {'kept' if value < bound else 'BROKEN'} (< {bound * 1e3:.0f})"
+        for word, value, bound in (("p50", p50, p50_bound), ("p99", p99, p99_bound))
+        if bound < math.inf
+    ]
+    print(
+        f"{name:<52} p50 {p50 * 1e3:7.1f} ms   p99 {p99 * 1e3:7.1f} ms   ({len(ordered)})  "
+        + ", ".join(bounds),
+        flush=True,
+    )
 
 
 def timed(call: Callable[[], object], count: int) -> list[float]:
@@ -85,50 +106,165 @@ def orders(client: TradingClient, count: int) -> None:
     wanted = order("ALPHA", quantity="1", limit_price=price)
     client.submit(wanted)
     sent = timed(lambda: client.submit(wanted), count)
-    figures("POST /orders until durable, 1,000 ticks/s beside", sent)
+    figures("POST /orders until durable, 1,000 ticks/s beside", sent, p50_bound=0.015)
     figures("POST /orders/preview", timed(lambda: client.preview(wanted), count))
     client.cancel_all("ALPHA")
+
+
+class Shares:
+    """What processes take of a core, between its making and `tell`."""
+
+    def __init__(self, desk: RunningDesk, *names: str) -> None:
+        states = desk.states()
+        self._processes = {name: psutil.Process(states[name]["pid"]) for name in names}
+        self._before = self._used()
+        self._begun = time.monotonic()
+
+    def _used(self) -> dict[str, float]:
+        return {name: sum(each.cpu_times()[:2]) for name, each in self._processes.items()}
+
+    def tell(self, what: str, bound: float = math.inf) -> None:
+        took, used = time.monotonic() - self._begun, self._used()
+        shares = {name: (used[name] - self._before[name]) / took for name in used}
+        told = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
+        whole = sum(shares.values())
+        kept = f"  {'kept' if whole < bound else 'BROKEN'} (< {bound:.0%})" if bound < 9 else ""
+        print(f"{what:<52} {told}: {whole:.0%} of a core{kept}", flush=True)
+
+
+async def follow(
+    url: str, token: str, symbols: list[str], end: float, late: list[float] | None, since: float
+) -> int:
+    """Read prices until `end`; latencies of those after `since` go into `late`."""
+    messages = 0
+    headers = {"Authorization": f"Bearer {token}"}
+    async with connect(url, additional_headers=headers, compression=None) as ws:
+        await ws.send(
+            json.dumps({"op": "subscribe", "id": 1, "topic": "prices", "symbols": symbols})
+        )
+        while time.monotonic() < end:
+            text = await ws.recv()
+            messages += 1
+            if late is not None and time.monotonic() > since and '"batch"' in text[:20]:
+                now = time.time()
+                late.extend(
+                    now - datetime.fromisoformat(item["time"]).timestamp()
+                    for item in json.loads(text)["items"]
+                )
+    return messages
 
 
 async def listen(
     desk: RunningDesk, clients: list[TradingClient], count: int, seconds: float
 ) -> None:
-    """Let many sockets follow all symbols; latencies of ticks, and the API's share of a core."""
+    """Let many sockets follow all symbols; latencies of ticks, and the processes' shares."""
     url = desk.url.replace("http", "ws") + "/ws"
     symbols = list(clients[0].prices())
     late: list[float] = []
-    messages = 0
-
-    async def follow(number: int) -> None:
-        nonlocal messages
-        # A user has 20 sockets at most.
-        token = clients[number % len(clients)]._token
-        headers = {"Authorization": f"Bearer {token}"}
-        async with connect(url, additional_headers=headers, compression=None) as ws:
-            ask = {"op": "subscribe", "id": 1, "topic": "prices", "symbols": symbols}
-            await ws.send(json.dumps(ask))
-            end = time.monotonic() + seconds + 5
-            while time.monotonic() < end:
-                text = await ws.recv()
-                messages += 1
-                # A few of them read what they get: the others only take it.
-                if number < 3 and time.monotonic() > end - seconds and '"batch"' in text[:20]:
-                    now = time.time()
-                    late.extend(
-                        now - datetime.fromisoformat(item["time"]).timestamp()
-                        for item in json.loads(text)["items"]
-                    )
-
-    api = psutil.Process(desk.states()["api"]["pid"])
-    tasks = [asyncio.create_task(follow(number)) for number in range(count)]
-    await asyncio.sleep(5)
-    before, begun = sum(api.cpu_times()[:2]), time.monotonic()
+    since = time.monotonic() + SETTLE_S
+    end = since + seconds
+    # A user has 20 sockets at most. Few of them read what they get: the others only take it.
+    tasks = [
+        asyncio.create_task(
+            follow(
+                url,
+                clients[number % len(clients)]._token,
+                symbols,
+                end,
+                late if number < 3 else None,
+                since,
+            )
+        )
+        for number in range(count)
+    ]
+    await asyncio.sleep(SETTLE_S)
+    shares = Shares(desk, "api")
+    whole = Shares(desk, "market", "api", "engine")
     await asyncio.sleep(seconds)
-    used, took = sum(api.cpu_times()[:2]) - before, time.monotonic() - begun
-    await asyncio.gather(*tasks)
+    shares.tell(f"API with {count} sockets", 1.0)
+    whole.tell("market, API and engine")
+    messages = sum(await asyncio.gather(*tasks))
     figures(f"tick to socket, {count} sockets", late)
-    share, rate = used / took * 100, messages / (seconds + 5)
-    print(f"{'API process':<52} {share:5.0f} % of a core, {rate:.0f} messages/s")
+    rate = TICKS_A_SECOND * count
+    sent = messages / (seconds + SETTLE_S)
+    print(f"{'':<52} {rate:,} ticks/s asked for became {sent:,.0f} messages/s", flush=True)
+
+
+# Times each price from its tick's own time until the frame after it is drawn.
+WATCH = """
+window.late = [];
+const Plain = window.WebSocket;
+window.WebSocket = class extends Plain {
+  constructor(...given) {
+    super(...given);
+    this.addEventListener("message", (event) => {
+      if (!event.data.startsWith('{"type":"batch"')) return;
+      const times = JSON.parse(event.data).items
+        .filter((item) => item.type === "price").map((item) => Date.parse(item.time));
+      requestAnimationFrame(() => setTimeout(() => {
+        const now = Date.now();
+        for (const time of times) window.late.push(now - time);
+      }));
+    });
+  }
+};
+"""
+
+
+def open_page(desk: RunningDesk, user: str, seconds: float) -> None:
+    """What a person sees: a page in Chromium beside 20 sockets of programs."""
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium")
+    link = re.search(rf"^  {user} +(http\S+)$", desk.process.output, re.MULTILINE)
+    if chromium is None or link is None:
+        print("no Chromium, or no link: the page is not measured")
+        return
+    options = ["--no-sandbox", "--disable-gpu", "--no-first-run"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=options)
+        opened = browser.new_page(viewport={"width": 1366, "height": 768})
+        opened.add_init_script(WATCH)
+        opened.goto(link[1])
+        opened.wait_for_function("window.late.length > 500", timeout=120_000)
+        opened.wait_for_timeout(SETTLE_S * 1000)
+        opened.evaluate("window.late.length = 0")
+        opened.wait_for_timeout(seconds * 1000)
+        late = [each / 1e3 for each in opened.evaluate("window.late")]
+        figures("tick to page, drawn, beside 20 sockets", late, 0.050, 0.150)
+        browser.close()
+
+
+def page_beside_sockets(desk: RunningDesk, clients: list[TradingClient], seconds: float) -> None:
+    """The page's latency while 20 sockets of programs follow all symbols."""
+    url = desk.url.replace("http", "ws") + "/ws"
+    symbols = list(clients[0].prices())
+    # They outlast the page, which takes its time to open.
+    end = time.monotonic() + seconds + 60
+
+    async def programs() -> None:
+        tasks = [
+            asyncio.create_task(
+                follow(url, clients[n % len(clients)]._token, symbols, end, None, end)
+            )
+            for n in range(20)
+        ]
+        while not done.is_set():
+            await asyncio.sleep(0.2)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    done = threading.Event()
+    thread = threading.Thread(target=lambda: asyncio.run(programs()), daemon=True)
+    thread.start()
+    try:
+        shares = Shares(desk, "market", "api")
+        open_page(desk, "user11", seconds)
+        shares.tell("market and API beside the page", 1.0)
+    finally:
+        done.set()
+        thread.join(10)
 
 
 def main() -> None:
@@ -153,11 +289,13 @@ def main() -> None:
         desk.wait_ready()
         clients = [desk.client(user) for user in members]
         orders(clients[0], options.orders)
+        page_beside_sockets(desk, clients[:10], options.seconds)
         for count in options.sockets:
             asyncio.run(listen(desk, clients, count, options.seconds))
         for client in clients:
             client.close()
         desk.stop()
+        page.main()
     finally:
         desk.end()
         shutil.rmtree(folder, ignore_errors=True)

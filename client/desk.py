@@ -22,7 +22,7 @@ from rich.table import Table as TextTable
 from rich.text import Text
 
 from client.base_client import DeephavenClient
-from client.errors import ClientError, ViewOnly
+from client.errors import ClientError, TableNotFound, ViewOnly
 from client.live_table import LiveTable, Row
 
 # Format specifications of our own, for `View.formats`: prices with two decimals and as many more as
@@ -47,6 +47,7 @@ class View:
             where it is empty.
         may_be_empty: whether it may have no rows when there is nothing to tell.
         newest_rows: how many of its last rows to follow and show, all where it is None.
+        needs: the server's tables that it is made of; it is left out where one is missing.
     """
 
     name: str
@@ -55,6 +56,24 @@ class View:
     formats: dict[str, str] = field(default_factory=dict)
     may_be_empty: bool = False
     newest_rows: int | None = None
+    needs: tuple[str, ...] = ()
+
+
+def offered(client: DeephavenClient, views: Sequence[View]) -> list[View]:
+    """Return the views of which the server has all tables; a desk and a market server differ.
+
+    Raises:
+        TableNotFound: it has those of none.
+    """
+    there = set(client.list_tables())
+    found = [view for view in views if there.issuperset(view.needs)]
+    if not found:
+        wanted = ", ".join(sorted({name for view in views for name in view.needs}))
+        raise TableNotFound(
+            f"the server has no table of this client ({wanted}); it has: "
+            f"{', '.join(sorted(there)) or 'none'}"
+        )
+    return found
 
 
 class Desk:
@@ -213,7 +232,7 @@ def run(
             options.host, options.port, use_tls=options.tls, root_certs=options.root_certs
         ) as client:
             try:
-                desk = Desk(client, views, on_update)
+                desk = Desk(client, offered(client, views), on_update)
                 desk.wait_for_rows()
                 _show(desk, header, once=options.once)
             finally:

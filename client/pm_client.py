@@ -50,6 +50,7 @@ def views(snapshot_seconds: float) -> list[View]:
                 "WeightPct": ".2f",
                 "UnrealizedPnL": "+,.0f",
             },
+            needs=("risk_live",),
         ),
         View(
             HISTORY,
@@ -63,6 +64,56 @@ def views(snapshot_seconds: float) -> list[View]:
                 "NumPositions": ",d",
             },
             newest_rows=SNAPSHOTS_SHOWN,
+            needs=("portfolio_summary",),
+        ),
+        *_desk_views(),
+    ]
+
+
+def _desk_views() -> list[View]:
+    """What a trading desk's server has of its books: earnings, strategies and their weights."""
+    return [
+        View(
+            "pm_accounts",
+            "Profit and loss by account",
+            lambda client: client.open_table("account_summary").sort(["AccountId", "Run"]),
+            {
+                **{"AccountId": "", "Run": "", "State": ""},
+                **dict.fromkeys(("NetPnl", "RealizedPnl", "UnrealizedPnl"), "+,.2f"),
+                **{"Fees": ",.2f", "GrossExposure": ",.0f", "OpenPositions": ",d"},
+            },
+            may_be_empty=True,
+            needs=("account_summary",),
+        ),
+        View(
+            "pm_strategies",
+            "Strategies, the best first",
+            lambda client: client.open_table("strategy_perf_latest").sort_descending("NetPnl"),
+            {
+                **{"StrategyId": "", "AccountId": "", "Run": "", "Trades": ",d"},
+                **{"HitRate": ".2f", "NetPnl": "+,.2f", "Fees": ",.2f", "TStat": "+.2f"},
+            },
+            may_be_empty=True,
+            needs=("strategy_perf_latest",),
+        ),
+        View(
+            "pm_weights",
+            "Weights of strategies",
+            lambda client: client.open_table("strategy_weights_latest").sort("StrategyId"),
+            {"StrategyId": "", "AccountId": "", "Weight": ".3f", "Ts": "%H:%M:%S %Z"},
+            may_be_empty=True,
+            needs=("strategy_weights_latest",),
+        ),
+        View(
+            "pm_realized",
+            "Realized by strategy and symbol",
+            lambda client: client.open_table("realized_pnl_latest").sort_descending("Ts"),
+            {
+                **{"StrategyId": "", "Symbol": "", "AccountId": "", "Run": ""},
+                **{"RealizedPnl": "+,.2f", "Fees": ",.2f", "Income": ",.2f"},
+            },
+            may_be_empty=True,
+            needs=("realized_pnl_latest",),
         ),
     ]
 

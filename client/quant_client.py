@@ -24,6 +24,7 @@ from client.desk import View
 SYMBOL_PATTERN = r"^[A-Z0-9./=^:&|_+*$@#!-]+$"
 SYMBOL_LENGTH = 40
 DEFAULT_WATCHLIST = "AAPL,MSFT,NVDA,TSLA"
+OPTIONS_SHOWN = 11
 PRICE_FORMATS = {
     "Symbol": "",
     "Price": desk.PRICE,
@@ -45,6 +46,7 @@ def views(watchlist: list[str]) -> list[View]:
             lambda client: _prices(client).where(f"Symbol icase in {wanted}"),
             PRICE_FORMATS,
             may_be_empty=True,
+            needs=("prices_live",),
         ),
         View(
             "quant_spreads",
@@ -72,18 +74,71 @@ def views(watchlist: list[str]) -> list[View]:
                 "Spread": desk.PRICE,
                 "SpreadBps": ".2f",
             },
+            needs=("prices_live",),
         ),
         View(
             "quant_top_movers",
             "Top movers",
             lambda client: client.open_table("top_movers"),
             PRICE_FORMATS,
+            needs=("top_movers",),
         ),
         View(
             "quant_volume_leaders",
             "Volume leaders",
             lambda client: client.open_table("volume_leaders"),
             PRICE_FORMATS,
+            needs=("volume_leaders",),
+        ),
+        *_desk_views(wanted),
+    ]
+
+
+def _desk_views(wanted: str) -> list[View]:
+    """What a trading desk's server has beside prices: indicators, signals and options."""
+    return [
+        View(
+            "quant_indicators",
+            "Indicators of the newest bars",
+            lambda client: (
+                client.open_table("indicator_latest")
+                .where(f"Symbol icase in {wanted}")
+                .sort(["Symbol", "Timeframe"])
+            ),
+            {
+                **{"Symbol": "", "Timeframe": "", "Final": ""},
+                **dict.fromkeys(("Ema20", "Rsi14", "Atr14"), ",.4f"),
+            },
+            may_be_empty=True,
+            needs=("indicator_latest",),
+        ),
+        View(
+            "quant_signals",
+            "Newest signal of each strategy and symbol",
+            lambda client: client.open_table("strategy_signal_latest").sort_descending(
+                "LastUpdated"
+            ),
+            {
+                **{"StrategyId": "", "Symbol": "", "Action": "", "Run": "", "Reason": ""},
+                **{"Confidence": ".2f", "LastUpdated": "%H:%M:%S %Z"},
+            },
+            may_be_empty=True,
+            needs=("strategy_signal_latest",),
+        ),
+        View(
+            "quant_options",
+            "Options of the nearest expiry",
+            lambda client: client.open_table("option_ladder").head_by(
+                OPTIONS_SHOWN, ["Underlying"]
+            ),
+            {
+                **{"Underlying": "", "Expiry": "%Y-%m-%d", "CallDelta": "+.3f"},
+                **{"CallImpliedVol": ".3f", "CallBid": desk.PRICE, "CallAsk": desk.PRICE},
+                **{"Strike": desk.QUANTITY, "PutBid": desk.PRICE, "PutAsk": desk.PRICE},
+                **{"PutImpliedVol": ".3f", "PutDelta": "+.3f"},
+            },
+            may_be_empty=True,
+            needs=("option_ladder",),
         ),
     ]
 

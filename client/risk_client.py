@@ -39,6 +39,63 @@ def views(exposure_limit: float, loss_limit: float) -> list[View]:
         _large_exposures(exposure_limit),
         _long_against_short(),
         _scores(exposure_limit, loss_limit),
+        *_desk_views(),
+    ]
+
+
+def _desk_views() -> list[View]:
+    """What a trading desk's server has of risk: accounts, limits, positions and alerts."""
+    return [
+        View(
+            "risk_accounts",
+            "Accounts",
+            lambda client: client.open_table("account_summary").sort(["AccountId", "Run"]),
+            {
+                **{"AccountId": "", "Run": "", "State": "", "OpenPositions": ",d"},
+                **dict.fromkeys(("NetExposure", "GrossExposure", "LargestPosition"), ",.0f"),
+                **{"UnrealizedPnl": "+,.2f", "NetPnl": "+,.2f"},
+            },
+            may_be_empty=True,
+            needs=("account_summary",),
+        ),
+        View(
+            "risk_limits",
+            "Limits, the most used first",
+            lambda client: client.open_table("limits").sort_descending("UsedPct"),
+            {
+                **{"AccountId": "", "Run": "", "Limit": "", "Text": ""},
+                **{"Used": ",.0f", "UsedPct": ".1f", "ApprovedBy": ""},
+            },
+            may_be_empty=True,
+            needs=("limits",),
+        ),
+        View(
+            "risk_open_positions",
+            "Open positions, the largest first",
+            lambda client: (
+                client.open_table("unrealized_pnl_latest")
+                .update_view("Size = abs(MarketValue)")
+                .sort_descending("Size")
+            ),
+            {
+                **{"AccountId": "", "Run": "", "StrategyId": "", "Symbol": ""},
+                **{"NetQty": desk.QUANTITY, "AvgPrice": desk.PRICE, "CurrentPrice": desk.PRICE},
+                **{"MarketValue": ",.0f", "UnrealizedPnl": "+,.2f"},
+            },
+            may_be_empty=True,
+            needs=("unrealized_pnl_latest",),
+        ),
+        View(
+            "risk_desk_alerts",
+            "Newest alerts of the engines",
+            lambda client: client.open_table("alerts").sort("Ts"),
+            {
+                **{"Ts": "%H:%M:%S %Z", "AccountId": "", "Run": "", "Code": "", "Message": ""},
+            },
+            may_be_empty=True,
+            newest_rows=10,
+            needs=("alerts",),
+        ),
     ]
 
 
@@ -60,6 +117,7 @@ def _alerts(exposure_limit: float, loss_limit: float) -> View:
         ),
         {**_MONEY, "Reason": ""},
         may_be_empty=True,
+        needs=("risk_live",),
     )
 
 
@@ -75,6 +133,7 @@ def _large_exposures(exposure_limit: float) -> View:
         ),
         {**_MONEY, "Delta": ",.0f", "LimitUsedPct": ".1f"},
         may_be_empty=True,
+        needs=("risk_live",),
     )
 
 
@@ -92,6 +151,7 @@ def _long_against_short() -> View:
             .sort("Side")
         ),
         {"Side": "", "Positions": ",d", **sums},
+        needs=("risk_live",),
     )
 
 
@@ -108,6 +168,7 @@ def _scores(exposure_limit: float, loss_limit: float) -> View:
             .sort_descending("RiskScore")
         ),
         {**_MONEY, "Gamma": ",.2f", "Vega": ",.0f", "RiskScore": ".1f"},
+        needs=("risk_live",),
     )
 
 

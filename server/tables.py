@@ -112,7 +112,7 @@ def declare_writers(
 def make_market_tables(writers: MarketWriters) -> MarketTables:
     """Make all tables of what the writers write from now on."""
     prices, risk = writers.prices.blink, writers.risk.blink
-    feed_status = _feed_status(writers.status.blink)
+    feed_status = with_staleness(writers.status.blink)
     # One row that changes only when the answer does, so that tables joined to it don't tick.
     stale = feed_status.agg_by([agg.max_("StaleFlag")]).view("Stale = StaleFlag == 1")
 
@@ -136,8 +136,11 @@ def make_market_tables(writers: MarketWriters) -> MarketTables:
     )
 
 
-def _feed_status(status: Table) -> Table:
-    """Return one row: the newest status, and whether the market is stale by the engine's clock."""
+def with_staleness(status: Table) -> Table:
+    """Return one row: the newest status, and whether the market is stale by the engine's clock.
+
+    status: a blink table of STATUS_SCHEMA. `StaleFlag` is 1 where `Stale` is true.
+    """
     # The engine's own clock: it goes on when every Python thread has stopped.
     clock = time_table("PT1s", blink_table=True).view("Now = Timestamp").last_by()
     return (

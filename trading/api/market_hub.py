@@ -173,11 +173,24 @@ def _indicator(raw: dict[str, Any]) -> dict[str, Any]:
     return {"type": "indicator", "data": {**raw, **times}}
 
 
+def _options(raw: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "options",
+        "underlying": raw["symbol"],
+        "underlying_price": raw["underlying_price"],
+        "time": instant(raw["time"]),
+        "model": raw["model"],
+        "rate": raw["rate"],
+        "expiries": [{**each, "expiry": instant(each["expiry"])} for each in raw["expiries"]],
+    }
+
+
 _SHAPES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "prices": _price,
     "depth": _depth,
     "bars": _bar,
     "indicators": _indicator,
+    "options": _options,
 }
 
 

@@ -34,7 +34,7 @@ from trading.api.user_feed import FeedEvent, UserFeed, UserFeeds
 __all__ = ["VALUE_TOPICS", "Sockets"]
 
 _LOG = logging.getLogger(__name__)
-VALUE_TOPICS = ("prices", "depth", "bars", "indicators")
+VALUE_TOPICS = ("prices", "depth", "bars", "indicators", "options")
 _WITH_TIMEFRAME = ("bars", "indicators")
 _ACCOUNTS_MAX, _SYMBOLS_MAX = 50, 500
 _MESSAGES_A_SECOND = 50

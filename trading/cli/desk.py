@@ -16,7 +16,12 @@ from store.cli.output import say
 from trading.errors import DeskError
 from trading.processes.config import StrategyConfig
 from trading.processes.desk import Desk
-from trading.processes.setting_up import DeskOptions, default_accounts, read_accounts_file
+from trading.processes.setting_up import (
+    DEFAULT_SYMBOLS,
+    DeskOptions,
+    default_accounts,
+    read_accounts_file,
+)
 
 
 def add(commands: Any) -> None:
@@ -48,6 +53,21 @@ def add(commands: Any) -> None:
     market.add_argument("--speed", type=float, default=1.0, help="of the replay")
     market.add_argument("--timeframes", default="5s,1m,5m", help="of kept bars")
     market.add_argument("--calendar", default="", help="of the instruments, such as XNYS")
+    market.add_argument(
+        "--options",
+        metavar="SYMBOL",
+        help="simulated options on this symbol (default: the first one; 'none' for none)",
+    )
+    screens = parser.add_argument_group("Deephaven")
+    screens.add_argument(
+        "--no-deephaven", action="store_true", help="without its tables and dashboards"
+    )
+    screens.add_argument(
+        "--deephaven-port", type=int, metavar="PORT", help="default: the first free one from 10000"
+    )
+    screens.add_argument(
+        "--deephaven-heap-mb", type=int, default=1024, metavar="MB", help="default: %(default)s"
+    )
     account = parser.add_argument_group("accounts")
     account.add_argument("--accounts", type=Path, metavar="FILE", help="a JSON list of accounts")
     account.add_argument("--broker", choices=("paper", "exchange"), default="paper")
@@ -95,6 +115,7 @@ def _options(options: argparse.Namespace, folder: Path) -> DeskOptions:
         symbols = _replayed(options.replay)
     if symbols:
         more["symbols"] = symbols
+    more["options"] = _underlying(options, symbols)
     if options.accounts is not None:
         more["accounts"] = read_accounts_file(options.accounts)
     else:
@@ -112,8 +133,24 @@ def _options(options: argparse.Namespace, folder: Path) -> DeskOptions:
         replay=tuple(str(Path(each).resolve()) for each in options.replay),
         speed=options.speed,
         webhook=options.webhook,
+        deephaven=not options.no_deephaven,
+        deephaven_port=options.deephaven_port,
+        deephaven_heap_mb=options.deephaven_heap_mb,
         **more,
     )
+
+
+def _underlying(options: argparse.Namespace, symbols: dict[str, str]) -> str:
+    """The symbol that options are quoted on; a recording has none, its options are its own."""
+    wanted: str | None = options.options
+    if wanted == "none" or (options.replay and wanted is None):
+        return ""
+    if options.replay:
+        raise DeskError("--options goes with a simulated market; a replay plays what it has")
+    there = list(symbols or DEFAULT_SYMBOLS)
+    if wanted is not None and wanted not in there:
+        raise DeskError(f"--options {wanted}: the market has {', '.join(there)}")
+    return there[0] if wanted is None else wanted
 
 
 def _symbol(text: str) -> tuple[str, str]:

@@ -27,7 +27,7 @@ def make_market_dashboard(tables: Mapping[str, Any], features: Sequence[str] = (
     """
     return ui.dashboard(
         ui.row(
-            ui.column(ui.panel(_candles(tables, features), title="Candles"), width=60),
+            ui.column(ui.panel(candles(tables, features), title="Candles"), width=60),
             ui.column(
                 ui.panel(_bars(tables["bars_live"]), title="Working bars"),
                 ui.panel(_bars(tables["bars_final"].reverse()), title="Final bars"),
@@ -53,12 +53,12 @@ def _bars(table: Any) -> Any:
     )
 
 
-def _candles(tables: Mapping[str, Any], features: Sequence[str]) -> Any:
+def candles(tables: Mapping[str, Any], features: Sequence[str]) -> Any:
     """Return candles of a symbol and interval of choice, with volume and an indicator."""
     kinds = tables["bars_live"].view(["Kind = Symbol + ` ` + Interval"]).sort("Kind")
 
     @ui.component  # type: ignore[untyped-decorator]
-    def candles() -> Any:
+    def drawn() -> Any:
         known = ui.use_column_data(kinds)
         chosen, choose = ui.use_state("")
         feature, choose_feature = ui.use_state(features[0] if features else _NO_INDICATOR)
@@ -86,7 +86,7 @@ def _candles(tables: Mapping[str, Any], features: Sequence[str]) -> Any:
             height="100%",
         )
 
-    return candles()
+    return drawn()
 
 
 def _newest(tables: Mapping[str, Any], symbol: str, interval: str, feature: str) -> Any:

@@ -54,6 +54,8 @@ _CHAIN: dict[str, Any] = {
             "t_days",
             "underlying_price",
             "option_price",
+            "bid",
+            "ask",
             "implied_vol",
             "theoretical_price",
             "delta",
@@ -136,6 +138,16 @@ class MarketTables:
     def flush(self, timeout: float = 10.0) -> bool:
         """Wait until all that was published is in the tables; False if time ran out."""
         return all(table.writer.flush(timeout) for table in self._all())
+
+    @property
+    def feature_columns(self) -> list[str]:
+        """The columns of the indicators, as tables and dashboards call them."""
+        return [_shown(name) for name in self._features]
+
+    @property
+    def writers(self) -> tuple[TableWriter, ...]:
+        """What writes the rows: their `on_replaced` tells of tables that were made anew."""
+        return tuple(table.writer for table in self._all())
 
     def close(self) -> None:
         """Publish what is pending, then stop; the tables stay as they are."""

@@ -8,7 +8,6 @@ indicators.latest()                                   # `indicator_latest`
 
 from __future__ import annotations
 
-import copy
 import pickle
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -29,12 +28,25 @@ _NEEDED = ("symbol", "start", "end", "state")
 class _Series:
     """The indicators of one symbol and timeframe, after the last final bar."""
 
-    __slots__ = ("bar_ts", "features", "indicators")
+    __slots__ = ("bar_ts", "features", "indicators", "state")
 
     def __init__(self, indicators: dict[str, Indicator]) -> None:
         self.indicators = indicators
         self.bar_ts: int | None = None
         self.features: dict[str, float | None] = {}
+        # The indicators as bytes, which are quicker to copy; made when they are asked for.
+        self.state: bytes | None = None
+
+    def update(self, row: dict[str, Any]) -> None:
+        """Take a final bar."""
+        self.features = _updated(self.indicators, row)
+        self.state = None
+
+    def preview(self, row: dict[str, Any]) -> dict[str, float | None]:
+        """Return the features after a bar that is not final; nothing is changed."""
+        if self.state is None:
+            self.state = pickle.dumps(self.indicators, pickle.HIGHEST_PROTOCOL)
+        return _updated(pickle.loads(self.state), row)
 
 
 class IndicatorSet:
@@ -89,7 +101,7 @@ class IndicatorSet:
                 continue
             series = self._of(row["symbol"], timeframe)
             if row["state"] not in _WITHOUT_TRADES:
-                series.features = _updated(series.indicators, row)
+                series.update(row)
             elif not series.features:
                 series.features = dict.fromkeys(self.features)
             series.bar_ts = row["start"]
@@ -111,7 +123,7 @@ class IndicatorSet:
             series = self._of(row["symbol"], timeframe)
             if series.bar_ts is not None and row["start"] <= series.bar_ts:
                 continue
-            features = _updated(copy.deepcopy(series.indicators), row)
+            features = series.preview(row)
             made = self._row(timeframe, row, features, moment, final=False)
             self._latest[row["symbol"], timeframe] = made
             rows.append(made)

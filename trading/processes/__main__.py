@@ -14,7 +14,7 @@ from trading.monitoring.logs import log_as_json
 from trading.processes.config import DeskConfig, read_config
 
 # A process imports what it runs, and nothing of the others.
-_RUNNERS = ("market", "exchange", "engine", "api")
+_RUNNERS = ("market", "exchange", "engine", "api", "deephaven")
 _PR_SET_PDEATHSIG = 1
 
 

@@ -6,6 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -24,6 +25,7 @@ __all__ = [
     "DUTIES_OF_ROLE",
     "NO_CAP",
     "ROLES",
+    "SCREEN_ROWS",
     "AccountConfig",
     "DeskConfig",
     "StrategyConfig",
@@ -34,6 +36,9 @@ __all__ = [
     "write_private",
 ]
 
+SCREEN_ROWS = 100_000
+"""How many rows of each history of the market Deephaven keeps."""
+_DASHBOARDS = ("desk", "risk", "strategy")
 ROLES = ("viewer", "trader", "risk")
 """What a member of an account may do: look; give commands; look, halt, and lift halts."""
 
@@ -94,7 +99,8 @@ class DeskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that the processes share; ports are of this machine.
 
     `logins` are the passwords of the processes' own users of the store, by user: `desk_market`
-    keeps ticks, `desk_engine` owns the records.
+    keeps ticks, `desk_engine` owns the records. `options` is the underlying of simulated options,
+    `deephaven_key` what Deephaven asks of browsers and clients; empty where it does not run.
     """
 
     directory: str
@@ -115,11 +121,25 @@ class DeskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     api_host: str = "127.0.0.1"
     webhook: str = ""
     exchange_keys: dict[str, str] = {}
+    options: str = ""
+    deephaven_key: str = ""
+    deephaven_heap_mb: int = 1024
 
     @property
     def folder(self) -> Path:
         """The desk's directory."""
         return Path(self.directory)
+
+    @property
+    def deephaven_url(self) -> str:
+        """Where Deephaven answers."""
+        return f"http://localhost:{self.ports['deephaven']}/"
+
+    def dashboards(self, *, with_key: bool = False) -> dict[str, str]:
+        """Return the address of each dashboard; with the key a browser is let in by it."""
+        secret = f"&psk={quote(self.deephaven_key)}" if with_key else ""
+        base = f"{self.deephaven_url}iframe/widget/"
+        return {name: f"{base}?name={name}{secret}" for name in _DASHBOARDS}
 
     @property
     def state_file(self) -> Path:

@@ -8,17 +8,22 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
+from server.errors import StartupError
+from server.jdk import JdkNotFound, find_jdk
+from server.jvm import checked_heap
 from store.errors import StoreError
 from store.server import ObjectStoreServer
 from trading.errors import DeskError
 from trading.one_time import offer
-from trading.processes.config import DeskConfig
+from trading.processes.config import SCREEN_ROWS, DeskConfig
 from trading.processes.setting_up import DeskOptions, set_up
 from trading.processes.supervisor import ProcessSpec, Supervisor, python_process
 
-__all__ = ["Desk"]
+__all__ = ["Desk", "missing_for_deephaven"]
 
 _LOG = logging.getLogger(__name__)
 _STORE_LOOK_S = 2.0
@@ -38,7 +43,11 @@ class Desk:
         self._store = ObjectStoreServer(options.directory / "store")
         self._store.start()
         self._supervisor: Supervisor | None = None
+        self._screens_told = False
         try:
+            if options.deephaven and (reason := missing_for_deephaven(options.deephaven_heap_mb)):
+                say(f"Deephaven is left out, everything else runs: {reason}")
+                options = replace(options, deephaven=False)
             self.config, path, secrets = set_up(options, self._store)
             self._logins = secrets.logins
             self._supervisor = Supervisor(
@@ -47,6 +56,11 @@ class Desk:
                 self.config.state_file,
                 say,
             )
+            if self.config.deephaven_key:
+                self._supervisor.more_state["deephaven"] = {
+                    "url": self.config.deephaven_url,
+                    "dashboards": self.config.dashboards(),
+                }
             self._supervisor.start()
         except BaseException:
             self.stop()
@@ -68,6 +82,9 @@ class Desk:
         looked = time.monotonic()
         while not wait(0.2):
             supervisor.tend()
+            if not self._screens_told and supervisor.is_running("deephaven"):
+                self._screens_told = True
+                self._say("Deephaven is up: its links answer now.")
             now = time.monotonic()
             if end is not None and now >= end:
                 return
@@ -123,10 +140,19 @@ class Desk:
             f"Ready; market: {source}; accounts: {accounts}.\n"
             f"{links}"
             "  Each link logs in once; it is for this machine's browser.\n"
+            f"{self._screen_links()}"
             f"  API        {self.url}/docs\n"
             f"  Metrics    {self.url}/metrics\n"
             f"  Data       {self.config.folder}\n"
             "  Ctrl-C stops it."
+        )
+
+    def _screen_links(self) -> str:
+        if not self.config.deephaven_key:
+            return ""
+        links = self.config.dashboards(with_key=True).values()
+        return "".join(f"  Deephaven  {link}\n" for link in links) + (
+            "  Deephaven answers after some seconds, and shows all accounts to who has its key.\n"
         )
 
     def stop(self) -> None:
@@ -136,12 +162,29 @@ class Desk:
         self._store.stop()
 
 
+def missing_for_deephaven(heap_mb: int) -> str:
+    """Return why Deephaven cannot run on this machine; empty where it can."""
+    if find_spec("deephaven_server") is None:
+        return "its package is not installed (requirements-server.txt)"
+    try:
+        find_jdk()
+        checked_heap(heap_mb, SCREEN_ROWS)
+    except (JdkNotFound, StartupError) as error:
+        return str(error)
+    return ""
+
+
 def _specs(config: DeskConfig, path: Path) -> list[ProcessSpec]:
     names = ["market"]
     if any(each.broker == "exchange" for each in config.accounts):
         names.append("exchange")
     names += ["engine", "api"]
-    return [python_process(name, path, config.ports[name]) for name in names]
+    specs = [python_process(name, path, config.ports[name]) for name in names]
+    if config.deephaven_key:
+        # It answers at the port of its figures once its tables stand.
+        port = config.ports["deephaven_metrics"]
+        specs.append(python_process("deephaven", path, port, needed=False))
+    return specs
 
 
 def _is_good(url: str) -> bool:

@@ -79,6 +79,7 @@ class Gateway:
             "accounts": self._accounts,
             "account_names": self._account_names,
             "phases": self._phases,
+            "lots": self._lots,
             "strategies": self._strategies,
             "picker": self._picker,
         }
@@ -361,6 +362,18 @@ class Gateway:
         """How far each account's engine is; names of accounts are told to nobody."""
         return {"items": [str(book.engine.phase) for book in self._books.values()]}
 
+    def _lots(self, _message: dict[str, Any]) -> dict[str, Any]:
+        """Open lots of all accounts and runs, for the desk's own screens: the API asks for none."""
+        items: list[dict[str, Any]] = []
+        for book in self._books.values():
+            for run, engine in book.engines.items():
+
+                def open_lots(kernel: Kernel, run: str = run) -> list[dict[str, Any]]:
+                    return _open_lots(kernel, run)
+
+                items += engine.look(open_lots)
+        return {"items": items}
+
     def _shown(self, book: Book, role: str) -> dict[str, Any]:
         status, config = book.engine.status(), book.config
         equity: Decimal | None = None
@@ -517,6 +530,31 @@ def _sides(kernel: Kernel, bracket: Bracket) -> list[str]:
     )
     price = None if spec is None or last is None or not is_at_once else spec.price(last)
     return bracket.side_problems(price)
+
+
+def _open_lots(kernel: Kernel, run: str) -> list[dict[str, Any]]:
+    """Every open lot as a row of `open_positions_lots`."""
+    specs, found = kernel.market.specs, []
+    for (account, strategy, symbol), position in kernel.positions.items():
+        spec = specs[symbol]
+        for lot in position.lots:
+            units = lot.value / (lot.original * position.factor)
+            found.append(
+                {
+                    "AccountId": account,
+                    "Run": run,
+                    "StrategyId": strategy,
+                    "Symbol": symbol,
+                    "LotId": f"{lot.order_id}#{lot.fill_id}",
+                    "Side": "LONG" if position.net > 0 else "SHORT",
+                    "QtyOpen": float(spec.size(lot.original)),
+                    "QtyRem": float(spec.size(lot.quantity)),
+                    "AvgPrice": units / 10**spec.price_decimals,
+                    "TsOpen": lot.opened,
+                    "TsUpdated": position.updated,
+                }
+            )
+    return found
 
 
 def _equity(kernel: Kernel, account: str) -> Decimal | None:

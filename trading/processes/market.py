@@ -19,24 +19,38 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from trading.desk import LiveMarket, Topic
+from trading.desk.option_board import SimulatedOptions, ladder
 from trading.errors import FeedError, SequenceConflict, TickStoreError
 from trading.indicators import ATR, EMA, RSI, IndicatorSet
 from trading.processes.config import DeskConfig
 from trading.processes.publishing import LinkServer
+from trading.processes.recent_bars import bar_recipe, recent_bars, work_out
 from trading.ticks import TickStore
 from trading.ticks.bar_keeper import BarKeeper
-from trading.ticks.bar_store import BarRecipe
 from trading.ticks.feeds import Depth, Event, Feed, Gap, RecordedTicks, SimulatedMarket, Ticks
 
-__all__ = ["MarketProcess"]
+__all__ = ["CHAIN", "MarketProcess", "desk_indicators"]
 
 _LOG = logging.getLogger(__name__)
 _KEEP_S = 0.1
+# The keeper rests for so many times what its last turn took: the more there is to do, the more is
+# done together, and ticks pass it by without waiting.
+_REST = 1.5
+_KEEP_MAX_S = 1.0
+_OPTIONS_S = 1.0
+_WARM_BARS = 120
 _RETRY_S = 0.5
 _WAITING_MAX = 2_000
 _TIME = pa.timestamp("ns", "UTC")
 _STEP_S = 0.02
 _SIMULATED = "simulated"
+CHAIN = "md:options.chain"
+"""The topic of option chains, by underlying."""
+
+
+def desk_indicators() -> IndicatorSet:
+    """Return the indicators that a desk shows."""
+    return IndicatorSet({"ema_20": EMA(20), "rsi_14": RSI(14), "atr_14": ATR(14)}, version="1")
 
 
 class MarketProcess:
@@ -53,7 +67,7 @@ class MarketProcess:
         self._stop = threading.Event()
         self._waiting: queue.Queue[Event] = queue.Queue(_WAITING_MAX)
         self._values: dict[str, dict[tuple[str, str], dict[str, Any]]] = {
-            kind: {} for kind in ("prices", "depth", "bars", "indicators")
+            kind: {} for kind in ("prices", "depth", "bars", "indicators", "options")
         }
         self._lock = threading.Lock()
         self._server = LinkServer(config.ports["market"], config.link_key, current=self._current)
@@ -62,9 +76,11 @@ class MarketProcess:
         self.newest = 0
         self.problem = ""
         self._live: LiveMarket | None = None
-        self._indicators = IndicatorSet(
-            {"ema_20": EMA(20), "rsi_14": RSI(14), "atr_14": ATR(14)}, version="1"
+        self._indicators = desk_indicators()
+        self._options = (
+            SimulatedOptions(config.options, calendar=config.calendar) if config.options else None
         )
+        self._options_due = 0.0
         self.is_replay = bool(config.replay)
         self.bar_delays: dict[str, float] = {}
 
@@ -128,13 +144,15 @@ class MarketProcess:
 
     def _market(self) -> LiveMarket:
         keepers = {}
-        source = "replay" if self.is_replay else _SIMULATED
         now = None if self.is_replay else self._begin
         for frame in self._config.timeframes:
-            recipe = BarRecipe(frame, self._config.calendar or None, source)
+            recipe = bar_recipe(self._config, frame)
             keeper = BarKeeper(self._ticks, recipe, lateness="0s" if self.is_replay else "1s")
             keeper.catch_up(now)
             keepers[frame] = keeper
+            # Ready at once: they go on from the bars of an earlier life.
+            bars = recent_bars(self._ticks, self._config, recipe, _WARM_BARS)
+            work_out(self._indicators, frame, bars)
         return LiveMarket(keepers, self._publish, indicators=self._indicators)
 
     @property
@@ -184,10 +202,8 @@ class MarketProcess:
 
     def _take_ticks(self, table: pa.Table) -> None:
         self.rows += len(table)
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, table.schema) as writer:
-            writer.write_table(table)
-        self._server.publish("ticks", {"kind": "ticks", "table": sink.getvalue().to_pybytes()})
+        if self._server.is_asked("ticks"):
+            self._server.publish("ticks", {"kind": "ticks", "table": _packed(table)})
         self.newest = time.time_ns()
         self._say("prices", _prices(table))
 
@@ -203,35 +219,46 @@ class MarketProcess:
             "problem": self.problem,
             "is_replay": self.is_replay,
         }
-        self._server.publish("values", message)
+        for kind in ("values", "tables"):
+            self._server.publish(kind, message)
 
     # --- the keeper's thread ----------------------------------------------------------------------
 
     def _keep(self) -> None:
+        rest = _KEEP_S
         while not self._stop.is_set() or not self._waiting.empty():
-            self._stop.wait(_KEEP_S)
+            self._stop.wait(rest)
+            begun = time.monotonic()
             events = []
             while not self._waiting.empty():
                 events.append(self._waiting.get())
             try:
                 self._take(events)
+                self._show_options()
             except Exception as error:  # the process ends, and is started again
                 _LOG.exception("the market cannot keep what it is told")
                 self.problem = f"{type(error).__name__}: {error}"
                 self._stop.set()
                 raise
+            rest = min(max(_KEEP_S, _REST * (time.monotonic() - begun)), _KEEP_MAX_S)
 
     def _take(self, events: Iterable[Event]) -> None:
         live = self._live
         assert live is not None
         tables: list[pa.Table] = []
+        books: list[pa.Table] = []
         for event in events:
             if isinstance(event, Ticks):
                 tables.append(event.table)
-                continue
-            self._take_together(tables)
-            live.take(event)
+            elif isinstance(event, Depth):
+                books.append(event.table)
+            else:
+                self._take_together(tables)
+                live.take(event)
         self._take_together(tables)
+        # Features of books are for the screens alone, and only the newest book of each symbol.
+        if books and self._server.is_asked("tables"):
+            live.take(Depth(pa.concat_tables(books, promote_options="default")))
         if not self.is_replay:
             live.advance(time.time_ns())
 
@@ -264,7 +291,28 @@ class MarketProcess:
                 if self._stop.wait(_RETRY_S):
                     return
 
+    def _show_options(self) -> None:
+        """Quote the options on the underlying's newest price."""
+        board, due = self._options, time.monotonic()
+        if board is None or due < self._options_due:
+            return
+        known = self._values["prices"].get((board.underlying, ""), {}).get("price")
+        if known is None:
+            return
+        self._options_due = due + _OPTIONS_S
+        now, price = time.time_ns(), float(known)
+        chain = board.chain(now, price)
+        self._say("options", [ladder(board.underlying, chain, now, price)])
+        self._tell_table(CHAIN, board.underlying, chain)
+
+    def _tell_table(self, topic: str, of: str, rows: pa.Table) -> None:
+        """Tell rows to the screens, where there are some."""
+        if self._server.is_asked("tables"):
+            message = {"kind": "table", "topic": topic, "of": of, "table": _packed(rows)}
+            self._server.publish("tables", message)
+
     def _publish(self, topic: Topic, timeframe: str, rows: pa.Table) -> None:
+        self._tell_table(topic.value, timeframe, rows)
         if topic in (Topic.BARS_LIVE, Topic.BARS_FINAL):
             items = _bars(rows, timeframe)
             if topic is Topic.BARS_FINAL and not self.is_replay:
@@ -297,6 +345,15 @@ class MarketProcess:
                 for each, values in self._values.items()
                 if values
             ]
+
+
+def _packed(table: pa.Table) -> bytes:
+    """A table as Arrow's stream."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    packed: bytes = sink.getvalue().to_pybytes()
+    return packed
 
 
 def _text(value: float | None) -> str | None:

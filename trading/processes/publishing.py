@@ -75,6 +75,8 @@ class LinkServer:
         self._answer = answer
         self._current = current
         self._clients: set[_Client] = set()
+        # Every kind that somebody has asked for; written in the loop alone.
+        self._asked: set[str] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
@@ -96,8 +98,14 @@ class LinkServer:
             self._loop.call_soon_threadsafe(self._end.set)
         self._thread.join(10)
 
+    def is_asked(self, kind: str) -> bool:
+        """Whether somebody has ever asked for a kind: else making its messages is in vain."""
+        return kind in self._asked
+
     def publish(self, kind: str, message: Any) -> None:
         """Send a message to who listens to its kind; from any thread."""
+        if kind not in self._asked:
+            return
         frame = pack_frame(message)
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._spread, kind, frame)
@@ -168,6 +176,8 @@ class LinkServer:
             kinds = message.get("subscribe")
             if kinds is not None:
                 for kind in kinds:
+                    # Before the present state is read: what changes from now on is published.
+                    self._asked.add(kind)
                     for first in self._current(kind):
                         client.put(pack_frame(first))
                     client.kinds.add(kind)

@@ -28,12 +28,22 @@ from trading.processes.config import (
 from trading.replay.two_times import bootstrap_books
 from trading.ticks import TickStore
 
-__all__ = ["DeskOptions", "default_accounts", "read_accounts_file", "set_up"]
+__all__ = ["DEFAULT_SYMBOLS", "DeskOptions", "default_accounts", "read_accounts_file", "set_up"]
 
+DEFAULT_SYMBOLS = {"AAPL": "230", "MSFT": "415", "NVDA": "140"}
+"""What a new desk simulates, and the prices to begin with."""
 _PROCESS_USERS = ("desk_market", "desk_engine")
 # What pages of the API filter and order by.
 _INDEXED = ("order_id", "group_id")
-_PORTS = ("market", "engine", "exchange", "market_metrics", "engine_metrics")
+_PORTS = (
+    "market",
+    "engine",
+    "exchange",
+    "market_metrics",
+    "engine_metrics",
+    "deephaven_metrics",
+)
+_FIRST_DEEPHAVEN_PORT, _DEEPHAVEN_PORTS = 10_000, 20
 
 
 @dataclass(frozen=True)
@@ -44,9 +54,7 @@ class DeskOptions:
     port: int = 8000
     host: str = "127.0.0.1"
     hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]")
-    symbols: Mapping[str, str] = field(
-        default_factory=lambda: {"AAPL": "230", "MSFT": "415", "NVDA": "140"}
-    )
+    symbols: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULT_SYMBOLS))
     accounts: tuple[AccountConfig, ...] = ()
     timeframes: tuple[str, ...] = ("5s", "1m", "5m")
     calendar: str = ""
@@ -55,6 +63,10 @@ class DeskOptions:
     replay: tuple[str, ...] = ()
     speed: float = 1.0
     webhook: str = ""
+    options: str = ""
+    deephaven: bool = True
+    deephaven_port: int | None = None
+    deephaven_heap_mb: int = 1024
 
 
 def default_accounts(
@@ -117,6 +129,7 @@ class _Secrets(msgspec.Struct):
     exchange_admin: str
     logins: dict[str, str] = {}
     exchange_keys: dict[str, str] = {}
+    deephaven_key: str = ""
 
 
 def _secrets(path: Path) -> _Secrets:
@@ -143,6 +156,7 @@ def set_up(options: DeskOptions, store: ObjectStoreServer) -> tuple[DeskConfig, 
         known.logins.setdefault(user, secrets.token_urlsafe(18))
     for each in accounts:
         known.exchange_keys.setdefault(each.account, secrets.token_urlsafe(24))
+    known.deephaven_key = known.deephaven_key or secrets.token_urlsafe(32)
     write_private(kept, msgspec.json.encode(known))
     _make_users(store, known.logins, people, list(options.symbols))
     _govern(store, accounts)
@@ -154,7 +168,11 @@ def set_up(options: DeskOptions, store: ObjectStoreServer) -> tuple[DeskConfig, 
         logins={user: known.logins[user] for user in _PROCESS_USERS},
         link_key=known.link_key,
         metrics_token=known.metrics_token,
-        ports={**_free_ports(_PORTS), "api": options.port},
+        ports={
+            **_free_ports(_PORTS),
+            "api": options.port,
+            "deephaven": _deephaven_port(options.deephaven_port),
+        },
         symbols=dict(options.symbols),
         accounts=tuple(accounts),
         timeframes=options.timeframes,
@@ -167,6 +185,9 @@ def set_up(options: DeskOptions, store: ObjectStoreServer) -> tuple[DeskConfig, 
         api_host=options.host,
         webhook=options.webhook,
         exchange_keys=known.exchange_keys,
+        options=options.options,
+        deephaven_key=known.deephaven_key if options.deephaven else "",
+        deephaven_heap_mb=options.deephaven_heap_mb,
     )
     path = folder / "run" / "config.json"
     write_config(config, path)
@@ -209,6 +230,24 @@ def _write_exchange(path: Path, known: _Secrets, accounts: Sequence[AccountConfi
     }
     content = {"accounts": entries, "admin_key": known.exchange_admin}
     write_private(path, msgspec.json.encode(content))
+
+
+def _deephaven_port(wanted: int | None) -> int:
+    """The port that was asked for, or the first free one from Deephaven's own on.
+
+    People keep links to it: another one at each start would be a nuisance.
+    """
+    if wanted is not None:
+        return wanted
+    for port in range(_FIRST_DEEPHAVEN_PORT, _FIRST_DEEPHAVEN_PORT + _DEEPHAVEN_PORTS):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    return _free_ports(("deephaven",))["deephaven"]
 
 
 def _free_ports(names: Sequence[str]) -> dict[str, int]:

@@ -34,11 +34,15 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class ProcessSpec:
-    """A process: its command, and the port at which it answers once it runs."""
+    """A process: its command, and the port at which it answers once it runs.
+
+    Nothing waits for one that is not `needed`.
+    """
 
     name: str
     command: Sequence[str]
     port: int | None = None
+    needed: bool = True
 
 
 @dataclass
@@ -145,11 +149,15 @@ class Supervisor:
     # --- waiting and stopping ---------------------------------------------------------------------
 
     def wait_running(self, seconds: float, is_over: Callable[[float], bool]) -> bool:
-        """Wait until all answer; False where `is_over` says to stop, DeskError when it is late."""
+        """Wait until all that are needed answer; DeskError when they are late.
+
+        False where `is_over` says to stop.
+        """
         end = time.monotonic() + seconds
-        while not all(child.state == "RUNNING" for child in self._children):
+        needed = [child for child in self._children if child.spec.needed]
+        while not all(child.state == "RUNNING" for child in needed):
             if time.monotonic() > end:
-                late = [child.spec.name for child in self._children if child.state != "RUNNING"]
+                late = [child.spec.name for child in needed if child.state != "RUNNING"]
                 raise DeskError(
                     f"{', '.join(late)} did not start within {seconds:g} s; see {self._logs}"
                 )
@@ -184,6 +192,10 @@ class Supervisor:
 
     # --- state ------------------------------------------------------------------------------------
 
+    def is_running(self, name: str) -> bool:
+        """Whether a process answers."""
+        return any(child.spec.name == name and child.state == "RUNNING" for child in self._children)
+
     def state(self) -> list[dict[str, Any]]:
         """Return how the processes are."""
         return [
@@ -213,7 +225,9 @@ def _answers(port: int) -> bool:
         return False
 
 
-def python_process(name: str, config: Path, port: int | None) -> ProcessSpec:
+def python_process(
+    name: str, config: Path, port: int | None, *, needed: bool = True
+) -> ProcessSpec:
     """Return one of the desk's own processes."""
     command = [sys.executable, "-m", "trading.processes", name, str(config)]
-    return ProcessSpec(name, command, port)
+    return ProcessSpec(name, command, port, needed)

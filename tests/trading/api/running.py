@@ -43,12 +43,12 @@ ACCOUNTS = [
 
 
 class RunningDesk:
-    """`python -m trading desk` in a directory."""
+    """`python -m trading desk` in a directory; Deephaven takes seconds and runs where asked for."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, deephaven: bool = False) -> None:
         self.folder = folder
         self.port = free_port()
-        self.options = options
+        self.options = options if deephaven else (*options, "--no-deephaven")
         self.url = f"http://127.0.0.1:{self.port}"
         self.process = self._start()
 

@@ -14,16 +14,21 @@ from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.processes import alive, free_port, wait_until
 from tests.trading.api.running import RunningDesk
+from trading.bars import bars
 from trading.cli import main
 from trading.client import NewOrder
 from trading.errors import ApiAway, ApiRefused, DeskError
 from trading.processes.config import read_config
+from trading.processes.desk import missing_for_deephaven
 from trading.processes.setting_up import read_accounts_file
 from trading.processes.supervisor import ProcessSpec, Supervisor
+from trading.ticks.feeds import SimulatedMarket, Ticks
 
 
 @pytest.fixture
@@ -162,6 +167,117 @@ def test_a_desk_outlives_its_database(folder: Path) -> None:
         desk.end()
 
 
+@pytest.mark.long
+def test_deephaven_dies_alone_and_comes_back(folder: Path) -> None:
+    """Its tables follow the desk, its key keeps others out, and the market does not notice it."""
+    from client import desk as screen
+    from client import pm_client, quant_client, risk_client
+    from client.base_client import DeephavenClient
+    from client.errors import AccessDenied
+
+    running = RunningDesk(folder / "data", "--rate", "20", deephaven=True)
+    try:
+        running.wait_ready()
+        port, key = running.config.ports["deephaven"], running.config.deephaven_key
+        assert running.process.output.count(f"psk={key}") == 3
+        running.process.wait_for_output("Deephaven is up", 300)
+        with running.client("trader") as trader:
+            wait_until(trader.fills, 60, "a filled order")
+            state = trader.get("/state")["deephaven"]
+            assert str(port) in state["dashboards"]["risk"]
+            assert key not in str(state)
+        with pytest.raises(AccessDenied):
+            DeephavenClient("localhost", port, psk="another key")
+        _screens_tick(port, key)
+        before = running.states()
+        os.kill(before["deephaven"]["pid"], signal.SIGKILL)
+
+        def is_back() -> bool:
+            now = running.states()["deephaven"]
+            return bool(now["state"] == "RUNNING" and now["pid"] != before["deephaven"]["pid"])
+
+        wait_until(is_back, 300, "another Deephaven")
+        assert running.states()["market"]["pid"] == before["market"]["pid"]
+        _screens_tick(port, key)
+        views = [
+            *quant_client.views(["AAPL"]),
+            *risk_client.views(340_000, 5_000),
+            *pm_client.views(5.0),
+        ]
+        with DeephavenClient("localhost", port, psk=key, deadline_s=60) as client:
+            shown = screen.Desk(client, screen.offered(client, views))
+            shown.wait_for_rows(120)
+            names = {view.name for view in shown.views}
+            assert {"quant_options", "risk_limits", "pm_accounts", "quant_watchlist"} <= names
+            assert "risk_scores" not in names
+        assert running.stop() == 0, running.process.output
+    finally:
+        running.end()
+
+
+def _screens_tick(port: int, key: str) -> None:
+    """Every table is there, and those of a desk that trades have rows."""
+    from client.base_client import DeephavenClient
+
+    filled = [
+        *("ticks", "prices_live", "bars_live", "bars_final", "indicator_latest", "book_features"),
+        *("option_chain", "option_ladder", "orders", "exec_report_history", "decisions"),
+        *("strategy_signal_latest", "strategy_signal_history", "realized_pnl_latest"),
+        *("account_summary", "strategy_perf_latest", "limits", "feed_status"),
+    ]
+    there = [
+        *("open_positions_lots", "open_positions_rollup", "unrealized_pnl_latest", "alerts"),
+        *("trade_match_history", "paper_trade_match_history", "strategy_weights_latest"),
+        *("accepted_trade_signal_history", "trading_states", "indicator_history"),
+    ]
+    with DeephavenClient("localhost", port, psk=key, deadline_s=60) as client:
+        assert set(filled + there) <= set(client.list_tables())
+        for name in filled:
+            wait_until(lambda name=name: client.open_table(name).to_arrow(), 120, f"rows of {name}")
+
+
+@pytest.mark.long
+def test_a_recording_is_played_by_a_desk(folder: Path) -> None:
+    """Recorded ticks become prices and kept bars, once also over a kill, and the desk trades."""
+    events = SimulatedMarket({"AAPL": 230.0}, seed=5, seconds=60, depth_every_s=None).events()
+    ticks = pa.concat_tables([each.table for each in events if isinstance(each, Ticks)])
+    folder.mkdir(exist_ok=True)
+    file = folder / "day.parquet"
+    pq.write_table(ticks, file)
+    # Of whole candles the last one is made by no tick after it.
+    expected = bars(ticks, "5s").slice(0, 11)
+    desk = RunningDesk(folder / "data", "--replay", str(file), "--speed", "4", "--timeframes", "5s")
+    try:
+        desk.wait_ready()
+        assert "replay of" in desk.process.output
+        with desk.client("trader") as trader:
+            wait_until(lambda: trader.prices().get("AAPL"), 60, "a price of the recording")
+            assert trader.get("/state")["market"]["is_replay"]
+            assert trader.page("/options").items == []
+        desk.process.end(signal.SIGKILL)
+        desk.start_again()
+        last = str(expected["start"][-1].as_py().isoformat())[:19]
+
+        def all_bars() -> list[dict[str, object]]:
+            with desk.client("trader") as trader:
+                kept = trader.get(
+                    "/bars",
+                    symbol="AAPL",
+                    timeframe="5s",
+                    start="2026-01-05T14:30:00Z",
+                    end="2026-01-05T14:31:00Z",
+                )["items"]
+            return kept if kept and str(kept[-1]["start"])[:19] >= last else []
+
+        wait_until(all_bars, 120, "all bars of the recording")
+        kept = all_bars()[:11]
+        assert [float(str(each["close"])) for each in kept] == expected["close"].to_pylist()
+        assert [float(str(each["volume"])) for each in kept] == expected["volume"].to_pylist()
+        assert desk.stop() == 0, desk.process.output
+    finally:
+        desk.end()
+
+
 # --- the supervisor alone -------------------------------------------------------------------------
 
 
@@ -224,6 +340,34 @@ def test_a_process_that_does_not_answer_is_told(folder: Path) -> None:
         supervisor.stop()
 
 
+def test_nothing_waits_for_what_is_not_needed(folder: Path) -> None:
+    port = free_port()
+    listens = f"s = socket.create_server(('127.0.0.1', {port}))"
+    code = f"import socket, time; {listens}; time.sleep(1000)"
+    never = ProcessSpec("never", [sys.executable, "-c", SLEEPS], free_port(), needed=False)
+    supervisor = Supervisor(
+        [script("answers", code, port), never], folder / "logs", folder / "state.json", print
+    )
+    supervisor.start()
+    try:
+        assert supervisor.wait_running(120, lambda seconds: bool(time.sleep(seconds)))
+        assert supervisor.is_running("answers")
+        assert not supervisor.is_running("never")
+    finally:
+        supervisor.stop()
+
+
+def test_without_a_jdk_or_memory_a_line_says_why(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "too small" in missing_for_deephaven(10)
+    assert "does not fit" in missing_for_deephaven(10**9)
+    monkeypatch.setenv("JAVA_HOME", str(folder))
+    reason = missing_for_deephaven(1024)
+    assert "JAVA_HOME" in reason
+    assert "\n" not in reason
+
+
 # --- the command line -----------------------------------------------------------------------------
 
 
@@ -235,6 +379,7 @@ def test_a_process_that_does_not_answer_is_told(folder: Path) -> None:
         (["--simulate", "AAPL=1", "--replay", "x.parquet"], "either"),
         (["--replay", "missing.parquet"], "missing.parquet"),
         (["--accounts", "missing.json"], "missing.json"),
+        (["--options", "TSLA"], "the market has AAPL, MSFT, NVDA"),
     ],
 )
 def test_wrong_options_are_told(

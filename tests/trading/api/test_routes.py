@@ -359,6 +359,28 @@ def test_prices_bars_and_books(alice: TradingClient) -> None:
     assert refused(lambda: alice.bars("TSLA")).status == 404
 
 
+def test_the_option_ladder(alice: TradingClient) -> None:
+    wait_until(lambda: alice.page("/options").items, 60, "a chain")
+    (listed,) = alice.page("/options").items
+    assert listed["underlying"] == "AAPL"
+    ladder = alice.get("/options/AAPL")
+    assert [each["expiry"] for each in ladder["expiries"]] == listed["expiries"]
+    assert listed["expiries"] == sorted(listed["expiries"])
+    for part in ladder["expiries"]:
+        strikes = [float(row["strike"]) for row in part["rows"]]
+        assert strikes == sorted(set(strikes))
+        assert len(strikes) == 11
+        for row in part["rows"]:
+            call, put = row["call"], row["put"]
+            assert call["symbol"].endswith(" C")
+            assert put["symbol"].endswith(" P")
+            assert float(call["bid"]) < float(call["ask"])
+            if call["delta"] is not None and put["delta"] is not None:
+                assert put["delta"] < 0 < call["delta"]
+    assert refused(lambda: alice.get("/options/MSFT")).code == "NOTHING_YET"
+    assert refused(lambda: alice.get("/options/TSLA")).code == "UNKNOWN_SYMBOL"
+
+
 def test_symbols_are_those_that_the_database_lets_a_user_read(desk: RunningDesk) -> None:
     from trading.ticks.schema import grant_ticks, revoke_ticks
 

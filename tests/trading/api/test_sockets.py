@@ -212,7 +212,8 @@ def test_prices_depth_and_bars_come_and_not_faster_than_said(alice: TradingClien
         ask(ws, op="subscribe", id=3, topic="bars", symbols=["AAPL"], timeframe="5s")
         ask(ws, op="subscribe", id=4, topic="indicators", symbols=["AAPL"], timeframe="5s")
         ask(ws, op="subscribe", id=5, topic="desk")
-        wanted = {"price", "depth", "bar", "indicator", "desk"}
+        ask(ws, op="subscribe", id=6, topic="options", symbols=["AAPL"])
+        wanted = {"price", "depth", "bar", "indicator", "desk", "options"}
         seen: set[str] = set()
         count, begun = 0, time.monotonic()
         while seen != wanted:

@@ -62,8 +62,11 @@ async def _listed(
 def desk_state(parts: Parts) -> dict[str, Any]:
     """Return the processes as the supervisor tells them, and what the API sees by itself."""
     age = parts.market.age_s
+    told = _told(parts.settings.state_file)
     return {
-        "processes": _processes(parts.settings.state_file),
+        "processes": told.get("processes", []),
+        # Without its key, which the terminal alone shows: it lets in to all accounts.
+        "deephaven": told.get("deephaven"),
         "market": {
             "connected": parts.market.is_connected,
             "age_s": None if age is None else round(age, 3),
@@ -75,15 +78,15 @@ def desk_state(parts: Parts) -> dict[str, Any]:
     }
 
 
-def _processes(file: Path | None) -> list[dict[str, Any]]:
+def _told(file: Path | None) -> dict[str, Any]:
+    """What the supervisor has written last."""
     if file is None:
-        return []
+        return {}
     try:
         found: dict[str, Any] = msgspec.json.decode(file.read_bytes())
     except (OSError, msgspec.DecodeError):
-        return []
-    processes: list[dict[str, Any]] = found.get("processes", [])
-    return processes
+        return {}
+    return found
 
 
 @router.get("/state")

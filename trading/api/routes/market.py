@@ -64,6 +64,36 @@ def show_depth(request: Request, pool: CurrentPool, symbol: SymbolPath) -> dict[
     return _value(request, pool, "depth", symbol)
 
 
+@router.get("/options", response_model=Page)
+def list_options(request: Request, pool: CurrentPool) -> dict[str, Any]:
+    """The underlyings of options, of symbols whose ticks the user may read, with the expiries."""
+    market = parts_of(request).market
+    found = [market.get("options", symbol) for symbol in sorted(pool.readable_symbols())]
+    items = [
+        {
+            "underlying": each["underlying"],
+            "expiries": [part["expiry"] for part in each["expiries"]],
+        }
+        for each in found
+        if each is not None
+    ]
+    return {"items": items, "next_cursor": None}
+
+
+@router.get("/options/{underlying}")
+def show_options(
+    request: Request,
+    pool: CurrentPool,
+    underlying: Annotated[str, Path(max_length=64, examples=["AAPL"]), AfterValidator(clean_text)],
+) -> dict[str, Any]:
+    """The option ladder of an underlying: by expiry and strike, call and put side by side.
+
+    `implied_vol` is a fraction a year, `vega` and `rho` are per one percent, `theta` per day. A
+    figure that the model does not give is null, and `note` says why.
+    """
+    return _value(request, pool, "options", underlying)
+
+
 def _value(request: Request, pool: UserPool, topic: str, symbol: str) -> dict[str, Any]:
     _refuse_unreadable(pool, symbol)
     found = parts_of(request).market.get(topic, symbol)
