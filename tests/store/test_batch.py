@@ -334,9 +334,9 @@ def test_a_batch_that_marks_nothing(desk: Desk) -> None:
     heard: list[ChangeEvent] = []
     bus = EventBus()
     bus.on_all(heard.append)
-    for client in (desk.client("alice"), desk.client("alice", event_bus=bus)):
-        made = trade()
-        with client.lease(f"marks {len(heard)}") as lease:
+    for name, told in (("none", None), ("bus", bus)):
+        made, client = trade(), desk.client("alice", event_bus=told)
+        with client.lease(name) as lease:
             with client.batch(lease=lease, marks=False) as batch:
                 entity_id = batch.write(made)
                 made.quantity = 2

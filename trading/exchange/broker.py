@@ -423,7 +423,7 @@ class ExchangeBroker:
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
-        """Send the requests of the block in one piece at its end."""
+        """Send the requests of the block in one piece at its end; no questions in it."""
         with self._lock:
             self._is_gathering = True
         try:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from pathlib import Path
 
-from tests.processes import Process
+from tests.processes import Process, wait_until
 from tests.store.desk import ADMIN_PASSWORD, Desk, password_of
 from tests.store.fixtures import alice, desk, store_server
 from tests.trading.exchange.process import KEYS, ExchangeProcess
@@ -78,11 +79,13 @@ def test_live_trades_at_the_exchange(desk: Desk, tmp_path: Path) -> None:
             *("live", "--account", "ACC", "--user", "alice", "--instrument", "AAPL"),
             # The strategy sees the exchange's own prices.
             *("--exchange", f"127.0.0.1:{exchange.port}"),
-            *("--strategy", strategy, "--status-every", 0.2, "--seconds", 60),
+            *("--strategy", strategy, "--status-every", 0.2, "--seconds", 600),
             password=password_of("alice"),
             EXCHANGE_KEY=KEYS["ACC"],
         )
-        live.wait_for_output(" AAPL\n")
+        # Three of them are enough for the strategy: nothing is on its way then.
+        enough = re.compile(r" 0 open orders, ([3-9]|[0-9]{2,}) AAPL\n")
+        wait_until(lambda: enough.search(live.output), 240, "three shares and no open order")
         assert live.end(signal.SIGTERM, 60) == 0, live.output
         assert store.count(FillRecord)
         with exchange.broker() as broker:

@@ -407,6 +407,34 @@ def test_a_refused_request_changes_nothing_and_is_told_once(tmp_path: Path) -> N
         assert (found.status, found.quantity) == ("CANCELED", 5)
 
 
+def test_requests_of_a_block_leave_together(tmp_path: Path) -> None:
+    ids = [f"o{number}" for number in range(3)]
+    told: list[tuple[type, str]] = []
+
+    def heard(broker: ExchangeBroker, kind: type) -> bool:
+        events = broker.poll(0.02, limit=2)
+        assert len(events) <= 2
+        reports: list[Any] = [each.report for each in events if isinstance(each, SequencedReport)]
+        told.extend((type(each), each.order_id) for each in reports)
+        return told[-3:] == [(kind, each) for each in ids]
+
+    with ExchangeProcess(tmp_path) as exchange, exchange.broker() as broker:
+        connected(broker)
+        with exchange.admin() as admin:
+            with broker.together():
+                for each in ids:
+                    broker.submit(order(each, 1, 5, 9_000, account="ACC"))
+                assert broker.unconfirmed == 3
+                assert admin.status()["accounts"]["ACC"]["open"] == 0
+            wait_until(lambda: heard(broker, OrderAccepted), 60, "three acceptances")
+        with broker.together():
+            for each in ids:
+                broker.cancel(cancel(each, "ACC"))
+            exchange.kill()
+        exchange.start()
+        wait_until(lambda: heard(broker, OrderCanceled), 60, "three cancels")
+
+
 # --- the command line -----------------------------------------------------------------------------
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import signal
 import subprocess
@@ -17,6 +19,7 @@ from tests.processes import ROOT, Process, wait_until
 from tests.store.desk import ADMIN_PASSWORD, Desk, password_of
 from tests.store.fixtures import desk, store_server
 from tests.trading.governance.house import ACCOUNT, RUN, House, house
+from trading.cli import main
 from trading.engine import OrderRecord, PositionRecord, TradingStateRecord
 from trading.governance import LimitsChange
 from trading.risk import Limits
@@ -34,7 +37,21 @@ def environment(desk: Desk) -> dict[str, str]:
 
 
 def command(desk: Desk, person: str, *words: str) -> tuple[int, str]:
-    """Run `python -m trading …` as a person; its exit status and what it said."""
+    """Run a command of `python -m trading` as a person; its exit status and what it said.
+
+    In this process: to import everything takes longer than what a command does.
+    """
+    said = io.StringIO()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("OBJECT_STORE_DSN", environment(desk)["OBJECT_STORE_DSN"])
+        patched.setattr(sys, "stdin", io.StringIO(f"{password_of(person)}\n"))
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            status = main([*words, "--user", person, "--password-stdin"])
+    return status, said.getvalue()
+
+
+def command_apart(desk: Desk, person: str, *words: str) -> tuple[int, str]:
+    """The same as a process of its own."""
     done = subprocess.run(
         [sys.executable, "-m", "trading", *words, "--user", person, "--password-stdin"],
         cwd=ROOT,
@@ -87,7 +104,7 @@ def test_the_kill_switch_works_from_another_process(
     first = Program(desk, "alice", *PAPER)
     programs.append(first)
     first.wait_for_output("RUNNING ACTIVE", PATIENCE_S)
-    status, said = command(
+    status, said = command_apart(
         desk, "bob", "halt", *where, "--reason", "fat finger", "--wait", str(PATIENCE_S)
     )
     assert status == 0, said
