@@ -16,7 +16,7 @@ import pytest
 
 from store.client import StoreClient
 from tests.store.desk import Desk
-from tests.store.fixtures import alice, desk, store_server
+from tests.store.fixtures import alice, desk
 from tests.trading.replay.recorded import RUN, Crosser, trade_a_while
 from trading.brokers import PaperBroker
 from trading.cli import main
@@ -36,7 +36,7 @@ from trading.replay.archive import (
 )
 from trading.replay.run_journal import Group, Recipe, RecordedRun
 
-__all__ = ["alice", "desk", "store_server"]
+__all__ = ["alice", "desk"]
 
 
 def recipe(recorded: RecordedRun) -> Recipe:

@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from store.client import StoreClient
-from tests.store.fixtures import alice, desk, store_server
+from tests.store.fixtures import alice, desk
 from tests.trading.replay.days import folded, venue_day
 from tests.trading.replay.recorded import RUN, Crosser, trade_a_while
 from trading.brokers import PaperBroker
@@ -22,7 +22,7 @@ from trading.replay import read_run, recipe_of
 from trading.replay.explaining import Explanation, explain
 from trading.replay.run_journal import Entry, Group, RecordedRun
 
-__all__ = ["alice", "desk", "store_server"]
+__all__ = ["alice", "desk"]
 
 
 class Signaller(Crosser):

@@ -11,14 +11,14 @@ import pytest
 
 from store.client import StoreClient
 from tests.store.desk import ADMIN_PASSWORD, Desk, password_of
-from tests.store.fixtures import alice, desk, store_server
+from tests.store.fixtures import alice, desk
 from tests.trading.replay.recorded import RUN, engine_of, trade_a_while
 from trading.backtest import load_strategy
 from trading.cli import main
 from trading.engine import FillRecord
 from trading.replay.description import Description, describe_run, described_run
 
-__all__ = ["alice", "desk", "store_server"]
+__all__ = ["alice", "desk"]
 
 STRATEGY = '''
 from trading.strategy import Strategy

@@ -11,7 +11,7 @@ import pytest
 
 from store.client import StoreClient
 from tests.processes import wait_until
-from tests.store.fixtures import alice, desk, store_server
+from tests.store.fixtures import alice, desk
 from tests.trading.replay.days import folded, paper_day
 from tests.trading.replay.recorded import RUN, Crosser, engine_of, trade_a_while, walk
 from tests.trading.replay.test_player import _table
@@ -26,7 +26,7 @@ from trading.replay.session import SessionState
 from trading.replay.sessions import ReplaySessions
 from trading.replay.tape import Tape
 
-__all__ = ["alice", "desk", "store_server"]
+__all__ = ["alice", "desk"]
 
 START = 1_700_000_040 * 10**9
 LONG = 120

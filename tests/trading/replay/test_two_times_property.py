@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from store.client import StoreClient
 from store.server import ObjectStoreServer
 from tests.store.desk import ADMIN_PASSWORD, Desk
-from tests.store.fixtures import desk, store_server
+from tests.store.fixtures import desk
 from tests.trading.replay.test_two_times import record_of
 from trading.bars import bars
 from trading.engine import CashRecord, LimitsRecord, OrderRecord
@@ -32,7 +32,7 @@ from trading.replay.two_times import AsOf, ChangedFigure, TwoTimes, bootstrap_bo
 from trading.specification import InstrumentSpec, specify
 from trading.ticks import TickStore
 
-__all__ = ["desk", "store_server"]
+__all__ = ["desk"]
 
 EXAMPLES = max(settings.default.max_examples // 20, 1)  # type: ignore[attr-defined]
 OPEN = datetime(2026, 2, 20, 14, 30, tzinfo=timezone.utc)

@@ -9,7 +9,7 @@ import pytest
 
 from store.client import StoreClient
 from tests.store.desk import Desk
-from tests.store.fixtures import alice, desk, store_server
+from tests.store.fixtures import alice, desk
 from tests.trading.replay.recorded import RUN, Crosser, engine_of, trade_a_while
 from trading.brokers import BasisPoints, PaperBroker
 from trading.engine import EngineOptions
@@ -20,7 +20,7 @@ from trading.replay import read_run, recipe_of, run_names, verify_run, what_if
 from trading.replay.run_journal import Recipe, RecordedRun
 from trading.risk import Limits
 
-__all__ = ["alice", "desk", "store_server"]
+__all__ = ["alice", "desk"]
 
 
 def recipe(recorded: RecordedRun, **more: Any) -> Recipe:
