@@ -95,19 +95,18 @@ def folded_outputs(recorded: RecordedRun, recipe: Any) -> list[Any]:
     return [output for each in recorded.inputs() for output in kernel.step(each.event)]
 
 
-def test_a_refusal_names_the_limits_and_who_set_them(alice: StoreClient) -> None:
-    trade_a_while(alice)
-    recorded = read_run(alice, "ACC", RUN)
+def test_a_refusal_names_the_limits_and_who_set_them(reader: StoreClient) -> None:
+    recorded = read_run(reader, "ACC", RUN)
     recipe = recipe_of(
         recorded, strategies=[Crosser()], broker=PaperBroker("tick"), picker=TradePicker(3)
     )
-    [denied] = alice.query(OrderRecord, {"status": "DENIED"})
+    [denied] = reader.query(OrderRecord, {"status": "DENIED"})
     found = explain(recorded, recipe, denied.order_id)
     assert {"order", "decision", "limits", "command"} <= set(kinds(found))
     text = found.text()
     assert "risk refuses it: SIZE_MAX" in text
     assert "asked for by ann, approved by bob" in text
-    by_strategy = [each for each in alice.query(OrderRecord, limit=None) if each.strategy]
+    by_strategy = [each for each in reader.query(OrderRecord, limit=None) if each.strategy]
     assert "bar" in kinds(explain(recorded, recipe, by_strategy[0].order_id))
     with pytest.raises(ReplayError, match="no order, fill, signal or match"):
         explain(recorded, recipe, "nothing")
