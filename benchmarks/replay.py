@@ -10,6 +10,7 @@ store's general query for a past time.
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import sys
 import tempfile
@@ -131,12 +132,48 @@ def pace(recorded_s: float, speed: float) -> None:
         began = clock()
         session.play()
         assert session.wait(SessionState.FINISHED, 2 * recorded_s / speed + 60)
+    tenth = max(len(late) // 10, 1)
+    drift = statistics.median(late[-tenth:]) - statistics.median(late[:tenth])
     late.sort()
     print(
         f"speed error at {speed:g} x over {recorded_s:g} s of recorded time: median "
         f"{statistics.median(late) * 1e3:.1f} ms, 99 % {late[int(len(late) * 0.99)] * 1e3:.1f} ms, "
         f"worst {late[-1] * 1e3:.1f} ms"
     )
+    print(f"  drift from the first tenth to the last: {drift * 1e3:+.1f} ms")
+
+
+def timed(owner: Any, ask: Any) -> tuple[Any, str]:
+    """Ask some times; the answer, and the time on the wall and in the database's own process."""
+    connection = owner.conn if isinstance(owner, StoreClient) else owner
+    walls, works = [], []
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        stat = Path(f"/proc/{cursor.fetchone()[0]}/stat")
+    answer = None
+    for _ in range(8):
+        work, began = processor_ms(stat), time.perf_counter()
+        answer = ask()
+        walls.append((time.perf_counter() - began) * 1e3)
+        works.append(processor_ms(stat) - work)
+    return answer, (
+        f"best {min(walls):.0f} ms, median {statistics.median(walls):.0f} ms; "
+        f"{statistics.mean(works):.0f} ms of it work of the database"
+    )
+
+
+def processor_ms(stat: Path) -> float:
+    """Processor time of a process, where the system tells it."""
+    if not stat.exists():
+        return 0.0
+    fields = stat.read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) * 1e3 / os.sysconf("SC_CLK_TCK")
+
+
+def bare_sum(connection: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT sum(quantity * price), sum(fees) FROM trading_books.fill")
+        cursor.fetchall()
 
 
 def two_times(count: int) -> None:
@@ -147,7 +184,8 @@ def two_times(count: int) -> None:
         store = StoreClient("bench", PASSWORD, **server.conn_info())
         rng = np.random.default_rng(3)
         now = datetime.now(timezone.utc)
-        noon = now - timedelta(hours=6)
+        noon = (now - timedelta(hours=6)).replace(minute=0)
+        began_at = now
         began = time.perf_counter()
         for base in range(0, count, 5_000):
             with store.batch() as batch:
@@ -171,32 +209,22 @@ def two_times(count: int) -> None:
                         valid_from=executed,
                     )
         print(f"  {count:,} fills written in {time.perf_counter() - began:.0f} s")
-        for table in ("fill", "book"):
+        for table in ("fill", "book", "block", "cell"):
             with admin.cursor() as cursor:
                 cursor.execute(f"ANALYZE trading_books.{table}")
         books = TwoTimes(store)
         prices = {f"SYM{n}": 100 for n in range(20)}
         known = datetime.now(timezone.utc) - timedelta(milliseconds=1)
-        took = []
-        for valid in (None, noon + timedelta(hours=2), noon + timedelta(hours=3)):
-            for _ in range(4):
-                began = time.perf_counter()
-                rows = books.pnl(known, valid, prices=prices)
-                took.append(time.perf_counter() - began)
-        print(
-            f"two-time P&L over {sum(each.fills for each in rows):,} fills: best "
-            f"{min(took) * 1e3:.0f} ms, median {statistics.median(took) * 1e3:.0f} ms"
-        )
-        with admin.cursor() as cursor:
-            plain = []
-            for _ in range(8):
-                began = time.perf_counter()
-                cursor.execute("SELECT sum(quantity * price), sum(fees) FROM trading_books.fill")
-                plain.append(time.perf_counter() - began)
-        print(
-            f"  a bare sum over the same rows: best {min(plain) * 1e3:.0f} ms, median "
-            f"{statistics.median(plain) * 1e3:.0f} ms"
-        )
+        half_known = began_at + (known - began_at) / 2
+        for name, tx, valid in (
+            ("now", None, None),
+            ("within the day", known, noon + timedelta(hours=2, minutes=7)),
+            ("as known half way", half_known, noon + timedelta(hours=2, minutes=7)),
+        ):
+            rows, clock = timed(store, lambda t=tx, v=valid: books.pnl(t, v, prices=prices))
+            print(f"two-time P&L over {sum(r.fills for r in rows):,} fills, {name}: {clock}")
+        _, clock = timed(admin, lambda: bare_sum(admin))
+        print(f"  a bare sum over the same rows: {clock}")
         began = time.perf_counter()
         found = store.query(FillRecord, limit=None, tx_time=known)
         print(

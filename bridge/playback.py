@@ -19,9 +19,9 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
-from bridge.errors import BridgeError, NotRegistered, RegistrationError
+from bridge.errors import BridgeError
 from bridge.feed import EventRow, Feed
-from publishing.engine import require_engine
+from bridge.feeds import MAX_PENDING_ROWS, Feeds
 from reactive.expr import Expr
 from store.base import Storable
 from store.database.execute import PgConnection
@@ -31,7 +31,6 @@ from store.subscriptions.event_log import EventLog
 
 logger = logging.getLogger(__name__)
 
-MAX_PENDING_ROWS = 100_000
 # What is due within so many seconds is shown together.
 _TOGETHER_S = 0.02
 _LONGEST_WAIT_S = 0.25
@@ -88,8 +87,7 @@ class StorePlayback:
             raise BridgeError(f"speed={speed}; above 0, or None for as fast as possible")
         self._login = Login(user, password, host, port, dbname, sslmode, sslrootcert)
         self._start, self._end, self._speed = start, end, speed
-        self._max_pending_rows = max_pending_rows
-        self._feeds: dict[type[Storable], Feed] = {}
+        self._feeds = Feeds("playback", max_pending_rows)
         self._by_type: dict[str, Feed] = {}
         self._state = PlaybackState.NEW
         self._error = ""
@@ -111,30 +109,23 @@ class StorePlayback:
         live: bool = True,
     ) -> None:
         """Show a class; call it before `start`. The arguments are those of `StoreBridge`."""
-        require_engine()
-        if self._state is not PlaybackState.NEW or cls in self._feeds:
-            raise RegistrationError(
-                f"{cls.__name__} is registered already, or comes too late: before start(), once"
-            )
-        feed = Feed(
+        self._feeds.register(
             cls,
+            is_late=self._state is not PlaybackState.NEW,
             passing=filter,
             columns=columns,
-            writer=None,
             rows=rows,
             live=live,
-            max_pending_rows=self._max_pending_rows,
         )
-        self._feeds[cls] = feed
-        self._by_type.update(dict.fromkeys(cls.type_names(), feed))
 
     def start(self) -> StorePlayback:
         """Show what there was at the start, then play in a thread; raises errors of the store."""
-        if self._state is not PlaybackState.NEW or not self._feeds:
+        if self._state is not PlaybackState.NEW or not self._feeds.by_class:
             raise BridgeError("start a playback once, with classes registered")
+        self._by_type = self._feeds.by_type()
         connection = self._login.connect("store playback")
         try:
-            log = EventLog(connection, types=[*self._feeds], until=self._end)
+            log = EventLog(connection, types=[*self._feeds.by_class], until=self._end)
             after = log.position_at(self._start)
             for page in log.pages():
                 before = [e for e in page.events if e.position is not None and e.position <= after]
@@ -178,7 +169,8 @@ class StorePlayback:
         if state is PlaybackState.FAILED:
             raise BridgeError(f"the playback failed: {self._error}")
         return state is PlaybackState.FINISHED and all(
-            feed.await_shown(max(0.0, end - time.monotonic())) for feed in self._feeds.values()
+            feed.await_shown(max(0.0, end - time.monotonic()))
+            for feed in self._feeds.by_class.values()
         )
 
     def stop(self) -> None:
@@ -191,14 +183,11 @@ class StorePlayback:
 
     def table(self, cls: type[Storable]) -> Any:
         """The events of a class since the start, a row each."""
-        return self._feed(cls).target.table
+        return self._feeds.table(cls)
 
     def live(self, cls: type[Storable]) -> Any:
         """The state of each entity at the moment that is shown."""
-        found = self._feed(cls).live
-        if found is None:
-            raise NotRegistered(f"{cls.__name__} was registered with live=False")
-        return found.table
+        return self._feeds.live(cls)
 
     def status(self) -> PlaybackStatus:
         """How far it is."""
@@ -213,12 +202,6 @@ class StorePlayback:
         self.stop()
 
     # --- inside -----------------------------------------------------------------------------------
-
-    def _feed(self, cls: type[Storable]) -> Feed:
-        found = self._feeds.get(cls)
-        if found is None:
-            raise NotRegistered(f"{cls.__name__} is not registered with this playback")
-        return found
 
     def _enter(self, state: PlaybackState) -> None:
         with self._changed:

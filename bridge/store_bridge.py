@@ -16,11 +16,11 @@ import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from bridge.errors import BridgeClosed, BridgeError, NotRegistered, RegistrationError
+from bridge.errors import BridgeClosed, BridgeError
 from bridge.feed import Feed
+from bridge.feeds import MAX_PENDING_ROWS, Feeds
 from bridge.follower import Follower, Start
 from bridge.status import BridgeStatus, State
-from publishing.engine import require_engine
 from reactive.expr import Expr
 from store.base import Storable
 from store.database.login import Login
@@ -29,7 +29,6 @@ from store.position import Position
 logger = logging.getLogger(__name__)
 
 DEFAULT_ID = "deephaven_bridge"
-MAX_PENDING_ROWS = 100_000
 
 
 class StoreBridge:
@@ -57,13 +56,10 @@ class StoreBridge:
     ) -> None:
         if subscriber_id is not None and not 1 <= len(subscriber_id) <= 200:
             raise BridgeError("a subscriber_id has 1 to 200 characters, or is None")
-        if max_pending_rows < 1:
-            raise BridgeError(f"max_pending_rows={max_pending_rows}; at least one row must fit")
         self._login = Login(user, password, host, port, dbname, sslmode, sslrootcert)
         self._subscriber_id = subscriber_id
-        self._max_pending_rows = max_pending_rows
         self.on_replaced: Callable[[type[Storable]], object] = lambda _cls: None
-        self._feeds: dict[type[Storable], Feed] = {}
+        self._feeds = Feeds("bridge", max_pending_rows)
         self._follower: Follower | None = None
         self._lock = threading.Lock()
         self._is_stopped = False
@@ -86,31 +82,15 @@ class StoreBridge:
         publisher (alone, or as the pair that `table_publisher` returns). `live=False` saves the
         memory of present states. RegistrationError says what does not fit.
         """
-        require_engine()
-        if not (isinstance(cls, type) and issubclass(cls, Storable)):
-            raise RegistrationError(f"{cls!r:.80} is not a class of the store; make it a Storable")
-        if rows is not None and rows < 1:
-            raise RegistrationError(f"rows={rows} of {cls.__name__}: at least 1, or None for all")
         with self._lock:
-            if self._follower is not None or self._is_stopped:
-                raise RegistrationError(
-                    f"{cls.__name__} comes too late: classes are registered before start()"
-                )
-            for known in self._feeds:
-                shared = set(known.type_names()) & set(cls.type_names())
-                if shared:
-                    raise RegistrationError(
-                        f"{cls.__name__} cannot be registered: {known.__name__} is, and takes the "
-                        f"events of {', '.join(sorted(shared))}"
-                    )
-            self._feeds[cls] = Feed(
+            self._feeds.register(
                 cls,
+                is_late=self._follower is not None or self._is_stopped,
                 passing=filter,
                 columns=columns,
                 writer=writer,
                 rows=rows,
                 live=live,
-                max_pending_rows=self._max_pending_rows,
             )
 
     def start(self, start: Start = "resume", *, from_: Start | None = None) -> StoreBridge:
@@ -142,11 +122,11 @@ class StoreBridge:
                 if start == "resume":
                     return self
                 raise BridgeError("this bridge runs already; start comes too late")
-            if not self._feeds:
+            if not self._feeds.by_class:
                 raise BridgeError("nothing is registered; call register(cls) before start()")
             follower = Follower(
                 self._login,
-                self._feeds,
+                self._feeds.by_class,
                 self._subscriber_id,
                 may_share=self._subscriber_id == DEFAULT_ID,
                 replaced=self._replaced,
@@ -163,22 +143,14 @@ class StoreBridge:
 
     def table(self, cls: type[Storable]) -> Any:
         """The raw table of a class: each version is one row, in order, once."""
-        found = self._feed(cls).target.table
-        if found is None:
-            raise NotRegistered(
-                f"the rows of {cls.__name__} go to a writer that has no table of its own"
-            )
-        return found
+        return self._feeds.table(cls)
 
     def live(self, cls: type[Storable]) -> Any:
         """The present state of each entity of a class; deleted ones are gone.
 
         An entity is in it while it has a value now, passes the filter, and may be seen.
         """
-        found = self._feed(cls).live
-        if found is None:
-            raise NotRegistered(f"{cls.__name__} was registered with live=False")
-        return found.table
+        return self._feeds.live(cls)
 
     def flush(self, timeout: float = 10.0) -> bool:
         """Wait until all that was committed and shared before is in the tables.
@@ -193,7 +165,7 @@ class StoreBridge:
 
     def status(self) -> BridgeStatus:
         """What it does, how far it is behind, and what it has counted."""
-        tables = {cls.__name__: feed.status() for cls, feed in self._feeds.items()}
+        tables = {cls.__name__: feed.status() for cls, feed in self._feeds.by_class.items()}
         follower = self._follower
         if follower is None:
             state = State.STOPPED if self._is_stopped else State.NEW
@@ -225,7 +197,7 @@ class StoreBridge:
                 self._follower.stop(timeout)
 
     def __enter__(self) -> StoreBridge:
-        if self._feeds:
+        if self._feeds.by_class:
             self.start()
         return self
 
@@ -238,12 +210,3 @@ class StoreBridge:
         except Exception:
             # It must not end the bridge.
             logger.exception("on_replaced of %s raised", feed.cls.__name__)
-
-    def _feed(self, cls: type[Storable]) -> Feed:
-        found = self._feeds.get(cls)
-        if found is None:
-            known = ", ".join(each.__name__ for each in self._feeds) or "nothing"
-            raise NotRegistered(
-                f"{getattr(cls, '__name__', cls)} is not registered with this bridge; {known} is"
-            )
-        return found

@@ -28,6 +28,7 @@ __all__ = [
     "div_half_even",
     "fee_share",
     "from_units",
+    "money_text",
     "optional_decimal",
     "optional_units",
     "product_fits",
@@ -166,3 +167,8 @@ def product_fits(left_max: int, right_max: int, count: int = 1) -> bool:
     numpy multiplies int64 columns and wraps in silence; ask before doing so.
     """
     return abs(left_max) * abs(right_max) * count <= INT64_MAX
+
+
+def money_text(amount: Decimal | None, missing: str = "") -> str:
+    """Return an amount for people to read: two decimals, thousands apart; `missing` for None."""
+    return missing if amount is None else f"{amount:,.2f}"

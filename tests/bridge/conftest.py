@@ -9,13 +9,13 @@ import pytest
 
 from tests.bridge.books import bridge_of
 from tests.store.desk import Desk
-from tests.store.fixtures import alice, bob, desk, store_server
+from tests.store.fixtures import alice, bob, desk
 
 if TYPE_CHECKING:
     from bridge import Push, Recording, StoreBridge
     from server.trading_server import TradingServer
 
-__all__ = ["alice", "bob", "desk", "store_server"]
+__all__ = ["alice", "bob", "desk"]
 
 MakeBridge = Callable[..., "StoreBridge"]
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import socket
-import threading
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
@@ -22,6 +19,7 @@ from store.subscriptions.checkpoints import Checkpoint, forget_subscriber
 from tests.bridge.books import present, rows_of, trades
 from tests.bridge.conftest import MakeBridge
 from tests.processes import wait_until
+from tests.relay import Relay, end
 from tests.store.desk import Desk, password_of
 
 pytestmark = pytest.mark.usefixtures("engine")
@@ -76,59 +74,9 @@ def test_live_changes_in_time_whatever_the_clock_of_this_machine_does(
     )
 
 
-class Relay:
-    """Passes connections on to a server; both sides of one can end at different times."""
-
-    def __init__(self, port: int) -> None:
-        self._to = port
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._listener.getsockname()[1])
-        self._near: list[socket.socket] = []
-        self._far: list[socket.socket] = []
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                near, _ = self._listener.accept()
-            except OSError:
-                return
-            far = socket.create_connection(("127.0.0.1", self._to))
-            self._near.append(near)
-            self._far.append(far)
-            for source, sink in ((near, far), (far, near)):
-                threading.Thread(target=self._pass, args=(source, sink), daemon=True).start()
-
-    @staticmethod
-    def _pass(source: socket.socket, sink: socket.socket) -> None:
-        try:
-            while data := source.recv(65_536):
-                sink.sendall(data)
-        except OSError:
-            return
-
-    def cut(self) -> list[socket.socket]:
-        """End the clients' side; the server does not hear of it. Its side is returned."""
-        for each in self._near:
-            end(each)
-        far, self._near, self._far = self._far, [], []
-        return far
-
-    def close(self) -> None:
-        end(self._listener)
-        for each in (*self._near, *self._far):
-            end(each)
-
-
-def end(each: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        each.shutdown(socket.SHUT_RDWR)
-    each.close()
-
-
 @pytest.fixture
 def relay(desk: Desk) -> Iterator[Relay]:
-    made = Relay(desk.info["port"])
+    made = Relay("127.0.0.1", desk.info["port"])
     yield made
     made.close()
 
@@ -164,7 +112,7 @@ def test_a_bridge_waits_for_its_own_former_session(
     claims = count_claims(monkeypatch)
     alice.write_many(trades(1))
     assert distant.flush()
-    far = relay.cut()
+    far = relay.cut_clients()
     alice.write_many(trades(1))
     # The server notices some half a minute later that nobody is there any more.
     wait_until(
@@ -205,7 +153,7 @@ def test_a_bridge_that_waits_for_its_place_can_be_stopped(
     distant: StoreBridge, relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     claims = count_claims(monkeypatch)
-    far = relay.cut()
+    far = relay.cut_clients()
     wait_until(lambda: len(claims) > 1, 20, "a second attempt")
     began = time.monotonic()
     distant.stop()

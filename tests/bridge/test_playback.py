@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from bridge import BridgeError, StorePlayback
+from bridge import BridgeError, NotRegistered, RegistrationError, StorePlayback
 from bridge.playback import PlaybackState
 from server.trading_server import TradingServer
 from store.client import StoreClient
-from store.models import Trade
+from store.models import Order, Trade
 from tests.bridge.books import rows_of, trades
 from tests.processes import wait_until
 from tests.store.desk import Desk, password_of
@@ -67,3 +67,26 @@ def test_a_past_stretch_is_shown_as_if_live(
     for more in ({"start": end, "end": start}, {"start": start, "end": end, "speed": 0.0}):
         with pytest.raises(BridgeError):
             playback(desk, **more)
+
+
+def test_a_playback_takes_the_classes_that_a_bridge_takes(desk: Desk, alice: StoreClient) -> None:
+    [trade] = trades(1)
+    alice.write(trade)
+    at = trade._store_tx_time
+    assert at is not None
+    play = playback(desk, start=at, end=at, speed=None)
+    for cls, more, message in (
+        (Trade, {}, "Trade is, and takes the events of"),
+        (Order, {"rows": 0}, "rows=0 of Order: at least 1"),
+        (dict, {}, "is not a class of the store"),
+    ):
+        with pytest.raises(RegistrationError, match=message):
+            play.register(cls, **more)  # type: ignore[arg-type]
+    with pytest.raises(NotRegistered, match="Order is not registered with this playback; Trade is"):
+        play.table(Order)
+    with pytest.raises(BridgeError, match="max_pending_rows=0"):
+        playback(desk, start=at, end=at, max_pending_rows=0)
+    with play:
+        play.start()
+        with pytest.raises(RegistrationError, match="Order comes too late"):
+            play.register(Order)

@@ -6,6 +6,7 @@ import itertools
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg2
@@ -56,6 +57,18 @@ def store_server() -> Iterator[ObjectStoreServer]:
         desk.close()
         yield server
     shutil.rmtree(folder)
+
+
+@contextmanager
+def database(server: ObjectStoreServer, name: str) -> Iterator[Desk]:
+    """A database with the store's schema and nothing in it, for as long as it is needed."""
+    _make(server, name)
+    desk = Desk(server, name)
+    try:
+        yield desk
+    finally:
+        desk.close()
+        _send(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture

@@ -369,10 +369,10 @@ class TwoTimes:
             before, after = then.get(entity_id), now.get(entity_id)
             newest: Any = after or before
             changed = [
-                (figure, *(getattr(each, figure, None) for each in (before, after)))
+                (figure, getattr(before, figure, None), getattr(after, figure, None))
                 for figure in fields
+                if getattr(before, figure, None) != getattr(after, figure, None)
             ]
-            changed = [each for each in changed if each[1] != each[2]]
             if not changed:
                 continue
             event = self._record_event(what, getattr(newest, name), before, after, until)

@@ -21,7 +21,7 @@ from trading.journal.inputs import Cancel, OpenAccount, Replace, SetLimits
 from trading.journal.outputs import FillBooked, FillTakenBack, OrderEvent, OrderOpened, RiskDecision
 from trading.journal.reports import BrokerReport
 from trading.kernel import Kernel
-from trading.numbers import from_units
+from trading.numbers import from_units, money_text
 from trading.replay.figures import NO_PNL, PnlFigures, pnl_of
 from trading.replay.run_journal import Recipe, RecordedRun
 from trading.risk import Limits
@@ -30,6 +30,7 @@ from trading.times import moment
 __all__ = ["Comparison", "OrderDifference", "OrderOutcome", "PnlDifference", "what_if"]
 
 _REPORTS = BrokerReport.__args__
+_NO_PRICE = "(no price)"
 _BY = ("replay", "replay 2")
 
 # What makes two orders the same one: when, whose, of what, and which of several alike.
@@ -130,14 +131,11 @@ class Comparison:
             ]
         lines.append("P&L after fees: account, strategy, symbol, recorded, changed")
         for row in self.pnl:
-            then, now = (_shown(side.total) for side in (row.recorded, row.changed))
+            then, now = (money_text(side.total, _NO_PRICE) for side in (row.recorded, row.changed))
             lines.append(f"  {row.account} {row.strategy or '-'} {row.symbol} {then} {now}")
-        lines.append(f"  all {_shown(self.total('recorded'))} {_shown(self.total('changed'))}")
+        totals = (money_text(self.total(each), _NO_PRICE) for each in ("recorded", "changed"))
+        lines.append(f"  all {' '.join(totals)}")
         return "\n".join(lines)
-
-
-def _shown(amount: Decimal | None) -> str:
-    return "(no price)" if amount is None else f"{amount.quantize(Decimal('0.01')):f}"
 
 
 def what_if(

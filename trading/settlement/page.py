@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal
 from html import escape
 
+from trading.numbers import money_text
 from trading.reports.style import STYLE
 from trading.settlement.records import DayMark, DayPnl, DayReport, SettlementObligation
 
@@ -78,24 +78,24 @@ def _tables(
     obligations: Sequence[SettlementObligation],
 ) -> list[Table]:
     account = [
-        ("cash", _shown(report.cash_amount)),
-        ("of which not settled yet", _shown(report.due_amount)),
-        ("market value", _shown(report.market_amount)),
-        ("equity", _shown(report.equity_amount)),
-        ("realized", _shown(report.realized_amount)),
-        ("unrealized", _shown(report.unrealized_amount)),
-        ("fees", _shown(report.fee_amount)),
-        ("income", _shown(report.income_amount)),
-        ("profit or loss of the day", _shown(report.day_amount)),
+        ("cash", money_text(report.cash_amount)),
+        ("of which not settled yet", money_text(report.due_amount)),
+        ("market value", money_text(report.market_amount)),
+        ("equity", money_text(report.equity_amount)),
+        ("realized", money_text(report.realized_amount)),
+        ("unrealized", money_text(report.unrealized_amount)),
+        ("fees", money_text(report.fee_amount)),
+        ("income", money_text(report.income_amount)),
+        ("profit or loss of the day", money_text(report.day_amount)),
     ]
     found: list[Table] = [("Account", ("", report.currency), list(account))]
     if lines:
         names = ("strategy", "currency", "realized", "unrealized", "fees", "income", "day")
         rows = [
             (
-                *(each.strategy or "-", each.currency, _shown(each.realized_amount)),
-                *(_shown(each.unrealized_amount), _shown(each.fee_amount)),
-                *(_shown(each.income_amount), _shown(each.day_amount)),
+                *(each.strategy or "-", each.currency, money_text(each.realized_amount)),
+                *(money_text(each.unrealized_amount), money_text(each.fee_amount)),
+                *(money_text(each.income_amount), money_text(each.day_amount)),
             )
             for each in lines
         ]
@@ -111,7 +111,7 @@ def _tables(
         owed = [
             (
                 *(each.symbol, str(each.business_day), str(each.settlement_day)),
-                *(f"{each.net_quantity:f}", _shown(each.due_amount), each.currency),
+                *(f"{each.net_quantity:f}", money_text(each.due_amount), each.currency),
                 each._store_state or "",
             )
             for each in obligations
@@ -129,7 +129,3 @@ def _notes(report: DayReport) -> list[str]:
     if report.difference_text:
         notes.append(f"DIFFERENCES: {report.difference_text}")
     return notes
-
-
-def _shown(amount: Decimal | None) -> str:
-    return "" if amount is None else f"{amount:,.2f}"

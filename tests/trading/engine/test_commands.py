@@ -10,11 +10,11 @@ from pathlib import Path
 
 from tests.processes import Process, wait_until
 from tests.store.desk import ADMIN_PASSWORD, Desk, password_of
-from tests.store.fixtures import alice, desk, store_server
+from tests.store.fixtures import alice, desk
 from tests.trading.exchange.process import KEYS, ExchangeProcess
 from trading.engine import FillRecord, OrderRecord
 
-__all__ = ["alice", "desk", "store_server"]
+__all__ = ["alice", "desk"]
 
 BUYER = """
 from trading.strategy import Strategy

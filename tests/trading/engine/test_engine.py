@@ -13,7 +13,7 @@ import pytest
 from store.client import StoreClient
 from tests.processes import wait_until
 from tests.store.desk import Desk
-from tests.store.fixtures import alice, desk, store_server
+from tests.store.fixtures import alice, desk
 from trading.brokers import PaperBroker
 from trading.engine import (
     CashRecord,
@@ -36,7 +36,7 @@ from trading.orders import Bracket, OrderRequest
 from trading.risk import Limits
 from trading.specification import specify
 
-__all__ = ["alice", "desk", "store_server"]
+__all__ = ["alice", "desk"]
 
 AAPL = specify("AAPL")
 

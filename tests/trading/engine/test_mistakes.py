@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from tests.processes import wait_until
+from tests.relay import Relay
 from tests.store.desk import Desk
-from tests.store.fixtures import desk, store_server
-from tests.trading.engine.relay import Relay
+from tests.store.fixtures import desk
 from tests.trading.engine.trader import engine_of
 from tests.trading.engine.world import OPTIONS, QUIET_SECONDS, World
 from tests.trading.exchange.process import ExchangeProcess
@@ -23,7 +23,7 @@ from trading.errors import EngineError, EngineTimeout
 from trading.journal.inputs import Clock, OrderTerms, SetLimits, Submit
 from trading.orders import OrderRequest
 
-__all__ = ["desk", "store_server"]
+__all__ = ["desk"]
 
 BUY = OrderRequest("ACC", "AAPL", "BUY", 2, "LIMIT", "105.00")
 

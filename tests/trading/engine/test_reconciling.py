@@ -11,7 +11,7 @@ import pytest
 
 from tests.processes import wait_until
 from tests.store.desk import Desk
-from tests.store.fixtures import desk, store_server
+from tests.store.fixtures import desk
 from tests.trading.engine.trader import engine_of
 from tests.trading.engine.world import OPTIONS, QUIET_SECONDS, World
 from tests.trading.exchange.process import ExchangeProcess
@@ -21,7 +21,7 @@ from trading.journal.outputs import SendOrder
 from trading.journal.reports import OrderCanceled, OrderFilled
 from trading.orders import OrderRequest
 
-__all__ = ["desk", "store_server"]
+__all__ = ["desk"]
 
 
 @pytest.fixture

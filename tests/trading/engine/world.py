@@ -20,8 +20,8 @@ from typing import Any
 from store.schema import bootstrap_schema, provision_user
 from store.server import ObjectStoreServer
 from tests.processes import alive, wait_until
+from tests.relay import Relay
 from tests.store.desk import ADMIN_PASSWORD, Desk, password_of
-from tests.trading.engine.relay import Relay
 from tests.trading.engine.trader import AAPL, engine_of
 from tests.trading.exchange.process import KEYS, ExchangeProcess
 from trading.engine import AlertRecord, FillRecord, OrderRecord, PositionRecord, TradingEngine

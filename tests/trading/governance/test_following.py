@@ -14,7 +14,7 @@ import pytest
 
 from tests.processes import at_once, wait_until
 from tests.store.desk import Desk
-from tests.store.fixtures import desk, store_server
+from tests.store.fixtures import desk
 from tests.trading.engine.test_engine import engine_of, order, tick
 from tests.trading.governance.house import ACCOUNT, RUN, House, house, now
 from trading.engine import (
@@ -40,7 +40,7 @@ from trading.strategy import Bar, Context, Strategy
 from trading.ticks.feeds.events import Ticks
 from trading.times import SECOND
 
-__all__ = ["desk", "house", "store_server"]
+__all__ = ["desk", "house"]
 
 LONG_S = 60.0
 

@@ -17,14 +17,14 @@ from psycopg2.extensions import make_dsn
 
 from tests.processes import ROOT, Process, wait_until
 from tests.store.desk import ADMIN_PASSWORD, Desk, password_of
-from tests.store.fixtures import desk, store_server
+from tests.store.fixtures import desk
 from tests.trading.governance.house import ACCOUNT, RUN, House, house
 from trading.cli import main
 from trading.engine import OrderRecord, PositionRecord, TradingStateRecord
 from trading.governance import LimitsChange
 from trading.risk import Limits
 
-__all__ = ["desk", "house", "store_server"]
+__all__ = ["desk", "house"]
 
 # The machine may be busy with other tests.
 PATIENCE_S = 240.0

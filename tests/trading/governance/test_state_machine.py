@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.processes import at_once
 from tests.store.desk import Desk
-from tests.store.fixtures import desk, store_server
+from tests.store.fixtures import desk
 from tests.trading.governance.house import ACCOUNT, PEOPLE, House, house, now
 from trading.errors import GovernanceError, LimitsError
 from trading.governance import (
@@ -27,7 +27,7 @@ from trading.governance.entities import machine_for
 from trading.governance.governance import limits_of
 from trading.risk import Limits
 
-__all__ = ["desk", "house", "store_server"]
+__all__ = ["desk", "house"]
 
 STATES = (
     *("PROPOSED", "APPROVED", "REJECTED", "WITHDRAWN", "LAPSED", "EMERGENCY", "EFFECTIVE"),

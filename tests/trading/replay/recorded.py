@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import pytest
 
 from store.client import StoreClient
+from store.server import ObjectStoreServer
+from tests.store.desk import Desk
+from tests.store.fixtures import database
 from trading.brokers import PaperBroker
 from trading.engine import EngineOptions, TradingEngine
 from trading.journal.inputs import Tick
@@ -90,3 +95,18 @@ def trade_a_while(store: StoreClient, *, seed: int = 1, **more: Any) -> str:
         engine.submit(OrderRequest("ACC", "AAPL", "SELL", 3, "MARKET"))
         engine.submit(OrderRequest("ACC", "AAPL", "BUY", 5_000, "MARKET"))
         return engine.digest
+
+
+@pytest.fixture(scope="session")
+def recorded_run(store_server: ObjectStoreServer) -> Iterator[Desk]:
+    """A database with one run of `trade_a_while`, for tests that only read; made once."""
+    with database(store_server, "recorded_run") as desk:
+        trade_a_while(desk.client())
+        yield desk
+
+
+@pytest.fixture
+def reader(recorded_run: Desk) -> Iterator[StoreClient]:
+    """The user whose run it is."""
+    with recorded_run.client() as client:
+        yield client

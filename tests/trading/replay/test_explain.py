@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from store.client import StoreClient
-from tests.store.fixtures import alice, desk, store_server
+from tests.store.fixtures import alice, desk
 from tests.trading.replay.days import folded, venue_day
 from tests.trading.replay.recorded import RUN, Crosser, trade_a_while
 from trading.brokers import PaperBroker
@@ -22,7 +22,7 @@ from trading.replay import read_run, recipe_of
 from trading.replay.explaining import Explanation, explain
 from trading.replay.run_journal import Entry, Group, RecordedRun
 
-__all__ = ["alice", "desk", "store_server"]
+__all__ = ["alice", "desk"]
 
 
 class Signaller(Crosser):
@@ -95,19 +95,18 @@ def folded_outputs(recorded: RecordedRun, recipe: Any) -> list[Any]:
     return [output for each in recorded.inputs() for output in kernel.step(each.event)]
 
 
-def test_a_refusal_names_the_limits_and_who_set_them(alice: StoreClient) -> None:
-    trade_a_while(alice)
-    recorded = read_run(alice, "ACC", RUN)
+def test_a_refusal_names_the_limits_and_who_set_them(reader: StoreClient) -> None:
+    recorded = read_run(reader, "ACC", RUN)
     recipe = recipe_of(
         recorded, strategies=[Crosser()], broker=PaperBroker("tick"), picker=TradePicker(3)
     )
-    [denied] = alice.query(OrderRecord, {"status": "DENIED"})
+    [denied] = reader.query(OrderRecord, {"status": "DENIED"})
     found = explain(recorded, recipe, denied.order_id)
     assert {"order", "decision", "limits", "command"} <= set(kinds(found))
     text = found.text()
     assert "risk refuses it: SIZE_MAX" in text
     assert "asked for by ann, approved by bob" in text
-    by_strategy = [each for each in alice.query(OrderRecord, limit=None) if each.strategy]
+    by_strategy = [each for each in reader.query(OrderRecord, limit=None) if each.strategy]
     assert "bar" in kinds(explain(recorded, recipe, by_strategy[0].order_id))
     with pytest.raises(ReplayError, match="no order, fill, signal or match"):
         explain(recorded, recipe, "nothing")

@@ -21,7 +21,8 @@ from trading.replay.player import Player
 from trading.replay.sessions import session_recipe
 from trading.replay.tape import Tape
 
-EXAMPLES = 6
+# Six by default, 120 in the nightly profile.
+EXAMPLES = 6 * settings.default.max_examples // 100  # type: ignore[attr-defined]
 
 
 def player_of(seed: int, every: int = 0) -> tuple[Player, str]:

@@ -11,14 +11,15 @@ import pytest
 
 from store.client import StoreClient
 from tests.store.desk import ADMIN_PASSWORD, Desk, password_of
-from tests.store.fixtures import alice, desk, store_server
+from tests.store.fixtures import alice, desk
 from tests.trading.replay.recorded import RUN, engine_of, trade_a_while
 from trading.backtest import load_strategy
 from trading.cli import main
 from trading.engine import FillRecord
+from trading.replay import run_names
 from trading.replay.description import Description, describe_run, described_run
 
-__all__ = ["alice", "desk", "store_server"]
+__all__ = ["alice", "desk"]
 
 STRATEGY = '''
 from trading.strategy import Strategy
@@ -57,7 +58,9 @@ def command(
 
 @pytest.fixture
 def strategy(alice: StoreClient, tmp_path: Path) -> Path:
-    """A run that says what it is made of, as `paper` does."""
+    """A run that says what it is made of, as `paper` does; the module's tests share it."""
+    if run_names(alice):
+        return Path(described_run(alice, "ACC", RUN).strategy)
     path = tmp_path / "steady.py"
     path.write_text(STRATEGY)
     made = Description(strategy=str(path), parameters={"size": "3"}, fill="tick")
@@ -68,6 +71,7 @@ def strategy(alice: StoreClient, tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.shared_database
 def test_verify_and_replay(
     alice: StoreClient, strategy: Path, command: Command, tmp_path: Path
 ) -> None:
@@ -107,6 +111,7 @@ def test_verify_and_replay(
         assert (status, message in text) == (3, True), text
 
 
+@pytest.mark.shared_database
 def test_explain_and_archive(
     alice: StoreClient, strategy: Path, command: Command, tmp_path: Path
 ) -> None:

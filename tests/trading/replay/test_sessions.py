@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
+import gc
+import os
+import socket
+import sys
 import threading
 import time
+from pathlib import Path
+from types import FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
 from store.client import StoreClient
+from store.database.execute import PgConnection
 from tests.processes import wait_until
-from tests.store.fixtures import alice, desk, store_server
-from tests.trading.replay.days import folded, paper_day
-from tests.trading.replay.recorded import RUN, Crosser, engine_of, trade_a_while, walk
+from tests.store.desk import ADMIN_PASSWORD, Desk
+from tests.store.fixtures import alice, desk
+from tests.trading.replay.days import folded, paper_day, venue_day
+from tests.trading.replay.recorded import RUN, Crosser, engine_of, walk
 from tests.trading.replay.test_player import _table
 from trading.backtest import Backtest
 from trading.brokers import PaperBroker
-from trading.engine import OrderRecord
+from trading.engine import OrderRecord, TradingEngine
 from trading.errors import ReplayError
+from trading.exchange import ExchangeBroker
 from trading.journal.inputs import Tick
+from trading.journal.outputs import SendOrder
 from trading.picker import TradePicker
 from trading.replay import read_run, recipe_of
+from trading.replay.run_journal import Recipe, RecordedRun
 from trading.replay.session import SessionState
 from trading.replay.sessions import ReplaySessions
 from trading.replay.tape import Tape
+from trading.ticks import TickStore
 
-__all__ = ["alice", "desk", "store_server"]
+__all__ = ["alice", "desk"]
 
 START = 1_700_000_040 * 10**9
 LONG = 120
@@ -175,7 +187,7 @@ def test_many_sessions_do_not_mix_and_end_when_left_alone() -> None:
 
 def test_speed_is_kept(sessions: ReplaySessions) -> None:
     """Ticks come when they should: within what a loaded machine allows, and without drift."""
-    session = sessions.create(tape_of(count=100), speed=10.0)
+    session = sessions.create(tape_of(count=100), timeframes=["1s"], speed=10.0)
     came: list[tuple[float, int]] = []
     session.subscribe(lambda m: came.append((time.monotonic(), m.time)), ["ticks"])
     began = time.monotonic()
@@ -205,35 +217,97 @@ class Intruder(Crosser):
         ctx.buy(bar.symbol, 1)
 
 
-def test_a_replay_never_touches_live_state(alice: StoreClient, sessions: ReplaySessions) -> None:
-    digest = trade_a_while(alice)
-    with engine_of(alice) as engine:
-        engine.command(Tick(0, "AAPL", 22_800, 10))
+def reachable(start: object) -> list[object]:
+    """All objects that an object leads to, but for what belongs to modules and classes."""
+    found: dict[int, object] = {}
+    waiting = [start]
+    while waiting:
+        each = waiting.pop()
+        if id(each) in found or isinstance(each, (type, ModuleType)):
+            continue
+        found[id(each)] = each
+        if isinstance(each, FunctionType):
+            # Its globals are the module's.
+            waiting += [each.__closure__, each.__defaults__, each.__kwdefaults__, each.__dict__]
+        else:
+            waiting += gc.get_referents(each)
+    return list(found.values())
+
+
+class Watch:
+    """Notes what a session's thread, or the one that controls it, opens while it is watched."""
+
+    def __init__(self) -> None:
+        self.opened: list[str] = []
+        self.is_on = False
+        # A hook stays until the process ends.
+        sys.addaudithook(self._hear)
+
+    def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if not self.is_on or event not in ("open", "socket.connect", "subprocess.Popen"):
+            return
+        thread = threading.current_thread()
+        if not thread.name.startswith("replay") and thread is not threading.main_thread():
+            return
+        writes = event != "open" or bool(arguments[2] & (os.O_WRONLY | os.O_RDWR))
+        if writes and not str(arguments[0]).endswith(".pyc"):
+            self.opened.append(f"{event} {arguments!r:.200}")
+
+
+def test_a_replay_never_touches_live_state(
+    desk: Desk, alice: StoreClient, sessions: ReplaySessions, tmp_path: Path
+) -> None:
+    login = {**desk.info, "user": "postgres", "password": ADMIN_PASSWORD}
+    watch = Watch()
+    with TickStore(login) as ticks, engine_of(alice) as engine:
+        ticks.append(_table(walk(3, 50, start=START)))
+        for price in walk(1, 30).prices.tolist():
+            engine.command(Tick(0, "AAPL", price, 100))
         order_id = engine.submit(_resting())
-        digest = engine.digest
-        before = alice.count(), alice.verify().events
+        digest, inputs = engine.digest, engine.status().inputs
+        before = alice.count(), alice.verify().events, ticks.read()
         recorded = read_run(alice, "ACC", RUN)
         Intruder.live_order = order_id
-        intruding = recipe_of(
-            recorded, strategies=[Intruder()], broker=PaperBroker("tick"), picker=TradePicker(3)
-        )
-        same = recipe_of(
-            recorded, strategies=[Crosser()], broker=PaperBroker("tick"), picker=TradePicker(3)
-        )
-        played = sessions.create(Tape.of_run(recorded), recipe=same, speed=None)
-        played.play()
-        assert played.wait(SessionState.FINISHED, LONG)
-        assert played.digest == digest
-        other = sessions.create(Tape.of_run(recorded), recipe=intruding, speed=None)
-        other.play()
-        assert other.wait(SessionState.FINISHED, LONG)
-        assert other.digest != digest
+        run = Tape.of_run(recorded)
+        made = {
+            name: sessions.create(tape, recipe=recipe, speed=None)
+            for name, tape, recipe in (
+                ("same", run, _recipe(recorded, Crosser())),
+                ("intruder", run, _recipe(recorded, Intruder())),
+                ("venue", *venue_day(6, 60)),
+            )
+        }
+        made["ticks"] = sessions.create(Tape.of_data(ticks), strategies=[Intruder()], speed=None)
+        live = (StoreClient, TickStore, TradingEngine, ExchangeBroker, socket.socket, PgConnection)
+        assert [each for each in reachable(engine) if isinstance(each, live)]
+        watch.is_on = True
+        (tmp_path / "seen").write_text("what is watched is heard")
+        assert len(watch.opened) == 1
+        for session in made.values():
+            session.play()
+            assert session.wait(SessionState.FINISHED, LONG)
+            session.seek(position=len(session.tape) // 2)
+            session.step("order")
+            assert not [each for each in reachable(session) if isinstance(each, live)]
+            session.seek(time=session.status().end)
+        watch.is_on = False
+        assert len(watch.opened) == 1, watch.opened
+        assert made["same"].digest == digest
+        assert made["intruder"].digest != digest
+        # What would go to a venue is said, and sent nowhere.
+        assert any(isinstance(each, SendOrder) for each in made["venue"].shown().logs["others"])
         # The order works on, nothing was written, and the engine is where it was.
-        assert (alice.count(), alice.verify().events) == before
-        assert engine.digest == digest
+        assert (alice.count(), alice.verify().events, ticks.read()) == before
+        assert (engine.digest, engine.status().inputs) == (digest, inputs)
         assert engine.order(order_id).status == "ACCEPTED"  # type: ignore[union-attr]
         assert alice.query(OrderRecord, {"order_id": order_id})[0].status == "ACCEPTED"
         assert engine.verify() == digest
+
+
+def _recipe(recorded: RecordedRun, strategy: Crosser) -> Recipe:
+    return recipe_of(
+        recorded, strategies=[strategy], broker=PaperBroker("tick"), picker=TradePicker(3)
+    )
 
 
 def _resting() -> Any:

@@ -20,7 +20,7 @@ from store.admin.roles import OWNER
 from store.client import StoreClient
 from tests.processes import at_once
 from tests.store.desk import Desk
-from tests.store.fixtures import alice, bob, desk, store_server
+from tests.store.fixtures import alice, bob, desk
 from tests.trading.replay.days import venue_day
 from trading.engine import CashRecord, FillRecord, LimitsRecord, OrderRecord
 from trading.errors import ReplayError
@@ -32,7 +32,7 @@ from trading.replay.run_journal import Entry, Group, RecordedRun, fold_with_reco
 from trading.replay.two_times import PnlAt, TwoTimes, bootstrap_books
 from trading.specification import specify
 
-__all__ = ["alice", "bob", "desk", "store_server"]
+__all__ = ["alice", "bob", "desk"]
 
 NOON = datetime(2026, 2, 20, 12, tzinfo=timezone.utc)
 PRICES = {"AAPL": "101.5", "ES": "5000"}

@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 
 from store.client import StoreClient
 from store.server import ObjectStoreServer
-from tests.store.desk import ADMIN_PASSWORD, Desk
-from tests.store.fixtures import desk, store_server
+from tests.store.desk import ADMIN_PASSWORD
+from tests.store.fixtures import database
 from tests.trading.replay.test_two_times import record_of
 from trading.bars import bars
 from trading.engine import CashRecord, LimitsRecord, OrderRecord
@@ -31,8 +31,6 @@ from trading.positions import Fill, LotBook
 from trading.replay.two_times import AsOf, ChangedFigure, TwoTimes, bootstrap_books
 from trading.specification import InstrumentSpec, specify
 from trading.ticks import TickStore
-
-__all__ = ["desk", "store_server"]
 
 EXAMPLES = max(settings.default.max_examples // 20, 1)  # type: ignore[attr-defined]
 OPEN = datetime(2026, 2, 20, 14, 30, tzinfo=timezone.utc)
@@ -358,24 +356,18 @@ OF_ALL = [
 @pytest.fixture(scope="module")
 def written(store_server: ObjectStoreServer) -> Iterator[tuple[StoreClient, TickStore]]:
     """A database of the module, in which each example has an account of its own."""
-    from tests.store.fixtures import _make, _send
-
-    name = "two_times_property"
-    _make(store_server, name)
-    desk = Desk(store_server, name)
-    bootstrap_books(desk.admin())
-    with desk.admin().cursor() as cursor:
-        cursor.execute(
-            "CREATE OR REPLACE FUNCTION trading_books.block_versions() RETURNS integer "
-            "LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT 4 $$"
-        )
-    with TickStore({**desk.info, "user": "postgres", "password": ADMIN_PASSWORD}) as ticks:
-        yield desk.client("alice"), ticks
-    with desk.admin().cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM trading_books.block")
-        blocks = cursor.fetchone()[0]
-    desk.close()
-    _send(store_server, f"DROP DATABASE {name} WITH (FORCE)")
+    with database(store_server, "two_times_property") as desk:
+        admin = desk.admin()
+        bootstrap_books(admin)
+        with admin.cursor() as cursor:
+            cursor.execute(
+                "CREATE OR REPLACE FUNCTION trading_books.block_versions() RETURNS integer "
+                "LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT 4 $$"
+            )
+            with TickStore({**desk.info, "user": "postgres", "password": ADMIN_PASSWORD}) as ticks:
+                yield desk.client("alice"), ticks
+            cursor.execute("SELECT count(*) FROM trading_books.block")
+            blocks = cursor.fetchone()[0]
     assert blocks > 0
 
 

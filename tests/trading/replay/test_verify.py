@@ -9,8 +9,8 @@ import pytest
 
 from store.client import StoreClient
 from tests.store.desk import Desk
-from tests.store.fixtures import alice, desk, store_server
-from tests.trading.replay.recorded import RUN, Crosser, engine_of, trade_a_while
+from tests.store.fixtures import alice, desk
+from tests.trading.replay.recorded import RUN, Crosser, engine_of
 from trading.brokers import BasisPoints, PaperBroker
 from trading.engine import EngineOptions
 from trading.errors import ReplayError
@@ -20,7 +20,7 @@ from trading.replay import read_run, recipe_of, run_names, verify_run, what_if
 from trading.replay.run_journal import Recipe, RecordedRun
 from trading.risk import Limits
 
-__all__ = ["alice", "desk", "store_server"]
+__all__ = ["alice", "desk"]
 
 
 def recipe(recorded: RecordedRun, **more: Any) -> Recipe:
@@ -34,17 +34,16 @@ def recipe(recorded: RecordedRun, **more: Any) -> Recipe:
 
 
 @pytest.fixture
-def recorded(alice: StoreClient) -> RecordedRun:
-    trade_a_while(alice)
-    return read_run(alice, None, RUN)
+def recorded(reader: StoreClient) -> RecordedRun:
+    return read_run(reader, None, RUN)
 
 
 def test_a_run_verifies_and_what_it_is_made_of_is_known(
-    desk: Desk, alice: StoreClient, recorded: RecordedRun
+    recorded_run: Desk, reader: StoreClient, recorded: RecordedRun
 ) -> None:
-    [name] = run_names(alice)
+    [name] = run_names(reader)
     assert (name.account, name.run, name.groups) == ("ACC", RUN, len(recorded.groups))
-    found = verify_run(recorded, recipe(recorded), alice)
+    found = verify_run(recorded, recipe(recorded), reader)
     assert found, found.text()
     assert found.digest == recorded.digest
     assert found.inputs == sum(1 for _ in recorded.inputs())
@@ -53,16 +52,16 @@ def test_a_run_verifies_and_what_it_is_made_of_is_known(
     assert recorded.broker == PaperBroker("tick").settings()
     assert list(recorded.specs) == ["AAPL"]
     with pytest.raises(ReplayError, match="no journal of run other"):
-        read_run(alice, None, "other")
+        read_run(reader, None, "other")
     with pytest.raises(ReplayError, match="there are: none"):
-        read_run(desk.client("bob"), None, RUN)
+        read_run(recorded_run.client("bob"), None, RUN)
 
 
 def test_the_first_event_that_differs_is_shown_with_its_cause(
-    alice: StoreClient, recorded: RecordedRun
+    reader: StoreClient, recorded: RecordedRun
 ) -> None:
     found = verify_run(
-        recorded, recipe(recorded, broker=PaperBroker("tick", BasisPoints(10))), alice
+        recorded, recipe(recorded, broker=PaperBroker("tick", BasisPoints(10))), reader
     )
     assert not found
     difference = found.difference
@@ -80,9 +79,9 @@ def test_the_first_event_that_differs_is_shown_with_its_cause(
 
 
 def test_a_strategy_that_is_missing_is_the_difference(
-    alice: StoreClient, recorded: RecordedRun
+    reader: StoreClient, recorded: RecordedRun
 ) -> None:
-    found = verify_run(recorded, recipe(recorded, strategies=[]), alice)
+    found = verify_run(recorded, recipe(recorded, strategies=[]), reader)
     assert found.difference is not None
     assert "strategy=Crosser" in found.difference.recorded
     without_store = verify_run(recorded, recipe(recorded, strategies=[]))
@@ -101,7 +100,7 @@ def test_what_the_kernel_could_not_process_is_passed_over(alice: StoreClient) ->
     assert verify_run(recorded, recipe(recorded, strategies=[]), alice)
 
 
-def test_other_parameters_limits_and_fees(alice: StoreClient, recorded: RecordedRun) -> None:
+def test_other_parameters_limits_and_fees(reader: StoreClient, recorded: RecordedRun) -> None:
     original = recipe(recorded)
     same = what_if(recorded, original, recipe(recorded))
     assert not same.orders

@@ -18,7 +18,7 @@ from store.client import StoreClient
 from store.server import ObjectStoreServer
 from tests.processes import Process, at_once, wait_until
 from tests.store.desk import ADMIN_PASSWORD, Desk, password_of
-from tests.store.fixtures import alice, desk, store_server
+from tests.store.fixtures import alice, desk
 from tests.trading.engine.test_engine import AAPL, engine_of, tick
 from tests.trading.settlement.closing import KILLS
 from trading.engine import FillRecord, TradingEngine
@@ -36,7 +36,7 @@ from trading.settlement import (
 from trading.times import MINUTE, nanoseconds
 from workflow import MemoryEngine
 
-__all__ = ["alice", "desk", "store_server"]
+__all__ = ["alice", "desk"]
 
 RUN = "paper:test"
 TODAY = datetime.now(timezone.utc).date()

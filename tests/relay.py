@@ -15,7 +15,10 @@ class Relay:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         self._lock = threading.Lock()
-        self._links: list[socket.socket] = []
+        # Both ends of each connection: the client's and the server's.
+        self._links: list[tuple[socket.socket, socket.socket]] = []
+        # Ends that stay open though the other one has ended.
+        self._left: set[socket.socket] = set()
         self._is_cut = False
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -30,33 +33,49 @@ class Relay:
                 if far is None:
                     near.close()
                     continue
-                self._links += [near, far]
+                self._links.append((near, far))
             for source, target in ((near, far), (far, near)):
                 threading.Thread(target=self._pass, args=(source, target), daemon=True).start()
 
     def _reached(self) -> socket.socket | None:
         try:
-            return socket.create_connection(self._there, 5.0)
+            made = socket.create_connection(self._there, 5.0)
         except OSError:
             return None  # nobody listens there now
+        # The time is for the connection alone: afterwards it may be quiet for as long as it likes.
+        made.settimeout(None)
+        return made
 
     def _pass(self, source: socket.socket, target: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65_536):
                 target.sendall(data)
         for each in (source, target):
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
+            if each not in self._left:
+                with contextlib.suppress(OSError):
+                    each.shutdown(socket.SHUT_RDWR)
 
     def cut(self) -> None:
         """End all connections and refuse new ones."""
         with self._lock:
             self._is_cut = True
             links, self._links = self._links, []
-        for each in links:
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
+        for link in links:
+            for each in link:
+                end(each)
+
+    def cut_clients(self) -> list[socket.socket]:
+        """End the clients' side alone: the server does not hear of it. Its side is returned.
+
+        New connections pass as before.
+        """
+        with self._lock:
+            links, self._links = self._links, []
+            far = [server for _, server in links]
+            self._left.update(far)
+        for client, _ in links:
+            end(client)
+        return far
 
     def mend(self) -> None:
         """Let connections pass again."""
@@ -66,5 +85,13 @@ class Relay:
     def close(self) -> None:
         self.cut()
         # Closing alone would leave the thread that accepts waiting.
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+        end(self._listener)
+        for each in self._left:
+            end(each)
+
+
+def end(connection: socket.socket) -> None:
+    """End one side of a connection."""
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+    connection.close()
