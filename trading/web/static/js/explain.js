@@ -1,6 +1,6 @@
 // Why something happened: the chain of causes of an order, fill, signal or figure, with its picture.
 
-import { get } from "./api.js";
+import { LONG_MS, get } from "./api.js";
 import { facts, make, openDialog, setText } from "./dom.js";
 import { fullTime } from "./format.js";
 import { words } from "./views.js";
@@ -12,7 +12,7 @@ export async function showWhy(subject, account, run) {
 	openDialog(`Why: ${subject.replace(/^pnl:/, "P&L of ")}`, said, body).classList.add("wide");
 	let found;
 	try {
-		found = await get(`/explain/${encodeURIComponent(subject)}`, { account, run });
+		found = await get(`/explain/${encodeURIComponent(subject)}`, { account, run }, LONG_MS);
 	} catch (problem) {
 		setText(said, problem.message);
 		return;

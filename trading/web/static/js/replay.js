@@ -1,7 +1,7 @@
 // Replays: a recording is played on a chart of its own, with the orders, fills and positions of its moment.
 // It takes the place of the live page, and nothing of it is live.
 
-import { command, get } from "./api.js";
+import { LONG_MS, command, get, newKey } from "./api.js";
 import { LINES, PriceChart } from "./chart.js";
 import { byId, make, notify, openDialog, setText } from "./dom.js";
 import { amount, fieldOf, fullTime, instantOf, signed, timeOf, zoneLabel } from "./format.js";
@@ -153,7 +153,7 @@ class Replay {
 		let sources;
 		let sessions;
 		try {
-			[sources, sessions] = await Promise.all([get("/replay/sources"), get("/replay/session/list")]);
+			[sources, sessions] = await Promise.all([get("/replay/sources", {}, LONG_MS), get("/replay/session/list", {}, LONG_MS)]);
 		} catch (problem) {
 			notify(`No replay: ${problem.message}`, "problem");
 			return;
@@ -227,7 +227,7 @@ class Replay {
 					...(strategy.value === "" ? {} : { strategy: strategy.value }),
 				};
 				try {
-					const session = await command("POST", "/replay/session/start", given);
+					const session = await command("POST", "/replay/session/start", given, newKey(), LONG_MS);
 					close();
 					this.enter(session);
 				} catch (problem) {
@@ -300,7 +300,7 @@ class Replay {
 		const id = this.session?.session_id;
 		if (id === undefined) return;
 		try {
-			const status = await command("POST", this.#path(id, "/control"), action);
+			const status = await command("POST", this.#path(id, "/control"), action, newKey(), LONG_MS);
 			if (this.session?.session_id === id) this.#status(status);
 		} catch (problem) {
 			notify(`replay: ${problem.message}`, "problem");

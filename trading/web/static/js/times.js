@@ -1,6 +1,6 @@
 // What held at one time as it was known at another, and what has changed since then.
 
-import { get } from "./api.js";
+import { LONG_MS, get } from "./api.js";
 import { make, setText } from "./dom.js";
 import { amount, fieldOf, fullTime, instantOf, signed, timeOf, zoneLabel } from "./format.js";
 import { rowsOf, valueColumns } from "./governance.js";
@@ -108,7 +108,7 @@ class TwoTimesPage {
 		const timeframe = this.desk.timeframe();
 		const from = new Date(Date.parse(query.at) - BARS * secondsOf(timeframe) * 1000).toISOString();
 		const [found, market] = await Promise.all([
-			get("/as-of", query), symbol === "" ? { bars: [] } : get("/as-of", { ...query, symbol, timeframe, bars_from: from }),
+			get("/as-of", query, LONG_MS), symbol === "" ? { bars: [] } : get("/as-of", { ...query, symbol, timeframe, bars_from: from }, LONG_MS),
 		]);
 		if (turn !== this.turn) return;
 		this.asked = { found, isKnownNow: query.known_at === null };
@@ -136,7 +136,7 @@ class TwoTimesPage {
 
 	async #showChanges(turn, query) {
 		if (query.since === null) throw new Error("name a time: what was known then is compared with what is known later");
-		const found = await get("/as-of/changes", query);
+		const found = await get("/as-of/changes", query, LONG_MS);
 		if (turn !== this.turn) return;
 		this.asked = undefined;
 		this.shown.hidden = true;
