@@ -3,7 +3,7 @@
 import { LONG_MS, get } from "./api.js";
 import { make, setText } from "./dom.js";
 import { amount, fieldOf, fullTime, instantOf, signed, timeOf, zoneLabel } from "./format.js";
-import { rowsOf, valueColumns } from "./governance.js";
+import { rowsOf, told, valueColumns } from "./governance.js";
 import { isOpen } from "./records.js";
 import { Table } from "./table.js";
 import { orderColumns, words } from "./views.js";
@@ -147,7 +147,7 @@ class TwoTimesPage {
 		const table = new Table([
 			{ head: "Figure", text: (item) => `${item.table} ${words(item.figure)}` },
 			{ head: "Of", kind: "wide", text: (item) => item.key.slice(2).filter(Boolean).join(" ") || item.key.filter(Boolean).join(" ") },
-			{ head: "Was", kind: "number", text: (item) => plain(item.before) }, { head: "Is", kind: "number", tone: () => "accent", text: (item) => plain(item.after) },
+			{ head: "Was", kind: "value", text: (item) => pairOf(item)[0] }, { head: "Is", kind: "value", tone: () => "accent", text: (item) => pairOf(item)[1] },
 			{ head: "By what", kind: "wide", fill: (cell, item) => cell.replaceChildren(...item.events.map((each) => this.#event(each))) },
 		], { empty: "Nothing has changed." });
 		table.show(found.items.slice(0, CHANGES).map((item, index) => ({ ...item, id: index })));
@@ -165,6 +165,19 @@ class TwoTimesPage {
 
 const UNITS = { s: 1, m: 60, h: 3600, D: 86400 };
 const secondsOf = (timeframe) => Number.parseInt(timeframe, 10) * (UNITS[timeframe.at(-1)] ?? 86400);
+
+/** What a figure was and is; of values by name only those that are another one. */
+function pairOf({ before, after }) {
+	try {
+		const [was, is] = [JSON.parse(before), JSON.parse(after)];
+		if (typeof was !== "object" || typeof is !== "object") throw new TypeError();
+		const names = Object.keys({ ...was, ...is }).filter((name) => JSON.stringify(was[name]) !== JSON.stringify(is[name]));
+		return [was, is].map((values) => names.map((name) => `${words(name)}: ${told(name, values[name])}`).join(", "));
+	} catch {
+		return [plain(before), plain(after)];
+	}
+}
+
 const plain = (value) => (value === null || value === undefined ? "–" : typeof value === "object" ? JSON.stringify(value) : amount(value));
 
 function limitsOf(record) {
