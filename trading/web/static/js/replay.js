@@ -90,11 +90,15 @@ class Replay {
 		const [area, note, told] = [make("div", { id: "replay-chart" }), make("span", { class: "chart-note" }), make("span", { class: "chart-told" })];
 		this.seek.addEventListener("input", () => {
 			this.isSeeking = true;
-			setText(this.clock, fullTime(Number(this.seek.value)));
+			setText(this.said, `to ${fullTime(Number(this.seek.value))}…`);
 		});
 		this.seek.addEventListener("change", async () => {
-			await this.control({ action: "seek", time: new Date(Number(this.seek.value)).toISOString() });
+			this.isSeeking = true;
+			this.box.setAttribute("aria-busy", "true");
+			const answer = await this.control({ action: "seek", time: new Date(Number(this.seek.value)).toISOString() });
+			this.box.removeAttribute("aria-busy");
 			this.isSeeking = false;
+			if (this.session !== null) this.#status(answer ?? {});
 		});
 		this.speed.addEventListener("change", () => this.control({ action: "speed", speed: this.speed.value === "" ? null : Number(this.speed.value) }));
 		this.tables = Object.fromEntries(LISTS.map(([name, , columns, empty]) => (
@@ -298,12 +302,14 @@ class Replay {
 	/** Give a control to the session. */
 	async control(action) {
 		const id = this.session?.session_id;
-		if (id === undefined) return;
+		if (id === undefined) return undefined;
 		try {
 			const status = await command("POST", this.#path(id, "/control"), action, newKey(), LONG_MS);
 			if (this.session?.session_id === id) this.#status(status);
+			return status;
 		} catch (problem) {
 			notify(`replay: ${problem.message}`, "problem");
+			return undefined;
 		}
 	}
 
@@ -313,7 +319,7 @@ class Replay {
 	}
 
 	#status(status) {
-		// Answers and messages overtake each other; what is told later in recorded time is not always newer, so all are taken.
+		// Answers and messages may overtake each other for a moment: the last message of the socket stays.
 		this.session = { ...this.session, ...status };
 		this.#tell();
 	}
@@ -349,7 +355,7 @@ class Replay {
 		const { name, state, start, end, speed, problem, strategy, kind } = this.session;
 		const now = this.session.time ?? start;
 		setText(this.name, [name, kind === "run" ? "a run" : kind, strategy].filter(Boolean).join(" · "));
-		setText(this.said, problem ? `${words(state)}: ${problem}` : words(state));
+		if (!this.isSeeking) setText(this.said, problem ? `${words(state)}: ${problem}` : words(state));
 		this.said.className = problem ? "problem" : "";
 		setText(this.play, state === "PLAYING" ? "Pause" : "Play");
 		this.box.dataset.state = state;
@@ -361,8 +367,8 @@ class Replay {
 			this.seek.max = Date.parse(end);
 			this.seek.value = Date.parse(now);
 			this.seek.setAttribute("aria-valuetext", fullTime(now));
-			setText(this.clock, fullTime(now));
 		}
+		setText(this.clock, fullTime(now));
 		const wanted = speed === null || speed === undefined ? "" : String(Number(speed));
 		const speeds = wanted === "" || SPEEDS.includes(wanted) ? SPEEDS : [wanted, ...SPEEDS];
 		if (this.speed.children.length !== speeds.length + 1) {

@@ -10,6 +10,7 @@ import { orderColumns, words } from "./views.js";
 
 const BARS = 60;
 const CHANGES = 300;
+const EVENTS = 3;
 const tone = (value) => (Number(value) > 0 ? "up" : Number(value) < 0 ? "down" : "");
 const money = (head, name) => ({ head, kind: "number", text: (item) => (item[name] === null ? "–" : signed(item[name])), tone: (item) => tone(item[name]) });
 const number = (head, name) => ({ head, kind: "number", text: (item) => amount(item[name]) });
@@ -148,10 +149,15 @@ class TwoTimesPage {
 			{ head: "Figure", text: (item) => `${item.table} ${words(item.figure)}` },
 			{ head: "Of", kind: "wide", text: (item) => item.key.slice(2).filter(Boolean).join(" ") || item.key.filter(Boolean).join(" ") },
 			{ head: "Was", kind: "value", text: (item) => pairOf(item)[0] }, { head: "Is", kind: "value", tone: () => "accent", text: (item) => pairOf(item)[1] },
-			{ head: "By what", kind: "wide", fill: (cell, item) => cell.replaceChildren(...item.events.map((each) => this.#event(each))) },
+			{ head: "By what", kind: "wide", fill: (cell, item) => cell.replaceChildren(...this.#events(item.events)) },
 		], { empty: "Nothing has changed." });
 		table.show(found.items.slice(0, CHANGES).map((item, index) => ({ ...item, id: index })));
 		this.changes.replaceChildren(table.element);
+	}
+
+	#events(events) {
+		const left = events.length - EVENTS;
+		return [...events.slice(-EVENTS).map((each) => this.#event(each)), ...(left > 0 ? [make("p", { class: "muted", text: `and ${left} before` })] : [])];
 	}
 
 	#event(event) {
