@@ -9,7 +9,7 @@ from html import escape
 
 __all__ = ["Box", "svg_of"]
 
-_WIDTH, _GAP_X, _GAP_Y, _LINE, _MARGIN = 250, 60, 18, 15, 16
+_WIDTH, _GAP_X, _GAP_Y, _LINE, _MARGIN = 300, 60, 18, 15, 16
 _LETTERS, _MOST_LINES = 38, 7
 _COLORS = {
     "tick": "#e8eef7",

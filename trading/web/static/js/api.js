@@ -23,7 +23,7 @@ export const onSessionEnd = (callback) => {
 	whenEnded = callback;
 };
 
-async function send(method, path, body, key) {
+async function send(method, path, body, key, waitMs = 20_000) {
 	const headers = { Accept: "application/json" };
 	if (method !== "GET") headers["X-CSRF-Token"] = session.csrf;
 	if (body !== undefined) headers["Content-Type"] = "application/json";
@@ -33,10 +33,12 @@ async function send(method, path, body, key) {
 		answer = await fetch(path, {
 			method, headers, credentials: "same-origin", cache: "no-store",
 			body: body === undefined ? undefined : JSON.stringify(body),
-			signal: AbortSignal.timeout(20000),
+			signal: AbortSignal.timeout(waitMs),
 		});
-	} catch {
-		throw new Problem(0, { code: "NO_CONNECTION", detail: "the server does not answer; is it running?" });
+	} catch (error) {
+		const detail = error.name === "TimeoutError" ? `no answer came within ${waitMs / 1000} s; ask again`
+			: "the server does not answer; is it running?";
+		throw new Problem(0, { code: "NO_CONNECTION", detail });
 	}
 	const text = await answer.text();
 	let found = {};
@@ -50,18 +52,21 @@ async function send(method, path, body, key) {
 	throw new Problem(answer.status, found);
 }
 
+/** How long to wait for what reads all that a run was told. */
+export const LONG_MS = 180_000;
+
 /** Ask; `query` values that are null are left out. */
-export function get(path, query = {}) {
+export function get(path, query = {}, waitMs = undefined) {
 	const given = Object.entries(query).filter(([, value]) => value !== null && value !== undefined && value !== "");
 	const text = new URLSearchParams(given).toString();
-	return send("GET", text === "" ? path : `${path}?${text}`);
+	return send("GET", text === "" ? path : `${path}?${text}`, undefined, undefined, waitMs);
 }
 
 /** A key under which a command is carried out once, however often it is given. */
 export const newKey = () => `page-${Date.now()}-${Math.random().toString(36).slice(2, 10)}`;
 
 /** Give a command. */
-export const command = (method, path, body, key = newKey()) => send(method, path, body, key);
+export const command = (method, path, body, key = newKey(), waitMs = undefined) => send(method, path, body, key, waitMs);
 
 export const pathOfOrder = (id) => `/orders/${encodeURIComponent(id)}`;
 

@@ -11,8 +11,8 @@ const priceOf = (value) => (value === null || value === undefined ? "–" : amou
 
 // Of a call, from the outside to the strike; a put has them the other way round.
 const FIGURES = [
-	["Position", "position", (value) => (value ? amount(value) : "")], ["Rho", "rho", fixed(3)], ["Theta", "theta", fixed(3)],
-	["Vega", "vega", fixed(3)], ["Gamma", "gamma", fixed(4)], ["Delta", "delta", fixed(3)], ["Theory", "theoretical_price", fixed(2)],
+	["Held", "position", (value) => (value ? amount(value) : "")], ["Rho", "rho", fixed(3)], ["Theta", "theta", fixed(3)],
+	["Vega", "vega", fixed(3)], ["Gamma", "gamma", fixed(4)], ["Delta", "delta", fixed(3)], ["Model", "theoretical_price", fixed(2)],
 	["IV", "implied_vol", percent], ["Bid", "bid", priceOf], ["Ask", "ask", priceOf], ["Price", "option_price", priceOf],
 ];
 const COLUMNS = { C: FIGURES, P: [...FIGURES].reverse() };

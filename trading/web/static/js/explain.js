@@ -1,8 +1,9 @@
 // Why something happened: the chain of causes of an order, fill, signal or figure, with its picture.
 
-import { get } from "./api.js";
+import { LONG_MS, get } from "./api.js";
 import { facts, make, openDialog, setText } from "./dom.js";
 import { fullTime } from "./format.js";
+import { rowsOf } from "./governance.js";
 import { words } from "./views.js";
 
 /** Open a dialog with the causes of a subject, as the API names it. */
@@ -12,7 +13,7 @@ export async function showWhy(subject, account, run) {
 	openDialog(`Why: ${subject.replace(/^pnl:/, "P&L of ")}`, said, body).classList.add("wide");
 	let found;
 	try {
-		found = await get(`/explain/${encodeURIComponent(subject)}`, { account, run });
+		found = await get(`/explain/${encodeURIComponent(subject)}`, { account, run }, LONG_MS);
 	} catch (problem) {
 		setText(said, problem.message);
 		return;
@@ -27,6 +28,17 @@ export async function showWhy(subject, account, run) {
 	);
 }
 
+/** A step's text and, where it tells limits, their values. */
+function limitsOf(step) {
+	const at = step.kind === "limits" ? step.text.indexOf(": {") : -1;
+	if (at < 0) return [step.text, null];
+	try {
+		return [step.text.slice(0, at), JSON.parse(step.text.slice(at + 2))];
+	} catch {
+		return [step.text, null];
+	}
+}
+
 /** The steps as a tree: what was asked about, and under each step its causes. A step is told once. */
 function chain(steps) {
 	const told = new Set();
@@ -34,11 +46,13 @@ function chain(steps) {
 		const step = steps[place];
 		const again = told.has(place);
 		told.add(place);
-		const line = make("p", {}, make("b", { class: `cause ${step.kind}`, text: words(step.kind) }), ` ${again ? step.subject : step.text}`,
+		const [text, values] = limitsOf(step);
+		const line = make("p", {}, make("b", { class: `cause ${step.kind}`, text: words(step.kind) }), ` ${again ? step.subject : text}`,
 			make("span", { class: "muted", text: again ? " (told above)" : ` · ${fullTime(step.time)} · input ${step.input}` }));
 		const item = make("li", {}, line);
 		if (again) return item;
-		const pairs = Object.entries(step.details ?? {}).map(([name, value]) => [words(name), String(value)]);
+		const details = Object.entries(step.details ?? {}).map(([name, value]) => [words(name), String(value)]);
+		const pairs = values === null ? details : rowsOf(values).map(({ name, value }) => [words(name), value]);
 		if (pairs.length > 0) item.append(make("details", {}, make("summary", { text: "figures" }), facts(pairs)));
 		if (step.causes.length > 0) item.append(make("ul", {}, ...step.causes.map(branch)));
 		return item;

@@ -15,7 +15,8 @@ const KEYS = [
 	["/", "filter the records"],
 	["Shift H", "halt the account (asks first)"],
 	["Esc", "close a dialog, leave a field, let a dragged line go back"],
-	["r, l", "replay a recording on the chart; back to live"],
+	["r, l", "replay a recording on a chart; back to live"],
+	["p, .", "in a replay: play or pause, the next bar"],
 	["?", "this help"],
 ];
 

@@ -10,7 +10,7 @@ export function listenToKeys(actions) {
 			if (!actions.escape() && document.querySelector("dialog[open]") === null) document.activeElement?.blur();
 			return;
 		}
-		const isTyping = event.target.matches("input:not([type=checkbox]):not([type=radio]), select, textarea");
+		const isTyping = event.target.matches("input:not([type=checkbox]):not([type=radio]):not([type=range]), select, textarea");
 		if (isTyping || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
 		const action = actions.replaying(event.key) ?? {
 			b: () => actions.side("BUY"), s: () => actions.side("SELL"), o: actions.ticket, t: actions.timeframe,

@@ -226,17 +226,19 @@ async function readAccounts() {
 async function findTimeframes() {
 	const symbol = preferences.symbol;
 	if (symbol === "") return;
-	const counts = await Promise.all(TIMEFRAMES.map(async (timeframe) => {
+	// Where an instrument does not say which are kept, the usual ones are tried.
+	const kept = state.instruments.get(symbol)?.timeframes ?? TIMEFRAMES;
+	const counts = await Promise.all(kept.map(async (timeframe) => {
 		try {
 			return (await api.get("/bars", { symbol, timeframe, limit: FULL })).items.length;
 		} catch {
 			return 0;
 		}
 	}));
-	state.timeframes = TIMEFRAMES.filter((_, index) => counts[index] > 0);
+	state.timeframes = kept.filter((_, index) => counts[index] > 0);
 	if (state.timeframes.length === 0) state.timeframes = ["1m"];
 	if (!state.timeframes.includes(preferences.timeframe)) {
-		preferences.timeframe = TIMEFRAMES[counts.findLastIndex((count) => count === FULL)] ?? state.timeframes[0];
+		preferences.timeframe = kept[counts.findLastIndex((count) => count === FULL)] ?? state.timeframes[0];
 	}
 	byId("timeframes").replaceChildren(...state.timeframes.map((each) => make("button", {
 		type: "button", text: each, "data-timeframe": each, onclick: () => choose(preferences.symbol, each),

@@ -1,7 +1,7 @@
 // Replays: a recording is played on a chart of its own, with the orders, fills and positions of its moment.
 // It takes the place of the live page, and nothing of it is live.
 
-import { command, get } from "./api.js";
+import { LONG_MS, command, get, newKey } from "./api.js";
 import { LINES, PriceChart } from "./chart.js";
 import { byId, make, notify, openDialog, setText } from "./dom.js";
 import { amount, fieldOf, fullTime, instantOf, signed, timeOf, zoneLabel } from "./format.js";
@@ -90,11 +90,15 @@ class Replay {
 		const [area, note, told] = [make("div", { id: "replay-chart" }), make("span", { class: "chart-note" }), make("span", { class: "chart-told" })];
 		this.seek.addEventListener("input", () => {
 			this.isSeeking = true;
-			setText(this.clock, fullTime(Number(this.seek.value)));
+			setText(this.said, `to ${fullTime(Number(this.seek.value))}…`);
 		});
 		this.seek.addEventListener("change", async () => {
-			await this.control({ action: "seek", time: new Date(Number(this.seek.value)).toISOString() });
+			this.isSeeking = true;
+			this.box.setAttribute("aria-busy", "true");
+			const answer = await this.control({ action: "seek", time: new Date(Number(this.seek.value)).toISOString() });
+			this.box.removeAttribute("aria-busy");
 			this.isSeeking = false;
+			if (this.session !== null) this.#status(answer ?? {});
 		});
 		this.speed.addEventListener("change", () => this.control({ action: "speed", speed: this.speed.value === "" ? null : Number(this.speed.value) }));
 		this.tables = Object.fromEntries(LISTS.map(([name, , columns, empty]) => (
@@ -153,7 +157,7 @@ class Replay {
 		let sources;
 		let sessions;
 		try {
-			[sources, sessions] = await Promise.all([get("/replay/sources"), get("/replay/session/list")]);
+			[sources, sessions] = await Promise.all([get("/replay/sources", {}, LONG_MS), get("/replay/session/list", {}, LONG_MS)]);
 		} catch (problem) {
 			notify(`No replay: ${problem.message}`, "problem");
 			return;
@@ -227,7 +231,7 @@ class Replay {
 					...(strategy.value === "" ? {} : { strategy: strategy.value }),
 				};
 				try {
-					const session = await command("POST", "/replay/session/start", given);
+					const session = await command("POST", "/replay/session/start", given, newKey(), LONG_MS);
 					close();
 					this.enter(session);
 				} catch (problem) {
@@ -298,12 +302,14 @@ class Replay {
 	/** Give a control to the session. */
 	async control(action) {
 		const id = this.session?.session_id;
-		if (id === undefined) return;
+		if (id === undefined) return undefined;
 		try {
-			const status = await command("POST", this.#path(id, "/control"), action);
+			const status = await command("POST", this.#path(id, "/control"), action, newKey(), LONG_MS);
 			if (this.session?.session_id === id) this.#status(status);
+			return status;
 		} catch (problem) {
 			notify(`replay: ${problem.message}`, "problem");
+			return undefined;
 		}
 	}
 
@@ -313,7 +319,7 @@ class Replay {
 	}
 
 	#status(status) {
-		// Answers and messages overtake each other; what is told later in recorded time is not always newer, so all are taken.
+		// Answers and messages may overtake each other for a moment: the last message of the socket stays.
 		this.session = { ...this.session, ...status };
 		this.#tell();
 	}
@@ -349,7 +355,7 @@ class Replay {
 		const { name, state, start, end, speed, problem, strategy, kind } = this.session;
 		const now = this.session.time ?? start;
 		setText(this.name, [name, kind === "run" ? "a run" : kind, strategy].filter(Boolean).join(" · "));
-		setText(this.said, problem ? `${words(state)}: ${problem}` : words(state));
+		if (!this.isSeeking) setText(this.said, problem ? `${words(state)}: ${problem}` : words(state));
 		this.said.className = problem ? "problem" : "";
 		setText(this.play, state === "PLAYING" ? "Pause" : "Play");
 		this.box.dataset.state = state;
@@ -361,8 +367,8 @@ class Replay {
 			this.seek.max = Date.parse(end);
 			this.seek.value = Date.parse(now);
 			this.seek.setAttribute("aria-valuetext", fullTime(now));
-			setText(this.clock, fullTime(now));
 		}
+		setText(this.clock, fullTime(now));
 		const wanted = speed === null || speed === undefined ? "" : String(Number(speed));
 		const speeds = wanted === "" || SPEEDS.includes(wanted) ? SPEEDS : [wanted, ...SPEEDS];
 		if (this.speed.children.length !== speeds.length + 1) {

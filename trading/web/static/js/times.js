@@ -1,15 +1,16 @@
 // What held at one time as it was known at another, and what has changed since then.
 
-import { get } from "./api.js";
+import { LONG_MS, get } from "./api.js";
 import { make, setText } from "./dom.js";
 import { amount, fieldOf, fullTime, instantOf, signed, timeOf, zoneLabel } from "./format.js";
-import { rowsOf, valueColumns } from "./governance.js";
+import { rowsOf, told, valueColumns } from "./governance.js";
 import { isOpen } from "./records.js";
 import { Table } from "./table.js";
 import { orderColumns, words } from "./views.js";
 
 const BARS = 60;
 const CHANGES = 300;
+const EVENTS = 3;
 const tone = (value) => (Number(value) > 0 ? "up" : Number(value) < 0 ? "down" : "");
 const money = (head, name) => ({ head, kind: "number", text: (item) => (item[name] === null ? "–" : signed(item[name])), tone: (item) => tone(item[name]) });
 const number = (head, name) => ({ head, kind: "number", text: (item) => amount(item[name]) });
@@ -108,7 +109,7 @@ class TwoTimesPage {
 		const timeframe = this.desk.timeframe();
 		const from = new Date(Date.parse(query.at) - BARS * secondsOf(timeframe) * 1000).toISOString();
 		const [found, market] = await Promise.all([
-			get("/as-of", query), symbol === "" ? { bars: [] } : get("/as-of", { ...query, symbol, timeframe, bars_from: from }),
+			get("/as-of", query, LONG_MS), symbol === "" ? { bars: [] } : get("/as-of", { ...query, symbol, timeframe, bars_from: from }, LONG_MS),
 		]);
 		if (turn !== this.turn) return;
 		this.asked = { found, isKnownNow: query.known_at === null };
@@ -136,7 +137,7 @@ class TwoTimesPage {
 
 	async #showChanges(turn, query) {
 		if (query.since === null) throw new Error("name a time: what was known then is compared with what is known later");
-		const found = await get("/as-of/changes", query);
+		const found = await get("/as-of/changes", query, LONG_MS);
 		if (turn !== this.turn) return;
 		this.asked = undefined;
 		this.shown.hidden = true;
@@ -147,11 +148,16 @@ class TwoTimesPage {
 		const table = new Table([
 			{ head: "Figure", text: (item) => `${item.table} ${words(item.figure)}` },
 			{ head: "Of", kind: "wide", text: (item) => item.key.slice(2).filter(Boolean).join(" ") || item.key.filter(Boolean).join(" ") },
-			{ head: "Was", kind: "number", text: (item) => plain(item.before) }, { head: "Is", kind: "number", tone: () => "accent", text: (item) => plain(item.after) },
-			{ head: "By what", kind: "wide", fill: (cell, item) => cell.replaceChildren(...item.events.map((each) => this.#event(each))) },
+			{ head: "Was", kind: "value", text: (item) => pairOf(item)[0] }, { head: "Is", kind: "value", tone: () => "accent", text: (item) => pairOf(item)[1] },
+			{ head: "By what", kind: "wide", fill: (cell, item) => cell.replaceChildren(...this.#events(item.events)) },
 		], { empty: "Nothing has changed." });
 		table.show(found.items.slice(0, CHANGES).map((item, index) => ({ ...item, id: index })));
 		this.changes.replaceChildren(table.element);
+	}
+
+	#events(events) {
+		const left = events.length - EVENTS;
+		return [...events.slice(-EVENTS).map((each) => this.#event(each)), ...(left > 0 ? [make("p", { class: "muted", text: `and ${left} before` })] : [])];
 	}
 
 	#event(event) {
@@ -165,6 +171,19 @@ class TwoTimesPage {
 
 const UNITS = { s: 1, m: 60, h: 3600, D: 86400 };
 const secondsOf = (timeframe) => Number.parseInt(timeframe, 10) * (UNITS[timeframe.at(-1)] ?? 86400);
+
+/** What a figure was and is; of values by name only those that are another one. */
+function pairOf({ before, after }) {
+	try {
+		const [was, is] = [JSON.parse(before), JSON.parse(after)];
+		if (typeof was !== "object" || typeof is !== "object") throw new TypeError();
+		const names = Object.keys({ ...was, ...is }).filter((name) => JSON.stringify(was[name]) !== JSON.stringify(is[name]));
+		return [was, is].map((values) => names.map((name) => `${words(name)}: ${told(name, values[name])}`).join(", "));
+	} catch {
+		return [plain(before), plain(after)];
+	}
+}
+
 const plain = (value) => (value === null || value === undefined ? "–" : typeof value === "object" ? JSON.stringify(value) : amount(value));
 
 function limitsOf(record) {
