@@ -38,6 +38,7 @@ from trading.processes.config import AccountConfig, DeskConfig
 from trading.processes.market import CHAIN
 from trading.processes.publishing import LinkServer
 from trading.ticks import TickStore
+from trading.ticks.bar_store import BarRecipe
 
 if TYPE_CHECKING:
     from server.trading_server import TradingServer
@@ -292,7 +293,7 @@ def test_the_market_is_followed_and_what_was_missed_is_loaded(
             ),
             source="simulated",
         )
-        ticks.bars.keep(kept, "5s")
+        ticks.bars.keep(kept, BarRecipe("5s", None, "simulated"))
     server = LinkServer(config.ports["market"], KEY).start()
 
     def make() -> tuple[MarketScreens, dict[str, Any]]:
