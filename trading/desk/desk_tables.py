@@ -382,4 +382,4 @@ def limit_number(text: str) -> float:
     try:
         return float(Decimal(text))
     except InvalidOperation:
-        return NULL_DOUBLE
+        return float(NULL_DOUBLE)

@@ -14,11 +14,18 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pyarrow as pa
 
-from trading.features.chain import DEFAULT_RATE, Floats, days_to_expiry, option_chain, option_price
+from trading.features.chain import (
+    DEFAULT_RATE,
+    Floats,
+    Model,
+    days_to_expiry,
+    option_chain,
+    option_price,
+)
 
 __all__ = ["MODEL", "SimulatedOptions", "ladder"]
 
-MODEL = "black_scholes"
+MODEL: Model = "black_scholes"
 _TIME = pa.timestamp("ns", "UTC")
 _EXCHANGE = ZoneInfo("America/New_York")
 _CLOSE = time(16, 0)

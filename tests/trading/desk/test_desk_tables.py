@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 import pytest
@@ -37,10 +38,12 @@ from trading.processes.config import AccountConfig, DeskConfig
 from trading.processes.market import CHAIN
 from trading.processes.publishing import LinkServer
 from trading.ticks import TickStore
+from trading.ticks.bar_store import BarRecipe
 
 if TYPE_CHECKING:
     from server.trading_server import TradingServer
 
+T = TypeVar("T")
 NOW = datetime.now(timezone.utc)
 OF = {"account": "ALPHA", "run": "paper:a"}
 BY = {**OF, "strategy": "s1", "symbol": "AAPL"}
@@ -55,8 +58,8 @@ def engine(trading_server: TradingServer) -> TradingServer:
 
 @pytest.fixture
 def publisher(engine: TradingServer) -> Iterator[Publisher]:
-    with Publisher() as made:
-        yield made
+    with Publisher() as publishing:
+        yield publishing
 
 
 def desk_config(desk: Desk, **ports: int) -> DeskConfig:
@@ -135,43 +138,49 @@ def records() -> list[Any]:
     ]
 
 
+def made(engine: TradingServer, make: Callable[[], T]) -> T:
+    """Make tables in a thread of its own: each operation on a table looks through the stack."""
+
+    def in_context() -> T:
+        with engine.context:
+            return make()
+
+    with ThreadPoolExecutor(1) as maker:
+        return maker.submit(in_context).result()
+
+
 @pytest.mark.timeout(900)
 def test_records_of_engines_are_the_tables_of_a_desk(
     desk: Desk, engine: TradingServer, publisher: Publisher
 ) -> None:
     from trading.desk.desk_tables import make_desk_tables, register
-    from trading.desk.screens import make_desk_dashboards
     from trading.processes.deephaven import LotRows
-    from trading.processes.market_screens import MarketScreens
 
-    config = desk_config(desk, market=free_port(), engine=free_port())
-    screens, lots = MarketScreens(config, publisher, rows=100), LotRows(publisher, config)
-    prices = publisher.table("p", {"Symbol": str, "Price": float}, keys="Symbol")
-    bridge = StoreBridge(
-        **desk.info, user="alice", password=password_of("alice"), subscriber_id=None
-    )
-    register(bridge, NOW - timedelta(days=1))
     alice, bob = desk.client("alice"), desk.client("bob")
-    try:
-        written = alice.write_many(records())
-        assert len(written) == 15
-        # Anybody can write a record of these classes and share it.
-        forged = bob.write(PositionRecord(**BY, net_quantity=Decimal(99), timestamp=NOW))
-        share_read(bob.conn, forged, "alice")
+    assert len(alice.write_many(records())) == 15
+    # Anybody can write a record of these classes and share it.
+    forged = bob.write(PositionRecord(**BY, net_quantity=Decimal(99), timestamp=NOW))
+    share_read(bob.conn, forged, "alice")
+    login = {"user": "alice", "password": password_of("alice"), **desk.info}
+    bridge = StoreBridge(**login, subscriber_id=None)
+
+    def make() -> tuple[LotRows, dict[str, Any]]:
+        register(bridge, NOW - timedelta(days=1))
         bridge.start("present")
+        prices = publisher.table("p", {"Symbol": str, "Price": float}, keys="Symbol")
         prices.write_row("AAPL", 210.0)
-        tables = make_desk_tables(bridge, prices.live(), lots.table, owner="alice")
+        lots = LotRows(publisher, desk_config(desk))
+        return lots, make_desk_tables(bridge, prices.live(), lots.table, owner="alice")
+
+    try:
+        lots, tables = made(engine, make)
         assert bridge.flush()
-        assert prices.flush()
-        _look_at(tables)
-        # The dashboards can be made of them; what they draw is looked at in a browser.
-        dashboards = make_desk_dashboards({**screens.published(), **tables}, screens.features)
-        assert set(dashboards) == {"desk", "risk", "strategy"}
-        _goes_flat(alice, bridge, tables)
-        _lots_close(lots, publisher, tables)
+        assert publisher.flush()
+        made(engine, lambda: _look_at(tables))
+        made(engine, lambda: _goes_flat(alice, bridge, tables))
+        made(engine, lambda: _lots_close(lots, publisher, tables))
     finally:
         bridge.stop()
-        screens.tables.close()
 
 
 def _look_at(tables: dict[str, Any]) -> None:
@@ -284,10 +293,14 @@ def test_the_market_is_followed_and_what_was_missed_is_loaded(
             ),
             source="simulated",
         )
-        ticks.bars.keep(kept, "5s")
+        ticks.bars.keep(kept, BarRecipe("5s", None, "simulated"))
     server = LinkServer(config.ports["market"], KEY).start()
-    screens = MarketScreens(config, publisher, rows=1_000)
-    shown = screens.published()
+
+    def make() -> tuple[MarketScreens, dict[str, Any]]:
+        screens = MarketScreens(config, publisher, rows=1_000)
+        return screens, screens.published()
+
+    screens, shown = made(engine, make)
     screens.start()
     try:
         wait_until(lambda: server.is_asked("tables"), 60, "a link")
@@ -308,17 +321,26 @@ def test_the_market_is_followed_and_what_was_missed_is_loaded(
         server.publish("tables", told)
         wait_until(lambda: shown["option_ladder"].size == 33, 60, "a ladder")
         wait_until(lambda: shown["bars_final"].size == 1, 60, "the kept bar")
-        (price,) = rows_of(shown["prices_live"], "Symbol")
-        # A quote leaves the last price and what was traded as they were.
-        assert (price["Price"], price["Bid"], price["Volume"]) == (230.0, 230.0, 100.0)
-        assert shown["ticks"].size == 2
-        (bar,) = rows_of(shown["bars_live"], "Symbol")
-        assert (bar["State"], bar["Close"]) == ("working", 230.0)
-        rung = rows_of(shown["option_ladder"], "Expiry", "Strike")[5]
-        assert 0.2 < rung["CallImpliedVol"] < 0.4
-        assert rung["CallDelta"] > 0 > rung["PutDelta"]
-        assert rung["CallBid"] < rung["CallAsk"]
-        wait_until(lambda: rows_of(shown["feed_status"], "State")[0]["State"] == "LIVE", 60, "LIVE")
+        made(engine, lambda: _look_at_market(shown))
+        wait_until(lambda: _is_live(engine, shown), 60, "a live market")
     finally:
         screens.stop()
         server.stop()
+
+
+def _is_live(engine: TradingServer, shown: dict[str, Any]) -> bool:
+    rows = made(engine, lambda: rows_of(shown["feed_status"], "State"))
+    return bool(rows) and rows[0]["State"] == "LIVE"
+
+
+def _look_at_market(shown: dict[str, Any]) -> None:
+    (price,) = rows_of(shown["prices_live"], "Symbol")
+    # A quote leaves the last price and what was traded as they were.
+    assert (price["Price"], price["Bid"], price["Volume"]) == (230.0, 230.0, 100.0)
+    assert shown["ticks"].size == 2
+    (bar,) = rows_of(shown["bars_live"], "Symbol")
+    assert (bar["State"], bar["Close"]) == ("working", 230.0)
+    rung = rows_of(shown["option_ladder"], "Expiry", "Strike")[5]
+    assert 0.2 < rung["CallImpliedVol"] < 0.4
+    assert rung["CallDelta"] > 0 > rung["PutDelta"]
+    assert rung["CallBid"] < rung["CallAsk"]
