@@ -24,12 +24,12 @@ from store.errors import StoreError
 from trading.api.problems import Problem, problem_of
 from trading.api.replay.link import SLOW
 from trading.api.replay.views import Follower, shown_view, status_view
-from trading.api.replay.work import Work, WorkSettings
-from trading.backtest.reading import instant
+from trading.api.replay.work import Work, WorkSettings, moment_of
 from trading.errors import LinkError, ReplayError, TradingError
 from trading.local_link import Link
 from trading.replay.session import ReplaySession
 from trading.replay.sessions import ReplaySessions
+from trading.times import nanoseconds
 
 __all__ = ["main"]
 
@@ -266,8 +266,11 @@ class _Process:
 
 def _exact(session: ReplaySession, body: Mapping[str, Any]) -> Any:
     """The recorded time of a seek; the API's microseconds of a row mean the row's nanoseconds."""
-    time, position = instant(body["time"], "time"), body["position"]
-    if time is not None and position:
+    given, position = moment_of(body["time"]), body["position"]
+    if given is None:
+        return None
+    time = nanoseconds(given)
+    if position:
         row = int(session.tape.times[min(position, len(session.tape)) - 1])
         if row // 1_000 == time // 1_000:
             return row
