@@ -24,11 +24,12 @@ from store.errors import StoreError
 from trading.api.problems import Problem, problem_of
 from trading.api.replay.link import SLOW
 from trading.api.replay.views import Follower, shown_view, status_view
-from trading.api.replay.work import Work, WorkSettings
+from trading.api.replay.work import Work, WorkSettings, moment_of
 from trading.errors import LinkError, ReplayError, TradingError
 from trading.local_link import Link
 from trading.replay.session import ReplaySession
 from trading.replay.sessions import ReplaySessions
+from trading.times import nanoseconds
 
 __all__ = ["main"]
 
@@ -196,7 +197,7 @@ class _Process:
         elif action == "step":
             session.step(body["what"], body["count"])
         elif action == "seek":
-            session.seek(time=body["time"], position=body["position"])
+            session.seek(time=_exact(session, body), position=body["position"])
         elif action == "restart":
             session.restart()
         else:
@@ -261,6 +262,19 @@ class _Process:
         self._send({**told, "item": _json(item)})
         if is_over and not is_snapshot:
             self._unfollow(number)
+
+
+def _exact(session: ReplaySession, body: Mapping[str, Any]) -> Any:
+    """The recorded time of a seek; the API's microseconds of a row mean the row's nanoseconds."""
+    given, position = moment_of(body["time"]), body["position"]
+    if given is None:
+        return None
+    time = nanoseconds(given)
+    if position:
+        row = int(session.tape.times[min(position, len(session.tape)) - 1])
+        if row // 1_000 == time // 1_000:
+            return row
+    return time
 
 
 def _timeframes(session: ReplaySession, body: Mapping[str, Any]) -> list[str]:

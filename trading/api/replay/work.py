@@ -42,7 +42,7 @@ from trading.strategy import examples as known_strategies
 from trading.ticks import BarRecipe, TickStore
 from trading.times import moment, nanoseconds
 
-__all__ = ["Work", "WorkSettings"]
+__all__ = ["Work", "WorkSettings", "moment_of"]
 
 _DAY = timedelta(days=1)
 _BARS_MAX = 5_000
@@ -253,7 +253,7 @@ class Work:
 
     def as_of(self, login: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
         """Return P&L, positions, orders, limits and bars at one pair of times."""
-        at, known_at = _moment(asked["at"]), _moment(asked["known_at"])
+        at, known_at = moment_of(asked["at"]), moment_of(asked["known_at"])
         where = {"account": asked["account"], "run": asked["run"]}
         with _store(login) as store, TickStore(store) as ticks:
             reader = _Reader(store, self._settings.records_owner)
@@ -313,7 +313,7 @@ class Work:
         at: datetime | None,
         known_at: datetime | None,
     ) -> list[dict[str, Any]]:
-        start = _moment(asked["bars_from"])
+        start = moment_of(asked["bars_from"])
         if start is None:
             return []
         symbols = [asked["symbol"]] if asked["symbol"] else None
@@ -324,13 +324,13 @@ class Work:
 
     def changes(self, login: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
         """Return the figures that are others now than were known, with the events."""
-        at, since, until = (_moment(asked[name]) for name in ("at", "since", "until"))
+        at, since, until = (moment_of(asked[name]) for name in ("at", "since", "until"))
         assert since is not None
         with _store(login) as store, TickStore(store) as ticks:
             valid = since if at is None else at
             prices = self._closes(store, ticks, valid, since)
             books = TwoTimes(store, self._specs, ticks)
-            start = _moment(asked["bars_from"])
+            start = moment_of(asked["bars_from"])
             if start is not None:
                 books = self._books_of_bars(store, ticks, asked["timeframe"])
             found = books.changes(
@@ -385,10 +385,7 @@ def _store(login: Mapping[str, Any]) -> Iterator[StoreClient]:
 
 
 def _span(body: Mapping[str, Any]) -> tuple[datetime | None, datetime | None]:
-    low, high = (
-        None if body[name] is None else datetime.fromisoformat(body[name])
-        for name in ("start", "end")
-    )
+    low, high = (moment_of(body[name]) for name in ("start", "end"))
     if low is not None and high is not None and nanoseconds(low) >= nanoseconds(high):
         raise Problem(422, "MALFORMED", f"start {low} is not before end {high}")
     return low, high
@@ -424,8 +421,9 @@ class _Reader(NamedTuple):
     records_owner: str
 
 
-def _moment(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
+def moment_of(text: str | None) -> datetime | None:
+    """Return a time of a request; None where none was given."""
+    return None if text is None else datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
 def _wanted(asked: Mapping[str, Any], *names: str) -> Expr:
