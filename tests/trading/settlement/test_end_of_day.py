@@ -45,7 +45,8 @@ YESTERDAY = TODAY - timedelta(days=1)
 BEFORE = TODAY - timedelta(days=2)
 # Random fills by default; the nightly profile has many more.
 FILLS = 30 if os.environ.get("HYPOTHESIS_PROFILE") != "nightly" else 500
-SETTINGS = Settings(bar_interval=0, bust_memory=15 * MINUTE, order_memory=15 * MINUTE)
+# Executions of the day before yesterday can still be busted, also once their lots are closed.
+SETTINGS = Settings(bar_interval=0, bust_memory=5 * 1_440 * MINUTE, order_memory=15 * MINUTE)
 
 
 def noon(day: date) -> int:
