@@ -21,8 +21,8 @@ from trading.replay.player import Player
 from trading.replay.sessions import session_recipe
 from trading.replay.tape import Tape
 
-# Six by default, 120 in the nightly profile.
-EXAMPLES = 6 * settings.default.max_examples // 100  # type: ignore[attr-defined]
+# Three by default, 60 in the nightly profile.
+EXAMPLES = 3 * settings.default.max_examples // 100  # type: ignore[attr-defined]
 
 
 def player_of(seed: int, every: int = 0) -> tuple[Player, str]:
@@ -74,14 +74,14 @@ def test_seeking_shows_what_was_shown(seed: int, every: int) -> None:
     player, _ = player_of(seed, every)
     then = []
     while not player.at_end:
-        player.play_until(player.time + rng.randint(1, 60 * 10**9))
+        player.play_until(player.time + rng.randint(1, 120 * 10**9))
         then.append(player.shown())
-    for shown in rng.choices(then, k=8):
+    for shown in rng.choices(then, k=6):
         player.seek_time(shown.time)
         assert player.shown() == shown
     tape = player.tape
     fresh, _ = player_of(seed)
-    for position in [0, len(tape), *(rng.randint(0, len(tape)) for _ in range(4))]:
+    for position in [0, len(tape), *(rng.randint(0, len(tape)) for _ in range(3))]:
         player.seek_row(position)
         fresh.seek_row(0)
         fresh.play_rows(position)
