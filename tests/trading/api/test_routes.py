@@ -108,6 +108,8 @@ def test_recorded_ticks_are_played_with_a_strategy(alice: TradingClient) -> None
     assert refused(lambda: alice.replays.start(["NONE"])).code == "UNKNOWN_SYMBOL"
     none = refused(lambda: alice.replays.start(["AAPL"], end="2001-01-01T00:00:00Z"))
     assert none.code == "NOTHING_RECORDED"
+    for each in alice.replays.list():
+        alice.replays.end(each.session_id)
     made = [alice.replays.start(["AAPL"], parameters={"size": 7}, **wanted) for _ in range(4)]
     assert refused(lambda: alice.replays.start(["AAPL"])).code == "TOO_MANY_SESSIONS"
     replay = made[0]
