@@ -20,6 +20,8 @@ __all__ = ["Connection", "refusal_of", "with_query"]
 
 T = TypeVar("T")
 _TRIES = 3
+# The server closes what rests for 30 seconds.
+_RESTS_S = 15.0
 _RETRIED = (502, 503, 504)
 
 
@@ -36,8 +38,8 @@ class Connection:
         self._port = parts.port or (443 if self._is_https else 80)
         self._timeout = timeout
         self._lock = threading.Lock()
-        # Connections that nobody uses at the moment.
-        self._idle: list[http.client.HTTPConnection] = []
+        # Connections that nobody uses at the moment, and since when.
+        self._idle: list[tuple[http.client.HTTPConnection, float]] = []
         self.token = ""
         body = {"user": user, "password": password}
         try:
@@ -126,9 +128,9 @@ class Connection:
         headers: Mapping[str, str],
         timeout: float | None,
     ) -> tuple[int, bytes]:
-        with self._lock:
-            use_old = bool(self._idle) and timeout is None
-            link = self._idle.pop() if use_old else self._new_link(timeout)
+        link = self._idle_link() if timeout is None else None
+        if link is None:
+            link = self._new_link(timeout)
         try:
             link.request(method, path, data or None, dict(headers))
             response = link.getresponse()
@@ -140,8 +142,18 @@ class Connection:
             link.close()
             return told
         with self._lock:
-            self._idle.append(link)
+            self._idle.append((link, time.monotonic()))
         return told
+
+    def _idle_link(self) -> http.client.HTTPConnection | None:
+        """A connection that the server has not closed yet; those that rested for long are."""
+        with self._lock:
+            while self._idle:
+                link, since = self._idle.pop()
+                if time.monotonic() < since + _RESTS_S:
+                    return link
+                link.close()
+        return None
 
     def _new_link(self, timeout: float | None) -> http.client.HTTPConnection:
         seconds = timeout or self._timeout
@@ -154,7 +166,7 @@ class Connection:
         """Close the connections that nobody uses at the moment."""
         with self._lock:
             idle, self._idle = self._idle, []
-        for link in idle:
+        for link, _ in idle:
             link.close()
 
 

@@ -55,7 +55,7 @@ class ReplayClient:
     def shown(self, session_id: str) -> dict[str, Any]:
         """Return everything that a session shows at the moment."""
         found: dict[str, Any] = self._connection.call(
-            "GET", f"{_path(session_id)}/shown", None, None
+            "GET", f"{_path(session_id)}/shown", None, None, timeout=_LONG_READ_S
         )
         return found
 
@@ -88,9 +88,9 @@ class ReplayClient:
         return self.control(session_id, "restart")
 
     def control(self, session_id: str, action: str, **more: Any) -> Replay:
-        """Give any control."""
-        body = {"action": action, **more}
-        return self._connection.call("POST", f"{_path(session_id)}/control", body, Replay)
+        """Give any control; a step or seek may play much of the recording first."""
+        body, path = {"action": action, **more}, f"{_path(session_id)}/control"
+        return self._connection.call("POST", path, body, Replay, timeout=_LONG_READ_S)
 
     def end(self, session_id: str) -> None:
         """End a session."""

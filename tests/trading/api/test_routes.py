@@ -23,6 +23,8 @@ from trading.client import TradingClient
 from trading.errors import ApiRefused
 from trading.one_time import offer
 
+UGLY = "<script>alert(1)</script> '; DROP TABLE object_store.event; --"
+
 
 def refused(call: Any) -> ApiRefused:
     with pytest.raises(ApiRefused) as caught:
@@ -53,6 +55,142 @@ class Browser:
         text = answer.read()
         link.close()
         return answer, json.loads(text) if text else None
+
+
+# --- recorded runs and prices ---------------------------------------------------------------------
+# They come first, while the journal is short: these read all of it.
+
+
+def test_replays_of_a_person_are_his_own(alice: TradingClient, bob: TradingClient) -> None:
+    made = alice.submit(order())
+    wait_until(lambda: alice.order(made.order_id).status == "FILLED", 60, "the fill")
+    sources = alice.replays.sources()
+    assert [each["run"] for each in sources["runs"]] == ["paper:alpha"]
+    assert {each["symbol"] for each in sources["symbols"]} == {"AAPL", "MSFT"}
+    assert "SmaCross" in {each["strategy"] for each in sources["strategies"]}
+    replay = alice.replays.start_run("ALPHA", speed=None)
+    assert (replay.state, replay.owner, replay.position) == ("PAUSED", "alice", 0)
+    name = replay.session_id
+    for call in (
+        lambda: bob.replays.status(name),
+        lambda: bob.replays.shown(name),
+        lambda: bob.replays.play(name),
+        lambda: bob.replays.end(name),
+    ):
+        assert refused(call).code == "UNKNOWN_SESSION"
+    assert bob.replays.list() == []
+    assert refused(lambda: bob.replays.start_run("ALPHA")).code == "UNKNOWN_ACCOUNT"
+    alice.replays.step(name, "order")
+    first = alice.replays.shown(name)
+    assert first["orders"]
+    alice.replays.play(name)
+    wait_until(lambda: alice.replays.status(name).state == "FINISHED", 120, "the end of the run")
+    end = alice.replays.shown(name)
+    assert made.order_id in {each["order_id"] for each in end["orders"]}
+    [fill] = [each for each in end["fills"] if each["order_id"] == made.order_id]
+    [real] = [each for each in alice.fills() if each.order_id == made.order_id]
+    assert (fill["fill_price"], fill["fill_quantity"]) == (real.fill_price, real.fill_quantity)
+    status = first["session"]
+    alice.replays.seek(name, time=status["time"], position=status["position"])
+    again = alice.replays.shown(name)
+    assert {**again, "session": None} == {**first, "session": None}
+    alice.replays.restart(name)
+    assert alice.replays.status(name).position == 0
+    alice.replays.end(name)
+    assert refused(lambda: alice.replays.status(name)).code == "UNKNOWN_SESSION"
+
+
+def test_recorded_ticks_are_played_with_a_strategy(alice: TradingClient) -> None:
+    wanted: dict[str, Any] = {"timeframes": ["5s"], "strategy": "TurnTaking", "speed": None}
+    for where in ("os:system", "/tmp/x.py:Own", "trading.strategy.examples:SmaCross", UGLY[:90]):
+        error = refused(lambda where=where: alice.replays.start(["AAPL"], strategy=where))
+        assert error.code == "UNKNOWN_STRATEGY"
+    assert refused(lambda: alice.replays.start(["NONE"])).code == "UNKNOWN_SYMBOL"
+    none = refused(lambda: alice.replays.start(["AAPL"], end="2001-01-01T00:00:00Z"))
+    assert none.code == "NOTHING_RECORDED"
+    for each in alice.replays.list():
+        alice.replays.end(each.session_id)
+    made = [alice.replays.start(["AAPL"], parameters={"size": 7}, **wanted) for _ in range(4)]
+    assert refused(lambda: alice.replays.start(["AAPL"])).code == "TOO_MANY_SESSIONS"
+    replay = made[0]
+    assert (replay.kind, replay.timeframes, replay.strategy) == ("ticks", ["5s"], "TurnTaking")
+    alice.replays.play(replay.session_id)
+    wait_until(
+        lambda: alice.replays.status(replay.session_id).state == "FINISHED", 120, "the last tick"
+    )
+    shown = alice.replays.shown(replay.session_id)
+    assert {each["timeframe"] for each in shown["bars"]} == {"5s"}
+    assert {each["order_quantity"] for each in shown["orders"]} <= {"7"}
+    wrong = refused(lambda: alice.replays.control(replay.session_id, "seek", position=10**9))
+    assert (wrong.status, wrong.code) == (422, "REPLAY")
+    for each in made:
+        alice.replays.end(each.session_id)
+    # Nothing of it has reached the account.
+    assert not [each for each in alice.orders(run="*") if each.account == "REPLAY"]
+
+
+def test_replays_end_by_themselves_and_with_their_process(desk: RunningDesk) -> None:
+    limits = {"replay_idle_s": 2.0, "replay_rows_max": 50}
+    with desk.other_server(**limits) as server, desk.client("alice", server.url) as alice:
+        long = refused(lambda: alice.replays.start(["AAPL", "MSFT"]))
+        assert (long.code, long.problem["allowed"]) == ("TOO_LONG", 50)
+        start = alice.bars("AAPL", "5s", limit=5)[0]["start"]
+        bars = {"source": "bars", "timeframe": "5s", "start": start}
+        alice.replays.start(["AAPL"], **bars)
+        wait_until(lambda: alice.replays.list() == [], 120, "the end of an idle session")
+        replay = alice.replays.start(["AAPL"], **bars)
+        pid = server.parts.replays.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: alice.replays.list() == [], 120, "another process")
+        assert server.parts.replays.pid != pid
+        assert refused(lambda: alice.replays.status(replay.session_id)).status == 404
+
+
+def test_figures_at_two_times(alice: TradingClient, bob: TradingClient) -> None:
+    alice.flatten("ALPHA")
+    wait_until(lambda: not alice.positions(), 60, "a flat account")
+    before = datetime.now(timezone.utc).isoformat()
+    made = alice.submit(order(side="BUY", quantity="3"))
+    wait_until(lambda: alice.order(made.order_id).status == "FILLED", 60, "the fill")
+    [fill] = [each for each in alice.fills() if each.order_id == made.order_id]
+    now = alice.as_of("ALPHA", bars_from="2020-01-01T00:00:00Z", timeframe="5s")
+    [position] = [each for each in now.positions if each["strategy"] == ""]
+    assert (position["symbol"], position["net"]) == ("AAPL", "3")
+    assert made.order_id in {each["order_id"] for each in now.orders}
+    assert now.limits
+    assert {each["timeframe"] for each in now.bars} == {"5s"}
+    then = alice.as_of("ALPHA", known_at=before)
+    assert then.positions == []
+    assert made.order_id not in {each["order_id"] for each in then.orders}
+    figures = {
+        each.figure: each
+        for each in alice.changes(before, "ALPHA", at=datetime.now(timezone.utc).isoformat())
+        if each.table == "pnl"
+    }
+    assert (figures["net"].before, figures["net"].after) == ("0", "3")
+    assert [each["what"] for each in figures["net"].events] == ["FILL"]
+    assert figures["net"].events[0]["subject"] == fill.fill_id
+    assert refused(lambda: bob.as_of("ALPHA")).code == "UNKNOWN_ACCOUNT"
+    assert refused(lambda: alice.as_of("ALPHA", known_at="2190-01-01T00:00:00Z")).status == 422
+
+
+def test_an_order_is_explained(desk: RunningDesk, alice: TradingClient, bob: TradingClient) -> None:
+    made = alice.submit(order(tag=UGLY[:90]))
+    wait_until(lambda: alice.order(made.order_id).status == "FILLED", 60, "the fill")
+    [fill] = [each for each in alice.fills() if each.order_id == made.order_id]
+    found = alice.explain(fill.fill_id)
+    assert found.steps[0]["kind"] == "fill"
+    assert {"order", "decision"} <= {each["kind"] for each in found.steps}
+    assert found.text.startswith("fill")
+    assert found.svg.startswith("<svg")
+    assert "<script" not in found.svg
+    assert refused(lambda: bob.explain(fill.fill_id, "ALPHA")).code == "UNKNOWN_ACCOUNT"
+    token = {"Authorization": f"Bearer {alice._token}"}
+    url = f"{desk.url}/explain/{made.order_id}?format=svg"
+    with urllib.request.urlopen(urllib.request.Request(url, headers=token), timeout=300) as answer:
+        assert answer.headers["Content-Type"].startswith("image/svg+xml")
+        assert "script-src 'self'" in answer.headers["Content-Security-Policy"]
 
 
 # --- logging in -----------------------------------------------------------------------------------
@@ -515,7 +653,6 @@ def test_errors_survive_pickle() -> None:
 # --- changes that need two people -----------------------------------------------------------------
 
 CALM = {"max_order_notional": "40000", "max_symbol_notional": "60000", "price_collar": "0.1"}
-UGLY = "<script>alert(1)</script> '; DROP TABLE object_store.event; --"
 
 
 def has_state(client: TradingClient, change_id: str, state: str) -> Any:
@@ -638,137 +775,3 @@ def test_engines_are_asked_by_who_has_the_duty(desk: RunningDesk, alice: Trading
         wait_until(lambda: state() == "ACTIVE", 60, "the end of the halt")
         done = {each.control_action: each.state for each in rita.governance.requests()}
         assert done == {"HALT": "DONE", "RESUME": "DONE"}
-
-
-# --- recorded runs and prices ---------------------------------------------------------------------
-
-
-def test_replays_of_a_person_are_his_own(alice: TradingClient, bob: TradingClient) -> None:
-    made = alice.submit(order())
-    wait_until(lambda: alice.order(made.order_id).status == "FILLED", 60, "the fill")
-    sources = alice.replays.sources()
-    assert [each["run"] for each in sources["runs"]] == ["paper:alpha"]
-    assert {each["symbol"] for each in sources["symbols"]} == {"AAPL", "MSFT"}
-    assert "SmaCross" in {each["strategy"] for each in sources["strategies"]}
-    replay = alice.replays.start_run("ALPHA", speed=None)
-    assert (replay.state, replay.owner, replay.position) == ("PAUSED", "alice", 0)
-    name = replay.session_id
-    for call in (
-        lambda: bob.replays.status(name),
-        lambda: bob.replays.shown(name),
-        lambda: bob.replays.play(name),
-        lambda: bob.replays.end(name),
-    ):
-        assert refused(call).code == "UNKNOWN_SESSION"
-    assert bob.replays.list() == []
-    assert refused(lambda: bob.replays.start_run("ALPHA")).code == "UNKNOWN_ACCOUNT"
-    alice.replays.step(name, "order")
-    first = alice.replays.shown(name)
-    assert first["orders"]
-    alice.replays.play(name)
-    wait_until(lambda: alice.replays.status(name).state == "FINISHED", 120, "the end of the run")
-    end = alice.replays.shown(name)
-    assert made.order_id in {each["order_id"] for each in end["orders"]}
-    [fill] = [each for each in end["fills"] if each["order_id"] == made.order_id]
-    [real] = [each for each in alice.fills() if each.order_id == made.order_id]
-    assert (fill["fill_price"], fill["fill_quantity"]) == (real.fill_price, real.fill_quantity)
-    status = first["session"]
-    alice.replays.seek(name, time=status["time"], position=status["position"])
-    again = alice.replays.shown(name)
-    assert {**again, "session": None} == {**first, "session": None}
-    alice.replays.restart(name)
-    assert alice.replays.status(name).position == 0
-    alice.replays.end(name)
-    assert refused(lambda: alice.replays.status(name)).code == "UNKNOWN_SESSION"
-
-
-def test_recorded_ticks_are_played_with_a_strategy(alice: TradingClient) -> None:
-    wanted: dict[str, Any] = {"timeframes": ["5s"], "strategy": "TurnTaking", "speed": None}
-    for where in ("os:system", "/tmp/x.py:Own", "trading.strategy.examples:SmaCross", UGLY[:90]):
-        error = refused(lambda where=where: alice.replays.start(["AAPL"], strategy=where))
-        assert error.code == "UNKNOWN_STRATEGY"
-    assert refused(lambda: alice.replays.start(["NONE"])).code == "UNKNOWN_SYMBOL"
-    none = refused(lambda: alice.replays.start(["AAPL"], end="2001-01-01T00:00:00Z"))
-    assert none.code == "NOTHING_RECORDED"
-    made = [alice.replays.start(["AAPL"], parameters={"size": 7}, **wanted) for _ in range(4)]
-    assert refused(lambda: alice.replays.start(["AAPL"])).code == "TOO_MANY_SESSIONS"
-    replay = made[0]
-    assert (replay.kind, replay.timeframes, replay.strategy) == ("ticks", ["5s"], "TurnTaking")
-    alice.replays.play(replay.session_id)
-    wait_until(
-        lambda: alice.replays.status(replay.session_id).state == "FINISHED", 120, "the last tick"
-    )
-    shown = alice.replays.shown(replay.session_id)
-    assert {each["timeframe"] for each in shown["bars"]} == {"5s"}
-    assert {each["order_quantity"] for each in shown["orders"]} <= {"7"}
-    wrong = refused(lambda: alice.replays.control(replay.session_id, "seek", position=10**9))
-    assert (wrong.status, wrong.code) == (422, "REPLAY")
-    for each in made:
-        alice.replays.end(each.session_id)
-    # Nothing of it has reached the account.
-    assert not [each for each in alice.orders(run="*") if each.account == "REPLAY"]
-
-
-def test_replays_end_by_themselves_and_with_their_process(desk: RunningDesk) -> None:
-    limits = {"replay_idle_s": 2.0, "replay_rows_max": 50}
-    with desk.other_server(**limits) as server, desk.client("alice", server.url) as alice:
-        long = refused(lambda: alice.replays.start(["AAPL", "MSFT"]))
-        assert (long.code, long.problem["allowed"]) == ("TOO_LONG", 50)
-        start = alice.bars("AAPL", "5s", limit=5)[0]["start"]
-        bars = {"source": "bars", "timeframe": "5s", "start": start}
-        alice.replays.start(["AAPL"], **bars)
-        wait_until(lambda: alice.replays.list() == [], 120, "the end of an idle session")
-        replay = alice.replays.start(["AAPL"], **bars)
-        pid = server.parts.replays.pid
-        assert pid is not None
-        os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: alice.replays.list() == [], 120, "another process")
-        assert server.parts.replays.pid != pid
-        assert refused(lambda: alice.replays.status(replay.session_id)).status == 404
-
-
-def test_figures_at_two_times(alice: TradingClient, bob: TradingClient) -> None:
-    alice.flatten("ALPHA")
-    wait_until(lambda: not alice.positions(), 60, "a flat account")
-    before = datetime.now(timezone.utc).isoformat()
-    made = alice.submit(order(side="BUY", quantity="3"))
-    wait_until(lambda: alice.order(made.order_id).status == "FILLED", 60, "the fill")
-    [fill] = [each for each in alice.fills() if each.order_id == made.order_id]
-    now = alice.as_of("ALPHA", bars_from="2020-01-01T00:00:00Z", timeframe="5s")
-    [position] = [each for each in now.positions if each["strategy"] == ""]
-    assert (position["symbol"], position["net"]) == ("AAPL", "3")
-    assert made.order_id in {each["order_id"] for each in now.orders}
-    assert now.limits
-    assert {each["timeframe"] for each in now.bars} == {"5s"}
-    then = alice.as_of("ALPHA", known_at=before)
-    assert then.positions == []
-    assert made.order_id not in {each["order_id"] for each in then.orders}
-    figures = {
-        each.figure: each
-        for each in alice.changes(before, "ALPHA", at=datetime.now(timezone.utc).isoformat())
-        if each.table == "pnl"
-    }
-    assert (figures["net"].before, figures["net"].after) == ("0", "3")
-    assert [each["what"] for each in figures["net"].events] == ["FILL"]
-    assert figures["net"].events[0]["subject"] == fill.fill_id
-    assert refused(lambda: bob.as_of("ALPHA")).code == "UNKNOWN_ACCOUNT"
-    assert refused(lambda: alice.as_of("ALPHA", known_at="2190-01-01T00:00:00Z")).status == 422
-
-
-def test_an_order_is_explained(desk: RunningDesk, alice: TradingClient, bob: TradingClient) -> None:
-    made = alice.submit(order(tag=UGLY[:90]))
-    wait_until(lambda: alice.order(made.order_id).status == "FILLED", 60, "the fill")
-    [fill] = [each for each in alice.fills() if each.order_id == made.order_id]
-    found = alice.explain(fill.fill_id)
-    assert found.steps[0]["kind"] == "fill"
-    assert {"order", "decision"} <= {each["kind"] for each in found.steps}
-    assert found.text.startswith("fill")
-    assert found.svg.startswith("<svg")
-    assert "<script" not in found.svg
-    assert refused(lambda: bob.explain(fill.fill_id, "ALPHA")).code == "UNKNOWN_ACCOUNT"
-    assert refused(lambda: bob.explain(fill.fill_id)).code == "UNKNOWN_SUBJECT"
-    token = {"Authorization": f"Bearer {alice._token}"}
-    url = f"{desk.url}/explain/{made.order_id}?format=svg"
-    with urllib.request.urlopen(urllib.request.Request(url, headers=token), timeout=300) as answer:
-        assert answer.headers["Content-Type"].startswith("image/svg+xml")
-        assert "script-src 'self'" in answer.headers["Content-Security-Policy"]
