@@ -324,10 +324,29 @@ def test_stale_prices_are_seen(desk: RunningDesk, browser: Browser | None) -> No
         try:
             page.locator("#banner", has_text="Prices are stale").wait_for()
             assert page.locator("body[data-fresh=stale]").count() == 1
+            # A server that was started while the market hangs has no tick to tell the age of.
+            with opened(browser) as other:
+                other.route_web_socket(re.compile(r"/ws$"), without_age)
+                log_in(other, desk, "bob")
+                other.locator("#banner", has_text="none has come").wait_for()
+                other.unroute_all(behavior="ignoreErrors")
         finally:
             send_signal(desk, "market", signal.SIGCONT)
         page.locator("#banner").wait_for(state="hidden")
         wait_until(lambda: is_ready(desk), 90, "the API")
+
+
+def without_age(route: WebSocketRoute) -> None:
+    """Pass on what the server says, but how old the newest tick is."""
+    server = route.connect_to_server()
+
+    def passed(text: str | bytes) -> None:
+        message = json.loads(text)
+        if "market_age_s" in message:
+            message["market_age_s"] = None
+        route.send(json.dumps(message))
+
+    server.on_message(passed)
 
 
 def test_two_users_see_only_what_is_theirs(
@@ -435,12 +454,16 @@ def test_a_recording_is_replayed_and_never_taken_for_live(
         for live in ("main", "#earned", "#trading-state"):
             assert not page.locator(live).is_visible()
         clock = page.locator("#replay-time")
-        position = lambda: int(replay.get_attribute("data-position") or 0)  # noqa: E731
+
+        def position() -> int:
+            return int(replay.get_attribute("data-position") or 0)
+
         page.locator("#replay[data-state=PAUSED]").wait_for()
-        for _ in range(3):
-            before = position()
-            page.keyboard.press(".")
-            wait_until(lambda before=before: position() > before, 60, "the next bar")
+        page.keyboard.press(".")
+        wait_until(lambda: position() > 0, 60, "a bar")
+        first = position()
+        page.keyboard.press(".")
+        wait_until(lambda: position() > first, 60, "the next bar")
         page.locator("#replay-chart[data-bars]:not([data-bars='0'])").wait_for()
         # Keys of the live page do nothing here.
         page.keyboard.press("b")

@@ -374,7 +374,10 @@ function setLink(link, detail) {
 	setText(byId("link"), { open: "live", lost: "connection lost", connecting: "connecting…" }[link]);
 	byId("link").title = detail;
 	if (link === "lost" && state.lostAt === undefined) state.lostAt = Date.now();
-	if (link === "open") state.lostAt = undefined;
+	if (link === "open") {
+		state.lostAt = undefined;
+		state.openedAt = Date.now();
+	}
 	ticket.refresh();
 	tellFreshness();
 }
@@ -387,10 +390,12 @@ function tellFreshness() {
 		const since = ageText((Date.now() - (state.lostAt ?? Date.now())) / 1000);
 		text = `Connection lost ${since} ago: what you see is not current. It is tried again.`;
 		isStale = true;
-	} else if (state.link === "open" && state.age !== null) {
-		const age = state.age + (Date.now() - state.ageAt) / 1000;
+	} else if (state.link === "open") {
+		// A server that was started while the market hangs has no tick at all.
+		const age = (state.age ?? 0) + (Date.now() - (state.age === null ? state.openedAt : state.ageAt)) / 1000;
 		isStale = age > STALE_S;
-		if (isStale) text = `Prices are stale: the newest tick is ${ageText(age)} old.`;
+		const newest = state.age === null ? `none has come for ${ageText(age)}` : `the newest tick is ${ageText(age)} old`;
+		if (isStale) text = `Prices are stale: ${newest}.`;
 	}
 	if (text === "" && state.away.length > 0) text = `Away, and started again: ${state.away.join(", ")}.`;
 	document.body.dataset.fresh = isStale ? "stale" : "fresh";
