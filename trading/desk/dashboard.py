@@ -118,19 +118,21 @@ def _chart(rows: Any, title: str, feature: str) -> Any:
         close="Close",
         increasing_color_sequence=[UP],
         decreasing_color_sequence=[DOWN],
+        # The times need no name, which would lie over the volume.
+        xaxis_titles=[" "],
         unsafe_update_figure=_on_own_axes,
     )
     if feature != _NO_INDICATOR:
-        line = dx.line(rows, x="Start", y="Indicator", labels={"Indicator": "Price"})
+        line = dx.line(rows, x="Start", y="Indicator", labels={"Indicator": "Price", "Start": " "})
         prices = dx.layer(prices, line)
-    volume = dx.bar(rows, x="Start", y="Volume")
+    volume = dx.bar(rows, x="Start", y="Volume", labels={"Start": " "})
     return dx.make_subplots(
         prices,
         volume,
         rows=2,
         shared_xaxes=True,
         row_heights=[0.75, 0.25],
-        vertical_spacing=0.08,
+        vertical_spacing=0.14,
         title=title,
         subplot_titles=False,
     )

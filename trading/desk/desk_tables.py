@@ -362,6 +362,10 @@ def _limits(records: Table, accounts: Table) -> Table:
     )
 
 
+# The window of a rate says something only where the rate is limited.
+_RATE_OF = {"order_window": "max_orders", "cancel_window": "max_cancels"}
+
+
 def _limit_names() -> list[str]:
     return [each.name for each in msgspec.structs.fields(Limits)]
 
@@ -369,10 +373,11 @@ def _limit_names() -> list[str]:
 def limit_text(limits: str, name: str) -> str:
     """One limit of an account's limits in JSON as text; empty where there is none."""
     try:
-        value: Any = msgspec.json.decode(limits).get(name)
-    except (msgspec.DecodeError, AttributeError):
+        given: dict[str, Any] = msgspec.json.decode(limits, type=dict[str, Any])
+    except msgspec.DecodeError:
         return ""
-    if value is None or value == []:
+    value = given.get(name)
+    if not value or given.get(_RATE_OF.get(name, name)) is None:
         return ""
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 

@@ -103,7 +103,7 @@ def _strategy(tables: Tables) -> Any:
     return ui.dashboard(
         ui.column(
             ui.row(
-                ui.panel(_performance(tables), title="Performance; twins trade on paper"),
+                ui.panel(_performance(tables), title="Performance"),
                 ui.panel(_drawn(earned, "NetPnl", "Net P&L", x="Strategy"), title="Earned"),
                 ui.panel(_weights(tables), title="Weights"),
                 height=50,

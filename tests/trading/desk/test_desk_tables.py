@@ -80,7 +80,12 @@ def records() -> list[Any]:
     """A desk that has bought, sold half, and was denied an order; and a twin that trades too."""
     second = timedelta(seconds=1)
     twin = {**BY, "run": "twin:ALPHA"}
-    limits = {"max_gross_exposure": "4000", "max_daily_loss": None, "symbols": ["AAPL", "MSFT"]}
+    limits: dict[str, Any] = {
+        "max_gross_exposure": "4000",
+        "max_daily_loss": None,
+        "symbols": ["AAPL", "MSFT"],
+    }
+    limits |= {"order_window": 10**9, "max_orders": None, "flatten_on_halt": False}
     return [
         OrderRecord(**BY, order_id="o1", side="BUY", status="FILLED", timestamp=NOW),
         # Still open, and older than what the screens look back on.
