@@ -16,6 +16,7 @@ from store.client import StoreClient
 from trading.backtest import load_strategy
 from trading.brokers import FILL_MODELS, PaperBroker
 from trading.cli.strategies import commission_of, values_of
+from trading.decoding import json_decoder
 from trading.errors import LimitsError, ReplayError
 from trading.picker import TradePicker
 from trading.replay.description import Description, described_run
@@ -201,6 +202,6 @@ def _limits(path: Path | None) -> Limits | None:
     if path is None:
         return None
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Limits)
+        return json_decoder(Limits).decode(path.read_bytes())
     except msgspec.MsgspecError as error:
         raise LimitsError(f"{path} has no limits as JSON: {error}") from None

@@ -14,6 +14,7 @@ import msgspec
 from websockets.sync.client import ClientConnection, connect
 
 from trading.client.shapes import Page, Session
+from trading.decoding import converted, json_decoder
 from trading.errors import ApiAway, ApiRefused
 
 __all__ = ["Connection", "refusal_of", "with_query"]
@@ -53,7 +54,7 @@ class Connection:
     def items(self, path: str, kind: type[T], filters: Mapping[str, Any] | None = None) -> list[T]:
         """Return a page of a list, as a type."""
         page = self.call("GET", with_query(path, filters or {}), None, Page)
-        return [msgspec.convert(each, kind) for each in page.items]
+        return [converted(each, kind) for each in page.items]
 
     def socket(self) -> ClientConnection:
         """Return a WebSocket as this user; ApiAway where nobody answers."""
@@ -117,7 +118,7 @@ class Connection:
                 raise refusal_of(status, told)
             if kind is None:
                 return msgspec.json.decode(told) if told else None  # type: ignore[return-value]
-            return msgspec.json.decode(told, type=kind)
+            return json_decoder(kind).decode(told)
         raise AssertionError
 
     def _asked(

@@ -28,6 +28,7 @@ from trading.client.shapes import (
     Session,
 )
 from trading.client.stream import Stream
+from trading.decoding import converted
 from trading.errors import ApiAway, ApiRefused
 
 __all__ = ["TradingClient"]
@@ -203,7 +204,7 @@ class TradingClient:
         """Return every figure that is another one now than was known then, with the events."""
         path = with_query("/as-of/changes", {"since": since, "account": account, "at": at, **more})
         found: Any = self._connection.call("GET", path, None, None, timeout=_LONG_READ_S)
-        return [msgspec.convert(each, ChangedFigure) for each in found["items"]]
+        return [converted(each, ChangedFigure) for each in found["items"]]
 
     def explain(
         self, subject: str, account: str | None = None, run: str | None = None

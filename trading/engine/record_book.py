@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from store.base import Storable
+from trading.decoding import msgpack_decoder
 from trading.engine.records import (
     RECORDS,
     AlertRecord,
@@ -228,7 +229,7 @@ class RecordBook:
     def load(self, kept: Iterable[KeptRecord]) -> None:
         """Go on from a snapshot."""
         for each in kept:
-            record = msgspec.msgpack.decode(each.data, type=_CLASSES[each.kind])
+            record = msgpack_decoder(_CLASSES[each.kind]).decode(each.data)
             mark(record, each.entity_id, each.version)
             if isinstance(record, OrderRecord):
                 self._orders[record.order_id] = record

@@ -29,6 +29,7 @@ from typing import Any
 
 import msgspec
 
+from trading.decoding import msgpack_decoder
 from trading.errors import BrokerError, BrokerRefused, BrokerUnavailable, WireError
 from trading.exchange.market_data import ExchangeFeed
 from trading.exchange.queries import ExecutionsPage
@@ -380,7 +381,7 @@ class ExchangeBroker:
                     self._write(frame(Query(query_id, what, body)))
         try:
             body = answer.result(max(deadline - time.monotonic(), 0.0))
-            return msgspec.msgpack.decode(body, type=kind, strict=False)
+            return msgpack_decoder(kind, strict=False).decode(body)
         except FutureTimeout:
             raise BrokerUnavailable(
                 f"{self._where}: no answer to {what} within {timeout:g} s"
@@ -621,9 +622,7 @@ class ExchangeBroker:
         if answer.exception() is not None:
             return  # the link went down before it was answered
         try:
-            listed = msgspec.msgpack.decode(
-                answer.result(), type=list[InstrumentSpec], strict=False
-            )
+            listed = msgpack_decoder(list[InstrumentSpec], strict=False).decode(answer.result())
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             self._refused("INSTRUMENTS", f"the list of instruments cannot be read: {error}")
             return

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from trading.decoding import msgpack_decoder
 from trading.errors import ExchangeError, shown
 from trading.exchange.durable import DurableExchange
 from trading.exchange.faults import Fault, LinkFaults
@@ -41,7 +42,7 @@ class ExecutionsPage(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 def _argument(data: bytes, kind: type[T]) -> T:
     try:
-        return msgspec.msgpack.decode(data, type=kind, strict=False)
+        return msgpack_decoder(kind, strict=False).decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ExchangeError(f"the argument is none: {error}") from None
 
@@ -72,7 +73,7 @@ def _executions(exchange: DurableExchange, name: str, after: int) -> ExecutionsP
     after = max(after, 0)
     found = []
     for data in exchange.reports(name, after, _PAGE):
-        message = msgspec.msgpack.decode(data, type=Report, strict=False)
+        message = msgpack_decoder(Report, strict=False).decode(data)
         after = message.sequence
         if isinstance(message.report, OrderFilled):
             found.append((message.sequence, message.report))

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from trading.decoding import json_decoder
 from trading.errors import ExchangeError, TradingError
 from trading.exchange.durable import DurableExchange
 from trading.exchange.matching.inputs import AddAccount, AddInstrument, ExchangeSettings
@@ -48,7 +49,7 @@ _SHORTEST_KEY = 8
 def read_accounts(path: str | Path) -> AccountsFile:
     """Read accounts and keys from a JSON file that only its owner may read."""
     try:
-        found = msgspec.json.decode(private_text(path), type=AccountsFile)
+        found = json_decoder(AccountsFile).decode(private_text(path))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ExchangeError(f"{path} is no file of accounts: {error}") from error
     keys = [entry.key for entry in found.accounts.values()]

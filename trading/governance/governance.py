@@ -30,6 +30,7 @@ from store.errors import (
     TransitionNotPermitted,
     VersionConflict,
 )
+from trading.decoding import json_decoder
 from trading.errors import GovernanceError, LimitsError
 from trading.governance.entities import (
     ACTIONS,
@@ -58,7 +59,7 @@ C = TypeVar("C", LimitsChange, ParametersChange)
 def limits_of(text: str) -> Limits:
     """Return the limits of a JSON text; LimitsError for NaN, negative and unknown ones."""
     try:
-        return msgspec.json.decode(text, type=_Strict).limits()
+        return json_decoder(_Strict).decode(text).limits()
     except msgspec.MsgspecError as error:
         raise LimitsError(f"these are no limits: {error}") from None
 

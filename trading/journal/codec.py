@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import msgspec
 
+from trading.decoding import msgpack_decoder
 from trading.errors import JournalError
 from trading.journal.inputs import Input
 from trading.journal.outputs import Output
@@ -92,7 +93,7 @@ def pack(value: object) -> bytes:
 def unpack(data: bytes, kind: type[T]) -> T:
     """Return the value of a type that `pack` gave these bytes for."""
     try:
-        return msgspec.msgpack.decode(data, type=kind, strict=False)
+        return msgpack_decoder(kind, strict=False).decode(data)
     except UNREADABLE as error:
         raise JournalError(f"these {len(data)} bytes are no {kind.__name__}: {error}") from None
 

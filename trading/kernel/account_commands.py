@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from trading.decoding import json_decoder
 from trading.errors import LimitsError
 from trading.journal import inputs as given
 from trading.journal.codec import UNREADABLE
@@ -17,7 +18,7 @@ from trading.risk.limits import BREAK_GLASS, HeldLimits, Limits
 
 __all__ = ["AccountCommands"]
 
-_LIMITS: msgspec.json.Decoder[Limits] = msgspec.json.Decoder(Limits)
+_LIMITS: msgspec.json.Decoder[Limits] = json_decoder(Limits)
 
 
 class AccountCommands:

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from trading.decoding import json_decoder
 from trading.errors import DeskError
 from trading.governance.entities import (
     APPROVE,
@@ -173,7 +174,7 @@ def write_config(config: DeskConfig, path: Path) -> None:
 def read_config(path: str | Path) -> DeskConfig:
     """Return the configuration of a file; DeskError where it is none."""
     try:
-        return msgspec.json.decode(Path(path).read_bytes(), type=DeskConfig)
+        return json_decoder(DeskConfig).decode(Path(path).read_bytes())
     except OSError as error:
         raise DeskError(f"{path}: {error.strerror}") from error
     except msgspec.MsgspecError as error:

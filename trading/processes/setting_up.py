@@ -14,6 +14,7 @@ import msgspec
 
 from store.schema import index_field, provision_user
 from store.server import ObjectStoreServer
+from trading.decoding import json_decoder
 from trading.errors import DeskError
 from trading.governance import DUTIES, bootstrap_governance, set_duties
 from trading.governance.entities import ENGINE
@@ -101,7 +102,7 @@ def default_accounts(
 def read_accounts_file(path: Path) -> tuple[AccountConfig, ...]:
     """Return the accounts of a JSON file; DeskError where they are none."""
     try:
-        found = msgspec.json.decode(path.read_bytes(), type=tuple[AccountConfig, ...])
+        found = json_decoder(tuple[AccountConfig, ...]).decode(path.read_bytes())
     except OSError as error:
         raise DeskError(f"{path}: {error.strerror}") from error
     except msgspec.MsgspecError as error:
@@ -135,7 +136,7 @@ class _Secrets(msgspec.Struct):
 def _secrets(path: Path) -> _Secrets:
     if path.exists():
         try:
-            return msgspec.json.decode(path.read_bytes(), type=_Secrets)
+            return json_decoder(_Secrets).decode(path.read_bytes())
         except msgspec.MsgspecError as error:
             raise DeskError(f"{path} is damaged: {error}") from error
     link, metrics, exchange = (secrets.token_urlsafe(32) for _ in range(3))

@@ -11,6 +11,7 @@ import msgspec
 from store.base import Storable
 from store.client import StoreClient
 from store.errors import VersionConflict
+from trading.decoding import json_decoder
 
 __all__ = ["Description", "RunDescription", "describe_run", "described_run"]
 
@@ -66,4 +67,4 @@ def described_run(store: StoreClient, account: str, run: str) -> Description:
     known = store.query(RunDescription, {"account": account, "run": run})
     if not known:
         return Description()
-    return msgspec.json.decode(known[0].recipe_json, type=Description)
+    return json_decoder(Description).decode(known[0].recipe_json)

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from trading.decoding import converted
 from trading.errors import StrategyError
 
 __all__ = [
@@ -58,7 +59,7 @@ def make_parameters(kind: type[Any], values: Mapping[str, Any], owner: str) -> A
 
 def _typed(kind: type[Any], given: Mapping[str, Any]) -> Any:
     """An instance with these values as the types that are declared, and the other defaults."""
-    found = msgspec.convert(dict(given), kind, strict=False)
+    found = converted(dict(given), kind, strict=False)
     return kind(**{name: getattr(found, name) for name in given})
 
 

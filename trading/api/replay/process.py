@@ -25,6 +25,7 @@ from trading.api.problems import Problem, problem_of
 from trading.api.replay.link import SLOW
 from trading.api.replay.views import Follower, shown_view, status_view
 from trading.api.replay.work import Work, WorkSettings, moment_of
+from trading.decoding import converted
 from trading.errors import LinkError, ReplayError, TradingError
 from trading.local_link import Link
 from trading.replay.session import ReplaySession
@@ -307,7 +308,7 @@ def main(arguments: list[str]) -> int:
         os.nice(_NICE)
     link = Link.of_socket(socket.socket(fileno=int(arguments[0])))
     try:
-        settings = msgspec.convert(link.receive(), WorkSettings)
+        settings = converted(link.receive(), WorkSettings)
     except LinkError:
         return 0
     _Process(link, settings).run()
