@@ -11,7 +11,8 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from trading.indicators import ATR, EMA, RSI, IndicatorSet
 from trading.processes.config import DeskConfig
 from trading.processes.publishing import LinkServer
 from trading.processes.recent_bars import bar_recipe, recent_bars, work_out
-from trading.ticks import TickStore
+from trading.ticks import TickStore, files
 from trading.ticks.bar_keeper import BarKeeper
 from trading.ticks.feeds import Depth, Event, Feed, Gap, RecordedTicks, SimulatedMarket, Ticks
 
@@ -113,11 +114,8 @@ class MarketProcess:
     def _feed(self) -> Feed:
         config = self._config
         if config.replay:
-            newest = self._ticks.newest("replay")
-            start = None if newest is None else newest + 1
-            return RecordedTicks(
-                list(config.replay), start=start, speed=config.speed, batch_s=0.05, name="replay"
-            )
+            recording = _recording(config.replay, self._ticks.newest("replay"))
+            return RecordedTicks(recording, speed=config.speed, batch_s=0.05, name="replay")
         prices = {}
         for symbol, text in config.symbols.items():
             try:
@@ -345,6 +343,15 @@ class MarketProcess:
                 for each, values in self._values.items()
                 if values
             ]
+
+
+def _recording(names: Sequence[str], newest: int | None) -> pa.Table:
+    """The ticks of files that come after the newest kept one: a replay goes on where it stopped."""
+    pieces = [table for name in names for table, _done, _whole in files.read(Path(name))]
+    table = pa.concat_tables(pieces, promote_options="permissive")
+    if newest is None:
+        return table
+    return table.filter(pc.greater(table["timestamp"].cast(_TIME).cast(pa.int64()), newest))
 
 
 def _packed(table: pa.Table) -> bytes:

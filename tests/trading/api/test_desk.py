@@ -253,7 +253,7 @@ def test_a_recording_is_played_by_a_desk(folder: Path) -> None:
         assert "replay of" in desk.process.output
         with desk.client("trader") as trader:
             wait_until(lambda: trader.prices().get("AAPL"), 60, "a price of the recording")
-            assert trader.get("/state")["market"]["is_replay"]
+            wait_until(lambda: trader.get("/state")["market"]["is_replay"], 60, "the state")
             assert trader.page("/options").items == []
         desk.process.end(signal.SIGKILL)
         desk.start_again()
