@@ -43,11 +43,13 @@ __all__ = ["AsOf", "BookEvent", "ChangedFigure", "PnlAt", "TwoTimes", "bootstrap
 _LOCK = 7_021_415_131
 _STEPS = ("0001_books.sql", "0002_blocks.sql")
 _VERSION = len(_STEPS)
-_PNL = "SELECT * FROM trading_books.pnl(%s, %s, %s, %s, %s::text[], %s::numeric[], %s::numeric[])"
-_FILLS = "SELECT * FROM trading_books.fills(%s, %s, %s, %s, %s::text[])"
+_PNL = (
+    "SELECT * FROM trading_books.pnl(%s, %s, %s, %s, %s, %s::text[], %s::numeric[], %s::numeric[])"
+)
+_FILLS = "SELECT * FROM trading_books.fills(%s, %s, %s, %s, %s, %s::text[])"
 _SPLITS = "SELECT * FROM trading_books.splits(%s, %s)"
 _SPLIT_CHANGES = "SELECT * FROM trading_books.split_changes(%s, %s, %s)"
-_CHANGES = "SELECT * FROM trading_books.changes(%s, %s, %s, %s, %s)"
+_CHANGES = "SELECT * FROM trading_books.changes(%s, %s, %s, %s, %s, %s)"
 _FIGURES = ("net", "cost", "realized", "unrealized", "fees", "income", "total")
 _ORDER_FIELDS = ("status", "order_quantity", "filled_quantity", "limit_price", "stop_price")
 _BAR_FIELDS = ("open", "high", "low", "close", "volume", "state")
@@ -185,13 +187,16 @@ class TwoTimes:
     """Asks the store, as the user of a client: rows that he may not see count in no figure.
 
     `specs` give multipliers, 1 without them. `bars` of a tick store give prices where none are
-    given: the last close by the valid time, as it was known.
+    given: the last close by the valid time, as it was known. With `owner` only records of that user
+    count, such as those of the login by which the engine writes: what others share under the same
+    account and run does not.
     """
 
     store: StoreClient
     specs: Mapping[str, InstrumentSpec] = field(default_factory=dict)
     ticks: TickStore | None = None
     recipe: BarRecipe | str = "1m"
+    owner: str | None = None
 
     # --- at one pair of times ---------------------------------------------------------------------
 
@@ -219,12 +224,12 @@ class TwoTimes:
         multipliers = [_multiplier(self.specs.get(each)) for each in symbols]
         exact = [None if s not in known else to_decimal(known[s], f"price of {s}") for s in symbols]
         times = tx or _EVER, valid or _EVER
-        rows = self._read(_PNL, (account, run, *times, symbols, multipliers, exact))
+        rows = self._read(_PNL, (account, run, self.owner, *times, symbols, multipliers, exact))
         found = [PnlAt(*row) for row in rows]
         splits = self._splits(*times, {each.symbol for each in found if each.fills})
         if splits:
             of_split = self._split_pnl(
-                splits, (account, run, *times), dict(zip(symbols, exact, strict=True))
+                splits, (account, run, self.owner, *times), dict(zip(symbols, exact, strict=True))
             )
             found = [each for each in found if each.symbol not in splits or not each.fills]
             found = sorted(found + of_split, key=lambda each: each.key)
@@ -320,7 +325,7 @@ class TwoTimes:
         then = {each.key: each for each in self.pnl(since, valid, **asked, prices=prices)}
         now = {each.key: each for each in self.pnl(until, valid, **asked, prices=prices)}
         events: dict[tuple[str, str, str, str], list[BookEvent]] = {}
-        values = asked["account"], asked["run"], since, until, valid
+        values = asked["account"], asked["run"], self.owner, since, until, valid
         rows = self._read(_CHANGES, values)
         for row in rows:
             events.setdefault(row[:4], []).append(_book_event(row))
@@ -505,7 +510,7 @@ class TwoTimes:
     ) -> list[Any]:
         filters = {name: value for name, value in asked.items() if value is not None}
         found = self.store.query(cls, filters or None, limit=None, tx_time=tx, valid_time=valid)
-        return list(found)
+        return [each for each in found if self.owner in (None, each._store_owner)]
 
     def _entities(
         self, cls: type[Storable], tx: datetime | None, valid: datetime | None, **asked: str | None

@@ -284,6 +284,31 @@ def test_nobody_sees_what_the_store_does_not_show(
             rogue.rollback()
 
 
+def test_what_others_share_under_the_same_names_is_none_of_an_owners(
+    alice: StoreClient, bob: StoreClient, books: None
+) -> None:
+    alice.write(LimitsRecord("ACC", "live", "l1", "{}"), valid_from=NOON)
+    real = record_of(Fill("ACC", "a", "AAPL", "o1", "f1", "BUY", 10, "100", "1"), NOON)
+    alice.write(real, valid_from=NOON)
+    with bob.batch(readers=["alice"]) as batch:
+        for strategy in ("a", "forged"):
+            fill = Fill("ACC", strategy, "AAPL", "o2", f"f-{strategy}", "SELL", 90, "1", "50")
+            batch.write(record_of(fill, NOON), valid_from=NOON)
+        batch.write(
+            CashRecord("ACC", "live", "USD", Decimal(7), "DIVIDEND", "AAPL", NOON),
+            valid_from=NOON,
+        )
+        batch.write(LimitsRecord("ACC", "live", "l2", "{}"), valid_from=NOON)
+    everything, owned = TwoTimes(alice), TwoTimes(alice, owner="alice")
+    assert len(everything.pnl()) > 1
+    assert [(each.strategy, each.net) for each in owned.pnl()] == [("a", 10)]
+    assert len(everything.as_of().limits) == 2
+    assert [each.limits_id for each in owned.as_of().limits] == ["l1"]
+    keys = {each.key for each in owned.changes(NOON) if each.table == "pnl"}
+    assert keys == {("ACC", "live", "a", "AAPL")}
+    assert TwoTimes(alice, owner="bob").pnl(account="ACC")
+
+
 def test_books_are_made_of_what_there_was_and_a_bad_record_stops_nobody(
     desk: Desk, alice: StoreClient
 ) -> None:

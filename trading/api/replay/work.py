@@ -258,7 +258,8 @@ class Work:
         with _store(login) as store, TickStore(store) as ticks:
             reader = _Reader(store, self._settings.records_owner)
             prices = self._closes(store, ticks, at, known_at)
-            pnl = TwoTimes(store, self._specs).pnl(known_at, at, prices=prices, **where)
+            books = TwoTimes(store, self._specs, owner=self._settings.records_owner)
+            pnl = books.pnl(known_at, at, prices=prices, **where)
             if asked["symbol"]:
                 pnl = [each for each in pnl if each.symbol == asked["symbol"]]
             now = datetime.now(timezone.utc)
@@ -303,7 +304,7 @@ class Work:
     def _books_of_bars(self, store: StoreClient, ticks: TickStore, timeframe: str) -> TwoTimes:
         settings = self._settings
         recipe = BarRecipe(timeframe, settings.calendar or None, settings.bar_source)
-        return TwoTimes(store, self._specs, ticks, recipe)
+        return TwoTimes(store, self._specs, ticks, recipe, settings.records_owner)
 
     def _bars_as_of(
         self,
@@ -329,7 +330,7 @@ class Work:
         with _store(login) as store, TickStore(store) as ticks:
             valid = since if at is None else at
             prices = self._closes(store, ticks, valid, since)
-            books = TwoTimes(store, self._specs, ticks)
+            books = TwoTimes(store, self._specs, ticks, owner=self._settings.records_owner)
             start = moment_of(asked["bars_from"])
             if start is not None:
                 books = self._books_of_bars(store, ticks, asked["timeframe"])

@@ -227,8 +227,13 @@ BEGIN
     RETURN count;
 END $$;
 
-CREATE OR REPLACE FUNCTION trading_books.pnl(
-    p_account text, p_run text, p_tx timestamptz, p_valid timestamptz,
+-- `p_owner` is whose records count: what others share under the same names counts with NULL alone.
+DROP FUNCTION trading_books.pnl(
+    text, text, timestamptz, timestamptz, text[], numeric[], numeric[]);
+DROP FUNCTION trading_books.changes(text, text, timestamptz, timestamptz, timestamptz);
+
+CREATE FUNCTION trading_books.pnl(
+    p_account text, p_run text, p_owner text, p_tx timestamptz, p_valid timestamptz,
     p_symbols text[], p_multipliers numeric[], p_prices numeric[]
 ) RETURNS TABLE (
     account text, run text, strategy text, symbol text, net numeric, cost numeric,
@@ -246,7 +251,7 @@ DECLARE
 BEGIN
     SELECT array_agg(b.id) INTO mine FROM trading_books.book b
     WHERE b.owner = session_user AND (p_account IS NULL OR b.account = p_account)
-        AND (p_run IS NULL OR b.run = p_run);
+        AND (p_run IS NULL OR b.run = p_run) AND (p_owner IS NULL OR b.owner = p_owner);
     SELECT coalesce(max(k.until_xid), 0) INTO closed FROM trading_books.block k;
     RETURN QUERY
     WITH ranges AS MATERIALIZED (
@@ -292,6 +297,7 @@ BEGIN
         JOIN trading_books.book b ON b.id = f.book
         WHERE a.grantee = session_user AND a.can_read AND b.owner <> session_user
             AND (p_account IS NULL OR b.account = p_account) AND (p_run IS NULL OR b.run = p_run)
+            AND (p_owner IS NULL OR b.owner = p_owner)
             AND f.known_from <= p_tx AND f.known_to > p_tx AND f.executed <= p_valid
             AND f.quantity IS NOT NULL
             AND (f.status = 'BOOKED' OR f.status = 'CORRECTED'
@@ -310,7 +316,7 @@ BEGIN
                 SELECT FROM object_store.acl a WHERE a.grantee = session_user AND a.can_read
                     AND a.entity_id = i.entity_id))
             AND (p_account IS NULL OR i.account = p_account)
-            AND (p_run IS NULL OR i.run = p_run)
+            AND (p_run IS NULL OR i.run = p_run) AND (p_owner IS NULL OR i.owner = p_owner)
             AND i.known_from <= p_tx AND i.known_to > p_tx AND i.valid_from <= p_valid
         GROUP BY i.account, i.run, i.symbol
     )
@@ -329,7 +335,8 @@ END $$;
 -- Executions of some symbols that count, book by book in the order in which they were executed: for
 -- splits, which a sum knows nothing of.
 CREATE FUNCTION trading_books.fills(
-    p_account text, p_run text, p_tx timestamptz, p_valid timestamptz, p_symbols text[]
+    p_account text, p_run text, p_owner text, p_tx timestamptz, p_valid timestamptz,
+    p_symbols text[]
 ) RETURNS TABLE (
     book integer, account text, run text, strategy text, symbol text, executed timestamptz,
     quantity numeric, price numeric, fees numeric)
@@ -340,6 +347,7 @@ BEGIN
     FROM trading_books.book b JOIN trading_books.fill f ON f.book = b.id
     WHERE b.symbol = ANY (p_symbols)
         AND (p_account IS NULL OR b.account = p_account) AND (p_run IS NULL OR b.run = p_run)
+        AND (p_owner IS NULL OR b.owner = p_owner)
         AND (b.owner = session_user OR EXISTS (
             SELECT FROM object_store.acl a WHERE a.grantee = session_user AND a.can_read
                 AND a.entity_id = f.entity_id))
@@ -397,8 +405,9 @@ END $$;
 
 -- What became known in (p_since, p_until] about executions and income up to a valid time. A version
 -- that ended without a next one in the same book by the valid time is a change of its own.
-CREATE OR REPLACE FUNCTION trading_books.changes(
-    p_account text, p_run text, p_since timestamptz, p_until timestamptz, p_valid timestamptz
+CREATE FUNCTION trading_books.changes(
+    p_account text, p_run text, p_owner text, p_since timestamptz, p_until timestamptz,
+    p_valid timestamptz
 ) RETURNS TABLE (
     account text, run text, strategy text, symbol text, what text, subject text,
     entity_id uuid, version integer, known_at timestamptz, valid_at timestamptz,
@@ -411,6 +420,7 @@ BEGIN
     ), asked AS MATERIALIZED (
         SELECT b.* FROM trading_books.book b
         WHERE (p_account IS NULL OR b.account = p_account) AND (p_run IS NULL OR b.run = p_run)
+            AND (p_owner IS NULL OR b.owner = p_owner)
     )
     SELECT b.account, b.run, b.strategy, b.symbol,
         CASE f.status WHEN 'BOOKED' THEN 'FILL' WHEN 'CORRECTED' THEN 'CORRECTION' ELSE 'BUST' END,
@@ -438,6 +448,7 @@ BEGIN
     FROM trading_books.income i
     WHERE (i.owner = session_user OR i.entity_id IN (SELECT m.entity_id FROM may_read m))
         AND (p_account IS NULL OR i.account = p_account) AND (p_run IS NULL OR i.run = p_run)
+        AND (p_owner IS NULL OR i.owner = p_owner)
         AND i.known_from > p_since AND i.known_from <= p_until AND i.valid_from <= p_valid
     UNION ALL
     SELECT i.account, i.run, '', i.symbol,
@@ -448,6 +459,7 @@ BEGIN
     JOIN object_store.event e ON e.entity_id = i.entity_id AND e.version = i.version + 1
     WHERE (i.owner = session_user OR i.entity_id IN (SELECT m.entity_id FROM may_read m))
         AND (p_account IS NULL OR i.account = p_account) AND (p_run IS NULL OR i.run = p_run)
+        AND (p_owner IS NULL OR i.owner = p_owner)
         AND i.known_to > p_since AND i.known_to <= p_until AND i.valid_from <= p_valid
         AND NOT EXISTS (SELECT FROM trading_books.income n
             WHERE n.entity_id = i.entity_id AND n.version = i.version + 1 AND n.owner = i.owner
