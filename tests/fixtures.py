@@ -99,7 +99,7 @@ def trading_server(state_home: Path) -> Iterator[TradingServer]:
 
     _jvm_started = True
     streams = sys.stdout, sys.stderr
-    server = TradingServer(Options(port=free_port(), seed=7, rate=20.0, raw_rows=2_000))
+    server = TradingServer(Options(port=free_port(), seed=7, rate=5.0, raw_rows=2_000))
     # Deephaven copies both streams into its log; pytest changes them with each test.
     sys.stdout, sys.stderr = streams
     # As server/app.py does with its own variables: clients see those of the main module.

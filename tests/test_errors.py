@@ -24,7 +24,10 @@ PACKAGES = (
     "trading",
 )
 # Need Deephaven in the process as they are imported, and define no errors.
-WITH_ENGINE = {"server.app", "server.dashboard", "server.tables", "trading.desk.dashboard"}
+WITH_ENGINE = {
+    *("server.app", "server.dashboard", "server.tables"),
+    *("trading.desk.dashboard", "trading.desk.desk_tables", "trading.desk.screens"),
+}
 SAMPLES: dict[str, Any] = {
     "str": "asked",
     "object": "asked",

@@ -32,11 +32,11 @@ def end_in_engine(stream: Any) -> None:
 
 
 def raw_stream(bridge: StoreBridge, cls: Any) -> Any:
-    return bridge._feed(cls).target._stream  # type: ignore[attr-defined]
+    return bridge._feeds.by_class[cls].target._stream  # type: ignore[attr-defined]
 
 
 def live_stream(bridge: StoreBridge, cls: Any) -> Any:
-    live = bridge._feed(cls).live
+    live = bridge._feeds.by_class[cls].live
     assert live is not None
     return live._stream
 
@@ -198,7 +198,7 @@ def test_the_status_says_so_until_the_table_is_there_again(
     monkeypatch.setattr(mending, "PAUSE_SECONDS_MAX", 3_600.0)
     end_in_engine(raw_stream(bridge, Signal))
     await_replaced(bridge, Signal, 1)
-    bridge._follower._mender._pauses[bridge._feed(Signal), "raw"]._next += 3_600  # type: ignore[union-attr]
+    bridge._follower._mender._pauses[bridge._feeds.by_class[Signal], "raw"]._next += 3_600  # type: ignore[union-attr]
     end_in_engine(raw_stream(bridge, Signal))
     status = bridge.status()
     assert status.state is State.DEGRADED

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -145,20 +144,6 @@ def test_files_that_are_no_identity_are_refused(
     with pytest.raises(StartupError) as refused:
         checked_identity(paths[files[0]], paths[files[1]])
     assert message in str(refused.value)
-
-
-def test_a_server_on_ipv6_prints_links_that_work() -> None:
-    with server_process("--host", "::1") as (process, port):
-        assert f"http://[::1]:{port}/?psk=" in process.output
-        assert "Open to other hosts" not in process.output
-        for host in ("::1", "[::1]"):
-            with DeephavenClient(host=host, port=port, deadline_s=60) as client:
-                assert set(client.list_tables()) >= TABLES
-        link = re.search(r"http://\[::1\]\S+", process.output)
-        assert link
-        with urllib.request.urlopen(link.group(), timeout=60) as page:
-            assert page.status == 200
-        assert not listens("127.0.0.1", port)
 
 
 def test_a_server_open_to_other_hosts_says_what_it_means() -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import urllib.request
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -38,7 +41,8 @@ def test_a_server_in_a_folder_of_any_name_in_turkish_on_ipv6(
         cwd=tmp_path,
         env={
             "PYTHON": sys.executable,
-            "JAVA_TOOL_OPTIONS": "-Duser.language=tr -Duser.country=TR -Duser.language.format=tr",
+            "JAVA_TOOL_OPTIONS": "-Duser.language=tr -Duser.country=TR -Duser.language.format=tr "
+            "-XX:TieredStopAtLevel=1",
             "LANG": "tr_TR.UTF-8",
             "XDG_STATE_HOME": str(state_home / ODD_NAME),
         },
@@ -61,6 +65,13 @@ def test_a_server_in_a_folder_of_any_name_in_turkish_on_ipv6(
                 assert settings["timeZone"].string_value == "Asia/Tokyo"
                 assert settings["showTimeZone"].string_value == "true"
                 assert settings["deephaven.version"].string_value
+        assert "Open to other hosts" not in process.output
+        link = re.search(r"http://\[::1\]\S+", process.output)
+        assert link
+        with urllib.request.urlopen(link.group(), timeout=60) as page:
+            assert page.status == 200
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", port)) != 0
         assert process.end(seconds=60) == 0
     finally:
         if process.child.poll() is None:
