@@ -15,6 +15,7 @@ from tests.store.fixtures import desk
 from tests.trading.engine.trader import engine_of
 from tests.trading.engine.world import OPTIONS, QUIET_SECONDS, World
 from tests.trading.exchange.process import ExchangeProcess
+from tests.trading.verified import await_verified
 from trading.engine import JournalSegment
 from trading.exchange import ExchangeBroker
 from trading.journal.outputs import SendOrder
@@ -167,7 +168,7 @@ def test_reports_that_were_lost_are_explained_by_the_broker(world: World, again:
         assert status.positions == {"AAPL": 5}
         assert [each.order_id for each in status.open_orders] == [heard]
         assert status_of(engine, filled) == "FILLED"
-        assert engine.verify() == engine.digest
+        await_verified(engine)
     finally:
         engine.stop()
 

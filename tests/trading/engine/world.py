@@ -24,6 +24,7 @@ from tests.relay import Relay
 from tests.store.desk import ADMIN_PASSWORD, Desk, password_of
 from tests.trading.engine.trader import AAPL, engine_of
 from tests.trading.exchange.process import KEYS, ExchangeProcess
+from tests.trading.verified import await_verified
 from trading.engine import AlertRecord, FillRecord, OrderRecord, PositionRecord, TradingEngine
 from trading.exchange import ExchangeBroker, Fault
 from trading.exchange.faults import FAULT_KINDS
@@ -258,7 +259,7 @@ class World:
                 wait_until(lambda: is_quiet(engine), QUIET_SECONDS, "the answers")
                 self._compare(engine, broker_of(engine), whole=verify)
                 if verify:
-                    assert engine.verify() == engine.digest, str(self)
+                    await_verified(engine)
             finally:
                 engine.stop()
                 engine._store.close()

@@ -17,6 +17,7 @@ from tests.store.desk import Desk
 from tests.store.fixtures import desk
 from tests.trading.engine.test_engine import engine_of, order, tick
 from tests.trading.governance.house import ACCOUNT, RUN, House, house, now
+from tests.trading.verified import await_verified
 from trading.engine import (
     AlertRecord,
     DecisionRecord,
@@ -108,7 +109,7 @@ def test_an_approved_change_is_journaled_and_the_next_decision_sees_it(
     assert len(engine.status().open_orders) == 1
     # Each of them once, and folding the journal again gives the same.
     assert len(journaled(house, SetLimits)) == 2
-    assert engine.verify() == engine.digest
+    await_verified(engine)
 
 
 def test_a_change_is_in_force_from_its_time_on(house: House, engine: TradingEngine) -> None:
@@ -318,7 +319,7 @@ def test_an_account_that_lost_too_much_is_halted_and_flattened(
     assert "halt_drawdown 0.02" in engine.status().state_reason
     tick(engine, "95")
     assert engine.status().positions == {}
-    assert engine.verify() == engine.digest
+    await_verified(engine)
     # Once it was looked at, the drawdown counts from where the account is.
     lifted = house.of("carol").resume(ACCOUNT, "looked at", run=RUN)
     house.of("carol").wait(lifted, ["DONE"], LONG_S)

@@ -15,6 +15,7 @@ from tests.store.desk import Desk, password_of
 from tests.store.fixtures import alice, desk
 from tests.trading.replay import random_day
 from tests.trading.replay.recorded import RUN
+from tests.trading.verified import await_verified
 from trading.engine import EngineSnapshot, LimitsRecord
 from trading.journal import outputs as said
 from trading.replay import read_run, run_names, verify_run
@@ -115,7 +116,7 @@ def check_day(desk: Desk, store: StoreClient, seed: int) -> None:
     assert elsewhere.wait(300) == 0, elsewhere.output
     assert elsewhere.output.strip() == digest
     with random_day.engine(store) as engine:
-        assert engine.verify() == engine.digest
+        await_verified(engine)
 
 
 def test_a_day_with_a_kill_is_replayed_as_it_was(desk: Desk, alice: StoreClient) -> None:

@@ -22,6 +22,7 @@ from tests.store.desk import ADMIN_PASSWORD, Desk, password_of
 from tests.store.fixtures import alice, desk
 from tests.trading.engine.test_engine import AAPL, engine_of, tick
 from tests.trading.settlement.closing import KILLS
+from tests.trading.verified import await_verified
 from trading.engine import FillRecord, TradingEngine
 from trading.errors import SettlementError
 from trading.journal.inputs import Bar, SplitShares
@@ -175,7 +176,7 @@ def test_late_fills_busts_and_corrections_give_new_versions(
     # The day after follows: its report stood on another one.
     after = closing.close("ACC", RUN, TODAY, marks)
     assert (after.report_revision, after.day_amount) == (2, 0)
-    assert engine.verify() == engine.digest
+    await_verified(engine)
     then = alice.as_of(DayReport, first._store_entity_id or "", tx_time=first._store_tx_time)
     assert then is not None
     assert (then.realized_amount, then.report_revision) == (10, 1)
