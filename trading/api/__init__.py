@@ -7,8 +7,9 @@ with ApiServer(settings, port=8000) as api:
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from trading.on_demand import on_demand
 
 if TYPE_CHECKING:
     from trading.api.app import create_app, make_parts
@@ -18,16 +19,10 @@ if TYPE_CHECKING:
 __all__ = ["ApiServer", "ApiSettings", "create_app", "make_parts"]
 
 # The web server is imported when it is asked for: the replay process needs none.
-_PLACES = {
-    "ApiServer": "serving",
-    "ApiSettings": "settings",
-    "create_app": "app",
-    "make_parts": "app",
+_HOMES = {
+    "trading.api.app": ("create_app", "make_parts"),
+    "trading.api.serving": ("ApiServer",),
+    "trading.api.settings": ("ApiSettings",),
 }
 
-
-def __getattr__(name: str) -> Any:
-    place = _PLACES.get(name)
-    if place is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{place}"), name)
+__getattr__ = on_demand(__name__, _HOMES, globals())

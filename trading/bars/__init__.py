@@ -14,8 +14,9 @@ no tables.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from trading.on_demand import on_demand
 
 if TYPE_CHECKING:
     from trading.bars.builder import BarBuilder, bars
@@ -41,17 +42,11 @@ __all__ = [
 ]
 
 _HOMES = {
-    "builder": ("BarBuilder", "bars"),
-    "calendar": ("TradingCalendar", "calendar_for"),
-    "composing": ("compose",),
-    "interval": ("Interval", "IntervalKind", "parse_duration_ns", "parse_interval"),
-    "verifying": ("TableTicks", "TickSource", "Verification", "verify"),
+    "trading.bars.builder": ("BarBuilder", "bars"),
+    "trading.bars.calendar": ("TradingCalendar", "calendar_for"),
+    "trading.bars.composing": ("compose",),
+    "trading.bars.interval": ("Interval", "IntervalKind", "parse_duration_ns", "parse_interval"),
+    "trading.bars.verifying": ("TableTicks", "TickSource", "Verification", "verify"),
 }
 
-
-def __getattr__(name: str) -> Any:
-    for module, names in _HOMES.items():
-        if name in names:
-            found = globals()[name] = getattr(import_module(f"trading.bars.{module}"), name)
-            return found
-    raise AttributeError(f"module 'trading.bars' has no attribute {name!r}")
+__getattr__ = on_demand(__name__, _HOMES, globals())

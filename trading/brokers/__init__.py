@@ -8,8 +8,9 @@ needs the commissions alone.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from trading.on_demand import on_demand
 
 if TYPE_CHECKING:
     from trading.brokers.commissions import (
@@ -96,10 +97,4 @@ _HOMES = {
     ),
 }
 
-
-def __getattr__(name: str) -> Any:
-    for module, names in _HOMES.items():
-        if name in names:
-            found = globals()[name] = getattr(import_module(module), name)
-            return found
-    raise AttributeError(f"module 'trading.brokers' has no attribute {name!r}")
+__getattr__ = on_demand(__name__, _HOMES, globals())

@@ -12,8 +12,9 @@ of the exchange needs neither the broker nor its tables.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from trading.on_demand import on_demand
 
 if TYPE_CHECKING:
     from trading.exchange.admin import ExchangeAdmin
@@ -44,10 +45,4 @@ _HOMES = {
     "trading.exchange.server": ("ExchangeServer",),
 }
 
-
-def __getattr__(name: str) -> Any:
-    for module, names in _HOMES.items():
-        if name in names:
-            found = globals()[name] = getattr(import_module(module), name)
-            return found
-    raise AttributeError(f"module 'trading.exchange' has no attribute {name!r}")
+__getattr__ = on_demand(__name__, _HOMES, globals())

@@ -10,8 +10,9 @@ protocol alone does not pay for the simulated venue.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from trading.on_demand import on_demand
 
 if TYPE_CHECKING:
     from trading.venues.keys import private_text, secret
@@ -56,10 +57,4 @@ _HOMES = {
     ),
 }
 
-
-def __getattr__(name: str) -> Any:
-    for module, names in _HOMES.items():
-        if name in names:
-            found = globals()[name] = getattr(import_module(module), name)
-            return found
-    raise AttributeError(f"module 'trading.venues' has no attribute {name!r}")
+__getattr__ = on_demand(__name__, _HOMES, globals())
