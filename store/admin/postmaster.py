@@ -6,6 +6,7 @@ crash leaves that file behind, and the number may be another program's by now.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Iterator
@@ -19,7 +20,8 @@ from store.errors import ServerError
 
 # Two clocks tell when a process began; they may differ by as much.
 _SAME_START_SECONDS = 5.0
-_ORPHAN_SECONDS = 10.0
+# How long orphans may take: to end by themselves, as PostgreSQL lets them, then after each signal.
+_ORPHAN_SECONDS = 5.0
 _LOOK_SECONDS = 0.05
 
 
@@ -63,7 +65,7 @@ def clear_pid_file(data: Path) -> None:
     file = data / "postmaster.pid"
     if not os.path.lexists(file):
         return
-    _wait_for_orphans(data)
+    _end_orphans(data)
     told = _pid_file(data)
     if told is None or psutil.pid_exists(told.pid):
         file.unlink(missing_ok=True)
@@ -168,16 +170,29 @@ def _works_in(process: psutil.Process, data: Path) -> bool | None:
         return False
 
 
-def _wait_for_orphans(data: Path) -> None:
-    """Wait until what a killed server left running has ended: it may still write."""
-    end = monotonic() + _ORPHAN_SECONDS
-    while left := [each.pid for each in _postgres_processes() if _works_in(each, data)]:
-        if monotonic() > end:
-            raise ServerError(
-                f"processes of a server that was killed still run on {data}: "
-                f"{', '.join(map(str, left))}; end them first"
-            )
-        sleep(_LOOK_SECONDS)
+def _end_orphans(data: Path) -> None:
+    """End what a killed server left running, since it may still write; ServerError if it stays.
+
+    Most end by themselves as soon as they see that their server has gone. One that waits for a lock
+    of a process that was killed too never does, so it gets the signals that its server would send
+    after a crash.
+    """
+    left: list[psutil.Process] = []
+    for number in (None, signal.SIGQUIT, signal.SIGKILL):
+        for process in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+        end = monotonic() + _ORPHAN_SECONDS
+        while left := [each for each in _postgres_processes() if _works_in(each, data)]:
+            if monotonic() > end:
+                break
+            sleep(_LOOK_SECONDS)
+        else:
+            return
+    raise ServerError(
+        f"processes of a server that was killed still run on {data}, after SIGKILL too: "
+        f"{', '.join(str(each.pid) for each in left)}; end them first"
+    )
 
 
 def _is_gone(process: psutil.Process) -> bool:

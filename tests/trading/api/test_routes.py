@@ -773,5 +773,10 @@ def test_engines_are_asked_by_who_has_the_duty(desk: RunningDesk, alice: Trading
     with desk.client("rita") as rita:
         rita.governance.ask_engine("ALPHA", "RESUME", "looked at it")
         wait_until(lambda: state() == "ACTIVE", 60, "the end of the halt")
-        done = {each.control_action: each.state for each in rita.governance.requests()}
-        assert done == {"HALT": "DONE", "RESUME": "DONE"}
+
+        def states() -> dict[str, str]:
+            return {each.control_action: each.state for each in rita.governance.requests()}
+
+        # An engine does as it is asked first, and says so in the request after that.
+        expected = {"HALT": "DONE", "RESUME": "DONE"}
+        wait_until(lambda: states() == expected, 60, "what was done")
