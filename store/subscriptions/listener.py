@@ -80,11 +80,6 @@ class SubscriptionListener:
             raise SubscriptionError("give either an event_bus or on_batch, which take the events")
         if on_error not in ("park", "stop"):
             raise SubscriptionError(f"on_error={on_error!r}; 'park' and 'stop' are possible")
-        if if_taken is not None:
-            warn_of("if_taken", "if_held, and 'refuse' is 'raise'")
-            if_held = "raise" if if_taken == "refuse" else if_taken
-        if if_held not in ("wait", "raise"):
-            raise SubscriptionError(f"if_held={if_held!r}; 'wait' and 'raise' are possible")
         if batch_size < 1 or checkpoint_every < 1 or retries < 0 or retry_seconds < 0:
             raise SubscriptionError(
                 "batch_size and checkpoint_every are at least 1, retries and retry_seconds 0"
@@ -94,7 +89,7 @@ class SubscriptionListener:
         self.subscriber_id = subscriber_id
         self._login = Login(user, password, host, port, dbname, sslmode, sslrootcert)
         self._types = [types] if isinstance(types, (str, type)) else list(types)
-        self._waits = if_held == "wait"
+        self._waits = _waits(if_held, if_taken)
         self._counters = Counters()
         handler: BusHandler | FunctionHandler
         if event_bus is not None:
@@ -181,6 +176,16 @@ class SubscriptionListener:
             raise SubscriptionError("this listener has no place in the log yet; start() it")
         with closing(self._login.connect()) as conn:
             return EventLog(conn, types=self._types).lag(position)
+
+
+def _waits(if_held: str, if_taken: str | None) -> bool:
+    """Whether a subscription that is held is waited for; `if_taken` is the older name."""
+    if if_taken is not None:
+        warn_of("if_taken", "if_held, and 'refuse' is 'raise'", stacklevel=4)
+        if_held = "raise" if if_taken == "refuse" else if_taken
+    if if_held not in ("wait", "raise"):
+        raise SubscriptionError(f"if_held={if_held!r}; 'wait' and 'raise' are possible")
+    return if_held == "wait"
 
 
 class _Reader:
