@@ -6,7 +6,7 @@ import gc
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.postgres import postgres_dsn
-from tests.processes import free_port
+from tests.processes import ended_on_failure, free_port
 from tests.store.fixtures import store_server
 
 if TYPE_CHECKING:
@@ -64,6 +64,13 @@ def pytest_collection_finish() -> None:
     """Thousands of collected tests stay to the end: no collection of garbage looks at them."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, object, object]:
+    """End the processes that a test has started and, as it failed, has not ended."""
+    with ended_on_failure():
+        return (yield)
 
 
 _exit_status = 0

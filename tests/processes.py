@@ -11,10 +11,11 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 240.0
@@ -73,6 +74,8 @@ def held_by_another_thread(
 class Process:
     """A child process whose output is read as it comes."""
 
+    _started: ClassVar[weakref.WeakSet[Process]] = weakref.WeakSet()
+
     def __init__(
         self,
         *command: str,
@@ -92,6 +95,12 @@ class Process:
         self.lines: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+        Process._started.add(self)
+
+    @staticmethod
+    def running() -> list[Process]:
+        """Those of this program that have not ended."""
+        return [each for each in Process._started if each.child.poll() is None]
 
     def _read(self) -> None:
         assert self.child.stdout is not None
@@ -125,6 +134,23 @@ class Process:
         assert self.child.stdout is not None
         self.child.stdout.close()
         return status
+
+
+@contextlib.contextmanager
+def ended_on_failure() -> Iterator[None]:
+    """Where the block fails, what it started ends: else it would go on beside what follows."""
+    before = Process.running()
+    try:
+        yield
+    except BaseException:
+        left = [each for each in Process.running() if each not in before]
+        for each in left:
+            each.child.terminate()
+        for each in left:
+            # One that does not end in time is killed, and that it did not is not what failed.
+            with contextlib.suppress(AssertionError):
+                each.wait(30)
+        raise
 
 
 @contextlib.contextmanager
