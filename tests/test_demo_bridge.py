@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from client.base_client import DeephavenClient
+from tests.pictures import picture_of
 from tests.processes import ROOT, Process, free_port, wait_until
 
 if TYPE_CHECKING:
@@ -89,8 +90,8 @@ def look(browser: Browser, url: str, picture: Path) -> None:
         wait_until(lambda: totals.all_inner_texts() != first, 30, "other totals")
         page.locator(".js-plotly-plot").nth(1).wait_for()
         orders = page.locator(".iris-grid").first
-        before = orders.screenshot()
-        wait_until(lambda: orders.screenshot() != before, 30, "another picture of the orders")
+        before = picture_of(orders)
+        wait_until(lambda: picture_of(orders) != before, 30, "another picture of the orders")
         assert len(page.screenshot(path=str(picture))) > 50_000
     finally:
         page.close()

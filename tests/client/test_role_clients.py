@@ -24,6 +24,7 @@ from client.desk import View
 from client.pm_client import HISTORY
 from client.risk_client import AlertLog
 from server.market_data import POSITIONS
+from tests.pictures import picture_of
 from tests.processes import ROOT, client_script, free_port, server_process, wait_until
 from tests.server.recordings import REAL_PRICES
 
@@ -229,15 +230,8 @@ def test_three_clients_run_side_by_side_on_replayed_real_prices(
                 page.goto(link.replace("dashboard", name))
                 table = page.locator(".iris-grid").first
                 table.wait_for(timeout=60_000)
-                # Of the page: a picture of the element would wait until it stands still.
-                box = table.bounding_box()
-                assert box is not None
-                before = page.screenshot(clip=box)
-                wait_until(
-                    lambda: page.screenshot(clip=box) != before,  # noqa: B023
-                    30,
-                    "another picture",
-                )
+                before = picture_of(table)
+                wait_until(lambda: picture_of(table) != before, 30, "another picture")  # noqa: B023
                 page.screenshot(path=str(screenshots / f"replay-{name.replace('_', '-')}.png"))
                 page.close()
         for process in clients:

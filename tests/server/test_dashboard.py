@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.pictures import picture_of
 from tests.processes import wait_until
 
 if TYPE_CHECKING:
@@ -46,8 +47,8 @@ def test_the_dashboard_shows_numbers_that_change(
     page.locator(".js-plotly-plot").nth(2).wait_for()
     # Tables and lines are drawn on canvases: what they show is pixels, not text.
     for drawing in (page.locator(".iris-grid").first, page.locator(".js-plotly-plot").first):
-        before = drawing.screenshot()
-        wait_until(lambda: drawing.screenshot() != before, 30, "another picture")  # noqa: B023
+        before = picture_of(drawing)
+        wait_until(lambda: picture_of(drawing) != before, 30, "another picture")  # noqa: B023
     picture = page.screenshot(path=str(screenshots / "dashboard.png"))
     assert len(picture) > 50_000
 

@@ -15,6 +15,7 @@ from pydeephaven.table import Table
 
 from client.base_client import DeephavenClient
 from client.errors import ViewOnly
+from tests.pictures import picture_of
 from tests.processes import Process, client_script, server_process, wait_until
 
 if TYPE_CHECKING:
@@ -277,7 +278,7 @@ def test_the_dashboard_lives(served: tuple[Process, int], browser: Browser | Non
         wait_until(lambda: profit.all_inner_texts() != first, 60, "other totals")
         page.locator(".js-plotly-plot").nth(2).wait_for()
         grid = page.locator(".iris-grid").first
-        before = grid.screenshot()
-        wait_until(lambda: grid.screenshot() != before, 60, "another picture")
+        before = picture_of(grid)
+        wait_until(lambda: picture_of(grid) != before, 60, "another picture")
     finally:
         page.close()

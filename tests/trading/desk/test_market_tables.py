@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pytest
 
+from tests.pictures import picture_of
 from tests.processes import wait_until
 from trading.bars import BarBuilder, bars
 from trading.features import option_chain
@@ -205,11 +206,11 @@ def test_the_dashboard_draws_candles_volume_and_an_indicator(
             drawn = dict(plot.evaluate("plot => plot.data.map(each => [each.type, each.yaxis])"))
             # The indicator lies over the candles, the volume below them.
             assert drawn["candlestick"] == drawn["scattergl"] != drawn["bar"]
-            before = plot.screenshot()
+            before = picture_of(plot)
             for event in events[half:]:
                 live.take(event)
             assert tables.flush()
-            wait_until(lambda: plot.screenshot() != before, 120, "another picture")
+            wait_until(lambda: picture_of(plot) != before, 120, "another picture")
             picture = page.screenshot(path=str(screenshots / "market-dashboard.png"))
             assert len(picture) > 50_000
         finally:
