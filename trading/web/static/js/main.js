@@ -49,6 +49,12 @@ const desk = {
 	symbols: () => state.symbols,
 	follow: (topic, listener) => socket.follow(topic, listener),
 	unfollow: (topic) => socket.unfollow(topic),
+	followOptions: (underlying, listener) => {
+		state.takeOptions = listener;
+		if (underlying === null) socket.unfollow("options");
+		else socket.followValues("options", { symbols: [underlying] });
+	},
+	held: (symbol) => panels.held.positions.reduce((sum, each) => sum + (each.symbol === symbol ? Number(each.net_quantity) : 0), 0),
 	explain: async (subject, account = desk.account(), run = desk.run()) => {
 		(await part(() => import("./explain.js")))?.showWhy(subject, account, run);
 	},
@@ -301,6 +307,8 @@ function takeValues(items) {
 			chart.takeBar(item.data);
 		} else if (item.type === "depth" && item.instrument_id === preferences.symbol) {
 			state.book = item;
+		} else if (item.type === "options") {
+			state.takeOptions?.(item);
 		} else if (item.type === "desk") {
 			panels.takeState(item.data);
 			state.away = item.data.processes.filter((each) => each.state !== "RUNNING").map((each) => each.name);
@@ -322,8 +330,10 @@ function drawPrices() {
 	for (const button of byId("symbols").children) {
 		if (!dirty.has(button.dataset.symbol)) continue;
 		const { price, isUp } = prices.get(button.dataset.symbol);
-		setText(button.lastElementChild, priced(price, state.instruments.get(button.dataset.symbol)?.price_increment ?? "1"));
-		button.lastElementChild.className = `live ${isUp ? "up" : "down"}`;
+		const shown = button.lastElementChild;
+		setText(shown, priced(price, state.instruments.get(button.dataset.symbol)?.price_increment ?? "1"));
+		shown.classList.toggle("up", isUp);
+		shown.classList.toggle("down", !isUp);
 	}
 	dirty.clear();
 }
