@@ -7,8 +7,8 @@ from its own time, which lies up to 20 ms before the simulated market tells it, 
 Chromium has drawn the frame after it. Rivals: a socket of this process for the page (what the
 browser adds), the same order at the engine alone for the API (what HTTP adds), a POST to
 `/orders/preview`, which writes nothing, and the chart library for the size of the page's scripts.
-Each figure is printed with the bound that it must keep. Before the sockets, a tick's way is printed
-hop by hop: what a reader of the market's process sees, and when the API has made the message.
+Each figure is printed with the bound that it must keep. A tick's way to the sockets is printed
+hop by hop: when the market's process has told it, when the API has made its message, and at the end.
 """
 
 from __future__ import annotations
