@@ -8,7 +8,7 @@ Chromium has drawn the frame after it. Rivals: a socket of this process for the 
 browser adds), the same order at the engine alone for the API (what HTTP adds), a POST to
 `/orders/preview`, which writes nothing, and the chart library for the size of the page's scripts.
 Each figure is printed with the bound that it must keep. A tick's way to the sockets is printed
-hop by hop: when the market's process has told it, when the API has made its message, and at the end.
+hop by hop: when the market has told it, when the API has made its message, and when it is read.
 """
 
 from __future__ import annotations
