@@ -51,7 +51,10 @@ class Ladder {
 		this.isShown = isShown;
 		clearTimeout(this.timer);
 		if (isShown) this.#ask();
-		else this.desk.followOptions(null);
+		else {
+			this.desk.takeOptions = null;
+			this.desk.unfollow("options");
+		}
 	}
 
 	async #ask() {
@@ -62,7 +65,8 @@ class Ladder {
 			if (!this.isShown) return;
 			this.#choices(this.underlying, underlyings.map((each) => [each, each]), known);
 			if (underlyings.length > 0) {
-				this.desk.followOptions(this.underlying.value, (chain) => this.#take(chain));
+				this.desk.takeOptions = (chain) => this.#take(chain);
+				this.desk.followValues("options", { symbols: [this.underlying.value] });
 				return;
 			}
 			this.#none();
@@ -79,6 +83,8 @@ class Ladder {
 	#take(chain) {
 		if (chain.underlying !== this.underlying.value) return;
 		this.found = chain;
+		this.held = new Map();
+		for (const { symbol, net_quantity: net } of this.desk.positions()) this.held.set(symbol, (this.held.get(symbol) ?? 0) + Number(net));
 		if (!document.hidden) this.draw();
 	}
 
@@ -144,7 +150,7 @@ class Ladder {
 		const first = side === "C" ? 0 : FIGURES.length + 1;
 		COLUMNS[side].forEach(([, name, text], index) => {
 			const cell = row.children[first + index];
-			const value = name === "position" ? this.desk.held(item?.symbol) : item?.[name];
+			const value = name === "position" ? this.held.get(item?.symbol) : item?.[name];
 			setText(cell, item ? text(value) : "");
 			cell.classList.toggle("in-the-money", isInTheMoney);
 			cell.title = !item ? "" : [item.symbol, item.note].filter(Boolean).join(": ");

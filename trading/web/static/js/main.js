@@ -49,12 +49,10 @@ const desk = {
 	symbols: () => state.symbols,
 	follow: (topic, listener) => socket.follow(topic, listener),
 	unfollow: (topic) => socket.unfollow(topic),
-	followOptions: (underlying, listener) => {
-		state.takeOptions = listener;
-		if (underlying === null) socket.unfollow("options");
-		else socket.followValues("options", { symbols: [underlying] });
-	},
-	held: (symbol) => panels.held.positions.reduce((sum, each) => sum + (each.symbol === symbol ? Number(each.net_quantity) : 0), 0),
+	followValues: (topic, more) => socket.followValues(topic, more),
+	/** Takes chains of options while their tab is open. */
+	takeOptions: null,
+	positions: () => panels.held.positions,
 	explain: async (subject, account = desk.account(), run = desk.run()) => {
 		(await part(() => import("./explain.js")))?.showWhy(subject, account, run);
 	},
@@ -308,7 +306,7 @@ function takeValues(items) {
 		} else if (item.type === "depth" && item.instrument_id === preferences.symbol) {
 			state.book = item;
 		} else if (item.type === "options") {
-			state.takeOptions?.(item);
+			desk.takeOptions?.(item);
 		} else if (item.type === "desk") {
 			panels.takeState(item.data);
 			state.away = item.data.processes.filter((each) => each.state !== "RUNNING").map((each) => each.name);

@@ -39,7 +39,7 @@ export function applyTheme() {
 	document.documentElement.dataset.theme = dark ? "dark" : "light";
 }
 
-/** A colour of the theme, for what is drawn on a canvas; asking the browser for it each time makes it lay out the page. */
+/** A colour of the theme, for a canvas. Asking the browser each time would make it lay out the page. */
 export function colour(name) {
 	let found = colours.get(name);
 	if (found === undefined) {
