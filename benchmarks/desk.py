@@ -7,7 +7,8 @@ from its own time, which lies up to 20 ms before the simulated market tells it, 
 Chromium has drawn the frame after it. Rivals: a socket of this process for the page (what the
 browser adds), the same order at the engine alone for the API (what HTTP adds), a POST to
 `/orders/preview`, which writes nothing, and the chart library for the size of the page's scripts.
-Each figure is printed with the bound that it must keep.
+Each figure is printed with the bound that it must keep. A tick's way to the sockets is printed
+hop by hop: when the market has told it, when the API has made its message, and when it is read.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import psutil
 from websockets.asyncio.client import connect
@@ -41,6 +43,7 @@ from tests.trading.api.running import RunningDesk, far_below, order  # noqa: E40
 from trading.brokers import PaperBroker  # noqa: E402
 from trading.client import TradingClient  # noqa: E402
 from trading.engine import TradingEngine  # noqa: E402
+from trading.local_link import AsyncLink, pack_frame  # noqa: E402
 from trading.orders import OrderRequest  # noqa: E402
 from trading.specification import specify  # noqa: E402
 
@@ -132,8 +135,36 @@ class Shares:
         print(f"{what:<52} {told}: {whole:.0%} of a core{kept}", flush=True)
 
 
+class Late:
+    """How late ticks were: when the market told them, in the API's message, and at a socket."""
+
+    def __init__(self) -> None:
+        self.told: list[float] = []
+        self.made: list[float] = []
+        self.read: list[float] = []
+
+    def take(self, message: dict[str, Any]) -> None:
+        now, made = time.time(), datetime.fromisoformat(message["time"]).timestamp()
+        times = [datetime.fromisoformat(item["time"]).timestamp() for item in message["items"]]
+        self.made.extend(made - each for each in times)
+        self.read.extend(now - each for each in times)
+
+
+async def hear_market(desk: RunningDesk, end: float, since: float, late: Late) -> None:
+    """Read what the market's process tells until `end`, as the API does."""
+    config = desk.config
+    link = await AsyncLink.connect(config.ports["market"], config.link_key)
+    link.write(pack_frame({"subscribe": ["values"]}))
+    while time.monotonic() < end:
+        message = await link.receive()
+        if message["kind"] == "prices" and time.monotonic() > since:
+            now = time.time()
+            late.told.extend(now - item["time"] / 1e9 for item in message["items"])
+    link.close()
+
+
 async def follow(
-    url: str, token: str, symbols: list[str], end: float, late: list[float] | None, since: float
+    url: str, token: str, symbols: list[str], end: float, late: Late | None, since: float
 ) -> int:
     """Read prices until `end`; latencies of those after `since` go into `late`."""
     messages = 0
@@ -146,11 +177,7 @@ async def follow(
             text = await ws.recv()
             messages += 1
             if late is not None and time.monotonic() > since and '"batch"' in text[:20]:
-                now = time.time()
-                late.extend(
-                    now - datetime.fromisoformat(item["time"]).timestamp()
-                    for item in json.loads(text)["items"]
-                )
+                late.take(json.loads(text))
     return messages
 
 
@@ -160,7 +187,7 @@ async def listen(
     """Let many sockets follow all symbols; latencies of ticks, and the processes' shares."""
     url = desk.url.replace("http", "ws") + "/ws"
     symbols = list(clients[0].prices())
-    late: list[float] = []
+    late = Late()
     since = time.monotonic() + SETTLE_S
     end = since + seconds
     # A user has 20 sockets at most. Few of them read what they get: the others only take it.
@@ -177,6 +204,7 @@ async def listen(
         )
         for number in range(count)
     ]
+    hearing = asyncio.create_task(hear_market(desk, end, since, late))
     await asyncio.sleep(SETTLE_S)
     shares = Shares(desk, "api")
     whole = Shares(desk, "market", "api", "engine")
@@ -184,7 +212,10 @@ async def listen(
     shares.tell(f"API with {count} sockets", 1.0)
     whole.tell("market, API and engine")
     messages = sum(await asyncio.gather(*tasks))
-    figures(f"tick to socket, {count} sockets", late)
+    await hearing
+    figures("tick until the market has told it", late.told)
+    figures("tick until the API has made the message", late.made)
+    figures(f"tick to socket, {count} sockets", late.read)
     rate = TICKS_A_SECOND * count
     sent = messages / (seconds + SETTLE_S)
     print(f"{'':<52} {rate:,} ticks/s asked for became {sent:,.0f} messages/s", flush=True)

@@ -218,13 +218,14 @@ class StoreClient:
             self._connection, self._appender, self._transitions, readers, lease, marks=marks
         )
 
-    def waking_later(self) -> AbstractContextManager[None]:
+    def waking_later(self, *, wakes: bool = True) -> AbstractContextManager[None]:
         """A block in which this thread's writes wake subscribers at its end, not one by one.
 
         For a program that has something more urgent to do after a commit than to wait for a
-        notification to be sent.
+        notification to be sent. With `wakes=False` none is sent, for writes that nobody waits for:
+        subscribers find them when they look by themselves, within a second.
         """
-        return self._connection.waking_later()
+        return self._connection.waking_later(wakes=wakes)
 
     def lease(
         self, name: str, *, seconds: float = 2.0, wait: float = 0.0, holder: str | None = None

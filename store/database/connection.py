@@ -267,8 +267,8 @@ class Connection:
             after_commit(connection, self.where)
 
     @contextmanager
-    def waking_later(self) -> Iterator[None]:
-        """Let this thread's commits wake subscribers at the end of the block.
+    def waking_later(self, *, wakes: bool = True) -> Iterator[None]:
+        """Let this thread's commits wake subscribers at the end of the block, or not at all.
 
         Outside of transaction blocks. Subscribers look by themselves where the program dies before.
         """
@@ -278,7 +278,7 @@ class Connection:
             yield
         finally:
             waking.is_later = False
-            if waking.is_missed:
+            if waking.is_missed and wakes:
                 try:
                     with self._pool.borrow() as connection:
                         after_commit(connection, self.where)

@@ -69,6 +69,11 @@ def test_commits_wake_at_the_end_of_a_block(
     with alice.waking_later():
         pass
     assert not waiter.wait(listening, 0.05)
+    with alice.waking_later(wakes=False):
+        alice.write(Trade(symbol="AAPL", quantity=4, price=228.0, side="BUY"))
+    assert not waiter.wait(listening, 0.05)
+    alice.write(Trade(symbol="AAPL", quantity=5, price=228.0, side="BUY"))
+    assert waiter.wait(listening, SECONDS)
 
 
 def test_the_pause_grows_with_the_time_in_which_nothing_was_found(

@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -28,15 +29,42 @@ def instant(nanoseconds: int | None) -> str | None:
     if nanoseconds is None:
         return None
     seconds, rest = divmod(nanoseconds, 1_000_000_000)
-    whole = datetime.fromtimestamp(seconds, timezone.utc)
-    return f"{whole:%Y-%m-%dT%H:%M:%S}.{rest // 1000:06d}Z"
+    return f"{_second(seconds)}.{rest // 1000:06d}Z"
 
 
-class Value(msgspec.Struct, gc=False):
-    """The newest value under a key: for routes as a dict, for sockets as JSON."""
+@lru_cache(4096)
+def _second(seconds: int) -> str:
+    """The whole seconds of a time: most times that are shown lie in the same few."""
+    return f"{datetime.fromtimestamp(seconds, timezone.utc):%Y-%m-%dT%H:%M:%S}"
 
-    item: dict[str, Any]
-    json: str
+
+class Value:
+    """The newest value under a key: for routes as a dict, for sockets as JSON.
+
+    Both are made when somebody first asks: most values are followed by newer ones before.
+    """
+
+    __slots__ = ("_item", "_json", "raw", "topic")
+
+    def __init__(self, topic: str, raw: dict[str, Any]) -> None:
+        self.topic = topic
+        self.raw = raw
+        self._item: dict[str, Any] | None = None
+        self._json: str | None = None
+
+    @property
+    def item(self) -> dict[str, Any]:
+        """The value as the API shows it."""
+        if self._item is None:
+            self._item = _SHAPES[self.topic](self.raw)
+        return self._item
+
+    @property
+    def json(self) -> str:
+        """The same as text."""
+        if self._json is None:
+            self._json = msgspec.json.encode(self.item).decode()
+        return self._json
 
 
 class MarketHub:
@@ -102,19 +130,18 @@ class MarketHub:
         if kind == "status":
             self.status = message
             return
-        shape = _SHAPES.get(kind)
-        if shape is None:
+        if kind not in _SHAPES:
             return
         changed = []
         for raw in message["items"]:
             key = (kind, raw["symbol"], raw.get("timeframe", ""))
-            item = shape(raw)
-            if kind == "prices":
-                known = self.values.get(key)
-                if known is not None:
-                    # A quote leaves the last price as it was.
-                    item = {**known.item, **{n: v for n, v in item.items() if v is not None}}
-            self.values[key] = Value(item, msgspec.json.encode(item).decode())
+            known = self.values.get(key)
+            if known is not None and kind == "prices":
+                # A quote leaves the last price as it was.
+                given = {name: value for name, value in raw.items() if value is not None}
+                self.values[key] = Value(kind, known.raw | given)
+            else:
+                self.values[key] = Value(kind, raw)
             changed.append(key)
         for listener in self._listeners:
             listener(changed)

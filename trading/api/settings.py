@@ -83,7 +83,7 @@ class ApiSettings:
     sockets_of_user: int = 20
     sockets_max: int = 300
     topics_max: int = 32
-    interval_s: float = 0.04
+    interval_s: float = 0.016
     heartbeat_s: float = 2.0
     waiting_events: int = 2_000
     waiting_bytes: int = 2_000_000

@@ -2,6 +2,8 @@
 
 Events of records wait in a bounded queue for each socket, and one that reads too slowly is
 disconnected and resumes. Values are conflated: a slow reader gets fewer of them, always the newest.
+A value that changes after a pause is sent at once; what changes within an interval is sent together
+at its end.
 """
 
 from __future__ import annotations
@@ -38,6 +40,9 @@ VALUE_TOPICS = ("prices", "depth", "bars", "indicators", "options")
 _WITH_TIMEFRAME = ("bars", "indicators")
 _ACCOUNTS_MAX, _SYMBOLS_MAX = 50, 500
 _MESSAGES_A_SECOND = 50
+# Values rest for so many times what sending them took: they take a third of the loop at most, and
+# the rest is for events and requests.
+_REST = 2.0
 _TEXT_MAX = 200
 
 _REPLAY_TOPIC = re.compile(r"replay:[0-9a-f]{12}")
@@ -210,11 +215,14 @@ class Sockets:
         self._replays = replays
         self._all: set[Socket] = set()
         self._dirty: set[Key] = set()
+        self._changed = asyncio.Event()
+        # What any connection wants; None where it has to be found anew.
+        self._wanted: frozenset[Key] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self.desk_state: Callable[[], dict[str, Any]] = dict
         self.sent_events = 0
         self.disconnected_slow = 0
-        market.listen(self._dirty.update)
+        market.listen(self._mark)
 
     def start(self) -> None:
         """Begin to send; in the server's loop."""
@@ -243,35 +251,58 @@ class Sockets:
 
     # --- values -----------------------------------------------------------------------------------
 
-    async def _tick(self) -> None:
-        """Hand the changed values to who wants them; one text serves all who want the same."""
-        while True:
-            await asyncio.sleep(self._settings.interval_s)
-            if not self._dirty or not self._all:
-                self._dirty.clear()
-                continue
-            dirty = frozenset(self._dirty)
-            self._dirty.clear()
-            texts: dict[frozenset[Key], tuple[frozenset[Key], str]] = {}
+    def _mark(self, keys: list[Key]) -> None:
+        """Remember which values changed, as far as anybody wants them."""
+        if self._wanted is None:
+            # Equal sets become one object, which `_hand_out` finds without comparing their keys.
+            shared: dict[frozenset[Key], frozenset[Key]] = {}
             for socket in self._all:
-                keys = socket.keys
-                if not keys:
-                    continue
-                made = texts.get(keys)
-                if made is None:
-                    found = keys & dirty
-                    made = texts[keys] = found, self._batch(found) if found else ""
-                if not made[1]:
-                    continue
-                if socket.pending or socket.ready_text is not None:
-                    # It has not sent the last ones yet: the newest take their place.
-                    socket.dropped_values += 1
-                    socket.pending |= made[0]
-                    socket.ready_text = None
-                else:
-                    socket.pending |= made[0]
-                    socket.ready_text = made[1]
-                socket.wake.set()
+                socket.keys = shared.setdefault(socket.keys, socket.keys)
+            self._wanted = frozenset().union(*shared)
+        wanted = self._wanted.intersection(keys)
+        if wanted:
+            self._dirty |= wanted
+            self._changed.set()
+
+    async def _tick(self) -> None:
+        """Hand the changed values to who wants them: at once, or once the interval is over."""
+        due = 0.0
+        while True:
+            await self._changed.wait()
+            pause = due - time.monotonic()
+            if pause > 0:
+                await asyncio.sleep(pause)
+            self._changed.clear()
+            dirty, self._dirty = self._dirty, set()
+            begun, used = time.monotonic(), time.thread_time()
+            self._hand_out(dirty)
+            # The connections send what they were given before this goes on.
+            await asyncio.sleep(0)
+            took = time.thread_time() - used
+            due = begun + max(self._settings.interval_s, (1 + _REST) * took)
+
+    def _hand_out(self, dirty: set[Key]) -> None:
+        """Give the changed values to the connections; one text serves all who want the same."""
+        texts: dict[frozenset[Key], tuple[frozenset[Key], str]] = {}
+        for socket in self._all:
+            keys = socket.keys
+            if not keys:
+                continue
+            made = texts.get(keys)
+            if made is None:
+                found = keys & dirty
+                made = texts[keys] = found, self._batch(found) if found else ""
+            if not made[1]:
+                continue
+            if socket.pending or socket.ready_text is not None:
+                # It has not sent the last ones yet: the newest take their place.
+                socket.dropped_values += 1
+                socket.pending |= made[0]
+                socket.ready_text = None
+            else:
+                socket.pending |= made[0]
+                socket.ready_text = made[1]
+            socket.wake.set()
 
     def _batch(self, keys: Iterable[Key]) -> str:
         values = self._market.values
@@ -328,6 +359,7 @@ class Sockets:
             await self._shut(socket, _Close(1013, "the database does not answer; connect again"))
         finally:
             self._all.discard(socket)
+            self._wanted = None
             if socket.feed is not None:
                 socket.feed.remove(socket.put_event, socket.feed_ended)
             for number in socket.replays.values():
@@ -453,6 +485,7 @@ class Sockets:
         if op == "unsubscribe":
             socket.interests.pop(topic, None)
             socket.set_values(topic, None)
+            self._wanted = None
             socket.put(_json({"type": "unsubscribed", "id": number, "topic": topic}))
             return
         self._refuse_many(socket, topic)
@@ -520,6 +553,7 @@ class Sockets:
         if unknown:
             raise _Refused("UNKNOWN_SYMBOL", f"no ticks of {', '.join(unknown[:5])} to be read")
         socket.set_values(topic, (frozenset(asked), timeframe))
+        self._wanted = None
         socket.put(_json({"type": "subscribed", "id": number, "topic": topic}))
         first = {(topic, symbol, timeframe) for symbol in asked} & self._market.values.keys()
         if first:

@@ -411,7 +411,10 @@ class Writer:
 
     def _write(self, staged: Staged) -> None:
         """Commit a group; only then send, answer and publish."""
-        with self._store.waking_later():
+        # Nobody waits for the journal alone, which comes with every group of ticks: woken by each,
+        # the readers of records would look at the log every few milliseconds.
+        wakes = len(staged.batch) > 1
+        with self._store.waking_later(wakes=wakes):
             self._commit(staged)
             self._carry_out([each for each in staged.outputs if isinstance(each, EFFECTS)])
             for each in staged.planned:

@@ -92,8 +92,6 @@ class MarketProcess:
         # Bars of an earlier life are finished before the first tick of this one comes.
         self._live = self._market()
         self._server.start()
-        # Made last: its times begin now, and would lag behind the clock for ever otherwise.
-        self._begin = time.time_ns()
         feed = self._feed()
         keeper = threading.Thread(target=self._keep, name="keeper", daemon=True)
         keeper.start()
@@ -117,11 +115,14 @@ class MarketProcess:
             recording = _recording(config.replay, self._ticks.newest("replay"))
             return RecordedTicks(recording, speed=config.speed, batch_s=0.05, name="replay")
         prices = {}
+        newest = self._ticks.newest(_SIMULATED)
         for symbol, text in config.symbols.items():
             try:
-                prices[symbol] = float(self._last_price(symbol) or text)
+                prices[symbol] = float(self._last_price(symbol, newest) or text)
             except ValueError:
                 raise FeedError(f"{symbol}={text!r}: a price is expected") from None
+        # Read last: the times of the ticks begin here, and reading earlier prices took a while.
+        self._begin = time.time_ns()
         return SimulatedMarket(
             prices,
             seed=self._begin % 2**32 if config.seed is None else config.seed,
@@ -131,9 +132,8 @@ class MarketProcess:
             step_s=_STEP_S,
         )
 
-    def _last_price(self, symbol: str) -> float | None:
-        """Where an earlier life of this market stopped."""
-        newest = self._ticks.newest(_SIMULATED)
+    def _last_price(self, symbol: str, newest: int | None) -> float | None:
+        """Where an earlier life of this market stopped, which told its newest tick then."""
         if newest is None:
             return None
         table = self._ticks.read(symbol, newest - 60_000_000_000, source=_SIMULATED, exact=False)
@@ -162,6 +162,10 @@ class MarketProcess:
 
     def _follow(self, feed: Feed) -> None:
         begun, told = time.monotonic(), 0.0
+        if not self.is_replay:
+            # What it tells is due by its own times: otherwise every tick would be late by the time
+            # between making the feed and following it.
+            begun -= (time.time_ns() - self._begin) / 1e9
         for given in feed.events():
             event = given
             if event.due_s is not None:

@@ -15,12 +15,13 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from tests.processes import wait_until
+from tests.processes import free_port, wait_until
 from tests.trading.api.running import RunningDesk, far_below, order
 from trading.api.settings import ApiSettings
 from trading.api.sockets import Socket
 from trading.client import Stream, TradingClient
 from trading.errors import ApiRefused
+from trading.processes.publishing import LinkServer
 
 
 @contextmanager
@@ -225,6 +226,53 @@ def test_prices_depth_and_bars_come_and_not_faster_than_said(alice: TradingClien
             assert len(keys) <= len(wanted) + 1
         assert count <= (time.monotonic() - begun) / interval + 10
         assert until(ws, "heartbeat")["market_age_s"] < 60
+
+
+def test_a_value_after_a_pause_comes_at_once_and_more_of_them_together(desk: RunningDesk) -> None:
+    port = free_port()
+    # What it says first shows that the API hears everything that comes after it.
+    first = [{"kind": "status", "newest": time.time_ns()}]
+    market = LinkServer(port, desk.config.link_key, current=lambda _kind: first).start()
+
+    def tell(*prices: int) -> None:
+        for price in prices:
+            item = {"symbol": "AAPL", "time": time.time_ns(), "price": str(price)}
+            market.publish("values", {"kind": "prices", "items": [item]})
+
+    def told(ws: ClientConnection) -> str:
+        [item] = until(ws, "batch")["items"]
+        return str(item["price"])
+
+    try:
+        # Whoever waited for the end of this interval would wait in vain.
+        with (
+            desk.other_server(market=port, interval_s=3_600.0) as server,
+            desk.client("alice", server.url) as alice,
+            opened(alice) as ws,
+        ):
+            ask(ws, op="subscribe", id=1, topic="prices", symbols=["AAPL"])
+            until(ws, "subscribed")
+            wait_until(lambda: server.parts.market.status, 60, "the API at the market")
+            tell(1)
+            assert told(ws) == "1"
+        with (
+            desk.other_server(market=port, interval_s=2.0) as server,
+            desk.client("alice", server.url) as alice,
+            opened(alice) as ws,
+        ):
+            ask(ws, op="subscribe", id=1, topic="prices", symbols=["AAPL", "MSFT"])
+            until(ws, "subscribed")
+            wait_until(lambda: server.parts.market.status, 60, "the API at the market")
+            seen = []
+            for round_ in range(1, 4):
+                tell(10 * round_, 10 * round_ + 1, 10 * round_ + 2)
+                while not seen or seen[-1] != str(10 * round_ + 2):
+                    seen.append(told(ws))
+            # Of each round the first may have gone alone, the others came as one.
+            assert len(seen) <= 6
+            assert [int(each) for each in seen] == sorted(int(each) for each in seen)
+    finally:
+        market.stop()
 
 
 def test_a_reader_that_stands_still_is_disconnected_and_others_go_on(desk: RunningDesk) -> None:

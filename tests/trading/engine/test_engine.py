@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from store.client import StoreClient
+from store.database.wakeup import after_commit
 from tests.processes import wait_until
 from tests.store.desk import Desk
 from tests.store.fixtures import alice, desk
@@ -209,6 +210,30 @@ def test_many_commands_at_once_are_groups(alice: StoreClient, engine: TradingEng
     assert [each.group_number for each in segments] == [engine.status().group]
     journal = alice.history(JournalSegment, segments[0]._store_entity_id or "")
     assert [each.group_number for each in journal] == list(range(1, len(journal) + 1))
+
+
+def test_ticks_without_records_wake_no_subscriber(
+    alice: StoreClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    woken: list[Any] = []
+
+    def counted(connection: Any, server: Any) -> None:
+        woken.append(server)
+        after_commit(connection, server)
+
+    monkeypatch.setattr("store.database.connection.after_commit", counted)
+    # The lease is not renewed meanwhile, which would be a write as well.
+    with engine_of(alice, options=EngineOptions(lease_s=120.0)) as engine:
+        # A group wakes before the next one is taken, so that the first one's count is known now.
+        tick(engine, "100.00")
+        tick(engine, "100.01")
+        before, group = len(woken), engine.status().group
+        for price in ("100.02", "100.03", "100.04", "100.05"):
+            tick(engine, price)
+        assert engine.status().group >= group + 4
+        assert len(woken) == before
+        engine.submit(order("BUY", 1, "50.00"))
+        wait_until(lambda: len(woken) > before, 30, "the waking after an order")
 
 
 def test_two_engines_fight_and_one_writes(desk: Desk, alice: StoreClient) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import os
 import re
@@ -531,13 +532,30 @@ _LADDER = {
 def test_options_stand_by_strike_with_their_greeks(
     desk: RunningDesk, browser: Browser | None, screenshots: Path
 ) -> None:
+    def with_ladder(ws: WebSocketRoute) -> None:
+        server = ws.connect_to_server()
+
+        def pass_on(message: str | bytes) -> None:
+            told = json.loads(message)
+            if told["type"] == "hello":
+                # Of a replay that was left meanwhile; the page passes over it.
+                late = {"type": "snapshot", "topic": "replay:0123456789ab", "seq": 1, "item": {}}
+                ws.send(json.dumps(late))
+            for place, item in enumerate(told.get("items", ())):
+                if item.get("type") == "options":
+                    told["items"][place] = ladder
+            ws.send(json.dumps(told))
+
+        server.on_message(pass_on)
+
     with opened(browser) as page:
         underlyings: list[dict[str, Any]] = []
+        ladder = copy.deepcopy(_LADDER)
         page.route(
             re.compile(r"/options$"),
             lambda route: route.fulfill(json={"items": underlyings, "next_cursor": None}),
         )
-        page.route(re.compile(r"/options/AAPL$"), lambda route: route.fulfill(json=_LADDER))
+        page.route_web_socket(re.compile(r"/ws$"), with_ladder)
         log_in(page, desk, "alice")
         page.keyboard.press("c")
         page.locator("#panel-options", has_text="This desk has no options").wait_for()
@@ -552,6 +570,11 @@ def test_options_stand_by_strike_with_their_greeks(
         assert set(shown.nth(2).locator("td").all_inner_texts()[11:]) == {""}
         assert page.locator("#panel-options img").count() == 0
         page.screenshot(path=screenshots / "options.png")
+        # The socket tells the next one; nobody asks for it.
+        ladder["underlying_price"] = "226.00"
+        wait_until(
+            lambda: page.locator("tr.at-the-money th").inner_text() == "225", 60, "the next price"
+        )
         page.unroute_all(behavior="ignoreErrors")
 
 

@@ -4,7 +4,7 @@ import { get } from "./api.js";
 import { make, setText } from "./dom.js";
 import { amount, dayOf, fullTime } from "./format.js";
 
-const ASK_MS = 1000;
+const ASK_MS = 2000;
 const fixed = (digits) => (value) => (value === null || value === undefined ? "–" : amount(value, digits));
 const percent = (value) => (value === null || value === undefined ? "–" : `${(100 * value).toFixed(1)} %`);
 const priceOf = (value) => (value === null || value === undefined ? "–" : amount(value));
@@ -46,45 +46,46 @@ class Ladder {
 			make("p", { class: "links muted", text: "Vega and rho are for one percent, theta for a calendar day; IV is implied volatility a year." }));
 	}
 
-	/** Ask for the chain again and again while the tab is open. */
+	/** Follow the chain while the tab is open: the socket tells each new one. */
 	follow(isShown) {
 		this.isShown = isShown;
 		clearTimeout(this.timer);
 		if (isShown) this.#ask();
+		else {
+			this.desk.takeOptions = null;
+			this.desk.unfollow("options");
+		}
 	}
 
 	async #ask() {
 		clearTimeout(this.timer);
+		const known = this.underlying.value;
 		try {
-			if (!document.hidden) await this.#read();
+			const underlyings = (await get("/options")).items.map((each) => each.underlying);
+			if (!this.isShown) return;
+			this.#choices(this.underlying, underlyings.map((each) => [each, each]), known);
+			if (underlyings.length > 0) {
+				this.desk.takeOptions = (chain) => this.#take(chain);
+				this.desk.followValues("options", { symbols: [this.underlying.value] });
+				return;
+			}
+			this.#none();
 		} catch (problem) {
-			// A desk without options knows no such route, or has no chain.
+			// A desk without options knows no such route.
 			if (problem.status === 404) this.#none();
 			else setText(this.said, problem.message);
 			this.said.hidden = false;
 		}
+		// The first chain may come a moment after the desk, or the connection.
 		if (this.isShown) this.timer = setTimeout(() => this.#ask(), ASK_MS);
 	}
 
-	async #read() {
-		if (this.underlyings.length === 0) this.underlyings = (await get("/options")).items.map((each) => each.underlying);
-		if (this.underlyings.length === 0) {
-			this.#none();
-			return;
-		}
-		this.#choices(this.underlying, this.underlyings.map((each) => [each, each]), this.underlying.value || this.underlyings[0]);
-		const underlying = this.underlying.value;
-		const account = this.desk.account();
-		const [found, held] = await Promise.all([
-			get(`/options/${encodeURIComponent(underlying)}`), account === "" ? { items: [] } : get("/positions", { account, limit: 500 }),
-		]);
-		if (underlying !== this.underlying.value) return;
-		this.found = found;
+	#take(chain) {
+		if (chain.underlying !== this.underlying.value) return;
+		this.found = chain;
 		this.held = new Map();
-		for (const each of held.items) {
-			if (each.run === this.desk.run()) this.held.set(each.symbol, (this.held.get(each.symbol) ?? 0) + Number(each.net_quantity));
-		}
-		this.draw();
+		for (const { symbol, net_quantity: net } of this.desk.positions()) this.held.set(symbol, (this.held.get(symbol) ?? 0) + Number(net));
+		if (!document.hidden) this.draw();
 	}
 
 	#none() {

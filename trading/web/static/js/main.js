@@ -49,6 +49,10 @@ const desk = {
 	symbols: () => state.symbols,
 	follow: (topic, listener) => socket.follow(topic, listener),
 	unfollow: (topic) => socket.unfollow(topic),
+	followValues: (topic, more) => socket.followValues(topic, more),
+	/** Takes chains of options while their tab is open. */
+	takeOptions: null,
+	positions: () => panels.held.positions,
 	explain: async (subject, account = desk.account(), run = desk.run()) => {
 		(await part(() => import("./explain.js")))?.showWhy(subject, account, run);
 	},
@@ -301,6 +305,8 @@ function takeValues(items) {
 			chart.takeBar(item.data);
 		} else if (item.type === "depth" && item.instrument_id === preferences.symbol) {
 			state.book = item;
+		} else if (item.type === "options") {
+			desk.takeOptions?.(item);
 		} else if (item.type === "desk") {
 			panels.takeState(item.data);
 			state.away = item.data.processes.filter((each) => each.state !== "RUNNING").map((each) => each.name);
@@ -322,8 +328,10 @@ function drawPrices() {
 	for (const button of byId("symbols").children) {
 		if (!dirty.has(button.dataset.symbol)) continue;
 		const { price, isUp } = prices.get(button.dataset.symbol);
-		setText(button.lastElementChild, priced(price, state.instruments.get(button.dataset.symbol)?.price_increment ?? "1"));
-		button.lastElementChild.className = `live ${isUp ? "up" : "down"}`;
+		const shown = button.lastElementChild;
+		setText(shown, priced(price, state.instruments.get(button.dataset.symbol)?.price_increment ?? "1"));
+		shown.classList.toggle("up", isUp);
+		shown.classList.toggle("down", !isUp);
 	}
 	dirty.clear();
 }

@@ -29,12 +29,22 @@ export const localZone = () => Intl.DateTimeFormat().resolvedOptions().timeZone 
 /** The zone in which times are shown. */
 export const zone = () => preferences.zone || localZone();
 
+const colours = new Map();
+
 /** Show the page light, dark, or as the system is. */
 export function applyTheme() {
+	colours.clear();
 	const dark = preferences.theme === "dark"
 		|| (preferences.theme === "auto" && matchMedia("(prefers-color-scheme: dark)").matches);
 	document.documentElement.dataset.theme = dark ? "dark" : "light";
 }
 
-/** A colour of the theme, for what is drawn on a canvas. */
-export const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+/** A colour of the theme, for a canvas. Asking the browser each time would make it lay out the page. */
+export function colour(name) {
+	let found = colours.get(name);
+	if (found === undefined) {
+		found = getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+		colours.set(name, found);
+	}
+	return found;
+}

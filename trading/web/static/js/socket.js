@@ -148,6 +148,8 @@ export class DeskSocket {
 	#take(message) {
 		this.#heard = Date.now();
 		const handlers = this.#handlers;
+		// On its way when the page stopped following the topic.
+		if (message.topic !== undefined && !this.#topics.has(message.topic)) return;
 		const own = this.#listeners.get(message.topic ?? this.#ids.get(message.id));
 		if (own !== undefined) {
 			own(message);
