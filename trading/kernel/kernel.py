@@ -143,7 +143,10 @@ class Kernel:
         """Introduce what was given from outside to the parts that it works with."""
         if self._paper is not None:
             writer = self._desk.writer
-            self._paper.connect(self._market, self._report, writer.accepted, writer.filled)
+            self._paper.connect(
+                *(self._market, self._report),
+                *(writer.accepted, writer.filled, writer.filled_at_once),
+            )
         if self._fold is not None:
             self._fold.connect(self._market)
         self._picker.connect(self._market, self._recorder)
@@ -199,7 +202,9 @@ class Kernel:
             or self._picker.due <= time
         ):
             self._advance(time)
-        recorder.now = max(recorder.now, time)
+        now = recorder.now
+        # A comparison costs a fifth of a call of max.
+        recorder.now = time if time > now else now
         recorder.number += 1
         recorder.ordinal = 0
         if self._paper is not None:
