@@ -21,13 +21,13 @@ from trading.journal.inputs import Bar, Input
 from trading.journal.outputs import CommandAnswered, Output
 from trading.journal.recorder import Recorder
 from trading.kernel.account_commands import AccountCommands
-from trading.kernel.bar_batches import BarBatches
-from trading.kernel.bar_columns import BarColumns
-from trading.kernel.bars import BarFold, TickBars
-from trading.kernel.columns import TickColumns
 from trading.kernel.desk import Desk, next_day
 from trading.kernel.hosting import AcceptAll, Context, HostedStrategy, Picker, StrategyHost
-from trading.kernel.market_data import MarketData
+from trading.kernel.prices.bar_batches import BarBatches
+from trading.kernel.prices.bar_columns import BarColumns
+from trading.kernel.prices.bars import BarFold, TickBars
+from trading.kernel.prices.columns import TickColumns
+from trading.kernel.prices.market_data import MarketData
 from trading.kernel.reference_data import ReferenceData
 from trading.kernel.settings import Settings
 from trading.kernel.snapshot import (

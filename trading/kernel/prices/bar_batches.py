@@ -17,11 +17,11 @@ from trading.brokers.paper import PaperBroker
 from trading.brokers.resting import PaperState
 from trading.journal.inputs import Bar
 from trading.journal.recorder import Recorder
-from trading.kernel.bar_columns import BarColumns
-from trading.kernel.columns import Ints
 from trading.kernel.desk import Desk
 from trading.kernel.hosting import StrategyHost
-from trading.kernel.market_data import MarketData
+from trading.kernel.prices.bar_columns import BarColumns
+from trading.kernel.prices.columns import Ints
+from trading.kernel.prices.market_data import MarketData
 from trading.kernel.timers import Timers
 from trading.risk.account import Market
 
