@@ -144,8 +144,11 @@ class Kernel:
         if self._paper is not None:
             writer = self._desk.writer
             self._paper.connect(
-                *(self._market, self._report),
-                *(writer.accepted, writer.filled, writer.filled_at_once),
+                self._market,
+                self._report,
+                writer.accepted,
+                writer.filled,
+                writer.filled_at_once,
             )
         if self._fold is not None:
             self._fold.connect(self._market)
