@@ -22,7 +22,7 @@ from trading.risk import Account, Correlations, Market
 from trading.specification import InstrumentSpec
 
 PURE = ("brokers", "journal", "kernel", "orders", "positions", "risk")
-FILES = sorted(path for name in PURE for path in (ROOT / "trading" / name).glob("*.py")) + [
+FILES = sorted(path for name in PURE for path in (ROOT / "trading" / name).rglob("*.py")) + [
     ROOT / "trading" / f"{name}.py" for name in ("numbers", "sizing", "specification", "times")
 ]
 # What reads a clock, a source of chance, the environment or a file.

@@ -96,9 +96,10 @@ def sweep(
     """Run a backtest of one strategy for each set of parameters.
 
     `parameters` is a list of values by name, of which all combinations are run, or the sets
-    themselves. `processes` is the number of processors unless it is given. With `keep`, each
-    result is written to that file when it is there, and a sweep that is started again goes on
-    after what the file has. `progress` is called with how many are done, and of how many.
+    themselves. `processes`, this one among them, is the number of processors unless it is given.
+    With `keep`, each result is written to that file when it is there, or when this process's own
+    run ends, and a sweep that is started again goes on after what the file has. `progress` is
+    called with how many are done, and of how many.
     """
     strategy = _only(backtest)
     sets = list(_sets(parameters))
@@ -266,7 +267,7 @@ def _run(key: str, values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
 def _elsewhere(
     backtest: Backtest, strategy: Strategy, loaded: Loaded, todo: _Todo, processes: int
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Run in processes of their own; what fails there is raised here, the rest is ended."""
+    """Run here and in other processes; what fails there is raised here, the rest is ended."""
     place = place_of(type(strategy))
     options = {
         "name": strategy.name,
@@ -278,16 +279,28 @@ def _elsewhere(
     plain = dataclasses.replace(backtest, strategies=(), data=None)
     # A forked process would inherit threads' locks; a new one begins clean.
     context = multiprocessing.get_context("spawn")
-    executor = ProcessPoolExecutor(processes, context, _begin, (place, options, plain, loaded))
+    others = processes - 1
+    executor = ProcessPoolExecutor(others, context, _begin, (place, options, plain, loaded))
     waiting: set[Future[tuple[str, dict[str, Any]]]] = set()
     rest = iter(todo)
+
+    def fill(most: int) -> None:
+        while len(waiting) < most and (following := next(rest, None)) is not None:
+            waiting.add(executor.submit(_run, *following))
+
     try:
         while True:
-            while len(waiting) < 2 * processes and (following := next(rest, None)) is not None:
-                waiting.add(executor.submit(_run, *following))
-            if not waiting:
+            fill(others)
+            # A process needs a second or two to import what it runs with; this one has it all.
+            own = next(rest, None)
+            fill(2 * others)
+            if own is None and not waiting:
                 return
-            finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            if own is not None:
+                yield from _here(backtest, loaded, [own])
+            finished, waiting = wait(
+                waiting, timeout=None if own is None else 0, return_when=FIRST_COMPLETED
+            )
             for each in finished:
                 yield each.result()
     finally:

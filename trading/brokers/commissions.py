@@ -114,7 +114,7 @@ class PerShare:
         total = above * (old_size + size)
         if below != 1:
             total = div_half_even(total, below)
-        total = max(total, minimum)
+        total = minimum if total < minimum else total
         if self.maximum_share is not None:
             total = min(total, _part(self.maximum_share, old_value + value))
         return total - charged

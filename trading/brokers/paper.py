@@ -71,6 +71,7 @@ class PaperBroker:
         self._sink: Sink = self.reports.append
         self._accepted: Callable[[OrderAccepted], None] = self._sink
         self._filled: Callable[[OrderFilled], None] = self._sink
+        self._filled_at_once: Callable[[Order, OrderFilled], None] = self._accept_and_fill
         self._keeps = True
         # Whether a market order may fill as it arrives, whole and before anybody can end it.
         self._fills_on_arrival = False
@@ -86,16 +87,20 @@ class PaperBroker:
         sink: Sink,
         on_accepted: Callable[[OrderAccepted], None] | None = None,
         on_filled: Callable[[OrderFilled], None] | None = None,
+        on_filled_at_once: Callable[[Order, OrderFilled], None] | None = None,
     ) -> None:
         """Take prices and instruments from a market, and send reports to a function.
 
-        The two most frequent kinds may go to functions of their own. Who hears every report has no
-        need to ask for executions: none are kept then.
+        The two most frequent kinds may go to functions of their own, and both together where an
+        order fills whole as it arrives. Who hears every report has no need to ask for executions:
+        none are kept then.
         """
         self._market = market
         self._sink = sink
         self._accepted = sink if on_accepted is None else on_accepted
         self._filled = sink if on_filled is None else on_filled
+        if on_filled_at_once is not None:
+            self._filled_at_once = on_filled_at_once
         self._keeps = False
         self._fills_on_arrival = (
             self.model.at_once and self.model.volume_share is None and not self.latency
@@ -268,16 +273,16 @@ class PaperBroker:
         now, market = self.state.now, self._market
         account, symbol, order_id = order.account, order.symbol, order.order_id
         size, side, spec = order.qty, order.side, market.specs[symbol]
-        self._accepted(OrderAccepted(now, account, order_id))
         if not self._exact:
             price = self.slippage.worsen(price, side, spec)
-        value = size * abs(price) * market.factors[symbol]
+        value = size * (price if price >= 0 else -price) * market.factors[symbol]
         fees = self.commission.charge(_UNTRADED, size, value, False, spec, market.money_decimals)
         net = self.state.net.get(account)
         if net is None:
             net = self.state.net[account] = {}
         net[symbol] = net.get(symbol, 0) + size * side
-        self._filled(
+        self._filled_at_once(
+            order,
             OrderFilled(
                 now,
                 account,
@@ -291,8 +296,12 @@ class PaperBroker:
                 side,
                 symbol,
                 order.strategy,
-            )
+            ),
         )
+
+    def _accept_and_fill(self, order: Order, report: OrderFilled) -> None:
+        self._accepted(OrderAccepted(report.time, order.account, order.order_id))
+        self._filled(report)
 
     def _reference(self, symbol: str, side: int) -> int | None:
         """The price that an order of this side meets now: the opposite quote, or the last trade."""

@@ -12,7 +12,7 @@ from trading.journal.outputs import Alert, ParametersChanged
 from trading.journal.recorder import Recorder
 from trading.kernel.desk import Desk
 from trading.kernel.hosting import StrategyHost
-from trading.kernel.market_data import MarketData
+from trading.kernel.prices.market_data import MarketData
 from trading.risk.account import ACTIVE, HALTED, TRADING_STATES, Account, Market
 from trading.risk.limits import BREAK_GLASS, HeldLimits, Limits
 

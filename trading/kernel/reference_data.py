@@ -6,8 +6,8 @@ from trading.brokers.paper import PaperBroker
 from trading.journal import inputs as given
 from trading.journal.outputs import Alert
 from trading.journal.recorder import Recorder
-from trading.kernel.bars import BarFold
 from trading.kernel.desk import Desk
+from trading.kernel.prices.bars import BarFold
 from trading.risk.account import Account, Market
 
 __all__ = ["ReferenceData"]

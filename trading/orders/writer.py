@@ -117,7 +117,10 @@ class OrderWriter:
             if pending:
                 order.previous = before
         order.status = found
-        order.updated = now = self._recorder.now
+        now = self._recorder.now
+        # Setting a field costs several times as much as reading it.
+        if order.updated != now:
+            order.updated = now
         self._emit(OrderEvent(now, order.order_id, name, said, order.filled, detail))
         if ends:
             self._close(order)
@@ -347,13 +350,18 @@ class OrderWriter:
         order = self.orders.get(report.order_id)
         if order is None:
             self._fill_of_unknown(report)
-            return
-        fill_id, quantity, price, fees = (
-            report.fill_id,
-            report.quantity,
-            report.price,
-            report.fees,
-        )
+        else:
+            self._book(order, report)
+
+    def filled_at_once(self, order: Order, report: OrderFilled) -> None:
+        """A simulated broker took a submitted order and filled the whole of it as it arrived."""
+        self.event(order, "ACCEPTED")
+        order.acknowledged = True
+        self._book(order, report)
+
+    def _book(self, order: Order, report: OrderFilled) -> None:
+        fill_id, quantity = report.fill_id, report.quantity
+        price, fees = report.price, report.fees
         order.filled += quantity
         order.value += quantity * price
         order.fees += fees
@@ -361,7 +369,8 @@ class OrderWriter:
         if order.status is _ACCEPTED and order.filled == order.qty:
             # By far the most; the general way is below.
             note = ""
-            order.updated = self._recorder.now
+            if order.updated != self._recorder.now:
+                order.updated = self._recorder.now
             order.status = _FILLED
             self._close(order)
         else:

@@ -165,8 +165,8 @@ class Position(msgspec.Struct, array_like=True, gc=False):
         partial = 0
         while done < quantity and lots:
             lot = lots[at]
-            piece, rest = lot.original - lot.matched, quantity - done
-            piece = min(piece, rest)
+            left, rest = lot.original - lot.matched, quantity - done
+            piece = left if left < rest else rest
             before = lot.matched
             matches.append(self._match(execution, lot, piece, done, value, fees))
             done += piece

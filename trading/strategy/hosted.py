@@ -14,8 +14,8 @@ from trading.errors import SnapshotError, StrategyError
 from trading.journal import inputs as journal
 from trading.journal.inputs import Timeframe
 from trading.journal.reports import OrderFilled
-from trading.kernel.bar_columns import BarColumns
 from trading.kernel.hosting import Context as KernelContext
+from trading.kernel.prices.bar_columns import BarColumns
 from trading.kernel.settings import timeframe_of as kernel_timeframe
 from trading.orders.order import Order
 from trading.specification import InstrumentSpec

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import psycopg2
 import pyarrow as pa
@@ -159,14 +160,40 @@ def test_no_plan_tells_of_a_hidden_number(admin: TickStore, desk: Desk, options:
 
     # Prices of SECRET begin at 1000, with four decimal places; no price is 9900.
     hidden, nowhere = 10_000_000, 99_000_000
+    columns = (("trades", "price"), ("quotes", "bid"), ("quotes", "ask"))
     for _sealed in range(2):
         with login.cursor() as cursor:
-            for table, name in (("trades", "price"), ("quotes", "bid"), ("quotes", "ask")):
+            ask_for_everything(cursor)
+            for table, name in (*columns, *((f"asked_{table}", name) for table, name in columns)):
                 for sign in ("=", ">="):
                     there = plan(table, f"{name} {sign} {hidden}", hidden)
                     assert there == plan(table, f"{name} {sign} {nowhere}", nowhere)
                     assert any(name in line for line in there)
         admin.maintain()
+
+
+def ask_for_everything(cursor: Any) -> None:
+    """Set what the views of programs look at: series that the user may not read as well."""
+    cursor.execute(f"SET trading_ticks.series = '{{{','.join(map(str, range(100)))}}}'")
+    cursor.execute("SET trading_ticks.low = -9223372036854775807")
+    cursor.execute("SET trading_ticks.high = 9223372036854775807")
+
+
+def test_asking_for_hidden_series_shows_none_of_them(admin: TickStore, desk: Desk) -> None:
+    admin.grant("alice", ["AAPL"])
+    login = desk.login("alice")
+    with login.cursor() as cursor:
+        for table in ("asked_trades", "asked_quotes"):
+            cursor.execute(f"SELECT count(*) FROM trading_ticks.{table}")
+            assert cursor.fetchall() == [(0,)], "nothing was asked for"
+        ask_for_everything(cursor)
+        cursor.execute("SELECT min(price), max(price), count(*) FROM trading_ticks.asked_trades")
+        assert cursor.fetchall() == [(2_000_000, 2_490_000, 50)]
+        cursor.execute("SELECT min(bid), max(ask), count(*) FROM trading_ticks.asked_quotes")
+        assert cursor.fetchall() == [(2_000_000, 2_010_000, 50)]
+        cursor.execute("SET trading_ticks.high = %s", [START + 10])
+        cursor.execute("SELECT count(*) FROM trading_ticks.asked_trades")
+        assert cursor.fetchall() == [(10,)]
 
 
 def test_somebody_without_any_right_is_told_so(admin: TickStore, desk: Desk) -> None:

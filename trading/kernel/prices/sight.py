@@ -8,8 +8,8 @@ import numpy as np
 
 from trading.brokers.levels import EVERY_TICK, Levels
 from trading.brokers.levels import NEVER as NO_LEVELS
-from trading.kernel.columns import MISSING, Ints, TickColumns
-from trading.kernel.trails import Trails
+from trading.kernel.prices.columns import MISSING, Ints, TickColumns
+from trading.kernel.prices.trails import Trails
 from trading.risk.account import Market
 from trading.risk.totals import Watch
 

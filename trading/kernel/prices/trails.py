@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from trading.brokers.resting import Resting
-from trading.kernel.columns import Ints
+from trading.kernel.prices.columns import Ints
 
 __all__ = ["Trails"]
 

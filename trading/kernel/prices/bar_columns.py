@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from trading.errors import JournalError
 from trading.journal.inputs import Bar, BarBatch, Timeframe
-from trading.kernel.columns import Ints
+from trading.kernel.prices.columns import Ints
 
 __all__ = ["BarColumns"]
 

@@ -7,8 +7,8 @@ first never trades in the past of the second, and never at a price of the moment
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from itertools import islice, repeat
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, islice, repeat
 from typing import TypeVar
 
 import numpy as np
@@ -17,17 +17,20 @@ from trading.brokers.paper import PaperBroker
 from trading.brokers.resting import PaperState
 from trading.journal.inputs import Bar
 from trading.journal.recorder import Recorder
-from trading.kernel.bar_columns import BarColumns
-from trading.kernel.columns import Ints
 from trading.kernel.desk import Desk
 from trading.kernel.hosting import StrategyHost
-from trading.kernel.market_data import MarketData
+from trading.kernel.prices.bar_columns import BarColumns
+from trading.kernel.prices.columns import Ints
+from trading.kernel.prices.market_data import MarketData
 from trading.kernel.timers import Timers
 from trading.risk.account import Market
 
 __all__ = ["BarBatches"]
 
 T = TypeVar("T")
+
+# Rows whose numbers are Python's at one time: few enough to be in the processor's cache still.
+_TOGETHER = 1_024
 
 
 class BarBatches:
@@ -154,7 +157,13 @@ def _named(names: Sequence[T], codes: Ints) -> Iterable[T]:
     return [names[code] for code in codes.tolist()]
 
 
-def _rows(columns: BarColumns) -> map[Bar]:
+def _rows(columns: BarColumns) -> Iterator[Bar]:
+    """Yield the bars one by one, made as they are asked for."""
+    starts = range(0, len(columns), _TOGETHER)
+    return chain.from_iterable(_bars(columns.slice(at, at + _TOGETHER)) for at in starts)
+
+
+def _bars(columns: BarColumns) -> Iterator[Bar]:
     return map(
         Bar,
         columns.times.tolist(),

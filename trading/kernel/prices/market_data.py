@@ -17,13 +17,13 @@ from trading.brokers.paper import PaperBroker
 from trading.journal.inputs import Bar, Tick, Timeframe
 from trading.journal.outputs import BarClosed, TickLate
 from trading.journal.recorder import Recorder
-from trading.kernel.bars import BarFold
-from trading.kernel.columns import Ints, TickColumns
 from trading.kernel.desk import Desk
 from trading.kernel.hosting import StrategyHost
-from trading.kernel.sight import WINDOW_MAX, WINDOW_MIN, Sight
+from trading.kernel.prices.bars import BarFold
+from trading.kernel.prices.columns import Ints, TickColumns
+from trading.kernel.prices.sight import WINDOW_MAX, WINDOW_MIN, Sight
+from trading.kernel.prices.trails import Trails
 from trading.kernel.timers import NEVER
-from trading.kernel.trails import Trails
 from trading.risk.account import Market
 from trading.risk.totals import Watch
 

@@ -21,7 +21,7 @@ from trading.bars.working import BarRow, OpenBar
 from trading.errors import JournalError, SettingsError
 from trading.journal.codec import pack, unpack
 from trading.journal.inputs import Bar, Timeframe
-from trading.kernel.columns import MISSING, TickColumns
+from trading.kernel.prices.columns import MISSING, TickColumns
 from trading.kernel.settings import interval_of, timeframe_of
 from trading.kernel.timers import NEVER
 from trading.risk.account import Market

@@ -1,0 +1,1 @@
+"""How ticks and bars go through the kernel: as columns, one by one where somebody listens."""
