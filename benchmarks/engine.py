@@ -12,7 +12,6 @@ nothing and from its snapshot, is written as a journal alone.
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import os
 import resource
@@ -45,6 +44,7 @@ from trading.engine.inbox import Inbox  # noqa: E402
 from trading.engine.journal import Entry, Group, Journal  # noqa: E402
 from trading.engine.snapshots import SnapshotKeeper  # noqa: E402
 from trading.engine.state import EngineState, Recipe, canonical  # noqa: E402
+from trading.engine.turns import settle_process  # noqa: E402
 from trading.engine.writer import Writer  # noqa: E402
 from trading.exchange import ExchangeBroker  # noqa: E402
 from trading.journal import decode_input  # noqa: E402
@@ -374,8 +374,7 @@ def measure(
     engine: TradingEngine, watch: Watch, options: argparse.Namespace, processes: Processes
 ) -> None:
     # As `python -m trading live` does once it runs.
-    gc.collect()
-    gc.freeze()
+    settle_process()
     print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}")
     print(f"idle engine                    {100 * idle():10.1f} % of a processor")
     latency(engine, watch, options.seconds)

@@ -101,14 +101,12 @@ class EngineState:
         self.sequence = max(self.sequence, sequence)
         self.pending.take(event, outputs)
         self.book.take(event, outputs)
-        finished = []
         for output in outputs:
-            if isinstance(output, CommandAnswered):
+            kind = output.__class__
+            if kind is CommandAnswered:
                 self._answer(output)
-            elif isinstance(output, (OrderEvent, FillBooked)) and output.status in TERMINAL:
-                finished.append(output.order_id)
-        if finished:
-            self.pending.forget(finished)
+            elif (kind is OrderEvent or kind is FillBooked) and output.status in TERMINAL:
+                self.pending.forget(output.order_id)
         return outputs
 
     def _answer(self, output: CommandAnswered) -> None:

@@ -62,6 +62,9 @@ __all__ = ["Writer"]
 
 _LOG = logging.getLogger(__name__)
 _ENGINE = "engine"
+_EFFECTS = frozenset(EFFECTS)
+# Outputs that a person must see.
+_TOLD = frozenset({Alert, StrategyStopped, TradingStateChanged})
 
 
 class Writer:
@@ -413,15 +416,15 @@ class Writer:
         """Commit a group; only then send, answer and publish."""
         with self._store.waking_later():
             self._commit(staged)
-            self._carry_out([each for each in staged.outputs if isinstance(each, EFFECTS)])
+            self._carry_out([each for each in staged.outputs if each.__class__ in _EFFECTS])
             for each in staged.planned:
                 if each.item.answer is not None:
                     self._answer(each.item, each.error)
-        _log(staged.outputs)
-        try:
-            self._publish(staged.outputs)
-        except Exception:  # noqa: BLE001 - who listens must not stop the writer
-            _LOG.exception("publishing group %d failed", staged.group.number)
+            _log(staged.outputs)
+            try:
+                self._publish(staged.outputs)
+            except Exception:  # noqa: BLE001 - who listens must not stop the writer
+                _LOG.exception("publishing group %d failed", staged.group.number)
 
     def _commit(self, staged: Staged) -> None:
         begun, group = time.monotonic(), staged.group
@@ -583,8 +586,12 @@ class Writer:
 
 def _log(outputs: Sequence[Output]) -> None:
     """Write what a person must see into the log; everything else is in the store."""
+    is_debugging = _LOG.isEnabledFor(logging.DEBUG)
     for output in outputs:
-        if isinstance(output, Alert):
+        if output.__class__ not in _TOLD:
+            if is_debugging:
+                _LOG.debug("%s", output)
+        elif isinstance(output, Alert):
             _LOG.warning("alert %s, %s: %s", output.code, output.subject, output.message)
         elif isinstance(output, StrategyStopped):
             _LOG.error(
@@ -595,5 +602,3 @@ def _log(outputs: Sequence[Output]) -> None:
             )
         elif isinstance(output, TradingStateChanged):
             _LOG.warning("account %s is %s: %s", output.account, output.state, output.reason)
-        elif _LOG.isEnabledFor(logging.DEBUG):
-            _LOG.debug("%s", output)
