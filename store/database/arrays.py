@@ -44,8 +44,17 @@ def array_text(values: Sequence[str | int | datetime | None]) -> str | None:
     each element of which its parser takes for an expression. `unnest` beside longer arrays reads a
     null array as nulls.
     """
-    if all(value is None for value in values):
-        return None if values else "{}"
+    try:
+        # Most columns are texts without anything to escape.
+        texts = '","'.join(values)  # type: ignore[arg-type]
+    except TypeError:
+        if all(value is None for value in values):
+            return None
+    else:
+        if not values:
+            return "{}"
+        if "\\" not in texts and texts.count('"') == 2 * (len(values) - 1):
+            return f'{{"{texts}"}}'
     return "{" + ",".join(map(_element, values)) + "}"
 
 

@@ -250,26 +250,21 @@ class Appender:
         of_step: bool,
         statement: str = _APPEND_BATCH,
     ) -> list[Any]:
-        ids = [None if c.event_id is None else _event_uuid(c.event_id) for c in changes]
-        periods = [
-            change.period if change.period == _NO_PERIOD else _checked(change.period)
-            for change in changes
-        ]
+        kinds, _, entities, expected, types, data, states, given, metas, event_ids = zip(
+            *changes, strict=True
+        )
+        ids = [None if each is None else _event_uuid(each) for each in event_ids]
+        periods = [each if each == _NO_PERIOD else _checked(each) for each in given]
         columns = [
+            *_arrays(kinds, entities, expected, types),
+            json_array_text(data),
             *_arrays(
-                [change.kind for change in changes],
-                [change.entity_id for change in changes],
-                [change.expected for change in changes],
-                [change.type_name for change in changes],
-            ),
-            json_array_text([change.data for change in changes]),
-            *_arrays(
-                [change.state for change in changes],
+                states,
                 [since for since, _ in periods],
                 [until for _, until in periods],
-                [change.meta for change in changes],
+                metas,
                 ids,
-                list(readers),
+                readers,
             ),
         ]
         lease_values = (None,) * 5 if lease is None else lease.next_turn()

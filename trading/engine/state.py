@@ -25,6 +25,8 @@ __all__ = ["Answer", "EngineState", "Recipe", "canonical"]
 
 _VERSION = 2
 _ANSWERS = 10_000
+# Most outputs are of other classes, and are passed over by one look.
+_FOLLOWED = frozenset({CommandAnswered, OrderEvent, FillBooked})
 
 
 @dataclass(frozen=True)
@@ -102,10 +104,11 @@ class EngineState:
         self.pending.take(event, outputs)
         self.book.take(event, outputs)
         for output in outputs:
-            kind = output.__class__
-            if kind is CommandAnswered:
+            if output.__class__ not in _FOLLOWED:
+                continue
+            if isinstance(output, CommandAnswered):
                 self._answer(output)
-            elif (kind is OrderEvent or kind is FillBooked) and output.status in TERMINAL:
+            elif isinstance(output, (OrderEvent, FillBooked)) and output.status in TERMINAL:
                 self.pending.forget(output.order_id)
         return outputs
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -414,9 +415,10 @@ class Writer:
 
     def _write(self, staged: Staged) -> None:
         """Commit a group; only then send, answer and publish."""
+        effects: list[Any] = [each for each in staged.outputs if each.__class__ in _EFFECTS]
         with self._store.waking_later():
             self._commit(staged)
-            self._carry_out([each for each in staged.outputs if each.__class__ in _EFFECTS])
+            self._carry_out(effects)
             for each in staged.planned:
                 if each.item.answer is not None:
                     self._answer(each.item, each.error)
