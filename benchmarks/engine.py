@@ -1,6 +1,7 @@
 """How fast the engine is on a real store and a real exchange process, with its rivals in one run.
 
     python benchmarks/engine.py [--orders 20000] [--seconds 10] [--day 100000] [--quick]
+                                [--group 200] [--turn-ms 0.5]
 
 Every order goes the whole way: command, risk, durable, sent, acknowledged, filled, booked. The
 rivals are as many records written by bare inserts into a plain table, in groups of the same size,
@@ -12,7 +13,6 @@ nothing and from its snapshot, is written as a journal alone.
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import os
 import resource
@@ -45,6 +45,7 @@ from trading.engine.inbox import Inbox  # noqa: E402
 from trading.engine.journal import Entry, Group, Journal  # noqa: E402
 from trading.engine.snapshots import SnapshotKeeper  # noqa: E402
 from trading.engine.state import EngineState, Recipe, canonical  # noqa: E402
+from trading.engine.turns import TURN_S, settle_process  # noqa: E402
 from trading.engine.writer import Writer  # noqa: E402
 from trading.exchange import ExchangeBroker  # noqa: E402
 from trading.journal import decode_input  # noqa: E402
@@ -140,7 +141,7 @@ def quote(port: int) -> ExchangeBroker:
     return other
 
 
-def engine_of(store: StoreClient, port: int, watch: Watch) -> TradingEngine:
+def engine_of(store: StoreClient, port: int, watch: Watch, group_size: int = 200) -> TradingEngine:
     def broker() -> ExchangeBroker:
         return ExchangeBroker("127.0.0.1", port, account="ACC", key=KEYS["ACC"], instruments=[AAPL])
 
@@ -152,7 +153,7 @@ def engine_of(store: StoreClient, port: int, watch: Watch) -> TradingEngine:
         run="live",
         instruments=[AAPL],
         cash=10**9,
-        options=EngineOptions(lease_s=5.0),
+        options=EngineOptions(lease_s=5.0, group_size=group_size),
         publish=watch,
     )
 
@@ -317,6 +318,10 @@ def main() -> None:
     parser.add_argument("--orders", type=int, default=20_000)
     parser.add_argument("--seconds", type=float, default=10.0, help="of the measure of latency")
     parser.add_argument("--day", type=int, default=100_000, help="orders of the day to be folded")
+    parser.add_argument("--group", type=int, default=200, help="inputs a group at most")
+    parser.add_argument(
+        "--turn-ms", type=float, default=1e3 * TURN_S, help="turns of threads; Python's own are 5"
+    )
     parser.add_argument("--quick", action="store_true", help="small numbers, in 3 minutes")
     options = parser.parse_args()
     if options.quick:
@@ -329,7 +334,7 @@ def main() -> None:
             provision_user(admin, "desk", "the desk's password")
             store = StoreClient("desk", "the desk's password", **server.conn_info())
             other, watch = quote(port), Watch()
-            engine = engine_of(store, port, watch)
+            engine = engine_of(store, port, watch, options.group)
             engine.start(60)
             try:
                 print(f"a page to the disk             {disk(folder)}")
@@ -374,8 +379,8 @@ def measure(
     engine: TradingEngine, watch: Watch, options: argparse.Namespace, processes: Processes
 ) -> None:
     # As `python -m trading live` does once it runs.
-    gc.collect()
-    gc.freeze()
+    settle_process()
+    sys.setswitchinterval(options.turn_ms / 1e3)
     print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}")
     print(f"idle engine                    {100 * idle():10.1f} % of a processor")
     latency(engine, watch, options.seconds)

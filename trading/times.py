@@ -33,4 +33,4 @@ def nanoseconds(time: datetime | int) -> int:
 
 def moment(time: int) -> datetime:
     """Return nanoseconds as a datetime in UTC, cut to the microseconds that it can hold."""
-    return _EPOCH + timedelta(microseconds=time // 1_000)
+    return _EPOCH + timedelta(0, 0, time // 1_000)

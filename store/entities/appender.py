@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from store.base import Storable
-from store.database.arrays import array_text
+from store.database.arrays import JSON_ARRAY, array_text, json_array_text
 from store.database.connection import Connection
 from store.entities.idempotency import Numbers, reserve
 from store.entities.rows import FOR_EVER, Receipt, mark, restorer
@@ -30,20 +30,20 @@ _APPEND = """
 SELECT * FROM object_store.append(
     %s, %s::uuid, %s, %s, %s::jsonb, %s, %s, %s, %s::jsonb, %s::uuid, %s)
 """
-_APPEND_NEW = """
+_APPEND_NEW = f"""
 SELECT * FROM object_store.append_new(
-    %s::uuid[], %s::text[], %s::jsonb[], %s::text[], %s, %s)
+    %s::uuid[], %s::text[], {JSON_ARRAY}, %s::text[], %s, %s)
 """
-_APPEND_BATCH = """
+_APPEND_BATCH = f"""
 SELECT * FROM object_store.append_batch(
-    %s::text[], %s::uuid[], %s::int[], %s::text[], %s::jsonb[], %s::text[], %s::timestamptz[],
+    %s::text[], %s::uuid[], %s::int[], %s::text[], {JSON_ARRAY}, %s::text[], %s::timestamptz[],
     %s::timestamptz[], %s::jsonb[], %s::uuid[], %s::text[], %s, %s, %s, %s::uuid, %s, %s)
 """
 # For a caller that wants no receipts: the rows are neither sent nor read.
 _APPEND_BATCH_UNSEEN = f"SELECT count(*) FROM ({_APPEND_BATCH}) r"
-_UPDATE_MANY = """
+_UPDATE_MANY = f"""
 SELECT * FROM object_store.update_many(
-    %s::uuid[], %s::int[], %s::text[], %s::jsonb[], %s::text[], %s, %s)
+    %s::uuid[], %s::int[], %s::text[], {JSON_ARRAY}, %s::text[], %s, %s)
 """
 _STORED_AS = """
 SELECT type_name FROM object_store.versions(%s::uuid, NULL) ORDER BY version DESC LIMIT 1
@@ -146,10 +146,11 @@ class Appender:
             expected = [None] * len(objects) if is_new else _expected_in_turn(objects)
             has_ids = ids.given[0] is not None
             if is_new and not has_ids:
-                columns = _arrays(entities, types, data, states)
+                columns = [*_arrays(entities, types), json_array_text(data), array_text(states)]
                 rows = self._send(_APPEND_NEW, (*columns, *_checked(period)), repeats=False)
             elif kind == "UPDATED" and not has_ids and len(set(entities)) == len(entities):
-                columns = _arrays(entities, expected, types, data, states)
+                columns = _arrays(entities, expected, types)
+                columns += [json_array_text(data), array_text(states)]
                 rows = self._send(_UPDATE_MANY, (*columns, *_checked(period)), repeats=False)
             else:
                 changes = [
@@ -249,24 +250,23 @@ class Appender:
         of_step: bool,
         statement: str = _APPEND_BATCH,
     ) -> list[Any]:
-        ids = [None if c.event_id is None else _event_uuid(c.event_id) for c in changes]
-        periods = [
-            change.period if change.period == _NO_PERIOD else _checked(change.period)
-            for change in changes
-        ]
-        columns = _arrays(
-            [change.kind for change in changes],
-            [change.entity_id for change in changes],
-            [change.expected for change in changes],
-            [change.type_name for change in changes],
-            [change.data for change in changes],
-            [change.state for change in changes],
-            [since for since, _ in periods],
-            [until for _, until in periods],
-            [change.meta for change in changes],
-            ids,
-            list(readers),
+        kinds, _, entities, expected, types, data, states, given, metas, event_ids = zip(
+            *changes, strict=True
         )
+        ids = [None if each is None else _event_uuid(each) for each in event_ids]
+        periods = [each if each == _NO_PERIOD else _checked(each) for each in given]
+        columns = [
+            *_arrays(kinds, entities, expected, types),
+            json_array_text(data),
+            *_arrays(
+                states,
+                [since for since, _ in periods],
+                [until for _, until in periods],
+                metas,
+                ids,
+                readers,
+            ),
+        ]
         lease_values = (None,) * 5 if lease is None else lease.next_turn()
         values = (*columns, *lease_values, of_step)
         return self._send(statement, values, repeats=lease is not None or None not in ids)
@@ -392,8 +392,10 @@ def new_entity_id() -> str:
         drawn = _chance[-8:]
         del _chance[-8:]
     chance = 0b10 << 62 | int.from_bytes(drawn, "big") >> 2
-    text = f"{tick >> 12:012x}7{tick & 0xFFF:03x}{chance:016x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    return (
+        f"{tick >> 28:08x}-{tick >> 12 & 0xFFFF:04x}-7{tick & 0xFFF:03x}"
+        f"-{chance >> 48:04x}-{chance & 0xFFFF_FFFF_FFFF:012x}"
+    )
 
 
 def initial_state(obj: Storable) -> str | None:

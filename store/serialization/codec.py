@@ -97,6 +97,8 @@ class Codec:
             values = self._values(obj)
             last, texts = self._last
             changed = [*compress(self._places, map(is_not, last, values))]
+            # A time of another zone than UTC is never kept.
+            may_have_zones = False
             if changed:
                 last, texts = last.copy(), texts.copy()
                 quick, checks, writes = schema.quick, schema.checks, self._writes
@@ -106,8 +108,9 @@ class Codec:
                         return None
                     texts[at] = "null" if value is None else writes[at](value)
                     last[at] = kept(value)
+                    may_have_zones = may_have_zones or last[at] is UNKNOWN
                 self._last = last, texts
-            zones = self._zone_part(obj) if self._zones else ""
+            zones = self._zone_part(obj) if may_have_zones and self._zones else ""
             text = f"{{{self._template % tuple(texts)}{zones}}}"
             check_text(text)
         except (SerializationError, *_UNFIT):

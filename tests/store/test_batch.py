@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -14,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from step_scope import StepScope, entered
 from store import Storable
 from store.client import StoreClient
-from store.database.arrays import array_text
+from store.database.arrays import JSON_ARRAY, array_text, json_array_text
 from store.entities.batch import Batch
 from store.errors import (
     AccessError,
@@ -26,6 +27,7 @@ from store.errors import (
     LeaseHeld,
     LeaseLost,
     NotStored,
+    SerializationError,
     StoreError,
     ValidationError,
     VersionConflict,
@@ -570,6 +572,24 @@ _texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0
 def test_arrays_of_any_texts(alice: StoreClient, values: list[str | None]) -> None:
     [(found,)] = run(alice.conn, "SELECT %s::text[]", [array_text(values)])
     assert found == (values if any(each is not None for each in values) or not values else None)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(values=st.lists(st.none() | st.dictionaries(_texts | st.just("\x1e"), _texts)))
+def test_arrays_of_any_json(alice: StoreClient, values: list[dict[str, str] | None]) -> None:
+    texts = [None if each is None else json.dumps(each) for each in values]
+    [(found,)] = run(alice.conn, f"SELECT {JSON_ARRAY}::text[]", [json_array_text(texts)])
+    if any(each is not None for each in values) or not values:
+        assert [None if each is None else json.loads(each) for each in found] == values
+    else:
+        assert found is None
+
+
+@pytest.mark.parametrize("text", ["", '{"name":"a"}\x1e{"name":"b"}'])
+def test_what_is_no_json_does_not_become_two_values(text: str) -> None:
+    for texts in ([text], ['{"name":"c"}', text, None]):
+        with pytest.raises(SerializationError, match="no JSON text"):
+            json_array_text(texts)
 
 
 def test_arrays_of_numbers_and_moments(alice: StoreClient) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import logging
 import secrets
@@ -23,6 +22,7 @@ from trading.backtest import load_strategy
 from trading.brokers import FILL_MODELS, PaperBroker
 from trading.cli.strategies import commission_of, values_of
 from trading.engine import EngineOptions, EngineStatus, Phase, TradingEngine
+from trading.engine.turns import settle_process
 from trading.errors import EngineError, FeedError, InstrumentError
 from trading.exchange import ExchangeBroker
 from trading.governance import bootstrap_governance, grant_duty
@@ -174,9 +174,7 @@ def _trade(
             governor=Governor(store, options.account, options.run_name),
         )
         describe_run(store, options.account, options.run_name, _description(options))
-        # What was imported stays; to look at it in each full collection is a pause of some 60 ms.
-        gc.collect()
-        gc.freeze()
+        settle_process()
         engine.start()
         _watch(engine, options, done)
         status = engine.stop()

@@ -11,7 +11,7 @@ from trading.journal.reports import BrokerReport
 __all__ = ["PendingEffects"]
 
 _ENDS = (reports.OrderRejected, reports.OrderCanceled, reports.OrderExpired)
-_REPORTS = (
+_REPORTS = {
     reports.OrderAccepted,
     *_ENDS,
     reports.OrderTriggered,
@@ -19,7 +19,8 @@ _REPORTS = (
     reports.OrderReplaceRejected,
     reports.OrderCancelRejected,
     reports.OrderFilled,
-)
+}
+_EFFECTS = frozenset(EFFECTS)
 
 
 class PendingEffects:
@@ -37,10 +38,10 @@ class PendingEffects:
 
     def take(self, event: object, outputs: Sequence[Output]) -> None:
         """Follow one input and its outputs."""
-        if isinstance(event, _REPORTS):
+        if event.__class__ in _REPORTS:
             self._answered(event)
         for output in outputs:
-            if isinstance(output, EFFECTS):
+            if output.__class__ in _EFFECTS:
                 self._by_order.setdefault(output.order_id, []).append(output)
 
     def _answered(self, report: BrokerReport) -> None:
@@ -62,10 +63,9 @@ class PendingEffects:
         else:
             del self._by_order[order_id]
 
-    def forget(self, finished: Iterable[str]) -> None:
-        """Let go of what concerns orders that have ended."""
-        for order_id in finished:
-            self._by_order.pop(order_id, None)
+    def forget(self, order_id: str) -> None:
+        """Let go of what concerns an order that has ended."""
+        self._by_order.pop(order_id, None)
 
     def of(self, order_id: str) -> list[Effect]:
         """Return the unanswered effects of an order, in the order in which they were made."""

@@ -340,7 +340,7 @@ class RecordBook:
 
     def _fill(self, output: said.FillBooked) -> None:
         symbol = intern(output.symbol)
-        executed = self._moment(min(output.executed, output.time))
+        executed = moment(min(output.executed, output.time))
         fill = FillRecord(
             account=intern(output.account),
             run=self._run,

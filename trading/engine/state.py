@@ -25,6 +25,8 @@ __all__ = ["Answer", "EngineState", "Recipe", "canonical"]
 
 _VERSION = 2
 _ANSWERS = 10_000
+# Most outputs are of other classes, and are passed over by one look.
+_FOLLOWED = frozenset({CommandAnswered, OrderEvent, FillBooked})
 
 
 @dataclass(frozen=True)
@@ -101,14 +103,13 @@ class EngineState:
         self.sequence = max(self.sequence, sequence)
         self.pending.take(event, outputs)
         self.book.take(event, outputs)
-        finished = []
         for output in outputs:
+            if output.__class__ not in _FOLLOWED:
+                continue
             if isinstance(output, CommandAnswered):
                 self._answer(output)
             elif isinstance(output, (OrderEvent, FillBooked)) and output.status in TERMINAL:
-                finished.append(output.order_id)
-        if finished:
-            self.pending.forget(finished)
+                self.pending.forget(output.order_id)
         return outputs
 
     def _answer(self, output: CommandAnswered) -> None:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -62,6 +63,9 @@ __all__ = ["Writer"]
 
 _LOG = logging.getLogger(__name__)
 _ENGINE = "engine"
+_EFFECTS = frozenset(EFFECTS)
+# Outputs that a person must see.
+_TOLD = frozenset({Alert, StrategyStopped, TradingStateChanged})
 
 
 class Writer:
@@ -411,20 +415,21 @@ class Writer:
 
     def _write(self, staged: Staged) -> None:
         """Commit a group; only then send, answer and publish."""
+        effects: list[Any] = [each for each in staged.outputs if each.__class__ in _EFFECTS]
         # Nobody waits for the journal alone, which comes with every group of ticks: woken by each,
         # the readers of records would look at the log every few milliseconds.
         wakes = len(staged.batch) > 1
         with self._store.waking_later(wakes=wakes):
             self._commit(staged)
-            self._carry_out([each for each in staged.outputs if isinstance(each, EFFECTS)])
+            self._carry_out(effects)
             for each in staged.planned:
                 if each.item.answer is not None:
                     self._answer(each.item, each.error)
-        _log(staged.outputs)
-        try:
-            self._publish(staged.outputs)
-        except Exception:  # noqa: BLE001 - who listens must not stop the writer
-            _LOG.exception("publishing group %d failed", staged.group.number)
+            _log(staged.outputs)
+            try:
+                self._publish(staged.outputs)
+            except Exception:  # noqa: BLE001 - who listens must not stop the writer
+                _LOG.exception("publishing group %d failed", staged.group.number)
 
     def _commit(self, staged: Staged) -> None:
         begun, group = time.monotonic(), staged.group
@@ -586,8 +591,12 @@ class Writer:
 
 def _log(outputs: Sequence[Output]) -> None:
     """Write what a person must see into the log; everything else is in the store."""
+    is_debugging = _LOG.isEnabledFor(logging.DEBUG)
     for output in outputs:
-        if isinstance(output, Alert):
+        if output.__class__ not in _TOLD:
+            if is_debugging:
+                _LOG.debug("%s", output)
+        elif isinstance(output, Alert):
             _LOG.warning("alert %s, %s: %s", output.code, output.subject, output.message)
         elif isinstance(output, StrategyStopped):
             _LOG.error(
@@ -598,5 +607,3 @@ def _log(outputs: Sequence[Output]) -> None:
             )
         elif isinstance(output, TradingStateChanged):
             _LOG.warning("account %s is %s: %s", output.account, output.state, output.reason)
-        elif _LOG.isEnabledFor(logging.DEBUG):
-            _LOG.debug("%s", output)
