@@ -15,9 +15,10 @@ from store.cli.output import say
 from store.client import StoreClient
 from trading.backtest import load_strategy
 from trading.brokers import FILL_MODELS, PaperBroker
-from trading.cli.strategies import commission_of, values_of
-from trading.decoding import json_decoder
+from trading.brokers.commissions import commission_of
+from trading.cli.strategies import values_of
 from trading.errors import LimitsError, ReplayError
+from trading.governance.governance import limits_of
 from trading.picker import TradePicker
 from trading.replay.description import Description, described_run
 from trading.replay.run_journal import Recipe, RecordedRun, read_run, recipe_of, run_names
@@ -202,6 +203,6 @@ def _limits(path: Path | None) -> Limits | None:
     if path is None:
         return None
     try:
-        return json_decoder(Limits).decode(path.read_bytes())
-    except msgspec.MsgspecError as error:
-        raise LimitsError(f"{path} has no limits as JSON: {error}") from None
+        return limits_of(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise LimitsError(f"{path}: {error}") from None

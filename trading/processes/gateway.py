@@ -125,7 +125,13 @@ class Gateway:
         book = self._books.get(name)
         role = None if book is None else book.config.members.get(by)
         if book is None or role is None:
-            raise Refusal(404, "UNKNOWN_ACCOUNT", f"there is no account {name!r:.80} of {by}")
+            own = sorted(n for n, each in self._books.items() if by in each.config.members)
+            raise Refusal(
+                404,
+                "UNKNOWN_ACCOUNT",
+                f"there is no account {name!r:.80} of {by}; there is {', '.join(own) or 'none'}",
+                allowed=own,
+            )
         if roles is not None and role not in roles:
             raise Refusal(
                 403,

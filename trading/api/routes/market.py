@@ -12,7 +12,8 @@ from pydantic import AfterValidator
 from trading.api.current import CurrentPool, parts_of
 from trading.api.market_hub import bar_rows, instant_text
 from trading.api.problems import Problem
-from trading.api.schemas import Page, clean_text, utc
+from trading.api.routes.filters import Time
+from trading.api.schemas import Page, clean_text
 from trading.api.sessions import UserPool
 from trading.bars import parse_interval
 from trading.bars.calendar import calendar_for
@@ -23,14 +24,21 @@ router = APIRouter(tags=["market"])
 SymbolPath = Annotated[str, Path(max_length=64), AfterValidator(clean_text)]
 SymbolQuery = Annotated[str, Query(max_length=64), AfterValidator(clean_text)]
 Timeframe = Annotated[str, Query(max_length=20, examples=["1m"]), AfterValidator(clean_text)]
-Time = Annotated[datetime | None, AfterValidator(lambda v: v and utc(v))]
 _BARS_MAX = 5_000
 _FIRST_PIECES = 3
+_SHOWN_MAX = 50
 
 
 def _refuse_unreadable(pool: UserPool, symbol: str) -> None:
     if symbol not in pool.readable_symbols():
-        raise Problem(404, "UNKNOWN_SYMBOL", f"no ticks of {symbol!r:.80} that you may read")
+        readable = sorted(pool.readable_symbols())
+        shown = ", ".join(readable[:_SHOWN_MAX]) or "none"
+        raise Problem(
+            404,
+            "UNKNOWN_SYMBOL",
+            f"no ticks of {symbol!r:.80} that you may read; you may read {shown}",
+            allowed=readable[:_SHOWN_MAX],
+        )
 
 
 @router.get("/instruments", response_model=Page)
@@ -124,7 +132,21 @@ def list_bars(
             bar = live["data"]
             items = [each for each in items if each["start"] < bar["start"]]
             items = [*items, bar][-limit:]
+    if not items:
+        _refuse_other_timeframes(request, timeframe)
     return {"symbol": symbol, "timeframe": timeframe, "items": items}
+
+
+def _refuse_other_timeframes(request: Request, timeframe: str) -> None:
+    """Problem for bars of a length that the desk does not keep: there will never be any."""
+    kept = parts_of(request).settings.timeframes
+    if kept and timeframe not in kept:
+        raise Problem(
+            404,
+            "UNKNOWN_TIMEFRAME",
+            f"no bars of {timeframe!r:.20} are kept; there are those of {', '.join(kept)}",
+            allowed=list(kept),
+        )
 
 
 def kept_bars(

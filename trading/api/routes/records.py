@@ -17,15 +17,13 @@ from trading.api.current import CurrentPool, CurrentSession, parts_of
 from trading.api.problems import Problem
 from trading.api.reading import LIMIT_MAX, TWIN_RUN, page_of
 from trading.api.record_views import number_text, view_of
-from trading.api.schemas import Page, clean_text, utc
+from trading.api.routes.filters import Limit, Text, Time, refuse_unknown_names, state_of
+from trading.api.schemas import Page, clean_text
 from trading.api.sessions import UserPool
 from trading.engine import OrderRecord
-from trading.orders.status import TERMINAL
+from trading.orders.status import TERMINAL, OrderStatus
 
 router = APIRouter(tags=["records"])
-
-Text = Annotated[str | None, Query(max_length=200), AfterValidator(lambda v: v and clean_text(v))]
-Time = Annotated[datetime | None, AfterValidator(lambda v: v and utc(v))]
 
 
 class _Asked:
@@ -33,15 +31,18 @@ class _Asked:
 
     def __init__(
         self,
+        request: Request,
         account: Text = None,
         run: Annotated[
             str | None,
             Query(max_length=200, description="the accounts' own runs; * for all, twins too"),
             AfterValidator(lambda v: v and clean_text(v)),
         ] = None,
-        limit: Annotated[int, Query(ge=1, le=LIMIT_MAX)] = 100,
+        limit: Limit = 100,
         cursor: Annotated[str | None, Query(max_length=4_000)] = None,
     ) -> None:
+        self.request = request
+        self.symbol: str | None = None
         self.account = account
         self.run = run
         self.limit = limit
@@ -49,6 +50,7 @@ class _Asked:
 
     def filters(self, **more: str | None) -> list[Expr]:
         """Return the conditions of what was given."""
+        self.symbol = more.get("symbol")
         given = {"account": self.account, **more}
         if self.run != "*":
             given["run"] = self.run
@@ -77,7 +79,7 @@ def _list(
     at: datetime | None = None,
     known_at: datetime | None = None,
 ) -> dict[str, Any]:
-    return page_of(
+    page = page_of(
         pool,
         topic,
         _all_of(_own_runs(asked, parts)),
@@ -86,6 +88,9 @@ def _list(
         at=at,
         known_at=known_at,
     )
+    if not page["items"] and asked.cursor is None:
+        refuse_unknown_names(asked.request, pool.user, asked.account, asked.symbol)
+    return page
 
 
 # --- orders ---------------------------------------------------------------------------------------
@@ -104,6 +109,7 @@ def list_orders(
     known_at: Time = None,
 ) -> dict[str, Any]:
     """Orders, the newest first; `open` leaves out the finished ones."""
+    status = state_of(status, "status", map(str, OrderStatus))
     parts = asked.filters(symbol=symbol, strategy=strategy, status=status, group_id=group_id)
     if open:
         parts += [Field("status") != Const(str(each)) for each in sorted(TERMINAL, key=str)]
@@ -111,9 +117,7 @@ def list_orders(
 
 
 @router.get("/order/list", response_model=Page)
-def list_orders_by_old_name(
-    pool: CurrentPool, limit: Annotated[int, Query(ge=1, le=LIMIT_MAX)] = 100
-) -> dict[str, Any]:
+def list_orders_by_old_name(pool: CurrentPool, limit: Limit = 100) -> dict[str, Any]:
     """The newest orders."""
     parts = [~Field("run").starts_with(TWIN_RUN)]
     return page_of(pool, "orders", _all_of(parts), limit=limit)
@@ -225,6 +229,9 @@ def list_signals(
     return _list(pool, "signals", asked, asked.filters(symbol=symbol, strategy=strategy))
 
 
+_DECISION_KINDS = ("PICKER", "RISK", "WEIGHT")
+
+
 @router.get("/decisions", response_model=Page)
 def list_decisions(
     pool: CurrentPool,
@@ -234,6 +241,7 @@ def list_decisions(
     code: Text = None,
 ) -> dict[str, Any]:
     """What the picker and the risk rules decided, and why."""
+    kind = state_of(kind, "kind", _DECISION_KINDS)
     parts = asked.filters(order_id=order_id, decision_kind=kind, decision_code=code)
     return _list(pool, "decisions", asked, parts)
 
@@ -341,6 +349,8 @@ def profit_and_loss(
                 unknown.add(key)
             else:
                 totals[key]["unrealized"] += Decimal(each["unrealized_amount"])
+    if not totals:
+        refuse_unknown_names(request, pool.user, asked.account, symbol)
     items = [_earned(key, sums, key not in unknown) for key, sums in sorted(totals.items())]
     return {"items": items, "next_cursor": None}
 

@@ -10,12 +10,10 @@ from pydantic import AfterValidator
 
 from trading.api.current import CurrentPool, own_account, parts_of
 from trading.api.problems import Problem
+from trading.api.routes.filters import Text, Time
 from trading.api.schemas import clean_text, utc
 
 router = APIRouter(tags=["two times"])
-
-Text = Annotated[str | None, Query(max_length=200), AfterValidator(lambda v: v and clean_text(v))]
-Time = Annotated[datetime | None, AfterValidator(lambda v: v and utc(v))]
 
 
 class _Asked:
