@@ -46,6 +46,7 @@ __all__ = [
     "StateBody",
     "WhatIfBody",
     "clean_text",
+    "past",
     "utc",
 ]
 
@@ -69,6 +70,12 @@ def _number_text(value: Any) -> str:
     return text
 
 
+def _above_zero(value: str) -> str:
+    if not Decimal(value) > 0:
+        raise ValueError("an amount above 0 is expected")
+    return value
+
+
 def clean_text(value: str) -> str:
     """A text without control characters and half characters."""
     if _UNCLEAN.search(value):
@@ -86,6 +93,15 @@ def utc(value: datetime) -> datetime:
         raise ValueError("a time from 1970 to 2200 is expected") from None
     if not 1970 <= value.year < 2200:
         raise ValueError("a time from 1970 to 2200 is expected")
+    return value
+
+
+def past(value: datetime) -> datetime:
+    """A time of knowing with its zone: what will be known is not known."""
+    value = utc(value)
+    now = datetime.now(timezone.utc)
+    if value > now:
+        raise ValueError(f"it is still to come; name a time in the past, now it is {now:%FT%TZ}")
     return value
 
 
@@ -356,7 +372,7 @@ class ReplayBody(_Body):
     timeframes: Annotated[list[Timeframe], Field(max_length=8)] = []
     strategy: Name = ""
     parameters: JsonObject = {}
-    cash: NumberText = "100000"
+    cash: Annotated[NumberText, AfterValidator(_above_zero)] = "100000"
     speed: Speed | None = 1.0
 
     @model_validator(mode="after")

@@ -546,6 +546,10 @@ class Sockets:
         account, after = given.get("account"), given.get("after")
         if not isinstance(account, (str, type(None))) or len(account or "") > _TEXT_MAX:
             raise _Refused("MALFORMED", "account is a text")
+        names = sorted({e.account for e in self._settings.seen_by(socket.session.user)})
+        if account and names and account not in names:
+            what = f"there is no account {account!r:.80}; there is {', '.join(names)}"
+            raise _Refused("UNKNOWN_ACCOUNT", what)
         socket.interests.pop(topic, None)
         if after is not None:
             if not isinstance(after, str) or len(after) > _TEXT_MAX:

@@ -21,7 +21,14 @@ from trading.errors import LimitsError, ReplayError
 from trading.governance.governance import limits_of
 from trading.picker import TradePicker
 from trading.replay.description import Description, described_run
-from trading.replay.run_journal import Recipe, RecordedRun, read_run, recipe_of, run_names
+from trading.replay.run_journal import (
+    Recipe,
+    RecordedRun,
+    following,
+    read_run,
+    recipe_of,
+    run_names,
+)
 from trading.replay.verifying import verify_run
 from trading.replay.what_if import what_if
 from trading.risk import Limits
@@ -181,11 +188,8 @@ def _recipe(
             f"{broker.settings()}: give --recorded-fill and --recorded-commission as they were"
         )
     settings = recorded.settings
-    if settings is not None and original is not None and made.strategy != original.strategy:
-        # Bars that the other strategy follows are made as well.
-        frames = [frame for each in strategies for frame in each.timeframes]
-        together = tuple(dict.fromkeys((*settings.timeframes, *frames)))
-        settings = msgspec.structs.replace(settings, timeframes=together)
+    if original is not None and made.strategy != original.strategy:
+        settings = following(settings, strategies)
     return recipe_of(
         recorded,
         strategies=strategies,

@@ -153,6 +153,8 @@ def test_bodies_that_are_none_are_refused(
     own = {"Authorization": f"Bearer {alice._token}", "Content-Type": kind}
     told, _, text = raw(desk, "POST", "/orders", body, **own)
     assert told == status, text
+    if body == b"{":
+        assert "no JSON" in json.loads(text)["detail"]
     assert json.loads(text)["status"] == status
 
 

@@ -19,7 +19,7 @@ import pytest
 
 from tests.processes import wait_until
 from tests.trading.api.running import RunningDesk, far_below, order
-from trading.client import TradingClient
+from trading.client import NewOrder, TradingClient
 from trading.errors import ApiRefused
 from trading.one_time import offer
 
@@ -188,7 +188,7 @@ def test_a_run_is_compared_with_its_replay_and_a_changed_one(
         (lambda: alice.replays.what_if(commission="free"), 422, "MALFORMED"),
         (lambda: alice.replays.what_if(fill_model="best"), 422, "MALFORMED"),
         (lambda: alice.replays.what_if(parameters={"fast": 1}), 422, "UNKNOWN_STRATEGY"),
-        (lambda: bob.replays.what_if(parameters={"quick": 1}), 422, "MALFORMED"),
+        (lambda: bob.replays.what_if(parameters={"quick": 1}), 422, "STRATEGY"),
         (lambda: bob.replays.what_if(other_strategy="os:system"), 422, "UNKNOWN_STRATEGY"),
     ):
         error = refused(call)
@@ -429,6 +429,14 @@ def test_names_and_values_that_nobody_knows_are_told(alice: TradingClient) -> No
         (lambda: alice.governance.requests(account="ALFA"), 404, "UNKNOWN_ACCOUNT", "ALPHA"),
         (lambda: alice.bars("AAPL", "3m"), 404, "UNKNOWN_TIMEFRAME", "5m"),
         (lambda: alice.bars("TSLA"), 404, "UNKNOWN_SYMBOL", "AAPL"),
+        (lambda: alice.orders(run="paper"), 404, "UNKNOWN_RUN", "paper:alpha"),
+        (lambda: alice.replays.start(["TSLA"]), 404, "UNKNOWN_SYMBOL", "AAPL"),
+        (lambda: alice.flatten("ALPHA", symbol="APPL"), 422, "UNKNOWN_SYMBOL", "AAPL"),
+        (lambda: alice.cancel_all("ALPHA", symbol="APPL"), 422, "UNKNOWN_SYMBOL", "AAPL"),
+        (lambda: alice.flatten("ALFA"), 404, "UNKNOWN_ACCOUNT", "ALPHA"),
+        (lambda: alice.governance.account("ALFA"), 404, "UNKNOWN_ACCOUNT", "ALPHA"),
+        (lambda: alice.get("/position"), 404, "NOT_FOUND", "/positions"),
+        (lambda: alice._command("POST", "/fills", {}, None), 405, "METHOD_NOT_ALLOWED", "GET"),
     ):
         error = refused(call)
         assert (error.status, error.code) == (status, code)
@@ -440,6 +448,19 @@ def test_names_and_values_that_nobody_knows_are_told(alice: TradingClient) -> No
     error = refused(lambda: alice._command("POST", "/orders/oco", body, None))
     assert error.problem["errors"][0]["where"] == "body.orders.0.limit"
     assert "limit_price" in error.problem["errors"][0]["what"]
+    for call, code, told in (
+        (lambda: alice.submit(NewOrder("ALPHA", "APPL", "BUY", "1")), "UNKNOWN_INSTRUMENT", "AAPL"),
+        (lambda: alice.submit(order(quantity="0.5")), "SIZE_INCREMENT", "allowed: multiples of 1"),
+        (lambda: alice.submit(order(quantity="-5")), "MALFORMED", "above 0, seen -5"),
+        (lambda: alice.bars("AAPL", start="2026-01-02", end="2026-01-01"), "MALFORMED", "before"),
+        (lambda: alice.page("/fills", at="noon"), "UNKNOWN_PARAMETER", "takes account"),
+        (lambda: alice.page("/orders", at="noon"), "MALFORMED", "seen: 'noon'"),
+        (lambda: alice.replays.start(["AAPL"], cash="-1"), "MALFORMED", "above 0"),
+    ):
+        error = refused(call)
+        assert (error.status, error.code, told in error.detail) == (422, code, True), error.detail
+        assert "Decimal" not in error.detail
+    assert refused(lambda: alice.cancel("ALPHA.paper.alpha.9-1")).detail.startswith("there is no")
     with_body = refused(lambda: alice._command("DELETE", "/orders/x", {"quantity": 1}, None))
     assert (with_body.status, with_body.code) == (422, "MALFORMED")
 

@@ -352,6 +352,7 @@ def test_too_many_messages_close_the_socket(alice: TradingClient) -> None:
         {"op": "subscribe", "topic": "orders", "account": 5},
         {"op": "subscribe", "topic": "orders", "after": 5},
         {"op": "subscribe", "topic": "orders", "acount": "ALPHA"},
+        {"op": "subscribe", "topic": "orders", "account": "BETA"},
         {"op": "subscribe", "topic": "prices", "symbol": "AAPL"},
         {"op": "subscribe", "topic": "desk", "account": "ALPHA"},
         {"op": "unsubscribe", "topic": "prices", "symbols": ["AAPL"]},

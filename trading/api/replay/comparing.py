@@ -23,7 +23,7 @@ from trading.errors import TradingError
 from trading.governance.governance import limits_of
 from trading.picker import TradePicker
 from trading.replay.figures import PnlFigures
-from trading.replay.run_journal import Recipe, RecordedRun, recipe_of
+from trading.replay.run_journal import Recipe, RecordedRun, following, recipe_of
 from trading.replay.verifying import Difference, verify_run
 from trading.replay.what_if import Comparison, OrderDifference, OrderOutcome, what_if
 from trading.strategy import Strategy
@@ -78,11 +78,8 @@ def _changed_recipe(
         raise Problem(422, "STRATEGY", what) from error
     fill = change["fill_model"] or (recorded.broker[0] if recorded.broker else "tick")
     settings = recorded.settings
-    if settings is not None and change["other_strategy"]:
-        # Bars that the other strategy follows are made as well.
-        frames = [frame for each in strategies for frame in each.timeframes]
-        together = tuple(dict.fromkeys((*settings.timeframes, *frames)))
-        settings = msgspec.structs.replace(settings, timeframes=together)
+    if change["other_strategy"]:
+        settings = following(settings, strategies)
     places = run.max_open if change["max_open"] is None else change["max_open"]
     return recipe_of(
         recorded,

@@ -38,6 +38,7 @@ __all__ = ["Work", "WorkSettings", "moment_of"]
 
 _DAY = timedelta(days=1)
 _BARS_MAX = 5_000
+_SYMBOLS_MAX = 50
 _CHANGES_MAX, _EVENTS_MAX = 2_000, 50
 
 
@@ -148,13 +149,16 @@ class Work:
         symbols = list(body["symbols"])
         low, high = _span(body)
         with _store(login) as store, TickStore(store) as ticks:
-            known = ticks.symbols(symbols)
+            known = ticks.symbols()
             missing = sorted(set(symbols) - set(known))
             if missing:
+                readable = sorted(known)[:_SYMBOLS_MAX]
                 raise Problem(
                     404,
                     "UNKNOWN_SYMBOL",
-                    f"no ticks of {', '.join(missing[:5])!r:.200} that you may read",
+                    f"no ticks of {', '.join(missing[:5])!r:.200} that you may read; you may read "
+                    f"{', '.join(readable) or 'none'}",
+                    allowed=readable,
                 )
             if body["source"] == "bars":
                 table = self._bars(ticks, symbols, body["timeframe"], low, high)
@@ -164,8 +168,9 @@ class Work:
             raise Problem(
                 404,
                 "NOTHING_RECORDED",
-                f"nothing of {', '.join(symbols)!r:.200} was recorded in this span; see "
-                "GET /replay/sources",
+                f"no {body['source']} of {', '.join(symbols)!r:.200} were recorded in this span; "
+                f"GET /replay/sources tells the spans, and bars are of "
+                f"{', '.join(self._settings.timeframes) or 'no length'}",
             )
         return Tape.of_data(
             table,

@@ -9,14 +9,15 @@ from typing import Annotated
 from fastapi import Query, Request
 from pydantic import AfterValidator
 
-from trading.api.current import accounts_of, parts_of, unknown_account
+from trading.api.current import parts_of, unknown_account
 from trading.api.problems import Problem
 from trading.api.reading import LIMIT_MAX
-from trading.api.schemas import clean_text, utc
+from trading.api.schemas import clean_text, past, utc
 
 __all__ = [
     "AccountFilter",
     "Limit",
+    "PastTime",
     "StateFilter",
     "Text",
     "Time",
@@ -32,6 +33,7 @@ AccountFilter = Annotated[
 ]
 StateFilter = Annotated[str | None, Query(max_length=40), AfterValidator(clean_text)]
 Time = Annotated[datetime | None, AfterValidator(lambda v: v and utc(v))]
+PastTime = Annotated[datetime | None, AfterValidator(lambda v: v and past(v))]
 Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX)]
 
 
@@ -51,13 +53,26 @@ def state_of(given: str | None, name: str, states: Iterable[str]) -> str | None:
 
 
 def refuse_unknown_names(
-    request: Request, user: str, account: str | None = None, symbol: str | None = None
+    request: Request,
+    user: str,
+    account: str | None = None,
+    symbol: str | None = None,
+    run: str | None = None,
 ) -> None:
-    """Problem where a list is empty since nobody knows the account or symbol that it is of."""
+    """Problem where a list is empty since nobody knows the account, run or symbol it is of."""
     parts = parts_of(request)
-    names = accounts_of(request, user)
+    seen = parts.settings.seen_by(user)
+    names = sorted({each.account for each in seen})
     if account and names and account not in names:
         raise unknown_account(user, account, names)
+    runs = [each.run for each in seen]
+    if run and runs and run not in (*runs, "*"):
+        raise Problem(
+            404,
+            "UNKNOWN_RUN",
+            f"{user} has no run {run!r:.80}; there are {', '.join(runs)}, and * for all",
+            allowed=[*runs, "*"],
+        )
     symbols = sorted(parts.instruments.specs)
     if symbol and symbols and symbol not in symbols:
         raise Problem(

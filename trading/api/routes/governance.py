@@ -16,7 +16,13 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.concurrency import run_in_threadpool
 
 from store.base import Storable
-from trading.api.current import CurrentPool, CurrentSession, parts_of
+from trading.api.current import (
+    CurrentPool,
+    CurrentSession,
+    accounts_of,
+    parts_of,
+    unknown_account,
+)
 from trading.api.governing import Holding, decided, deciders, shown, shown_all
 from trading.api.problems import Problem
 from trading.api.reading import LIMIT_MAX
@@ -74,14 +80,18 @@ async def show_governance(
     """All of an account: what holds, what is proposed, reviews, requests, people and duties."""
     strategies = await _strategies(request, session.user, account)
     run = parts_of(request).settings.own_run(account)
-    return await run_in_threadpool(_overview, pool, account, run, strategies)
+    return await run_in_threadpool(_overview, request, pool, account, run, strategies)
 
 
 def _overview(
-    pool: UserPool, account: str, run: str | None, strategies: list[dict[str, Any]]
+    request: Request,
+    pool: UserPool,
+    account: str,
+    run: str | None,
+    strategies: list[dict[str, Any]],
 ) -> dict[str, Any]:
     governance, me = Governance(pool.store), pool.user
-    people = _people(governance, account, me)
+    people = _people(request, governance, account, me)
     holding = Holding.of(pool, account, run, strategies)
     changes = _newest_first(governance.changes(account))
     waiting = [each for each in changes if each._store_state in _OPEN]
@@ -283,6 +293,8 @@ async def ask_engine(
     body: RequestBody,
 ) -> dict[str, Any]:
     """Ask the engine of an account for HALT, REDUCE, FLATTEN or RESUME; it obeys once it runs."""
+    if body.symbol:
+        refuse_unknown_names(request, session.user, symbol=body.symbol)
     run = parts_of(request).settings.own_run(body.account) or "live"
     fields = (body.account, run, body.action, body.strategy, body.symbol, body.reason)
 
@@ -323,7 +335,7 @@ async def _asked(
 
     def carried_out() -> dict[str, Any]:
         governance = Governance(pool.store)
-        people = _people(governance, body.account, pool.user)
+        people = _people(request, governance, body.account, pool.user)
         with _one_at_a_time(pool.user, key):
             known = governance.of_command(cls, key)
             if known is not None and not same(known):
@@ -468,10 +480,12 @@ async def _strategies(request: Request, user: str, account: str | None) -> list[
     return items
 
 
-def _people(governance: Governance, account: str, user: str) -> dict[str, list[str]]:
+def _people(
+    request: Request, governance: Governance, account: str, user: str
+) -> dict[str, list[str]]:
     people = governance.people(account)
     if not people:
-        raise Problem(404, "UNKNOWN_ACCOUNT", f"{user} has no duty on an account {account!r:.80}")
+        raise unknown_account(user, account, accounts_of(request, user))
     return people
 
 

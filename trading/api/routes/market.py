@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
@@ -12,7 +12,8 @@ from pydantic import AfterValidator
 from trading.api.current import CurrentPool, parts_of
 from trading.api.market_hub import bar_rows, instant_text
 from trading.api.problems import Problem
-from trading.api.routes.filters import Time
+from trading.api.record_views import time_text
+from trading.api.routes.filters import PastTime, Time
 from trading.api.schemas import Page, clean_text
 from trading.api.sessions import UserPool
 from trading.bars import parse_interval
@@ -104,9 +105,12 @@ def show_options(
 
 def _value(request: Request, pool: UserPool, topic: str, symbol: str) -> dict[str, Any]:
     _refuse_unreadable(pool, symbol)
-    found = parts_of(request).market.get(topic, symbol)
+    market = parts_of(request).market
+    found = market.get(topic, symbol)
     if found is None:
-        raise Problem(404, "NOTHING_YET", f"nothing has come of {symbol} yet; ask again")
+        others = [each for each in sorted(pool.readable_symbols()) if market.get(topic, each)]
+        hint = f"there are those of {', '.join(others[:_SHOWN_MAX])}" if others else "ask again"
+        raise Problem(404, "NOTHING_YET", f"no {topic} of {symbol} have come yet; {hint}")
     return found
 
 
@@ -118,7 +122,7 @@ def list_bars(
     timeframe: Timeframe = "1m",
     start: Time = None,
     end: Time = None,
-    known_at: Time = None,
+    known_at: PastTime = None,
     limit: Annotated[int, Query(ge=1, le=_BARS_MAX)] = 500,
 ) -> dict[str, Any]:
     """The newest final bars of a range, the oldest first; without `end` and `known_at` the working
@@ -161,9 +165,9 @@ def kept_bars(
 ) -> list[dict[str, Any]]:
     """Return the newest `limit` final bars of a range; without a start it is found by looking."""
     settings = parts_of(request).settings
-    now = datetime.now(timezone.utc)
-    if known_at is not None and known_at > now:
-        raise Problem(422, "MALFORMED", "known_at is still to come; name a time in the past")
+    if start is not None and end is not None and start >= end:
+        what = f"start {time_text(start)} is not before end {time_text(end)}"
+        raise Problem(422, "MALFORMED", what)
     recipe = BarRecipe(timeframe, settings.calendar or None, settings.bar_source)
     bars = pool.ticks.bars
     if start is not None:
@@ -262,7 +266,13 @@ def chart_instrument(
         for each in shown:
             if each["symbol"] == instrument_id:
                 return each
-        raise Problem(404, "UNKNOWN_SYMBOL", f"no instrument {instrument_id!r:.80} for you")
+        names = [each["symbol"] for each in shown][:_SHOWN_MAX]
+        raise Problem(
+            404,
+            "UNKNOWN_SYMBOL",
+            f"no instrument {instrument_id!r:.80} for you; there are {', '.join(names)}",
+            allowed=names,
+        )
     if what == "derivatives":
         kinds = ("FUTURE", "OPTION")
         return {

@@ -17,7 +17,7 @@ from trading.api.current import CurrentPool, CurrentSession, parts_of
 from trading.api.problems import Problem
 from trading.api.reading import LIMIT_MAX, TWIN_RUN, page_of
 from trading.api.record_views import number_text, view_of
-from trading.api.routes.filters import Limit, Text, Time, refuse_unknown_names, state_of
+from trading.api.routes.filters import Limit, PastTime, Text, Time, refuse_unknown_names, state_of
 from trading.api.schemas import Page, clean_text
 from trading.api.sessions import UserPool
 from trading.engine import OrderRecord
@@ -89,7 +89,7 @@ def _list(
         known_at=known_at,
     )
     if not page["items"] and asked.cursor is None:
-        refuse_unknown_names(asked.request, pool.user, asked.account, asked.symbol)
+        refuse_unknown_names(asked.request, pool.user, asked.account, asked.symbol, asked.run)
     return page
 
 
@@ -106,7 +106,7 @@ def list_orders(
     group_id: Text = None,
     open: bool = False,
     at: Time = None,
-    known_at: Time = None,
+    known_at: PastTime = None,
 ) -> dict[str, Any]:
     """Orders, the newest first; `open` leaves out the finished ones."""
     status = state_of(status, "status", map(str, OrderStatus))
@@ -254,7 +254,7 @@ def list_alerts(pool: CurrentPool, asked: Asked, code: Text = None) -> dict[str,
 
 @router.get("/limits", response_model=Page)
 def list_limits(
-    pool: CurrentPool, asked: Asked, at: Time = None, known_at: Time = None
+    pool: CurrentPool, asked: Asked, at: Time = None, known_at: PastTime = None
 ) -> dict[str, Any]:
     """The limits that hold at a time, as it was known at another; now by default."""
     return _list(pool, "limits", asked, asked.filters(), at, known_at)
@@ -266,7 +266,7 @@ def list_parameters(
     asked: Asked,
     strategy: Text = None,
     at: Time = None,
-    known_at: Time = None,
+    known_at: PastTime = None,
 ) -> dict[str, Any]:
     """Parameters that people have set for strategies, at a time, as it was known at another."""
     return _list(pool, "parameters", asked, asked.filters(strategy=strategy), at, known_at)
@@ -284,7 +284,7 @@ def list_positions(
     strategy: Text = None,
     flat: bool = False,
     at: Time = None,
-    known_at: Time = None,
+    known_at: PastTime = None,
 ) -> dict[str, Any]:
     """Positions with their value at the last price; `flat` gives closed ones too."""
     parts = asked.filters(symbol=symbol, strategy=strategy)
@@ -323,7 +323,7 @@ def profit_and_loss(
     symbol: Text = None,
     strategy: Text = None,
     at: Time = None,
-    known_at: Time = None,
+    known_at: PastTime = None,
 ) -> dict[str, Any]:
     """What each account has earned in each run: realized, unrealized, fees, income and equity.
 
@@ -350,7 +350,7 @@ def profit_and_loss(
             else:
                 totals[key]["unrealized"] += Decimal(each["unrealized_amount"])
     if not totals:
-        refuse_unknown_names(request, pool.user, asked.account, symbol)
+        refuse_unknown_names(request, pool.user, asked.account, symbol, asked.run)
     items = [_earned(key, sums, key not in unknown) for key, sums in sorted(totals.items())]
     return {"items": items, "next_cursor": None}
 
