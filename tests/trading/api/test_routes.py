@@ -460,7 +460,7 @@ def test_names_and_values_that_nobody_knows_are_told(alice: TradingClient) -> No
         error = refused(call)
         assert (error.status, error.code, told in error.detail) == (422, code, True), error.detail
         assert "Decimal" not in error.detail
-    assert refused(lambda: alice.cancel("ALPHA.paper.alpha.9-1")).detail.startswith("there is no")
+    assert refused(lambda: alice.cancel("ALPHA.paper.alpha.0-1")).detail.startswith("there is no")
     with_body = refused(lambda: alice._command("DELETE", "/orders/x", {"quantity": 1}, None))
     assert (with_body.status, with_body.code) == (422, "MALFORMED")
 
@@ -828,7 +828,7 @@ def test_a_change_is_refused_or_withdrawn(desk: RunningDesk, alice: TradingClien
 
 
 def test_a_proposal_that_nobody_approves_lapses(desk: RunningDesk, alice: TradingClient) -> None:
-    change = alice.governance.propose_limits("ALPHA", CALM, "too late", approve_within_s=1)
+    change = alice.governance.propose_limits("ALPHA", CALM, "too late", approve_within_s=10)
     wait_until(has_state(alice, change.id, "LAPSED"), 60, "the end of its time")
     with desk.client("rita") as rita:
         late = refused(lambda: rita.governance.approve(change.id))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from itertools import zip_longest
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -17,19 +17,19 @@ from trading.api.problems import Problem
 from trading.api.record_views import number_text, time_text
 from trading.api.settings import RunSettings, RunStrategy
 from trading.backtest import load_strategy
-from trading.brokers import PaperBroker
+from trading.brokers import Commission, PaperBroker
 from trading.brokers.commissions import commission_of
-from trading.errors import TradingError
 from trading.governance.governance import limits_of
 from trading.picker import TradePicker
 from trading.replay.figures import PnlFigures
 from trading.replay.run_journal import Recipe, RecordedRun, following, recipe_of
 from trading.replay.verifying import Difference, verify_run
 from trading.replay.what_if import Comparison, OrderDifference, OrderOutcome, what_if
+from trading.risk import Limits
 from trading.strategy import Strategy
 from trading.times import moment
 
-__all__ = ["compared", "made", "name_of", "run_recipe", "verified"]
+__all__ = ["Changes", "changes_of", "compared", "made", "name_of", "run_recipe", "verified"]
 
 _LINES_MAX = 200
 _LINE_MAX = 2_000
@@ -62,30 +62,60 @@ def run_recipe(run: RunSettings, recorded: RecordedRun) -> Recipe:
     )
 
 
-def _changed_recipe(
+class Changes(NamedTuple):
+    """What is changed of a run, as a request has asked for it."""
+
+    strategies: list[RunStrategy]
+    is_other: bool
+    limits: Limits | None
+    fill_model: str | None
+    commission: Commission | None
+    max_open: int
+
+
+def changes_of(
     run: RunSettings,
-    recorded: RecordedRun,
     known: Mapping[str, RunStrategy],
-    change: Mapping[str, Any],
-) -> Recipe:
-    """The recipe of a run with what a request changes; its orders go to a simulated broker."""
-    symbols = list(recorded.specs)
+    asked: Mapping[str, Any],
+    symbols: Sequence[str],
+) -> Changes:
+    """Return what is changed of a run; Problem for what cannot be, before the journal is read.
+
+    `known` are the strategies that may take another's place, by name.
+    """
+    strategies = _strategies(run, known, asked)
     try:
-        strategies = [made(each, symbols) for each in _strategies(run, known, change)]
+        for each in strategies:
+            made(each, symbols)
     except (TypeError, ValueError, LookupError, ArithmeticError) as error:
         # Its own code, with values that it was not written for.
         what = f"the strategy cannot be made with these parameters: {error}"
         raise Problem(422, "STRATEGY", what) from error
-    fill = change["fill_model"] or (recorded.broker[0] if recorded.broker else "tick")
+    limits = None
+    if asked["limits"] is not None:
+        limits = limits_of(msgspec.json.encode(asked["limits"]).decode())
+    return Changes(
+        strategies,
+        bool(asked["other_strategy"]),
+        limits,
+        asked["fill_model"],
+        commission_of(asked["commission"]),
+        run.max_open if asked["max_open"] is None else asked["max_open"],
+    )
+
+
+def _changed_recipe(recorded: RecordedRun, changes: Changes) -> Recipe:
+    """The recipe of the changed run; its orders go to a simulated broker."""
+    strategies = [made(each, list(recorded.specs)) for each in changes.strategies]
     settings = recorded.settings
-    if change["other_strategy"]:
+    if changes.is_other:
         settings = following(settings, strategies)
-    places = run.max_open if change["max_open"] is None else change["max_open"]
+    fill = changes.fill_model or (recorded.broker[0] if recorded.broker else "tick")
     return recipe_of(
         recorded,
         strategies=strategies,
-        broker=PaperBroker(fill, commission_of(change["commission"])),
-        picker=TradePicker(places),
+        broker=PaperBroker(fill, changes.commission),
+        picker=TradePicker(changes.max_open),
         settings=settings,
     )
 
@@ -172,24 +202,10 @@ def _difference(found: Difference) -> dict[str, Any]:
 # --- what if --------------------------------------------------------------------------------------
 
 
-def compared(
-    run: RunSettings,
-    recorded: RecordedRun,
-    known: Mapping[str, RunStrategy],
-    change: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Return what would have been different: order by order, P&L against P&L.
-
-    `known` are the strategies that may take another's place, by name.
-    """
-    limits = None
-    if change["limits"] is not None:
-        limits = limits_of(msgspec.json.encode(change["limits"]).decode())
-    try:
-        changed = _changed_recipe(run, recorded, known, change)
-    except TradingError as error:
-        raise Problem(422, "MALFORMED", str(error)) from error
-    found = what_if(recorded, run_recipe(run, recorded), changed, limits=limits)
+def compared(run: RunSettings, recorded: RecordedRun, changes: Changes) -> dict[str, Any]:
+    """Return what would have been different: order by order, P&L against P&L."""
+    changed = _changed_recipe(recorded, changes)
+    found = what_if(recorded, run_recipe(run, recorded), changed, limits=changes.limits)
     return {
         "account": recorded.account,
         "run": recorded.run,

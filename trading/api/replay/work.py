@@ -21,9 +21,10 @@ from trading.api.market_hub import bar_rows
 from trading.api.problems import Problem
 from trading.api.reading import LIMIT_MAX, page_of
 from trading.api.record_views import number_text, time_text
-from trading.api.replay.comparing import compared, made, name_of, run_recipe, verified
+from trading.api.replay.comparing import changes_of, compared, made, name_of, run_recipe, verified
 from trading.api.settings import RunSettings, RunStrategy
 from trading.errors import ReplayError, TickStoreError, TradingError
+from trading.journal.inputs import BarBatch, TickBatch
 from trading.replay.explaining import explain
 from trading.replay.run_journal import Recipe, RecordedRun, read_run, run_names
 from trading.replay.tape import Tape
@@ -126,7 +127,16 @@ class Work:
     def _recorded(
         self, login: Mapping[str, Any], account: str, run: str, upto: int | None = None
     ) -> tuple[RecordedRun, RunSettings]:
-        user = login["user"]
+        found = self._run(login["user"], account, run)
+        with _store(login) as store:
+            try:
+                owner = self._settings.records_owner
+                recorded = read_run(store, account, run, upto=upto, owner=owner)
+            except ReplayError as error:
+                raise Problem(404, "UNKNOWN_RUN", str(error)) from error
+        return recorded, found
+
+    def _run(self, user: str, account: str, run: str) -> RunSettings:
         found = [e for e in self._runs_of(user) if (e.account, e.run) == (account, run)]
         if not found:
             there = ", ".join(f"{each.run} of {each.account}" for each in self._runs_of(user))
@@ -136,13 +146,7 @@ class Work:
                 f"{user} has no run {run!r:.80} of account {account!r:.80}; there are: "
                 f"{there or 'none'}",
             )
-        with _store(login) as store:
-            try:
-                owner = self._settings.records_owner
-                recorded = read_run(store, account, run, upto=upto, owner=owner)
-            except ReplayError as error:
-                raise Problem(404, "UNKNOWN_RUN", str(error)) from error
-        return recorded, found[0]
+        return found[0]
 
     def data_tape(self, login: Mapping[str, Any], body: Mapping[str, Any]) -> Tape:
         """Return the tape of recorded ticks or bars of some symbols in a span."""
@@ -258,14 +262,17 @@ class Work:
 
     def what_if(self, login: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
         """Return what would have been different in a run with something changed."""
-        recorded, run = self._whole(login, asked)
-        return compared(run, recorded, self._known(login), asked)
+        run = self._run(login["user"], asked["account"], asked["run"])
+        changes = changes_of(run, self._known(login), asked, list(self._specs))
+        recorded, _ = self._whole(login, asked)
+        return compared(run, recorded, changes)
 
     def _whole(
         self, login: Mapping[str, Any], asked: Mapping[str, Any]
     ) -> tuple[RecordedRun, RunSettings]:
         recorded, run = self._recorded(login, asked["account"], asked["run"], asked["upto"])
-        self._refuse_long(len(Tape.of_run(recorded)), "name the last group with `upto`")
+        rows = sum(_rows(each.event) for each in recorded.inputs())
+        self._refuse_long(rows, "name the last group with `upto`")
         return recorded, run
 
     # --- two times --------------------------------------------------------------------------------
@@ -396,6 +403,11 @@ class Work:
             "text": found.text(),
             "svg": found.to_svg(),
         }
+
+
+def _rows(event: Any) -> int:
+    """How many ticks or bars an input has; a command is one."""
+    return len(event.times) // 8 if isinstance(event, (TickBatch, BarBatch)) else 1
 
 
 @contextmanager

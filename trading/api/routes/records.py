@@ -42,7 +42,6 @@ class _Asked:
         cursor: Annotated[str | None, Query(max_length=4_000)] = None,
     ) -> None:
         self.request = request
-        self.symbol: str | None = None
         self.account = account
         self.run = run
         self.limit = limit
@@ -50,7 +49,6 @@ class _Asked:
 
     def filters(self, **more: str | None) -> list[Expr]:
         """Return the conditions of what was given."""
-        self.symbol = more.get("symbol")
         given = {"account": self.account, **more}
         if self.run != "*":
             given["run"] = self.run
@@ -89,7 +87,8 @@ def _list(
         known_at=known_at,
     )
     if not page["items"] and asked.cursor is None:
-        refuse_unknown_names(asked.request, pool.user, asked.account, asked.symbol, asked.run)
+        symbol = asked.request.query_params.get("symbol")
+        refuse_unknown_names(asked.request, pool.user, asked.account, symbol, asked.run)
     return page
 
 
