@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Response
+from fastapi import APIRouter, Depends, FastAPI, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CollectorRegistry
@@ -37,6 +37,7 @@ from trading.api.routes import (
 from trading.api.sessions import Sessions
 from trading.api.settings import ApiSettings
 from trading.api.sockets import Sockets
+from trading.api.unknown_names import refuse_unknown_parameters
 from trading.api.user_feed import UserFeeds
 
 __all__ = ["create_app", "make_parts"]
@@ -111,6 +112,7 @@ def create_app(parts: Parts, routers: Sequence[APIRouter] = ()) -> Application:
         # The pages of FastAPI take scripts from elsewhere; `routes.documentation` has our own.
         docs_url=None,
         redoc_url=None,
+        dependencies=[Depends(refuse_unknown_parameters)],
         responses={
             401: {"description": "no session"},
             403: {"description": "the role does not allow it, or a foreign page asked"},

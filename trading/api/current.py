@@ -19,9 +19,11 @@ __all__ = [
     "CommandSession",
     "CurrentPool",
     "CurrentSession",
+    "accounts_of",
     "own_account",
     "parts_of",
     "session_of",
+    "unknown_account",
 ]
 
 COOKIE = "desk_session"
@@ -69,6 +71,21 @@ def _session(request: Request) -> Session:
     return session
 
 
+def accounts_of(request: HTTPConnection, user: str) -> list[str]:
+    """Return the accounts of the desk that a user is a member of."""
+    return sorted({each.account for each in parts_of(request).settings.runs_of(user)})
+
+
+def unknown_account(user: str, account: str, names: list[str]) -> Problem:
+    """Return the problem of somebody who names an account that is none of his."""
+    return Problem(
+        404,
+        "UNKNOWN_ACCOUNT",
+        f"there is no account {account!r:.80} of {user}; there is {', '.join(names) or 'none'}",
+        allowed=names,
+    )
+
+
 def own_account(
     request: HTTPConnection, user: str, account: str | None, run: str | None
 ) -> tuple[str, str]:
@@ -77,8 +94,7 @@ def own_account(
     Problem where the user is no member of such an account.
     """
     settings = parts_of(request).settings
-    runs = settings.runs_of(user)
-    names = sorted({each.account for each in runs})
+    names = accounts_of(request, user)
     if account is None:
         if len(names) != 1:
             raise Problem(
@@ -89,7 +105,7 @@ def own_account(
             )
         [account] = names
     if account not in names:
-        raise Problem(404, "UNKNOWN_ACCOUNT", f"there is no account {account!r:.80} of {user}")
+        raise unknown_account(user, account, names)
     return account, run or settings.own_run(account) or ""
 
 

@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from trading.brokers import FILL_MODELS
 from trading.governance.entities import ACTIONS
 from trading.orders.request import KINDS, SIDES, TIMES_IN_FORCE
 
@@ -43,7 +44,9 @@ __all__ = [
     "ScopeBody",
     "SessionAnswer",
     "StateBody",
+    "WhatIfBody",
     "clean_text",
+    "past",
     "utc",
 ]
 
@@ -67,6 +70,12 @@ def _number_text(value: Any) -> str:
     return text
 
 
+def _above_zero(value: str) -> str:
+    if not Decimal(value) > 0:
+        raise ValueError("an amount above 0 is expected")
+    return value
+
+
 def clean_text(value: str) -> str:
     """A text without control characters and half characters."""
     if _UNCLEAN.search(value):
@@ -84,6 +93,15 @@ def utc(value: datetime) -> datetime:
         raise ValueError("a time from 1970 to 2200 is expected") from None
     if not 1970 <= value.year < 2200:
         raise ValueError("a time from 1970 to 2200 is expected")
+    return value
+
+
+def past(value: datetime) -> datetime:
+    """A time of knowing with its zone: what will be known is not known."""
+    value = utc(value)
+    now = datetime.now(timezone.utc)
+    if value > now:
+        raise ValueError(f"it is still to come; name a time in the past, now it is {now:%FT%TZ}")
     return value
 
 
@@ -354,13 +372,51 @@ class ReplayBody(_Body):
     timeframes: Annotated[list[Timeframe], Field(max_length=8)] = []
     strategy: Name = ""
     parameters: JsonObject = {}
-    cash: NumberText = "100000"
+    cash: Annotated[NumberText, AfterValidator(_above_zero)] = "100000"
     speed: Speed | None = 1.0
 
     @model_validator(mode="after")
     def _is_one_of_both(self) -> ReplayBody:
         if (self.run is not None or self.account is not None) == bool(self.symbols):
             raise ValueError("give `run` or `account`, or `symbols`: one of both")
+        return self
+
+
+_WHAT_IF: list[JsonValue] = [
+    {"account": "DEMO", "parameters": {"fast": 5}},
+    {"account": "DEMO", "limits": {"max_order_quantity": "50"}, "commission": "bps 10"},
+]
+_CHANGES = ("parameters", "other_strategy", "limits", "fill_model", "commission", "max_open")
+
+
+class WhatIfBody(_Body):
+    """A run, and what is changed of it; an account alone means its own run.
+
+    `parameters` are those that are other ones, of `strategy` where the run has several.
+    `other_strategy` takes its place, by a name of `GET /replay/sources`. `limits` hold from the
+    beginning on, in place of all that the run had. `commission` is a text such as "bps 10",
+    `max_open` how many symbols strategies may hold at a time, `upto` the last group of the journal.
+    """
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": _WHAT_IF})
+    account: AccountName | None = None
+    run: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(clean_text)] | None = (
+        None
+    )
+    upto: Annotated[int, Field(ge=1, le=10**9)] | None = None
+    strategy: Name = ""
+    parameters: JsonObject = {}
+    other_strategy: Name = ""
+    limits: JsonObject | None = None
+    fill_model: Literal[FILL_MODELS] | None = None  # type: ignore[valid-type]
+    commission: Name = ""
+    max_open: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> WhatIfBody:
+        # Limits of {} are a change: there are none.
+        if self.limits is None and all(not getattr(self, name) for name in _CHANGES):
+            raise ValueError(f"nothing is changed; give one of {', '.join(_CHANGES)}")
         return self
 
 

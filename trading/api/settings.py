@@ -27,7 +27,8 @@ class RunSettings:
     """An account's run, what its kernel is made of, and who may look at it with which role.
 
     `is_paper` is a run whose orders a simulated broker fills. `is_own` marks the account's own run;
-    the others are those of its twins.
+    the others are those of its twins. `others` are people with a duty who are no members: they see
+    records, and have no role.
     """
 
     account: str
@@ -37,6 +38,7 @@ class RunSettings:
     max_open: int = 3
     is_paper: bool = True
     is_own: bool = True
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,10 @@ class ApiSettings:
     def runs_of(self, user: str) -> list[RunSettings]:
         """Return the runs of accounts that a user is a member of."""
         return [each for each in self.runs if user in each.members]
+
+    def seen_by(self, user: str) -> list[RunSettings]:
+        """Return the runs whose records a user sees: as a member, or by a duty alone."""
+        return [each for each in self.runs if user in each.members or user in each.others]
 
     def own_run(self, account: str) -> str | None:
         """Return the run in which an account itself trades; None where it is not known."""

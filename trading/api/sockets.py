@@ -31,12 +31,14 @@ from trading.api.replay import Replays
 from trading.api.replay.link import Told
 from trading.api.sessions import Session
 from trading.api.settings import ApiSettings
+from trading.api.unknown_names import unknown_fields
 from trading.api.user_feed import FeedEvent, UserFeed, UserFeeds
 
 __all__ = ["VALUE_TOPICS", "Sockets"]
 
 _LOG = logging.getLogger(__name__)
 VALUE_TOPICS = ("prices", "depth", "bars", "indicators", "options")
+_TOPICS = (*EVENT_TOPICS, *VALUE_TOPICS, "desk")
 _WITH_TIMEFRAME = ("bars", "indicators")
 _ACCOUNTS_MAX, _SYMBOLS_MAX = 50, 500
 _MESSAGES_A_SECOND = 50
@@ -49,6 +51,15 @@ _REPLAY_TOPIC = re.compile(r"replay:[0-9a-f]{12}")
 _REPLAY_LOST = "the replay process has ended; begin another session"
 
 GOING_AWAY, ENDED, BAD_MESSAGE, TOO_SLOW, TOO_MANY = 1001, 4001, 4002, 4008, 4013
+
+
+def _fields_of(op: str, topic: str) -> tuple[str, ...]:
+    """What a message about a topic may have."""
+    if op == "subscribe" and topic in VALUE_TOPICS:
+        return "op", "id", "topic", "symbols", "timeframe"
+    if op == "subscribe" and topic in EVENT_TOPICS:
+        return "op", "id", "topic", "account", "after"
+    return "op", "id", "topic"
 
 
 class _Refused(Exception):
@@ -472,16 +483,18 @@ class Sockets:
             return
         if op not in ("subscribe", "unsubscribe"):
             raise _Refused("UNKNOWN_OP", "op is subscribe, unsubscribe or ping")
+        if topic is None or not (topic in _TOPICS or _REPLAY_TOPIC.fullmatch(topic)):
+            known = ", ".join([*_TOPICS, "replay:ID"])
+            raise _Refused("UNKNOWN_TOPIC", f"there is no topic {str(topic)[:40]!r}; {known}")
+        if unknown := unknown_fields(given, _fields_of(str(op), topic), f"{op} {topic}"):
+            raise _Refused("UNKNOWN_FIELD", unknown)
         if topic == "desk":
             socket.wants_desk = op == "subscribe"
             socket.put(_json({"type": f"{op}d", "id": number, "topic": topic}))
             return
-        if isinstance(topic, str) and _REPLAY_TOPIC.fullmatch(topic):
+        if topic not in _TOPICS:
             await self._replay(socket, str(op), topic, number)
             return
-        if topic not in EVENT_TOPICS and topic not in VALUE_TOPICS:
-            known = ", ".join([*EVENT_TOPICS, *VALUE_TOPICS, "desk", "replay:ID"])
-            raise _Refused("UNKNOWN_TOPIC", f"there is no topic {str(topic)[:40]!r}; {known}")
         if op == "unsubscribe":
             socket.interests.pop(topic, None)
             socket.set_values(topic, None)
@@ -567,6 +580,10 @@ class Sockets:
         account, after = given.get("account"), given.get("after")
         if not isinstance(account, (str, type(None))) or len(account or "") > _TEXT_MAX:
             raise _Refused("MALFORMED", "account is a text")
+        names = sorted({e.account for e in self._settings.seen_by(socket.session.user)})
+        if account and names and account not in names:
+            what = f"there is no account {account!r:.80}; there is {', '.join(names)}"
+            raise _Refused("UNKNOWN_ACCOUNT", what)
         socket.interests.pop(topic, None)
         if after is not None:
             if not isinstance(after, str) or len(after) > _TEXT_MAX:

@@ -11,6 +11,7 @@ was charged before.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Protocol
 
@@ -26,6 +27,7 @@ __all__ = [
     "PerContract",
     "PerShare",
     "Traded",
+    "commission_of",
 ]
 
 Traded = tuple[int, int, int]
@@ -175,3 +177,33 @@ class MakerTaker:
     ) -> int:
         """Return the fee of this fill alone."""
         return _part(self.maker if maker else self.taker, value, 10_000)
+
+
+_BY_NAME: dict[str, Callable[..., Commission]] = {
+    "per-share": PerShare,
+    "bps": BasisPoints,
+    "per-contract": PerContract,
+    "maker-taker": MakerTaker,
+}
+
+
+def commission_of(text: str | None) -> Commission | None:
+    """Return the model of a text such as "bps 10"; None for an empty one, SettingsError for others.
+
+    The numbers are the arguments of the model in their order.
+    """
+    if not text:
+        return None
+    name, *numbers = text.split()
+    kind = _BY_NAME.get(name)
+    if kind is None:
+        raise SettingsError(
+            f"commission: unknown model {name!r:.60}; there are {', '.join(_BY_NAME)}"
+        )
+    try:
+        return kind(*numbers)
+    except TypeError:
+        raise SettingsError(
+            f"commission: {text!r:.60} has {len(numbers)} numbers; write for example "
+            '"per-share 0.005 1.00", "bps 10", "per-contract 0.85", "maker-taker -0.2 5"'
+        ) from None

@@ -20,7 +20,8 @@ from store.client import StoreClient
 from store.schema import provision_user
 from trading.backtest import load_strategy
 from trading.brokers import FILL_MODELS, PaperBroker
-from trading.cli.strategies import commission_of, values_of
+from trading.brokers.commissions import commission_of
+from trading.cli.strategies import values_of
 from trading.engine import EngineOptions, EngineStatus, Phase, TradingEngine
 from trading.engine.turns import settle_process
 from trading.errors import EngineError, FeedError, InstrumentError

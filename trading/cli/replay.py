@@ -15,12 +15,20 @@ from store.cli.output import say
 from store.client import StoreClient
 from trading.backtest import load_strategy
 from trading.brokers import FILL_MODELS, PaperBroker
-from trading.cli.strategies import commission_of, values_of
-from trading.decoding import json_decoder
+from trading.brokers.commissions import commission_of
+from trading.cli.strategies import values_of
 from trading.errors import LimitsError, ReplayError
+from trading.governance.governance import limits_of
 from trading.picker import TradePicker
 from trading.replay.description import Description, described_run
-from trading.replay.run_journal import Recipe, RecordedRun, read_run, recipe_of, run_names
+from trading.replay.run_journal import (
+    Recipe,
+    RecordedRun,
+    following,
+    read_run,
+    recipe_of,
+    run_names,
+)
 from trading.replay.verifying import verify_run
 from trading.replay.what_if import what_if
 from trading.risk import Limits
@@ -180,11 +188,8 @@ def _recipe(
             f"{broker.settings()}: give --recorded-fill and --recorded-commission as they were"
         )
     settings = recorded.settings
-    if settings is not None and original is not None and made.strategy != original.strategy:
-        # Bars that the other strategy follows are made as well.
-        frames = [frame for each in strategies for frame in each.timeframes]
-        together = tuple(dict.fromkeys((*settings.timeframes, *frames)))
-        settings = msgspec.structs.replace(settings, timeframes=together)
+    if original is not None and made.strategy != original.strategy:
+        settings = following(settings, strategies)
     return recipe_of(
         recorded,
         strategies=strategies,
@@ -202,6 +207,6 @@ def _limits(path: Path | None) -> Limits | None:
     if path is None:
         return None
     try:
-        return json_decoder(Limits).decode(path.read_bytes())
-    except msgspec.MsgspecError as error:
-        raise LimitsError(f"{path} has no limits as JSON: {error}") from None
+        return limits_of(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise LimitsError(f"{path}: {error}") from None

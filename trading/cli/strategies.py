@@ -7,28 +7,15 @@ from typing import Any, TypeVar
 
 from trading.backtest import Backtest, load_strategy
 from trading.backtest.backtest import OUTPUTS
-from trading.brokers import (
-    FILL_MODELS,
-    BasisPoints,
-    Commission,
-    MakerTaker,
-    PerContract,
-    PerShare,
-)
+from trading.brokers import FILL_MODELS
+from trading.brokers.commissions import commission_of
 from trading.errors import BacktestError
 from trading.picker import TradePicker
 from trading.settings import PickerOptions, Settings, load_settings
 
-__all__ = ["add_backtest_options", "commission_of", "given_backtest", "values_of"]
+__all__ = ["add_backtest_options", "given_backtest", "values_of"]
 
 T = TypeVar("T")
-
-_COMMISSIONS: dict[str, Any] = {
-    "per-share": PerShare,
-    "bps": BasisPoints,
-    "per-contract": PerContract,
-    "maker-taker": MakerTaker,
-}
 
 
 def add_backtest_options(parser: argparse.ArgumentParser) -> None:
@@ -123,23 +110,3 @@ def values_of(text: str, option: str) -> tuple[str, str]:
     if not (name and equals):
         raise BacktestError(f"{option}: write NAME=VALUE, seen {text!r}")
     return name.strip(), value.strip()
-
-
-def commission_of(text: str | None) -> Commission | None:
-    """Return the commission model of a text; None for none."""
-    if not text:
-        return None
-    name, *numbers = text.split()
-    kind = _COMMISSIONS.get(name)
-    if kind is None:
-        raise BacktestError(
-            f"--commission: unknown model {name!r}; there are {', '.join(_COMMISSIONS)}"
-        )
-    try:
-        made: Commission = kind(*numbers)
-    except TypeError:
-        raise BacktestError(
-            f"--commission: {text!r} has {len(numbers)} numbers; write for example "
-            '"per-share 0.005 1.00", "bps 10", "per-contract 0.85", "maker-taker -0.2 5"'
-        ) from None
-    return made

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from trading.client.connection import Connection
-from trading.client.shapes import Replay
+from trading.client.connection import Connection, with_query
+from trading.client.shapes import Replay, Verification, WhatIf
 
 __all__ = ["ReplayClient"]
 
@@ -15,7 +15,10 @@ _LONG_READ_S = 300.0
 
 
 class ReplayClient:
-    """Begins, controls and ends replay sessions; `TradingClient.stream(replays=…)` follows them."""
+    """Begins, controls and ends replay sessions, and compares runs with their replays.
+
+    `TradingClient.stream(replays=…)` follows a session.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -58,6 +61,40 @@ class ReplayClient:
             "GET", f"{_path(session_id)}/shown", None, None, timeout=_LONG_READ_S
         )
         return found
+
+    # --- a run against its replay -----------------------------------------------------------------
+
+    def verify(
+        self, account: str | None = None, run: str | None = None, *, upto: int | None = None
+    ) -> Verification:
+        """Return whether a run's journal leads to its digest again, or the first other event.
+
+        `upto` is the number of the last group to fold.
+        """
+        asked = {"account": account, "run": run, "upto": upto}
+        path = with_query("/replay/verify", asked)
+        return self._connection.call("GET", path, None, Verification, timeout=_LONG_READ_S)
+
+    def what_if(
+        self,
+        account: str | None = None,
+        run: str | None = None,
+        *,
+        parameters: Mapping[str, Any] | None = None,
+        limits: Mapping[str, Any] | None = None,
+        **more: Any,
+    ) -> WhatIf:
+        """Return what would have been different in a run; nothing is written or sent.
+
+        `parameters` are those of a strategy that are other ones, `limits` all that hold instead.
+        `strategy` (which one, where there are several), `other_strategy`, `fill_model`,
+        `commission`, `max_open` and `upto` may be given.
+        """
+        asked = {"account": account, "run": run, **more, "parameters": dict(parameters or {})}
+        if limits is not None:
+            asked["limits"] = dict(limits)
+        path = "/replay/what-if"
+        return self._connection.call("POST", path, asked, WhatIf, timeout=_LONG_READ_S)
 
     # --- controls ---------------------------------------------------------------------------------
 

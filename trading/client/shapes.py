@@ -12,12 +12,17 @@ __all__ = [
     "AsOf",
     "Change",
     "ChangedFigure",
+    "Expiry",
     "Explanation",
     "Fill",
     "GovernedAccount",
     "Message",
     "NewOrder",
+    "OptionLadder",
+    "OptionQuote",
+    "OptionUnderlying",
     "Order",
+    "OrderDifference",
     "Page",
     "Position",
     "Preview",
@@ -25,6 +30,9 @@ __all__ = [
     "Request",
     "Review",
     "Session",
+    "Strike",
+    "Verification",
+    "WhatIf",
 ]
 
 
@@ -45,6 +53,7 @@ class NewOrder(msgspec.Struct, frozen=True, omit_defaults=True):
     expire_at: str | None = None
     reduce_only: bool = False
     post_only: bool = False
+    emulate: bool = False
     not_before: str | None = None
     flat_by: str | None = None
     tag: str = ""
@@ -92,12 +101,14 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     stop_price: str | None = None
     time_in_force: str = ""
     order_event: str = ""
+    order_steps: str = ""
     order_detail: str = ""
     group_id: str = ""
     group_role: str = ""
     parent_id: str = ""
     command_id: str = ""
     order_tag: str = ""
+    limits_id: str = ""
     timestamp: str | None = None
     history: list[Order] = []
 
@@ -106,6 +117,7 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True):
     """An execution."""
 
     id: str
+    version: int
     fill_id: str
     order_id: str
     account: str
@@ -117,12 +129,21 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True):
     fee_amount: str
     status: str
     strategy: str = ""
+    is_maker: bool = False
+    fill_note: str = ""
     executed_at: str | None = None
+    corrected_id: str = ""
+    corrected_quantity: str | None = None
+    corrected_price: str | None = None
+    corrected_fee_amount: str | None = None
+    timestamp: str | None = None
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True):
-    """A position with its totals; the last two are there while its price is known."""
+    """A position with its totals; the last three are there while its price is known."""
 
+    id: str
+    version: int
     account: str
     run: str
     strategy: str
@@ -131,8 +152,11 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     cost_amount: str
     realized_amount: str
     fee_amount: str
+    income_amount: str = "0"
+    timestamp: str | None = None
     last_price: str | None = None
     unrealized_amount: str | None = None
+    value_amount: str | None = None
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
@@ -195,6 +219,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     review_id: str = ""
     outcome_code: str = ""
     outcome_text: str = ""
+    command_id: str = ""
     may: dict[str, list[str]] = {}
     mine: list[str] = []
     history: list[dict[str, Any]] = []
@@ -234,6 +259,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     symbol: str = ""
     outcome_code: str = ""
     outcome_text: str = ""
+    command_id: str = ""
 
 
 class GovernedAccount(msgspec.Struct, frozen=True, kw_only=True):
@@ -273,6 +299,105 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     symbols: list[str] = []
     timeframes: list[str] = []
     strategy: str = ""
+
+
+class Verification(msgspec.Struct, frozen=True, kw_only=True):
+    """What folding a run's journal has shown; `difference` is None where `is_equal`.
+
+    Else it has the `group` and `input` that differ, the `cause`, the `reason` as far as it is
+    known, the event as it was `recorded` and as it is `here`, and the `lines` of both side by side.
+    """
+
+    account: str
+    run: str
+    is_equal: bool
+    groups: int
+    inputs: int
+    outputs: int
+    digest: str
+    difference: dict[str, Any] | None
+    text: str
+
+
+class OrderDifference(msgspec.Struct, frozen=True, kw_only=True):
+    """An order of a run or of the changed one: `what` is GONE, NEW, or OTHER with its `fields`."""
+
+    what: str
+    time: str
+    fields: list[str]
+    recorded: dict[str, Any] | None
+    changed: dict[str, Any] | None
+
+
+class WhatIf(msgspec.Struct, frozen=True, kw_only=True):
+    """What would have been different; `totals` are P&L after fees, None without a price."""
+
+    account: str
+    run: str
+    groups: int
+    same_orders: int
+    orders: list[OrderDifference]
+    orders_left_out: int
+    pnl: list[dict[str, Any]]
+    totals: dict[str, str | None]
+    notes: list[str]
+    recorded_digest: str
+    changed_digest: str
+
+
+class OptionQuote(msgspec.Struct, frozen=True, kw_only=True):
+    """A call or put; a figure that the model does not give is None, and `note` says why.
+
+    `implied_vol` is a fraction a year, `theta` per day, `vega` and `rho` per one percent.
+    """
+
+    symbol: str
+    bid: str
+    ask: str
+    option_price: str
+    implied_vol: float | None = None
+    theoretical_price: float | None = None
+    delta: float | None = None
+    gamma: float | None = None
+    theta: float | None = None
+    vega: float | None = None
+    rho: float | None = None
+    note: str | None = None
+
+
+class Strike(msgspec.Struct, frozen=True, kw_only=True):
+    """The call and the put of one strike; None where there is none."""
+
+    strike: str
+    moneyness: float
+    call: OptionQuote | None
+    put: OptionQuote | None
+
+
+class Expiry(msgspec.Struct, frozen=True, kw_only=True):
+    """The strikes of one expiry, which is `t_days` days away."""
+
+    expiry: str
+    t_days: float
+    rows: list[Strike]
+
+
+class OptionLadder(msgspec.Struct, frozen=True, kw_only=True):
+    """The options of an underlying, by expiry and strike, as of a time."""
+
+    underlying: str
+    underlying_price: str
+    time: str
+    model: str
+    rate: float
+    expiries: list[Expiry]
+
+
+class OptionUnderlying(msgspec.Struct, frozen=True, kw_only=True):
+    """An underlying that has options, and their expiries."""
+
+    underlying: str
+    expiries: list[str]
 
 
 class AsOf(msgspec.Struct, frozen=True, kw_only=True):

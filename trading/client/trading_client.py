@@ -21,6 +21,8 @@ from trading.client.shapes import (
     Explanation,
     Fill,
     NewOrder,
+    OptionLadder,
+    OptionUnderlying,
     Order,
     Page,
     Position,
@@ -88,6 +90,24 @@ class TradingClient:
         """Send an entry with its target and stop."""
         body = {**msgspec.to_builtins(entry), "target": target, "stop": stop}
         return self._command("POST", "/orders/bracket", body, key)
+
+    def oco(self, account: str, orders: Sequence[NewOrder], *, key: str | None = None) -> Answer:
+        """Send orders of one account of which a fill of one cancels the others."""
+        body = {"account": account, "orders": [_leg(account, each) for each in orders]}
+        return self._command("POST", "/orders/oco", body, key)
+
+    def oto(
+        self,
+        parent: NewOrder,
+        child: NewOrder,
+        *,
+        when_full: bool = False,
+        key: str | None = None,
+    ) -> Answer:
+        """Send a parent whose fills send the child; with `when_full` its last fill alone."""
+        body: dict[str, Any] = {"account": parent.account, "when_full": when_full}
+        body |= {"parent": _leg(parent.account, parent), "child": _leg(parent.account, child)}
+        return self._command("POST", "/orders/oto", body, key)
 
     def preview(
         self, order: NewOrder, *, target: str | None = None, stop: str | None = None
@@ -183,6 +203,15 @@ class TradingClient:
         """Return the last price and quote of each symbol."""
         return {each["symbol"]: each for each in self.page("/prices").items}
 
+    def options(self, underlying: str) -> OptionLadder:
+        """Return the options of an underlying, by expiry and strike, with their Greeks."""
+        path = f"/options/{quote(underlying, safe='')}"
+        return self._connection.call("GET", path, None, OptionLadder)
+
+    def option_underlyings(self) -> list[OptionUnderlying]:
+        """Return what has options, with the expiries."""
+        return self._connection.items("/options", OptionUnderlying)
+
     # --- two times --------------------------------------------------------------------------------
 
     def as_of(
@@ -235,3 +264,18 @@ class TradingClient:
 
     def _command(self, method: str, path: str, body: Any, key: str | None) -> Answer:
         return self._connection.call(method, path, body, Answer, key=key or uuid.uuid4().hex)
+
+
+def _leg(account: str, order: NewOrder) -> dict[str, Any]:
+    """An order of a group: its account is that of the group."""
+    if order.account != account:
+        raise ApiRefused(
+            422,
+            "MALFORMED",
+            f"an order of a group is of account {order.account!r}, the group of {account!r}; "
+            "give all of them the same account",
+            {},
+        )
+    found: dict[str, Any] = msgspec.to_builtins(order)
+    del found["account"]
+    return found

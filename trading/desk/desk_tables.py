@@ -9,14 +9,14 @@ Like every module that imports deephaven, it can be imported only once the JVM i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import msgspec
 from deephaven import agg, new_table
-from deephaven.column import string_col
+from deephaven.column import double_col, string_col
 from deephaven.constants import NULL_DOUBLE
 from deephaven.table import Table
 
@@ -156,11 +156,17 @@ def register(bridge: StoreBridge, since: datetime) -> None:
 
 
 def make_desk_tables(
-    bridge: StoreBridge, prices: Table, lots: Table, *, owner: str = "desk_engine"
+    bridge: StoreBridge,
+    prices: Table,
+    lots: Table,
+    *,
+    owner: str = "desk_engine",
+    multipliers: Mapping[str, float] | None = None,
 ) -> dict[str, Table]:
     """Make every table by its name.
 
     prices: `Symbol` and `Price` by symbol. lots: the newest row of each, closed ones with 0 left.
+    multipliers: what one unit of size stands for, by symbol; 1 for those that are not named.
     Records of others than `owner` are left out: anybody may write objects of these classes and
     share them.
     """
@@ -177,7 +183,8 @@ def make_desk_tables(
         "alerts": of(AlertRecord, _ALERTS),
         "open_positions_lots": lots.where("QtyRem > 0"),
     }
-    matches = of(MatchRecord, _MATCHES).where("Status = `MADE`")
+    units = _units(multipliers or {})
+    matches = _with_multiplier(of(MatchRecord, _MATCHES).where("Status = `MADE`"), units)
     tables["trade_match_history"] = matches.view(
         [
             "MatchId = CloseFillId + `:` + OpenFillId",
@@ -185,8 +192,10 @@ def make_desk_tables(
             "BuyOrderId = Direction == `LONG` ? OpenOrderId : CloseOrderId",
             "SellOrderId = Direction == `LONG` ? CloseOrderId : OpenOrderId",
             "MatchedQty",
-            "BuyPrice = (Direction == `LONG` ? OpenAmount : CloseAmount) / MatchedQty",
-            "SellPrice = (Direction == `LONG` ? CloseAmount : OpenAmount) / MatchedQty",
+            "BuyPrice = (Direction == `LONG` ? OpenAmount : CloseAmount)"
+            " / (MatchedQty * Multiplier)",
+            "SellPrice = (Direction == `LONG` ? CloseAmount : OpenAmount)"
+            " / (MatchedQty * Multiplier)",
             "Fees = OpenFees + CloseFees",
             *("RealizedPnl", "MatchTimestamp"),
         ]
@@ -195,7 +204,8 @@ def make_desk_tables(
     states = of(TradingStateRecord, _STATES)
     tables["trading_states"] = _newest(states, ["AccountId", "Run"], "Ts")
     tables |= _signal_tables(tables["strategy_signal_history"], tables["decisions"])
-    tables |= _position_tables(of(PositionRecord, _POSITIONS), prices)
+    positions = _with_multiplier(of(PositionRecord, _POSITIONS), units)
+    tables |= _position_tables(positions, prices)
     tables["strategy_perf_latest"] = _performance(
         tables["trade_match_history"], tables["realized_pnl_latest"]
     )
@@ -224,6 +234,23 @@ _LIMITS = {
     "ApprovedBy": "approved_by",
     "Ts": "timestamp",
 }
+
+
+def _units(multipliers: Mapping[str, float]) -> Table:
+    """The symbols whose multiplier is another one than 1."""
+    others = {symbol: value for symbol, value in multipliers.items() if value != 1}
+    return new_table(
+        [
+            string_col("Symbol", list(others)),
+            double_col("Multiplier", [float(each) for each in others.values()]),
+        ]
+    )
+
+
+def _with_multiplier(table: Table, units: Table) -> Table:
+    return table.natural_join(units, on="Symbol").update_view(
+        "Multiplier = isNull(Multiplier) ? 1.0 : Multiplier"
+    )
 
 
 def _newest(table: Table, keys: Sequence[str], by: str) -> Table:
@@ -258,7 +285,7 @@ def _position_tables(positions: Table, prices: Table) -> dict[str, Table]:
     """Positions that are not flat, what they would earn now, and what all have earned."""
     keys = ["AccountId", "Run", "StrategyId", "Symbol"]
     open_now = positions.where("NetQty != 0").update_view(
-        ["Side = NetQty > 0 ? `LONG` : `SHORT`", "AvgPrice = Cost / NetQty"]
+        ["Side = NetQty > 0 ? `LONG` : `SHORT`", "AvgPrice = Cost / (NetQty * Multiplier)"]
     )
     priced = open_now.natural_join(prices, on="Symbol", joins="CurrentPrice = Price")
     return {
@@ -268,8 +295,8 @@ def _position_tables(positions: Table, prices: Table) -> dict[str, Table]:
         "unrealized_pnl_latest": priced.view(
             [
                 *keys,
-                "UnrealizedPnl = NetQty * CurrentPrice - Cost",
-                "MarketValue = NetQty * CurrentPrice",
+                "UnrealizedPnl = NetQty * CurrentPrice * Multiplier - Cost",
+                "MarketValue = NetQty * CurrentPrice * Multiplier",
                 *("CurrentPrice", "AvgPrice", "NetQty", "Ts = LastUpdated"),
             ]
         ),

@@ -61,7 +61,9 @@ def limits_of(text: str) -> Limits:
     try:
         return json_decoder(_Strict).decode(text).limits()
     except msgspec.MsgspecError as error:
-        raise LimitsError(f"these are no limits: {error}") from None
+        known = ", ".join(Limits.__struct_fields__)
+        more = f"; there are {known}" if "unknown field" in str(error) else ""
+        raise LimitsError(f"these are no limits: {error}{more}") from None
 
 
 class _Strict(Limits, forbid_unknown_fields=True, frozen=True, kw_only=True):

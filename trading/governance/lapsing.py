@@ -1,7 +1,10 @@
-"""Approvals that are not given in their time lapse, by a durable workflow for each change.
+"""Approvals that are not given in their time lapse: by a durable workflow for each change, or by
+who looks again and again, as the engine's process of a desk does.
 
-engine = DBOSEngine(server.dbos_url(), name="governance").launch()
-engine.attach(Lapsing(client, engine))
+    engine = DBOSEngine(server.dbos_url(), name="governance").launch()
+    engine.attach(Lapsing(client, engine))
+
+    lapse_overdue(client)
 """
 
 from __future__ import annotations
@@ -19,12 +22,38 @@ from trading.governance.governance import Governance
 from trading.serving import serve
 from workflow import WorkflowEngine, current_engine
 
-__all__ = ["Lapsing"]
+__all__ = ["Lapsing", "lapse_overdue"]
 
 _LOG = logging.getLogger(__name__)
 _WAITING = "SELECT entity_id, type_name FROM trading_governance.waiting()"
+_OVERDUE = f"{_WAITING} WHERE approve_by <= now()"
 _CLASSES: dict[str, type[Any]] = {cls.type_name(): cls for cls in (LimitsChange, ParametersChange)}
 _EARLY_S = 1.0
+
+
+def lapse_overdue(client: StoreClient) -> int:
+    """End the changes that were not approved in their time; returns how many.
+
+    The client's user has a duty on their accounts. Several processes may do it: the first one does,
+    and who comes too late says so in its log.
+    """
+    governance, lapsed = Governance(client), 0
+    for entity_id, type_name in execute(client.conn, _OVERDUE):
+        change = client.read(_CLASSES[type_name], entity_id)
+        if change is not None and change._store_state == "PROPOSED":
+            lapsed += _end(governance, change)
+    return lapsed
+
+
+def _end(governance: Governance, change: Any) -> bool:
+    """End a change; False where somebody has decided meanwhile, or it is not over yet."""
+    try:
+        governance.lapse(change)
+    except GovernanceError as error:
+        _LOG.info("%s", error)
+        return False
+    _LOG.info("%s %s has lapsed", type(change).__name__, change._store_entity_id)
+    return True
 
 
 class Lapsing:
@@ -73,13 +102,8 @@ class Lapsing:
         change = self._read(entity_id, type_name)
         if change is None:
             return "GONE"
-        if change._store_state == "PROPOSED":
-            try:
-                self._governance.lapse(change)
-                _LOG.info("%s %s has lapsed", type_name.rpartition(".")[2], entity_id)
-            except GovernanceError as error:
-                _LOG.info("%s", error)
-                change = self._read(entity_id, type_name)
+        if change._store_state == "PROPOSED" and not _end(self._governance, change):
+            change = self._read(entity_id, type_name)
         return "GONE" if change is None else str(change._store_state)
 
     def _read(self, entity_id: str, type_name: str) -> Any:

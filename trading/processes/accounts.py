@@ -8,12 +8,15 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
+
 from store.client import StoreClient
 from trading.backtest import load_strategy
 from trading.brokers import PaperBroker
 from trading.engine import EngineOptions, Phase, TradingEngine
 from trading.errors import EngineError, TradingError, UnknownInstrument
 from trading.exchange import ExchangeBroker
+from trading.governance.governance import limits_of
 from trading.governance.governor import Governor
 from trading.journal.inputs import SetWeights
 from trading.journal.outputs import Output
@@ -28,7 +31,6 @@ from trading.processes.config import (
     twin_run,
 )
 from trading.processes.market_feed import LinkedMarket
-from trading.risk import Limits
 from trading.specification import InstrumentSpec
 from trading.strategy import Strategy
 
@@ -176,7 +178,7 @@ class Book:
             if self.engine.look(lambda kernel: bool(kernel.accounts[account.account].limits.held)):
                 return
             answer = self.engine.set_limits(
-                Limits(**account.limits),
+                limits_of(msgspec.json.encode(account.limits).decode()),
                 requested_by=account.owner or "desk",
                 approved_by="the desk's configuration",
                 limits_id="configured",

@@ -22,7 +22,7 @@ from server.access import view_only
 from server.jvm import checked_heap, start_jvm_server
 from trading.errors import DeskError, LinkError
 from trading.local_link import Link
-from trading.processes.config import SCREEN_ROWS, DeskConfig
+from trading.processes.config import SCREEN_ROWS, DeskConfig, instruments_of
 from trading.processes.market_screens import MarketScreens
 
 __all__ = ["LOTS", "DeephavenProcess", "LotRows"]
@@ -150,7 +150,13 @@ class DeephavenProcess:
         from trading.desk.screens import make_desk_dashboards
 
         tables = self.screens.published()
-        tables |= make_desk_tables(self.bridge, tables["prices_live"], self.lots.table)
+        multipliers = {
+            spec.symbol: spec.multiplier / 10**spec.multiplier_decimals
+            for spec in instruments_of(self._config)
+        }
+        tables |= make_desk_tables(
+            self.bridge, tables["prices_live"], self.lots.table, multipliers=multipliers
+        )
         view_only.publish({**tables, **make_desk_dashboards(tables, self.screens.features)})
 
 

@@ -7,7 +7,9 @@ import threading
 from collections.abc import Callable, Sequence
 
 from store.client import StoreClient
-from trading.errors import EngineError
+from store.errors import StoreError
+from trading.errors import EngineError, TradingError
+from trading.governance.lapsing import lapse_overdue
 from trading.journal.outputs import Output
 from trading.processes.accounts import Book
 from trading.processes.config import DeskConfig
@@ -17,6 +19,7 @@ from trading.processes.publishing import LinkServer
 __all__ = ["EngineProcess"]
 
 _LOG = logging.getLogger(__name__)
+_LAPSE_S, _LAPSE_END_S = 2.0, 5.0
 
 Publish = Callable[[str, str, Sequence[Output]], None]
 
@@ -43,17 +46,29 @@ class EngineProcess:
         for book in self.books.values():
             book.start()
         self._server.start()
+        lapsing = threading.Thread(target=self._lapse, name="lapsing", daemon=True)
+        lapsing.start()
         try:
             while not self._stop.wait(0.5):
                 for name, book in self.books.items():
                     if book.failed:
                         raise EngineError(f"account {name}: {book.failed}")
         finally:
+            self._stop.set()
+            lapsing.join(_LAPSE_END_S)
             self._server.stop()
             self._gateway.close()
             for book in self.books.values():
                 book.stop()
             self._store.close()
+
+    def _lapse(self) -> None:
+        """End proposals that nobody has approved in their time."""
+        while not self._stop.wait(_LAPSE_S):
+            try:
+                lapse_overdue(self._store)
+            except (StoreError, TradingError) as error:
+                _LOG.warning("proposals that are overdue wait: %s", error)
 
     def stop(self) -> None:
         """End it in order; what is open is there at the next start."""

@@ -20,7 +20,7 @@ import msgspec
 
 from store.client import StoreClient
 from store.errors import StoreError
-from trading.engine import DecisionRecord, OrderRecord, ParametersRecord
+from trading.engine import OrderRecord, ParametersRecord
 from trading.errors import (
     EngineError,
     EngineStopped,
@@ -36,6 +36,7 @@ from trading.orders import Bracket, OneCancelsOther, OneTriggersOther, OrderRequ
 from trading.orders.build import group_terms
 from trading.processes.accounts import Book
 from trading.processes.config import twin_run
+from trading.processes.denials import denial_of, explained
 from trading.risk import Allowed, RiskState, check
 from trading.risk.account import TRADING_STATES
 
@@ -125,7 +126,13 @@ class Gateway:
         book = self._books.get(name)
         role = None if book is None else book.config.members.get(by)
         if book is None or role is None:
-            raise Refusal(404, "UNKNOWN_ACCOUNT", f"there is no account {name!r:.80} of {by}")
+            own = sorted(n for n, each in self._books.items() if by in each.config.members)
+            raise Refusal(
+                404,
+                "UNKNOWN_ACCOUNT",
+                f"there is no account {name!r:.80} of {by}; there is {', '.join(own) or 'none'}",
+                allowed=own,
+            )
         if roles is not None and role not in roles:
             raise Refusal(
                 403,
@@ -202,30 +209,10 @@ class Gateway:
 
     def _raise_if_denied(self, book: Book, order_id: str, **more: str) -> None:
         """Refusal with the rule's own words where a limit has denied an order."""
-        order = book.engine.order(order_id)
-        if order is not None and str(order.status) != "DENIED":
-            return
-        if order is None:
-            known = self._store.query(OrderRecord, {"order_id": order_id}, limit=1)
-            if not known or known[0].status != "DENIED":
-                return
-        found = self._store.query(
-            DecisionRecord, {"order_id": order_id, "decision_kind": "RISK"}, limit=5
-        )
-        for each in found:
-            if each.decision_code != "OK":
-                raise Refusal(
-                    422,
-                    each.decision_code,
-                    f"denied: {each.limit_text}: seen {each.seen_text}, allowed "
-                    f"{each.allowed_text}",
-                    limit=each.limit_text,
-                    seen=each.seen_text,
-                    allowed=each.allowed_text,
-                    order_id=order_id,
-                    **more,
-                )
-        raise Refusal(422, "DENIED", "the order is denied", order_id=order_id, **more)
+        why = denial_of(book.engine, self._store, book.specs, order_id)
+        if why is not None:
+            told = {"limit": why.limit, "seen": why.seen, "allowed": why.allowed}
+            raise Refusal(422, why.code, why.detail, **told, order_id=order_id, **more)
 
     def _preview(self, message: dict[str, Any]) -> dict[str, Any]:
         """What risk would say of an order, or of a group's first one, as the books are now."""
@@ -267,14 +254,18 @@ class Gateway:
                 "limit": None,
                 "allowed_text": None,
             }
+        why = explained(
+            *(verdict.code, verdict.limit, verdict.seen, verdict.allowed),
+            *(first.symbol, book.specs),
+        )
         return {
             "allowed": False,
             "code": verdict.code,
             "quantity": "0",
             "scaled": False,
-            "seen": {"seen": verdict.seen},
+            "seen": {"seen": why.seen},
             "limit": verdict.limit,
-            "allowed_text": verdict.allowed,
+            "allowed_text": why.allowed,
         }
 
     def _cancel(self, message: dict[str, Any]) -> dict[str, Any]:
@@ -300,21 +291,39 @@ class Gateway:
 
     # --- accounts ---------------------------------------------------------------------------------
 
+    def _scope(self, message: Mapping[str, Any]) -> tuple[Book, str]:
+        """The account and symbol that are meant; Refusal where nothing of the symbol is traded.
+
+        "0 positions" would be taken for a position that is closed.
+        """
+        book, symbol = self._book(message, _HALTS), str(message.get("symbol", ""))
+        if symbol and symbol not in book.specs:
+            names = sorted(book.specs)[:_SYMBOLS_SHOWN]
+            raise Refusal(
+                422,
+                "UNKNOWN_SYMBOL",
+                f"there is no symbol {symbol!r:.80}; there are {', '.join(names)}",
+                allowed=names,
+            )
+        return book, symbol
+
     def _cancel_all(self, message: dict[str, Any]) -> dict[str, Any]:
-        book, command_id = self._book(message, _HALTS), self._command_id(message)
+        book, symbol = self._scope(message)
+        command_id = self._command_id(message)
         answer = book.engine.cancel_all(
             strategy=message.get("strategy", ""),
-            symbol=message.get("symbol", ""),
+            symbol=symbol,
             command_id=command_id,
             by=message["by"],
         )
         return _told(answer, command_id)
 
     def _flatten(self, message: dict[str, Any]) -> dict[str, Any]:
-        book, command_id = self._book(message, _HALTS), self._command_id(message)
+        book, symbol = self._scope(message)
+        command_id = self._command_id(message)
         answer = book.engine.flatten(
             strategy=message.get("strategy", ""),
-            symbol=message.get("symbol", ""),
+            symbol=symbol,
             command_id=command_id,
             by=message["by"],
         )
@@ -474,6 +483,7 @@ def _problem(status: int, code: str, detail: str) -> dict[str, Any]:
     return {"problem": {"status": status, "code": code, "detail": detail}}
 
 
+_SYMBOLS_SHOWN = 50
 _CONFLICTS = frozenset({"ORDER_FINISHED", "CANCEL_PENDING", "UPDATE_PENDING"})
 
 
@@ -484,7 +494,10 @@ def _told(answer: Any, command_id: str, order_id: str = "") -> dict[str, Any]:
     status = 404 if answer.code.startswith("UNKNOWN") else 422
     if answer.code in _CONFLICTS:
         status = 409
-    raise Refusal(status, answer.code, answer.detail or answer.code, command_id=command_id)
+    detail = answer.detail or answer.code
+    if answer.code == "UNKNOWN_ORDER":
+        detail = f"there is no order {detail!r:.120}; GET /orders lists those of the account"
+    raise Refusal(status, answer.code, detail, command_id=command_id)
 
 
 def _order(fields: Mapping[str, Any], account: str) -> OrderRequest:

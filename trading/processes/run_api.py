@@ -52,6 +52,7 @@ def _runs(account: AccountConfig) -> list[RunSettings]:
         strategies,
         account.max_open,
         is_paper=account.broker == "paper",
+        others=tuple(sorted(account.all_duties().keys() - account.members.keys())),
     )
     if not account.twins or not strategies:
         return [own]

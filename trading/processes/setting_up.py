@@ -14,10 +14,13 @@ import msgspec
 
 from store.schema import index_field, provision_user
 from store.server import ObjectStoreServer
+from trading.backtest import load_strategy
 from trading.decoding import json_decoder
-from trading.errors import DeskError
+from trading.errors import DeskError, TradingError
 from trading.governance import DUTIES, bootstrap_governance, set_duties
 from trading.governance.entities import ENGINE
+from trading.governance.governance import limits_of
+from trading.numbers import to_decimal
 from trading.processes.config import (
     ROLES,
     AccountConfig,
@@ -119,7 +122,23 @@ def read_accounts_file(path: Path) -> tuple[AccountConfig, ...]:
             raise DeskError(f"{path}: {unknown[0]!r} is no duty; there are {', '.join(DUTIES)}")
         if each.broker not in ("paper", "exchange"):
             raise DeskError(f"{path}: broker {each.broker!r} is neither paper nor exchange")
+        _refuse_wrong_values(path, each)
     return found
+
+
+def _refuse_wrong_values(path: Path, account: AccountConfig) -> None:
+    """DeskError for what the engine's process would stumble over: it would trade without it."""
+    place = f"{path}: account {account.account}"
+    try:
+        limits_of(msgspec.json.encode(account.limits).decode())
+        to_decimal(account.cash, "cash")
+        for each in account.strategies:
+            more = {"timeframes": list(each.timeframes)} if each.timeframes else {}
+            # Some strategies need a symbol to be made at all; the desk's own come later.
+            symbols = list(each.symbols) or list(DEFAULT_SYMBOLS)
+            load_strategy(each.where, dict(each.parameters), symbols=symbols, **more)
+    except (TradingError, TypeError, ValueError) as error:
+        raise DeskError(f"{place}: {error}") from error
 
 
 class _Secrets(msgspec.Struct):

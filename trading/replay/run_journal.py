@@ -47,6 +47,7 @@ __all__ = [
     "RecordedRun",
     "RunName",
     "fold_with_records",
+    "following",
     "read_run",
     "recipe_of",
     "records_of_group",
@@ -251,6 +252,15 @@ def recipe_of(
         picker=picker,
     )
     return engine.recipe
+
+
+def following(settings: Settings | None, strategies: Sequence[Strategy]) -> Settings | None:
+    """Return a run's settings with the bars that other strategies than its own follow."""
+    if settings is None:
+        return None
+    frames = [frame for each in strategies for frame in each.timeframes]
+    together = tuple(dict.fromkeys((*settings.timeframes, *frames)))
+    return msgspec.structs.replace(settings, timeframes=together)
 
 
 def _no_broker() -> Any:

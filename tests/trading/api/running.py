@@ -48,7 +48,8 @@ class RunningDesk:
     def __init__(self, folder: Path, *options: str, deephaven: bool = False) -> None:
         self.folder = folder
         self.port = free_port()
-        self.options = options if deephaven else (*options, "--no-deephaven")
+        screens = ("--deephaven-port", str(free_port())) if deephaven else ("--no-deephaven",)
+        self.options = (*options, *screens)
         self.url = f"http://127.0.0.1:{self.port}"
         self.process = self._start()
 

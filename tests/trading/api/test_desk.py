@@ -400,6 +400,12 @@ def test_wrong_options_are_told(
         '[{"account": "A", "members": {"x": "king"}}]',
         '[{"account": "A", "broker": "bank"}]',
         '[{"account": "A", "unknown": 1}]',
+        '[{"account": "A", "limits": {"max_order_notionall": "1"}}]',
+        '[{"account": "A", "limits": {"max_order_notional": "-1"}}]',
+        '[{"account": "A", "cash": "plenty"}]',
+        '[{"account": "A", "strategies": [{"where": "trading.strategy.examples:SmaCros"}]}]',
+        '[{"account": "A", "strategies": [{"where": "trading.strategy.examples:SmaCross",'
+        ' "parameters": {"quick": 5}}]}]',
     ],
 )
 def test_wrong_files_of_accounts_are_told(folder: Path, text: str) -> None:

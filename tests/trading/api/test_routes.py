@@ -19,7 +19,7 @@ import pytest
 
 from tests.processes import wait_until
 from tests.trading.api.running import RunningDesk, far_below, order
-from trading.client import TradingClient
+from trading.client import NewOrder, TradingClient
 from trading.errors import ApiRefused
 from trading.one_time import offer
 
@@ -145,6 +145,59 @@ def test_replays_end_by_themselves_and_with_their_process(desk: RunningDesk) -> 
         wait_until(lambda: alice.replays.list() == [], 120, "another process")
         assert server.parts.replays.pid != pid
         assert refused(lambda: alice.replays.status(replay.session_id)).status == 404
+
+
+def test_a_run_is_compared_with_its_replay_and_a_changed_one(
+    desk: RunningDesk, alice: TradingClient, bob: TradingClient
+) -> None:
+    made = alice.submit(order(quantity="4"))
+    wait_until(lambda: alice.order(made.order_id).status == "FILLED", 60, "the fill")
+    before = alice.accounts()[0]
+    whole = alice.replays.verify("ALPHA")
+    assert (whole.is_equal, whole.difference, whole.run) == (True, None, "paper:alpha")
+    assert whole.inputs >= whole.groups > 1
+    part = alice.replays.verify(upto=1)
+    assert (part.is_equal, part.groups) == (True, 1)
+
+    # Without the order that was too large for these limits.
+    found = alice.replays.what_if("ALPHA", limits={"max_order_quantity": "3"})
+    [refusal] = [
+        each
+        for each in found.orders
+        if each.recorded is not None and each.recorded["order_id"] == made.order_id
+    ]
+    assert refusal.what == "OTHER"
+    assert refusal.recorded is not None
+    assert refusal.changed is not None
+    assert (refusal.recorded["status"], refusal.recorded["filled"]) == ("FILLED", "4")
+    assert (refusal.changed["status"], refusal.changed["refusal"]) == ("DENIED", "SIZE_MAX")
+    dear = alice.replays.what_if("ALPHA", commission="per-share 1")
+    [row] = [each for each in dear.pnl if each["symbol"] == "AAPL"]
+    assert Decimal(row["changed"]["fees"]) >= Decimal(4) > Decimal(row["recorded"]["fees"])
+    assert dear.recorded_digest != dear.changed_digest
+    # Nothing of it has reached the account.
+    assert alice.order(made.order_id).status == "FILLED"
+    assert alice.accounts()[0].open_orders == before.open_orders
+
+    for call, status, code in (
+        (lambda: bob.replays.verify("ALPHA"), 404, "UNKNOWN_ACCOUNT"),
+        (lambda: bob.replays.what_if("ALPHA", commission="bps 1"), 404, "UNKNOWN_ACCOUNT"),
+        (lambda: alice.replays.verify("ALPHA", "paper:beta"), 404, "UNKNOWN_RUN"),
+        (lambda: alice.replays.what_if("ALPHA"), 422, "MALFORMED"),
+        (lambda: alice.replays.what_if(limits={"max_ordr": "1"}), 422, "MALFORMED"),
+        (lambda: alice.replays.what_if(commission="free"), 422, "MALFORMED"),
+        (lambda: alice.replays.what_if(fill_model="best"), 422, "MALFORMED"),
+        (lambda: alice.replays.what_if(parameters={"fast": 1}), 422, "UNKNOWN_STRATEGY"),
+        (lambda: bob.replays.what_if(parameters={"quick": 1}), 422, "STRATEGY"),
+        (lambda: bob.replays.what_if(other_strategy="os:system"), 422, "UNKNOWN_STRATEGY"),
+    ):
+        error = refused(call)
+        assert (error.status, error.code) == (status, code), error.detail
+    assert bob.replays.what_if(parameters={"fast": 5}).run == "paper:beta"
+    with desk.other_server(replay_rows_max=5) as server, desk.client("alice", server.url) as other:
+        long = refused(lambda: other.replays.verify("ALPHA"))
+        assert (long.code, "upto" in long.detail) == ("TOO_LONG", True)
+        assert other.replays.verify("ALPHA", upto=1).is_equal
 
 
 def test_figures_at_two_times(alice: TradingClient, bob: TradingClient) -> None:
@@ -320,11 +373,10 @@ def test_a_bracket_and_its_older_names(alice: TradingClient) -> None:
 
 def test_groups_of_orders(alice: TradingClient) -> None:
     price = far_below(alice)
-    leg = {"symbol": "AAPL", "side": "BUY", "quantity": "1", "kind": "LIMIT", "limit_price": price}
-    made = alice._command("POST", "/orders/oco", {"account": "ALPHA", "orders": [leg, leg]}, None)
-    assert len(made.orders) == 2
-    body = {"account": "ALPHA", "parent": leg, "child": {**leg, "side": "SELL"}}
-    assert len(alice._command("POST", "/orders/oto", body, None).orders) == 2
+    buy = order(quantity="1", limit_price=price)
+    assert len(alice.oco("ALPHA", [buy, buy]).orders) == 2
+    assert len(alice.oto(buy, order(side="SELL", quantity="1", limit_price=price)).orders) == 2
+    assert refused(lambda: alice.oco("BETA", [buy, buy])).code == "MALFORMED"
     assert alice.cancel_all("ALPHA").detail
     assert alice.orders(open=True) == []
 
@@ -350,7 +402,7 @@ def test_a_limit_says_what_is_allowed(alice: TradingClient) -> None:
         ({"quantity": True}, "quantity"),
         ({"symbol": ""}, "symbol"),
         ({"symbol": "A\x00B"}, "symbol"),
-        ({"unknown": 1}, "unknown"),
+        ({"quantiti": 1}, "quantiti"),
         ({"expire_at": "soon"}, "expire_at"),
     ],
 )
@@ -361,6 +413,56 @@ def test_a_body_that_is_wrong_is_told_with_its_place(
     error = refused(lambda: alice._command("POST", "/orders", body, None))
     assert (error.status, error.code) == (422, "MALFORMED")
     assert place in [each["where"].rpartition(".")[2] for each in error.problem["errors"]]
+    value = fields[place]
+    # What was seen is told, and of a field that there is not, which ones there are.
+    assert ("quantity" if place == "quantiti" else repr(value)) in error.detail
+
+
+def test_names_and_values_that_nobody_knows_are_told(alice: TradingClient) -> None:
+    for call, status, code, allowed in (
+        (lambda: alice.orders(acount="ALPHA"), 422, "UNKNOWN_PARAMETER", "account"),
+        (lambda: alice.orders(status="filled"), 422, "MALFORMED", "FILLED"),
+        (lambda: alice.orders(symbol="TSLA"), 404, "UNKNOWN_SYMBOL", "AAPL"),
+        (lambda: alice.fills(account="ALFA"), 404, "UNKNOWN_ACCOUNT", "ALPHA"),
+        (lambda: alice.page("/decisions", kind="risk"), 422, "MALFORMED", "RISK"),
+        (lambda: alice.governance.changes(state="OPEN"), 422, "MALFORMED", "PROPOSED"),
+        (lambda: alice.governance.requests(account="ALFA"), 404, "UNKNOWN_ACCOUNT", "ALPHA"),
+        (lambda: alice.bars("AAPL", "3m"), 404, "UNKNOWN_TIMEFRAME", "5m"),
+        (lambda: alice.bars("TSLA"), 404, "UNKNOWN_SYMBOL", "AAPL"),
+        (lambda: alice.orders(run="paper"), 404, "UNKNOWN_RUN", "paper:alpha"),
+        (lambda: alice.replays.start(["TSLA"]), 404, "UNKNOWN_SYMBOL", "AAPL"),
+        (lambda: alice.flatten("ALPHA", symbol="APPL"), 422, "UNKNOWN_SYMBOL", "AAPL"),
+        (lambda: alice.cancel_all("ALPHA", symbol="APPL"), 422, "UNKNOWN_SYMBOL", "AAPL"),
+        (lambda: alice.flatten("ALFA"), 404, "UNKNOWN_ACCOUNT", "ALPHA"),
+        (lambda: alice.governance.account("ALFA"), 404, "UNKNOWN_ACCOUNT", "ALPHA"),
+        (lambda: alice.get("/position"), 404, "NOT_FOUND", "/positions"),
+        (lambda: alice._command("POST", "/fills", {}, None), 405, "METHOD_NOT_ALLOWED", "GET"),
+    ):
+        error = refused(call)
+        assert (error.status, error.code) == (status, code)
+        assert allowed in error.problem["allowed"]
+        assert allowed in error.detail
+    assert "is 'account' meant?" in refused(lambda: alice.orders(acount="ALPHA")).detail
+    leg = {"symbol": "AAPL", "side": "BUY", "quantity": "1", "limit": "1"}
+    body = {"account": "ALPHA", "orders": [leg, leg]}
+    error = refused(lambda: alice._command("POST", "/orders/oco", body, None))
+    assert error.problem["errors"][0]["where"] == "body.orders.0.limit"
+    assert "limit_price" in error.problem["errors"][0]["what"]
+    for call, code, told in (
+        (lambda: alice.submit(NewOrder("ALPHA", "APPL", "BUY", "1")), "UNKNOWN_INSTRUMENT", "AAPL"),
+        (lambda: alice.submit(order(quantity="0.5")), "SIZE_INCREMENT", "allowed: multiples of 1"),
+        (lambda: alice.submit(order(quantity="-5")), "MALFORMED", "above 0, seen -5"),
+        (lambda: alice.bars("AAPL", start="2026-01-02", end="2026-01-01"), "MALFORMED", "before"),
+        (lambda: alice.page("/fills", at="noon"), "UNKNOWN_PARAMETER", "takes account"),
+        (lambda: alice.page("/orders", at="noon"), "MALFORMED", "seen: 'noon'"),
+        (lambda: alice.replays.start(["AAPL"], cash="-1"), "MALFORMED", "above 0"),
+    ):
+        error = refused(call)
+        assert (error.status, error.code, told in error.detail) == (422, code, True), error.detail
+        assert "Decimal" not in error.detail
+    assert refused(lambda: alice.cancel("ALPHA.paper.alpha.0-1")).detail.startswith("there is no")
+    with_body = refused(lambda: alice._command("DELETE", "/orders/x", {"quantity": 1}, None))
+    assert (with_body.status, with_body.code) == (422, "MALFORMED")
 
 
 def test_numbers_may_be_numbers(alice: TradingClient) -> None:
@@ -445,7 +547,15 @@ def test_two_users_see_only_theirs(alice: TradingClient, bob: TradingClient) -> 
     ):
         error = refused(call)
         assert (error.status, error.code) == (404, "UNKNOWN_ACCOUNT")
-    assert bob.page("/orders", account="ALPHA").items == []
+    for call in (
+        lambda: bob.page("/orders", account="ALPHA"),
+        lambda: bob.page("/pnl", account="ALPHA"),
+        lambda: bob.governance.changes(account="ALPHA"),
+        lambda: bob.governance.reviews(account="NONE"),
+    ):
+        error = refused(call)
+        assert (error.status, error.code) == (404, "UNKNOWN_ACCOUNT")
+        assert error.problem["allowed"] == ["BETA"]
     assert alice.order(mine.order_id).status == "ACCEPTED"
     alice.cancel(mine.order_id)
     bob.flatten("BETA")
@@ -498,25 +608,28 @@ def test_prices_bars_and_books(alice: TradingClient) -> None:
 
 
 def test_the_option_ladder(alice: TradingClient) -> None:
-    wait_until(lambda: alice.page("/options").items, 60, "a chain")
-    (listed,) = alice.page("/options").items
-    assert listed["underlying"] == "AAPL"
-    ladder = alice.get("/options/AAPL")
-    assert [each["expiry"] for each in ladder["expiries"]] == listed["expiries"]
-    assert listed["expiries"] == sorted(listed["expiries"])
-    for part in ladder["expiries"]:
-        strikes = [float(row["strike"]) for row in part["rows"]]
+    wait_until(alice.option_underlyings, 60, "a chain")
+    (listed,) = alice.option_underlyings()
+    assert listed.underlying == "AAPL"
+    ladder = alice.options("AAPL")
+    assert ladder.underlying == "AAPL"
+    assert [each.expiry for each in ladder.expiries] == listed.expiries
+    assert listed.expiries == sorted(listed.expiries)
+    for part in ladder.expiries:
+        strikes = [float(row.strike) for row in part.rows]
         assert strikes == sorted(set(strikes))
         assert len(strikes) == 11
-        for row in part["rows"]:
-            call, put = row["call"], row["put"]
-            assert call["symbol"].endswith(" C")
-            assert put["symbol"].endswith(" P")
-            assert float(call["bid"]) < float(call["ask"])
-            if call["delta"] is not None and put["delta"] is not None:
-                assert put["delta"] < 0 < call["delta"]
-    assert refused(lambda: alice.get("/options/MSFT")).code == "NOTHING_YET"
-    assert refused(lambda: alice.get("/options/TSLA")).code == "UNKNOWN_SYMBOL"
+        for row in part.rows:
+            call, put = row.call, row.put
+            assert call is not None
+            assert put is not None
+            assert call.symbol.endswith(" C")
+            assert put.symbol.endswith(" P")
+            assert float(call.bid) < float(call.ask)
+            if call.delta is not None and put.delta is not None:
+                assert put.delta < 0 < call.delta
+    assert refused(lambda: alice.options("MSFT")).code == "NOTHING_YET"
+    assert refused(lambda: alice.options("TSLA")).code == "UNKNOWN_SYMBOL"
 
 
 def test_symbols_are_those_that_the_database_lets_a_user_read(desk: RunningDesk) -> None:
@@ -680,7 +793,6 @@ def test_limits_change_by_two_people(
     assert (own.status, own.code, own.problem["allowed"]) == (403, "FOUR_EYES", ["rita"])
     assert refused(lambda: bob.governance.approve(change.id)).code == "UNKNOWN_CHANGE"
     assert refused(lambda: bob.governance.account("ALPHA")).code == "UNKNOWN_ACCOUNT"
-    assert bob.governance.changes(account="ALPHA") == []
     with desk.client("vera") as vera, desk.client("rita") as rita:
         assert refused(lambda: vera.governance.approve(change.id)).code == "DUTY"
         asked = refused(lambda: vera.governance.propose_limits("ALPHA", CALM, "vera"))
@@ -713,6 +825,14 @@ def test_a_change_is_refused_or_withdrawn(desk: RunningDesk, alice: TradingClien
         assert rita.governance.reject(change.id, UGLY).decision_reason == UGLY
         states = {each.state for each in alice.governance.changes(account="ALPHA")}
         assert states >= {"WITHDRAWN", "REJECTED"}
+
+
+def test_a_proposal_that_nobody_approves_lapses(desk: RunningDesk, alice: TradingClient) -> None:
+    change = alice.governance.propose_limits("ALPHA", CALM, "too late", approve_within_s=10)
+    wait_until(has_state(alice, change.id, "LAPSED"), 60, "the end of its time")
+    with desk.client("rita") as rita:
+        late = refused(lambda: rita.governance.approve(change.id))
+    assert (late.status, late.code, late.problem["state"]) == (409, "STATE", "LAPSED")
 
 
 def test_the_glass_is_broken_alone_and_reviewed_by_another(

@@ -399,6 +399,11 @@ def test_too_many_messages_close_the_socket(alice: TradingClient) -> None:
         {"op": "subscribe", "topic": "prices", "symbols": ["AAPL"], "timeframe": "1m"},
         {"op": "subscribe", "topic": "orders", "account": 5},
         {"op": "subscribe", "topic": "orders", "after": 5},
+        {"op": "subscribe", "topic": "orders", "acount": "ALPHA"},
+        {"op": "subscribe", "topic": "orders", "account": "BETA"},
+        {"op": "subscribe", "topic": "prices", "symbol": "AAPL"},
+        {"op": "subscribe", "topic": "desk", "account": "ALPHA"},
+        {"op": "unsubscribe", "topic": "prices", "symbols": ["AAPL"]},
     ],
 )
 def test_wrong_subscriptions_are_told_and_the_socket_goes_on(

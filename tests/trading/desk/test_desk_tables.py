@@ -101,6 +101,25 @@ def records() -> list[Any]:
             timestamp=NOW,
         ),
         PositionRecord(**twin, net_quantity=Decimal(5), cost_amount=Decimal(900), timestamp=NOW),
+        # Two contracts of 50 units each, bought at 4000.
+        PositionRecord(
+            **{**BY, "run": "paper:f", "symbol": "ES=F"},
+            net_quantity=Decimal(2),
+            cost_amount=Decimal(400_000),
+            timestamp=NOW,
+        ),
+        MatchRecord(
+            **{**BY, "run": "paper:f", "symbol": "ES=F"},
+            direction="SHORT",
+            match_quantity=Decimal(3),
+            open_order_id="o1",
+            close_order_id="o2",
+            open_fill_id="f1",
+            close_fill_id="f2",
+            open_amount=Decimal(615_000),
+            close_amount=Decimal(600_000),
+            timestamp=NOW,
+        ),
         MatchRecord(
             **BY,
             direction="LONG",
@@ -162,7 +181,7 @@ def test_records_of_engines_are_the_tables_of_a_desk(
     from trading.processes.deephaven import LotRows
 
     alice, bob = desk.client("alice"), desk.client("bob")
-    assert len(alice.write_many(records())) == 15
+    assert len(alice.write_many(records())) == 17
     # Anybody can write a record of these classes and share it.
     forged = bob.write(PositionRecord(**BY, net_quantity=Decimal(99), timestamp=NOW))
     share_read(bob.conn, forged, "alice")
@@ -174,8 +193,12 @@ def test_records_of_engines_are_the_tables_of_a_desk(
         bridge.start("present")
         prices = publisher.table("p", {"Symbol": str, "Price": float}, keys="Symbol")
         prices.write_row("AAPL", 210.0)
+        prices.write_row("ES=F", 4_010.0)
         lots = LotRows(publisher, desk_config(desk))
-        return lots, make_desk_tables(bridge, prices.live(), lots.table, owner="alice")
+        multipliers = {"AAPL": 1.0, "ES=F": 50.0}
+        return lots, make_desk_tables(
+            bridge, prices.live(), lots.table, owner="alice", multipliers=multipliers
+        )
 
     try:
         lots, tables = made(engine, make)
@@ -194,11 +217,14 @@ def _look_at(tables: dict[str, Any]) -> None:
     rollup = rows_of(tables["open_positions_rollup"], "Run")
     assert [(r["Run"], r["Side"], r["NetQty"], r["AvgPrice"]) for r in rollup] == [
         ("paper:a", "LONG", 10.0, 200.0),
+        ("paper:f", "LONG", 2.0, 4_000.0),
         ("twin:ALPHA", "LONG", 5.0, 180.0),
     ]
     unrealized = rows_of(tables["unrealized_pnl_latest"], "Run")
-    assert [row["UnrealizedPnl"] for row in unrealized] == [100.0, 150.0]
-    (match,) = rows_of(tables["trade_match_history"], "MatchId")
+    assert [row["UnrealizedPnl"] for row in unrealized] == [100.0, 1_000.0, 150.0]
+    assert [row["MarketValue"] for row in unrealized] == [2_100.0, 401_000.0, 1_050.0]
+    match, future = rows_of(tables["trade_match_history"], "Run")
+    assert (future["BuyPrice"], future["SellPrice"]) == (4_000.0, 4_100.0)
     assert (match["MatchId"], match["BuyOrderId"], match["SellOrderId"]) == ("f2:f1", "o1", "o2")
     assert (match["BuyPrice"], match["SellPrice"], match["Fees"]) == (200.0, 205.0, 3.0)
     (signal,) = rows_of(tables["strategy_signal_latest"], "Symbol")
@@ -234,9 +260,9 @@ def _goes_flat(alice: StoreClient, bridge: StoreBridge, tables: dict[str, Any]) 
     position.net_quantity, position.cost_amount = Decimal(0), Decimal(0)
     alice.update(position)
     assert bridge.flush()
-    wait_until(lambda: tables["open_positions_rollup"].size == 1, 60, "a rollup without it")
+    wait_until(lambda: tables["open_positions_rollup"].size == 2, 60, "a rollup without it")
     earned = rows_of(tables["realized_pnl_latest"], "Run")
-    assert [row["RealizedPnl"] for row in earned] == [50.0, 0.0]
+    assert [row["RealizedPnl"] for row in earned] == [50.0, 0.0, 0.0]
 
 
 def _lots_close(lots: Any, publisher: Publisher, tables: dict[str, Any]) -> None:

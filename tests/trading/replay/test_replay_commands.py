@@ -102,10 +102,13 @@ def test_verify_and_replay(
     other.write_text(STRATEGY.replace("ctx.buy", "ctx.sell"))
     status, text = command("replay", RUN, "--other-strategy", other)
     assert "SELL 2 AAPL" in text
+    typo = tmp_path / "typo.json"
+    typo.write_text('{"max_order_quantiti": "2"}')
     for arguments, message in (
         (("verify", "other"), "there is no journal of run other"),
         (("verify", RUN, "--recorded-fill", "next_open"), "the run had a simulated broker"),
         (("verify", RUN, "--account", "OTHER"), "of account OTHER"),
+        (("replay", RUN, "--limits", typo), "max_order_quantity"),
     ):
         status, text = command(*arguments)
         assert (status, message in text) == (3, True), text

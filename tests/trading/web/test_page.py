@@ -439,18 +439,26 @@ def propose(page: Page, name: str, value: str, reason: str) -> Locator:
 
 
 def test_a_recording_is_replayed_and_never_taken_for_live(
-    desk: RunningDesk, browser: Browser | None, screenshots: Path
+    desk: RunningDesk, browser: Browser | None, alice: TradingClient, screenshots: Path
 ) -> None:
     with opened(browser) as page:
         log_in(page, desk, "alice")
         page.keyboard.press("r")
         form = page.locator("#replay-form")
         form.locator("[name=what]").select_option("ticks")
-        form.locator("[name=symbol]").select_option("AAPL")
+        form.locator("[name=symbol]").select_option(["AAPL", "MSFT"])
         form.locator("[name=timeframe]").select_option("1s")
+        form.locator("[name=strategy]").select_option("SmaCross")
+        form.locator("[name=parameter-fast]").fill("many")
+        form.get_by_role("button", name="Open").click()
+        form.locator(".problem", has_text="fast").wait_for()
+        form.locator("[name=parameter-fast]").fill("3")
         form.get_by_role("button", name="Open").click()
         replay = page.locator("#replay")
         replay.get_by_text("REPLAY", exact=True).first.wait_for()
+        [session] = alice.replays.list()
+        assert (session.symbols, session.strategy) == (["AAPL", "MSFT"], "SmaCross")
+        assert page.get_by_label("Symbol of the replay").locator("option").count() == 2
         assert "REPLAY" in page.title()
         for live in ("main", "#earned", "#trading-state"):
             assert not page.locator(live).is_visible()
@@ -494,6 +502,29 @@ def test_a_recording_is_replayed_and_never_taken_for_live(
         replay.wait_for()
         page.get_by_role("button", name="End", exact=True).click()
         page.locator("main").wait_for()
+
+
+def test_a_run_is_compared_with_what_it_would_have_been(
+    desk: RunningDesk, browser: Browser | None, alice: TradingClient, screenshots: Path
+) -> None:
+    with opened(browser) as page:
+        made = alice.submit(order(quantity="2"))
+        wait_until(lambda: alice.order(made.order_id).status == "FILLED", 60, "the fill")
+        log_in(page, desk, "alice")
+        page.keyboard.press("r")
+        page.get_by_role("button", name="What would have been different").click()
+        form, found = page.locator("#what-if-form"), page.locator("#what-if-found")
+        form.get_by_role("button", name="Verify").click()
+        found.get_by_text("The replay is the same").wait_for()
+        form.get_by_role("button", name="Compare").click()
+        form.get_by_text("nothing is changed").wait_for()
+        form.locator("[name=limits]").fill("max_order_quantity=1")
+        form.get_by_role("button", name="Compare").click()
+        found.get_by_text("Orders that differ").wait_for()
+        row = found.locator("tr", has_text="denied (size max)").first
+        row.wait_for()
+        page.screenshot(path=screenshots / "what_if.png")
+        assert alice.orders()[0].order_id == made.order_id
 
 
 def option(symbol: str, delta: float) -> dict[str, Any]:

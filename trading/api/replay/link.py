@@ -25,7 +25,7 @@ from trading.local_link import AsyncLink, pack_frame
 
 __all__ = ["SLOW", "Replays", "Told"]
 
-SLOW = frozenset({"sources", "start", "explain", "as_of", "changes"})
+SLOW = frozenset({"sources", "start", "explain", "as_of", "changes", "verify", "what_if"})
 """What reads and folds for long: a user has few of these running at a time."""
 
 _LOG = logging.getLogger(__name__)

@@ -67,6 +67,8 @@ class _Process:
             "explain": self._explain,
             "as_of": self._as_of,
             "changes": self._changes,
+            "verify": lambda told: self._work.verified(told["login"], told["asked"]),
+            "what_if": lambda told: self._work.what_if(told["login"], told["asked"]),
         }
 
     def run(self) -> None:

@@ -21,19 +21,12 @@ from trading.api.market_hub import bar_rows
 from trading.api.problems import Problem
 from trading.api.reading import LIMIT_MAX, page_of
 from trading.api.record_views import number_text, time_text
+from trading.api.replay.comparing import changes_of, compared, made, name_of, run_recipe, verified
 from trading.api.settings import RunSettings, RunStrategy
-from trading.backtest import load_strategy
-from trading.brokers import PaperBroker
 from trading.errors import ReplayError, TickStoreError, TradingError
-from trading.picker import TradePicker
+from trading.journal.inputs import BarBatch, TickBatch
 from trading.replay.explaining import explain
-from trading.replay.run_journal import (
-    Recipe,
-    RecordedRun,
-    read_run,
-    recipe_of,
-    run_names,
-)
+from trading.replay.run_journal import Recipe, RecordedRun, read_run, run_names
 from trading.replay.tape import Tape
 from trading.replay.two_times import ChangedFigure, PnlAt, TwoTimes
 from trading.specification import InstrumentSpec
@@ -46,6 +39,7 @@ __all__ = ["Work", "WorkSettings", "moment_of"]
 
 _DAY = timedelta(days=1)
 _BARS_MAX = 5_000
+_SYMBOLS_MAX = 50
 _CHANGES_MAX, _EVENTS_MAX = 2_000, 50
 
 
@@ -76,14 +70,22 @@ class Work:
     def sources(self, login: Mapping[str, Any]) -> dict[str, Any]:
         """Return what the user can play."""
         settings = self._settings
-        known = {(each.account, each.run) for each in self._runs_of(login["user"])}
+        known = {(each.account, each.run): each for each in self._runs_of(login["user"])}
         with _store(login) as store:
             names = run_names(store, settings.records_owner)
             with TickStore(store) as ticks:
                 held = ticks.held()
         return {
             "runs": [
-                {"account": each.account, "run": each.run, "groups": each.groups}
+                {
+                    "account": each.account,
+                    "run": each.run,
+                    "groups": each.groups,
+                    "strategies": [
+                        _described(name_of(one), one)
+                        for one in known[each.account, each.run].strategies
+                    ],
+                }
                 for each in names
                 if (each.account, each.run) in known
             ],
@@ -110,22 +112,31 @@ class Work:
         found = {name: RunStrategy(f"{module}:{name}") for name in known_strategies.__all__}
         for run in self._runs_of(login["user"]):
             for each in run.strategies:
-                found[each.where.rpartition(":")[2]] = each
+                found[name_of(each)] = each
         return found
 
     # --- tapes ------------------------------------------------------------------------------------
 
     def run_tape(self, login: Mapping[str, Any], account: str, run: str) -> tuple[Tape, Recipe]:
         """Return the tape of a run, and what its kernel was made of."""
-        recorded, recipe = self._recorded(login, account, run)
+        recorded, settings = self._recorded(login, account, run)
         tape = Tape.of_run(recorded)
         self._refuse_long(len(tape))
-        return tape, recipe
+        return tape, run_recipe(settings, recorded)
 
     def _recorded(
-        self, login: Mapping[str, Any], account: str, run: str
-    ) -> tuple[RecordedRun, Recipe]:
-        user = login["user"]
+        self, login: Mapping[str, Any], account: str, run: str, upto: int | None = None
+    ) -> tuple[RecordedRun, RunSettings]:
+        found = self._run(login["user"], account, run)
+        with _store(login) as store:
+            try:
+                owner = self._settings.records_owner
+                recorded = read_run(store, account, run, upto=upto, owner=owner)
+            except ReplayError as error:
+                raise Problem(404, "UNKNOWN_RUN", str(error)) from error
+        return recorded, found
+
+    def _run(self, user: str, account: str, run: str) -> RunSettings:
         found = [e for e in self._runs_of(user) if (e.account, e.run) == (account, run)]
         if not found:
             there = ", ".join(f"{each.run} of {each.account}" for each in self._runs_of(user))
@@ -135,33 +146,23 @@ class Work:
                 f"{user} has no run {run!r:.80} of account {account!r:.80}; there are: "
                 f"{there or 'none'}",
             )
-        with _store(login) as store:
-            try:
-                recorded = read_run(store, account, run, owner=self._settings.records_owner)
-            except ReplayError as error:
-                raise Problem(404, "UNKNOWN_RUN", str(error)) from error
-        return recorded, self._recipe(found[0], recorded)
-
-    def _recipe(self, run: RunSettings, recorded: RecordedRun) -> Recipe:
-        symbols = list(recorded.specs)
-        strategies = [_made(each, symbols) for each in run.strategies]
-        broker = PaperBroker("tick") if run.is_paper else None
-        return recipe_of(
-            recorded, strategies=strategies, broker=broker, picker=TradePicker(run.max_open)
-        )
+        return found[0]
 
     def data_tape(self, login: Mapping[str, Any], body: Mapping[str, Any]) -> Tape:
         """Return the tape of recorded ticks or bars of some symbols in a span."""
         symbols = list(body["symbols"])
         low, high = _span(body)
         with _store(login) as store, TickStore(store) as ticks:
-            known = ticks.symbols(symbols)
+            known = ticks.symbols()
             missing = sorted(set(symbols) - set(known))
             if missing:
+                readable = sorted(known)[:_SYMBOLS_MAX]
                 raise Problem(
                     404,
                     "UNKNOWN_SYMBOL",
-                    f"no ticks of {', '.join(missing[:5])!r:.200} that you may read",
+                    f"no ticks of {', '.join(missing[:5])!r:.200} that you may read; you may read "
+                    f"{', '.join(readable) or 'none'}",
+                    allowed=readable,
                 )
             if body["source"] == "bars":
                 table = self._bars(ticks, symbols, body["timeframe"], low, high)
@@ -171,8 +172,9 @@ class Work:
             raise Problem(
                 404,
                 "NOTHING_RECORDED",
-                f"nothing of {', '.join(symbols)!r:.200} was recorded in this span; see "
-                "GET /replay/sources",
+                f"no {body['source']} of {', '.join(symbols)!r:.200} were recorded in this span; "
+                f"GET /replay/sources tells the spans, and bars are of "
+                f"{', '.join(self._settings.timeframes) or 'no length'}",
             )
         return Tape.of_data(
             table,
@@ -216,13 +218,14 @@ class Work:
         names = ["symbol", "start", "end", "open", "high", "low", "close", "volume"]
         return table.select(names).drop_null().rename_columns(["symbol", "timestamp", *names[2:]])
 
-    def _refuse_long(self, rows: int) -> None:
+    def _refuse_long(
+        self, rows: int, instead: str = "name a shorter span or fewer symbols"
+    ) -> None:
         if rows > self._settings.rows_max:
             raise Problem(
                 422,
                 "TOO_LONG",
-                f"more than {self._settings.rows_max} rows would be played; name a shorter span or "
-                "fewer symbols",
+                f"more than {self._settings.rows_max} rows would be played; {instead}",
                 allowed=self._settings.rows_max,
             )
 
@@ -243,11 +246,34 @@ class Work:
         parameters = {**given.parameters, **body["parameters"]}
         wanted = RunStrategy(given.where, parameters, (), frames)
         try:
-            return [_made(wanted, list(body["symbols"]))]
+            return [made(wanted, list(body["symbols"]))]
         except (TypeError, ValueError, LookupError, ArithmeticError) as error:
             # Its own code, with values that it was not written for.
             what = f"strategy {name} cannot be made with these parameters: {error}"
             raise Problem(422, "STRATEGY", what) from error
+
+    # --- a run against its replay -----------------------------------------------------------------
+
+    def verified(self, login: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Return whether a run's journal leads to its digest again, and where it does not."""
+        recorded, run = self._whole(login, asked)
+        with _store(login) as store:
+            return verified(recorded, run_recipe(run, recorded), store)
+
+    def what_if(self, login: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what would have been different in a run with something changed."""
+        run = self._run(login["user"], asked["account"], asked["run"])
+        changes = changes_of(run, self._known(login), asked, list(self._specs))
+        recorded, _ = self._whole(login, asked)
+        return compared(run, recorded, changes)
+
+    def _whole(
+        self, login: Mapping[str, Any], asked: Mapping[str, Any]
+    ) -> tuple[RecordedRun, RunSettings]:
+        recorded, run = self._recorded(login, asked["account"], asked["run"], asked["upto"])
+        rows = sum(_rows(each.event) for each in recorded.inputs())
+        self._refuse_long(rows, "name the last group with `upto`")
+        return recorded, run
 
     # --- two times --------------------------------------------------------------------------------
 
@@ -364,9 +390,9 @@ class Work:
         self, login: Mapping[str, Any], account: str, run: str, subject: str
     ) -> dict[str, Any]:
         """Return why something happened in a run, as data, text and picture."""
-        recorded, recipe = self._recorded(login, account, run)
+        recorded, settings = self._recorded(login, account, run)
         try:
-            found = explain(recorded, recipe, subject)
+            found = explain(recorded, run_recipe(settings, recorded), subject)
         except ReplayError as error:
             raise Problem(404, "UNKNOWN_SUBJECT", str(error)) from error
         return {
@@ -377,6 +403,11 @@ class Work:
             "text": found.text(),
             "svg": found.to_svg(),
         }
+
+
+def _rows(event: Any) -> int:
+    """How many ticks or bars an input has; a command is one."""
+    return len(event.times) // 8 if isinstance(event, (TickBatch, BarBatch)) else 1
 
 
 @contextmanager
@@ -392,23 +423,16 @@ def _span(body: Mapping[str, Any]) -> tuple[datetime | None, datetime | None]:
     return low, high
 
 
-def _made(given: RunStrategy, symbols: Sequence[str]) -> Strategy:
-    more: dict[str, Any] = {"symbols": list(given.symbols or symbols)}
-    if given.timeframes:
-        more["timeframes"] = list(given.timeframes)
-    return load_strategy(given.where, dict(given.parameters), **more)
-
-
 def _described(name: str, given: RunStrategy) -> dict[str, Any]:
     try:
-        made = _made(given, [])
+        strategy = made(given, [])
     except (TradingError, TypeError):
         # It needs values that only who plays it can name.
         return {"strategy": name, "parameters": dict(given.parameters), "timeframes": []}
     return {
         "strategy": name,
-        "parameters": msgspec.to_builtins(made.parameters),
-        "timeframes": list(made.timeframes),
+        "parameters": msgspec.to_builtins(strategy.parameters),
+        "timeframes": list(strategy.timeframes),
     }
 
 

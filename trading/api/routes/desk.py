@@ -5,24 +5,21 @@ from __future__ import annotations
 import hmac
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import AfterValidator
 
 from trading.api.current import CurrentSession, parts_of
 from trading.api.parts import Parts
 from trading.api.problems import Problem
-from trading.api.schemas import Page, clean_text
+from trading.api.routes.filters import AccountFilter
+from trading.api.schemas import Page
 
 router = APIRouter(tags=["desk"])
 
 _STALE_S = 10.0
-AccountQuery = Annotated[
-    str | None, Query(max_length=60), AfterValidator(lambda v: v and clean_text(v))
-]
 
 
 @router.get("/accounts", response_model=Page)
@@ -34,7 +31,7 @@ async def list_accounts(request: Request, session: CurrentSession) -> dict[str, 
 
 @router.get("/strategies", response_model=Page)
 async def list_strategies(
-    request: Request, session: CurrentSession, account: AccountQuery = None
+    request: Request, session: CurrentSession, account: AccountFilter = None
 ) -> dict[str, Any]:
     """The strategies of the user's accounts, with their parameters."""
     return await _listed(request, session, "strategies", account)
@@ -42,7 +39,7 @@ async def list_strategies(
 
 @router.get("/picker", response_model=Page)
 async def show_picker(
-    request: Request, session: CurrentSession, account: AccountQuery = None
+    request: Request, session: CurrentSession, account: AccountFilter = None
 ) -> dict[str, Any]:
     """Open symbols, reservations and places of each account."""
     return await _listed(request, session, "picker", account)

@@ -7,21 +7,34 @@ it would refuse is told before, with who may.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Annotated, Any, Literal
 
 import msgspec
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.concurrency import run_in_threadpool
-from pydantic import AfterValidator
 
 from store.base import Storable
-from trading.api.current import CurrentPool, CurrentSession, parts_of
+from trading.api.current import (
+    CurrentPool,
+    CurrentSession,
+    accounts_of,
+    parts_of,
+    unknown_account,
+)
 from trading.api.governing import Holding, decided, deciders, shown, shown_all
 from trading.api.problems import Problem
 from trading.api.reading import LIMIT_MAX
 from trading.api.record_views import view_of
 from trading.api.routes.commands import CommandKey
+from trading.api.routes.filters import (
+    AccountFilter,
+    Limit,
+    StateFilter,
+    refuse_unknown_names,
+    state_of,
+)
 from trading.api.schemas import (
     AccountName,
     LimitsBody,
@@ -31,7 +44,6 @@ from trading.api.schemas import (
     ReasonBody,
     RequestBody,
     ReviewBody,
-    clean_text,
 )
 from trading.api.sessions import UserPool
 from trading.governance import (
@@ -49,14 +61,9 @@ router = APIRouter(tags=["governance"])
 
 _SHOWN_CHANGES = 50
 AccountQuery = Annotated[AccountName, Query()]
-AccountFilter = Annotated[
-    str | None, Query(max_length=60), AfterValidator(lambda v: v and clean_text(v))
-]
-StateFilter = Annotated[str | None, Query(max_length=40, pattern=r"^[A-Z]*$")]
 IdPath = Annotated[
     str, Path(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
 ]
-Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX)]
 
 # One request at a time under a key: the second one finds what the first has written.
 _KEYS = threading.Lock()
@@ -73,14 +80,18 @@ async def show_governance(
     """All of an account: what holds, what is proposed, reviews, requests, people and duties."""
     strategies = await _strategies(request, session.user, account)
     run = parts_of(request).settings.own_run(account)
-    return await run_in_threadpool(_overview, pool, account, run, strategies)
+    return await run_in_threadpool(_overview, request, pool, account, run, strategies)
 
 
 def _overview(
-    pool: UserPool, account: str, run: str | None, strategies: list[dict[str, Any]]
+    request: Request,
+    pool: UserPool,
+    account: str,
+    run: str | None,
+    strategies: list[dict[str, Any]],
 ) -> dict[str, Any]:
     governance, me = Governance(pool.store), pool.user
-    people = _people(governance, account, me)
+    people = _people(request, governance, account, me)
     holding = Holding.of(pool, account, run, strategies)
     changes = _newest_first(governance.changes(account))
     waiting = [each for each in changes if each._store_state in _OPEN]
@@ -120,13 +131,16 @@ async def list_changes(
 ) -> dict[str, Any]:
     """Changes of limits and parameters, the newest first."""
     strategies = await _strategies(request, session.user, account)
+    states = _states(state, LimitsChange)
 
     def read() -> dict[str, Any]:
         governance = Governance(pool.store)
-        found = _newest_first(governance.changes(account, *([state] if state else [])))
+        found = _newest_first(governance.changes(account, *states))
         if kind is not None:
             wanted = LimitsChange if kind == "limits" else ParametersChange
             found = [each for each in found if isinstance(each, wanted)]
+        if not found:
+            refuse_unknown_names(request, pool.user, account)
         return _page(request, pool, governance, found[:limit], strategies)
 
     return await run_in_threadpool(read)
@@ -158,8 +172,8 @@ def list_reviews(
 ) -> dict[str, Any]:
     """What others have to look at, since one person alone has put a change in force."""
     governance = Governance(pool.store)
-    found = _newest_first(governance.reviews(account, *([state] if state else [])))
-    return _page(request, pool, governance, found[:limit], [])
+    found = governance.reviews(account, *_states(state, EmergencyReview))
+    return _newest_page(request, pool, governance, found, account, limit)
 
 
 @router.get("/governance/requests", response_model=Page)
@@ -172,8 +186,27 @@ def list_requests(
 ) -> dict[str, Any]:
     """What engines were asked to do, and what became of it."""
     governance = Governance(pool.store)
-    found = _newest_first(governance.requests(account, *([state] if state else [])))
-    return _page(request, pool, governance, found[:limit], [])
+    found = governance.requests(account, *_states(state, ControlRequest))
+    return _newest_page(request, pool, governance, found, account, limit)
+
+
+def _states(given: str | None, cls: type[Any]) -> list[str]:
+    """The state that a list is filtered by, if there is one; Problem for one of no such name."""
+    state = state_of(given, "state", cls._state_machine.states())
+    return [] if state is None else [state]
+
+
+def _newest_page(
+    request: Request,
+    pool: UserPool,
+    governance: Governance,
+    found: list[Any],
+    account: str | None,
+    limit: int,
+) -> dict[str, Any]:
+    if not found:
+        refuse_unknown_names(request, pool.user, account)
+    return _page(request, pool, governance, _newest_first(found)[:limit], [])
 
 
 # --- asking ---------------------------------------------------------------------------------------
@@ -260,6 +293,8 @@ async def ask_engine(
     body: RequestBody,
 ) -> dict[str, Any]:
     """Ask the engine of an account for HALT, REDUCE, FLATTEN or RESUME; it obeys once it runs."""
+    if body.symbol:
+        refuse_unknown_names(request, session.user, symbol=body.symbol)
     run = parts_of(request).settings.own_run(body.account) or "live"
     fields = (body.account, run, body.action, body.strategy, body.symbol, body.reason)
 
@@ -300,7 +335,7 @@ async def _asked(
 
     def carried_out() -> dict[str, Any]:
         governance = Governance(pool.store)
-        people = _people(governance, body.account, pool.user)
+        people = _people(request, governance, body.account, pool.user)
         with _one_at_a_time(pool.user, key):
             known = governance.of_command(cls, key)
             if known is not None and not same(known):
@@ -346,60 +381,66 @@ class _one_at_a_time:  # noqa: N801 - used like a function, in a with statement
 # --- deciding -------------------------------------------------------------------------------------
 
 
+class _Deciding:
+    """Who decides on which change."""
+
+    def __init__(
+        self, request: Request, session: CurrentSession, pool: CurrentPool, change_id: IdPath
+    ) -> None:
+        self._request = request
+        self._user = session.user
+        self._pool = pool
+        self._id = change_id
+
+    async def to(self, action: str, reason: str = "") -> dict[str, Any]:
+        """Take the change there, unless it was taken there already; returns it as it is then."""
+        strategies = await _strategies(self._request, self._user, None)
+
+        def carried_out() -> dict[str, Any]:
+            governance = Governance(self._pool.store)
+            change = _change(self._pool, self._id)
+            made = decided(
+                *(governance, change, action, self._user),
+                lambda each: _MOVES[action](governance, each, reason),
+            )
+            found = _page(self._request, self._pool, governance, [made], strategies)
+            shown_one: dict[str, Any] = found["items"][0]
+            return shown_one
+
+        return await run_in_threadpool(carried_out)
+
+
+_MOVES: dict[str, Callable[[Governance, Any, str], Change]] = {
+    "approve": Governance.approve,
+    "reject": Governance.reject,
+    "withdraw": lambda governance, change, _reason: governance.withdraw(change),
+    "break_glass": Governance.break_glass,
+}
+Deciding = Annotated[_Deciding, Depends()]
+
+
 @router.post("/governance/changes/{change_id}/approve")
-async def approve(
-    request: Request,
-    session: CurrentSession,
-    pool: CurrentPool,
-    change_id: IdPath,
-    body: NoteBody,
-) -> dict[str, Any]:
+async def approve(deciding: Deciding, body: NoteBody) -> dict[str, Any]:
     """Approve what another person has asked for; it is in force from its time on."""
-    return await _decide(
-        *(request, session, pool, change_id, "approve"),
-        lambda governance, change: governance.approve(change, body.reason),
-    )
+    return await deciding.to("approve", body.reason)
 
 
 @router.post("/governance/changes/{change_id}/reject")
-async def reject(
-    request: Request,
-    session: CurrentSession,
-    pool: CurrentPool,
-    change_id: IdPath,
-    body: ReasonBody,
-) -> dict[str, Any]:
+async def reject(deciding: Deciding, body: ReasonBody) -> dict[str, Any]:
     """Refuse what another person has asked for."""
-    return await _decide(
-        *(request, session, pool, change_id, "reject"),
-        lambda governance, change: governance.reject(change, body.reason),
-    )
+    return await deciding.to("reject", body.reason)
 
 
 @router.post("/governance/changes/{change_id}/withdraw")
-async def withdraw(
-    request: Request, session: CurrentSession, pool: CurrentPool, change_id: IdPath
-) -> dict[str, Any]:
+async def withdraw(deciding: Deciding) -> dict[str, Any]:
     """Take back what you have asked for, while it is not in force."""
-    return await _decide(
-        *(request, session, pool, change_id, "withdraw"),
-        lambda governance, change: governance.withdraw(change),
-    )
+    return await deciding.to("withdraw")
 
 
 @router.post("/governance/changes/{change_id}/break_glass")
-async def break_glass(
-    request: Request,
-    session: CurrentSession,
-    pool: CurrentPool,
-    change_id: IdPath,
-    body: ReasonBody,
-) -> dict[str, Any]:
+async def break_glass(deciding: Deciding, body: ReasonBody) -> dict[str, Any]:
     """Put a change in force at once, alone; another person reviews it later."""
-    return await _decide(
-        *(request, session, pool, change_id, "break_glass"),
-        lambda governance, change: governance.break_glass(change, body.reason),
-    )
+    return await deciding.to("break_glass", body.reason)
 
 
 @router.post("/governance/reviews/{review_id}")
@@ -425,26 +466,6 @@ def review(
     return _page(request, pool, governance, [made], [])["items"][0]  # type: ignore[no-any-return]
 
 
-async def _decide(
-    request: Request,
-    session: CurrentSession,
-    pool: UserPool,
-    change_id: str,
-    action: str,
-    move: Any,
-) -> dict[str, Any]:
-    strategies = await _strategies(request, session.user, None)
-
-    def carried_out() -> dict[str, Any]:
-        governance = Governance(pool.store)
-        change = _change(pool, change_id)
-        made = decided(governance, change, action, pool.user, lambda each: move(governance, each))
-        found: dict[str, Any] = _page(request, pool, governance, [made], strategies)["items"][0]
-        return found
-
-    return await run_in_threadpool(carried_out)
-
-
 # --- inside ---------------------------------------------------------------------------------------
 
 
@@ -459,10 +480,12 @@ async def _strategies(request: Request, user: str, account: str | None) -> list[
     return items
 
 
-def _people(governance: Governance, account: str, user: str) -> dict[str, list[str]]:
+def _people(
+    request: Request, governance: Governance, account: str, user: str
+) -> dict[str, list[str]]:
     people = governance.people(account)
     if not people:
-        raise Problem(404, "UNKNOWN_ACCOUNT", f"{user} has no duty on an account {account!r:.80}")
+        raise unknown_account(user, account, accounts_of(request, user))
     return people
 
 

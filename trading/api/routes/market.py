@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
@@ -12,7 +12,9 @@ from pydantic import AfterValidator
 from trading.api.current import CurrentPool, parts_of
 from trading.api.market_hub import bar_rows, instant_text
 from trading.api.problems import Problem
-from trading.api.schemas import Page, clean_text, utc
+from trading.api.record_views import time_text
+from trading.api.routes.filters import PastTime, Time
+from trading.api.schemas import Page, clean_text
 from trading.api.sessions import UserPool
 from trading.bars import parse_interval
 from trading.bars.calendar import calendar_for
@@ -23,14 +25,21 @@ router = APIRouter(tags=["market"])
 SymbolPath = Annotated[str, Path(max_length=64), AfterValidator(clean_text)]
 SymbolQuery = Annotated[str, Query(max_length=64), AfterValidator(clean_text)]
 Timeframe = Annotated[str, Query(max_length=20, examples=["1m"]), AfterValidator(clean_text)]
-Time = Annotated[datetime | None, AfterValidator(lambda v: v and utc(v))]
 _BARS_MAX = 5_000
 _FIRST_PIECES = 3
+_SHOWN_MAX = 50
 
 
 def _refuse_unreadable(pool: UserPool, symbol: str) -> None:
     if symbol not in pool.readable_symbols():
-        raise Problem(404, "UNKNOWN_SYMBOL", f"no ticks of {symbol!r:.80} that you may read")
+        readable = sorted(pool.readable_symbols())
+        shown = ", ".join(readable[:_SHOWN_MAX]) or "none"
+        raise Problem(
+            404,
+            "UNKNOWN_SYMBOL",
+            f"no ticks of {symbol!r:.80} that you may read; you may read {shown}",
+            allowed=readable[:_SHOWN_MAX],
+        )
 
 
 @router.get("/instruments", response_model=Page)
@@ -96,9 +105,12 @@ def show_options(
 
 def _value(request: Request, pool: UserPool, topic: str, symbol: str) -> dict[str, Any]:
     _refuse_unreadable(pool, symbol)
-    found = parts_of(request).market.get(topic, symbol)
+    market = parts_of(request).market
+    found = market.get(topic, symbol)
     if found is None:
-        raise Problem(404, "NOTHING_YET", f"nothing has come of {symbol} yet; ask again")
+        others = [each for each in sorted(pool.readable_symbols()) if market.get(topic, each)]
+        hint = f"there are those of {', '.join(others[:_SHOWN_MAX])}" if others else "ask again"
+        raise Problem(404, "NOTHING_YET", f"no {topic} of {symbol} have come yet; {hint}")
     return found
 
 
@@ -110,7 +122,7 @@ def list_bars(
     timeframe: Timeframe = "1m",
     start: Time = None,
     end: Time = None,
-    known_at: Time = None,
+    known_at: PastTime = None,
     limit: Annotated[int, Query(ge=1, le=_BARS_MAX)] = 500,
 ) -> dict[str, Any]:
     """The newest final bars of a range, the oldest first; without `end` and `known_at` the working
@@ -124,7 +136,21 @@ def list_bars(
             bar = live["data"]
             items = [each for each in items if each["start"] < bar["start"]]
             items = [*items, bar][-limit:]
+    if not items:
+        _refuse_other_timeframes(request, timeframe)
     return {"symbol": symbol, "timeframe": timeframe, "items": items}
+
+
+def _refuse_other_timeframes(request: Request, timeframe: str) -> None:
+    """Problem for bars of a length that the desk does not keep: there will never be any."""
+    kept = parts_of(request).settings.timeframes
+    if kept and timeframe not in kept:
+        raise Problem(
+            404,
+            "UNKNOWN_TIMEFRAME",
+            f"no bars of {timeframe!r:.20} are kept; there are those of {', '.join(kept)}",
+            allowed=list(kept),
+        )
 
 
 def kept_bars(
@@ -139,9 +165,9 @@ def kept_bars(
 ) -> list[dict[str, Any]]:
     """Return the newest `limit` final bars of a range; without a start it is found by looking."""
     settings = parts_of(request).settings
-    now = datetime.now(timezone.utc)
-    if known_at is not None and known_at > now:
-        raise Problem(422, "MALFORMED", "known_at is still to come; name a time in the past")
+    if start is not None and end is not None and start >= end:
+        what = f"start {time_text(start)} is not before end {time_text(end)}"
+        raise Problem(422, "MALFORMED", what)
     recipe = BarRecipe(timeframe, settings.calendar or None, settings.bar_source)
     bars = pool.ticks.bars
     if start is not None:
@@ -240,7 +266,13 @@ def chart_instrument(
         for each in shown:
             if each["symbol"] == instrument_id:
                 return each
-        raise Problem(404, "UNKNOWN_SYMBOL", f"no instrument {instrument_id!r:.80} for you")
+        names = [each["symbol"] for each in shown][:_SHOWN_MAX]
+        raise Problem(
+            404,
+            "UNKNOWN_SYMBOL",
+            f"no instrument {instrument_id!r:.80} for you; there are {', '.join(names)}",
+            allowed=names,
+        )
     if what == "derivatives":
         kinds = ("FUTURE", "OPTION")
         return {

@@ -17,15 +17,13 @@ from trading.api.current import CurrentPool, CurrentSession, parts_of
 from trading.api.problems import Problem
 from trading.api.reading import LIMIT_MAX, TWIN_RUN, page_of
 from trading.api.record_views import number_text, view_of
-from trading.api.schemas import Page, clean_text, utc
+from trading.api.routes.filters import Limit, PastTime, Text, Time, refuse_unknown_names, state_of
+from trading.api.schemas import Page, clean_text
 from trading.api.sessions import UserPool
 from trading.engine import OrderRecord
-from trading.orders.status import TERMINAL
+from trading.orders.status import TERMINAL, OrderStatus
 
 router = APIRouter(tags=["records"])
-
-Text = Annotated[str | None, Query(max_length=200), AfterValidator(lambda v: v and clean_text(v))]
-Time = Annotated[datetime | None, AfterValidator(lambda v: v and utc(v))]
 
 
 class _Asked:
@@ -33,15 +31,17 @@ class _Asked:
 
     def __init__(
         self,
+        request: Request,
         account: Text = None,
         run: Annotated[
             str | None,
             Query(max_length=200, description="the accounts' own runs; * for all, twins too"),
             AfterValidator(lambda v: v and clean_text(v)),
         ] = None,
-        limit: Annotated[int, Query(ge=1, le=LIMIT_MAX)] = 100,
+        limit: Limit = 100,
         cursor: Annotated[str | None, Query(max_length=4_000)] = None,
     ) -> None:
+        self.request = request
         self.account = account
         self.run = run
         self.limit = limit
@@ -77,7 +77,7 @@ def _list(
     at: datetime | None = None,
     known_at: datetime | None = None,
 ) -> dict[str, Any]:
-    return page_of(
+    page = page_of(
         pool,
         topic,
         _all_of(_own_runs(asked, parts)),
@@ -86,6 +86,10 @@ def _list(
         at=at,
         known_at=known_at,
     )
+    if not page["items"] and asked.cursor is None:
+        symbol = asked.request.query_params.get("symbol")
+        refuse_unknown_names(asked.request, pool.user, asked.account, symbol, asked.run)
+    return page
 
 
 # --- orders ---------------------------------------------------------------------------------------
@@ -101,9 +105,10 @@ def list_orders(
     group_id: Text = None,
     open: bool = False,
     at: Time = None,
-    known_at: Time = None,
+    known_at: PastTime = None,
 ) -> dict[str, Any]:
     """Orders, the newest first; `open` leaves out the finished ones."""
+    status = state_of(status, "status", map(str, OrderStatus))
     parts = asked.filters(symbol=symbol, strategy=strategy, status=status, group_id=group_id)
     if open:
         parts += [Field("status") != Const(str(each)) for each in sorted(TERMINAL, key=str)]
@@ -111,9 +116,7 @@ def list_orders(
 
 
 @router.get("/order/list", response_model=Page)
-def list_orders_by_old_name(
-    pool: CurrentPool, limit: Annotated[int, Query(ge=1, le=LIMIT_MAX)] = 100
-) -> dict[str, Any]:
+def list_orders_by_old_name(pool: CurrentPool, limit: Limit = 100) -> dict[str, Any]:
     """The newest orders."""
     parts = [~Field("run").starts_with(TWIN_RUN)]
     return page_of(pool, "orders", _all_of(parts), limit=limit)
@@ -225,6 +228,9 @@ def list_signals(
     return _list(pool, "signals", asked, asked.filters(symbol=symbol, strategy=strategy))
 
 
+_DECISION_KINDS = ("PICKER", "RISK", "WEIGHT")
+
+
 @router.get("/decisions", response_model=Page)
 def list_decisions(
     pool: CurrentPool,
@@ -234,6 +240,7 @@ def list_decisions(
     code: Text = None,
 ) -> dict[str, Any]:
     """What the picker and the risk rules decided, and why."""
+    kind = state_of(kind, "kind", _DECISION_KINDS)
     parts = asked.filters(order_id=order_id, decision_kind=kind, decision_code=code)
     return _list(pool, "decisions", asked, parts)
 
@@ -246,7 +253,7 @@ def list_alerts(pool: CurrentPool, asked: Asked, code: Text = None) -> dict[str,
 
 @router.get("/limits", response_model=Page)
 def list_limits(
-    pool: CurrentPool, asked: Asked, at: Time = None, known_at: Time = None
+    pool: CurrentPool, asked: Asked, at: Time = None, known_at: PastTime = None
 ) -> dict[str, Any]:
     """The limits that hold at a time, as it was known at another; now by default."""
     return _list(pool, "limits", asked, asked.filters(), at, known_at)
@@ -258,7 +265,7 @@ def list_parameters(
     asked: Asked,
     strategy: Text = None,
     at: Time = None,
-    known_at: Time = None,
+    known_at: PastTime = None,
 ) -> dict[str, Any]:
     """Parameters that people have set for strategies, at a time, as it was known at another."""
     return _list(pool, "parameters", asked, asked.filters(strategy=strategy), at, known_at)
@@ -276,7 +283,7 @@ def list_positions(
     strategy: Text = None,
     flat: bool = False,
     at: Time = None,
-    known_at: Time = None,
+    known_at: PastTime = None,
 ) -> dict[str, Any]:
     """Positions with their value at the last price; `flat` gives closed ones too."""
     parts = asked.filters(symbol=symbol, strategy=strategy)
@@ -315,7 +322,7 @@ def profit_and_loss(
     symbol: Text = None,
     strategy: Text = None,
     at: Time = None,
-    known_at: Time = None,
+    known_at: PastTime = None,
 ) -> dict[str, Any]:
     """What each account has earned in each run: realized, unrealized, fees, income and equity.
 
@@ -341,6 +348,8 @@ def profit_and_loss(
                 unknown.add(key)
             else:
                 totals[key]["unrealized"] += Decimal(each["unrealized_amount"])
+    if not totals:
+        refuse_unknown_names(request, pool.user, asked.account, symbol, asked.run)
     items = [_earned(key, sums, key not in unknown) for key, sums in sorted(totals.items())]
     return {"items": items, "next_cursor": None}
 

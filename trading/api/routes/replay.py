@@ -1,16 +1,20 @@
-"""Replay sessions: a recording that is played, paused, stepped through and wound to any moment."""
+"""Replay sessions, a run's journal against its replay, and a run with something changed."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 
 from trading.api.current import CurrentPool, CurrentSession, own_account, parts_of
-from trading.api.schemas import Page, ReplayBody, ReplayControlBody
+from trading.api.routes.filters import Text
+from trading.api.schemas import Page, ReplayBody, ReplayControlBody, WhatIfBody
 
 router = APIRouter(tags=["replay"], prefix="/replay")
 
+Upto = Annotated[
+    int | None, Query(ge=1, le=10**9, description="the number of the journal's last group to fold")
+]
 SessionPath = Annotated[
     str, Path(pattern=r"^(replay:)?[0-9a-f]{12}$", examples=["replay:3f2a9c01d2e4"])
 ]
@@ -25,6 +29,35 @@ async def list_sources(request: Request, pool: CurrentPool) -> dict[str, Any]:
     """What you can play: runs, symbols, strategies and timeframes."""
     found: dict[str, Any] = await parts_of(request).replays.ask(
         "sources", by=pool.user, login=pool.login
+    )
+    return found
+
+
+@router.get("/verify")
+async def verify_run(
+    request: Request, pool: CurrentPool, account: Text = None, run: Text = None, upto: Upto = None
+) -> dict[str, Any]:
+    """Fold a run's journal again: the same digest, or the first event that is another one here."""
+    account, run = own_account(request, pool.user, account, run)
+    asked = {"account": account, "run": run, "upto": upto}
+    found: dict[str, Any] = await parts_of(request).replays.ask(
+        "verify", by=pool.user, login=pool.login, asked=asked
+    )
+    return found
+
+
+@router.post("/what-if")
+async def change_run(
+    request: Request, session: CurrentSession, pool: CurrentPool, body: WhatIfBody
+) -> dict[str, Any]:
+    """Say what would have been different in a run with other parameters, limits, fills or code.
+
+    It is computed from the journal; nothing is written and no order is sent.
+    """
+    asked = body.model_dump(mode="json")
+    asked["account"], asked["run"] = own_account(request, session.user, body.account, body.run)
+    found: dict[str, Any] = await parts_of(request).replays.ask(
+        "what_if", by=session.user, login=pool.login, asked=asked
     )
     return found
 

@@ -7,6 +7,7 @@ from starlette.websockets import WebSocket
 
 from trading.api.current import parts_of, session_of
 from trading.api.problems import PROBLEM_TYPE, Problem
+from trading.api.unknown_names import unknown_parameters
 
 router = APIRouter()
 
@@ -18,6 +19,10 @@ async def socket(ws: WebSocket) -> None:
         session, by_cookie = session_of(ws)
     except Problem as problem:
         await _refuse(ws, problem)
+        return
+    unknown = unknown_parameters(ws)
+    if unknown is not None:
+        await _refuse(ws, unknown)
         return
     if by_cookie and "origin" not in ws.headers:
         what = "a socket with the cookie says its Origin"

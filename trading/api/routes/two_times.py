@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import AfterValidator
 
 from trading.api.current import CurrentPool, own_account, parts_of
-from trading.api.problems import Problem
-from trading.api.schemas import clean_text, utc
+from trading.api.routes.filters import PastTime, Text, Time, refuse_unknown_names
+from trading.api.schemas import clean_text, past
 
 router = APIRouter(tags=["two times"])
-
-Text = Annotated[str | None, Query(max_length=200), AfterValidator(lambda v: v and clean_text(v))]
-Time = Annotated[datetime | None, AfterValidator(lambda v: v and utc(v))]
 
 
 class _Asked:
@@ -49,19 +46,12 @@ def _iso(value: datetime | None) -> str | None:
     return None if value is None else value.isoformat()
 
 
-def _past(value: datetime | None, name: str) -> str | None:
-    """A time of knowing: what will be known is not known."""
-    if value is not None and value > datetime.now(timezone.utc):
-        raise Problem(422, "MALFORMED", f"{name} is still to come; name a time in the past")
-    return _iso(value)
-
-
 @router.get("/as-of")
 async def show_as_of(
-    request: Request, pool: CurrentPool, asked: Asked, known_at: Time = None
+    request: Request, pool: CurrentPool, asked: Asked, known_at: PastTime = None
 ) -> dict[str, Any]:
     """P&L, positions, orders, limits and bars at one time as it was known at another."""
-    return await _ask(request, pool, asked, "as_of", known_at=_past(known_at, "known_at"))
+    return await _ask(request, pool, asked, "as_of", known_at=_iso(known_at))
 
 
 @router.get("/as-of/changes")
@@ -69,11 +59,11 @@ async def list_changes(
     request: Request,
     pool: CurrentPool,
     asked: Asked,
-    since: Annotated[datetime, AfterValidator(utc)],
-    until: Time = None,
+    since: Annotated[datetime, AfterValidator(past)],
+    until: PastTime = None,
 ) -> dict[str, Any]:
     """Every figure that is another one by `until` than was known at `since`, with the events."""
-    times = {"since": _past(since, "since"), "until": _past(until, "until")}
+    times = {"since": _iso(since), "until": _iso(until)}
     return await _ask(request, pool, asked, "changes", **times)
 
 
@@ -85,6 +75,8 @@ async def _ask(
     found: dict[str, Any] = await parts_of(request).replays.ask(
         what, by=pool.user, login=pool.login, asked=fields
     )
+    if not any(found.get(name) for name in ("pnl", "orders", "bars", "items")):
+        refuse_unknown_names(request, pool.user, symbol=asked.fields["symbol"])
     return found
 
 

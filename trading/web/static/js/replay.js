@@ -4,15 +4,16 @@
 import { LONG_MS, command, get, newKey } from "./api.js";
 import { LINES, PriceChart } from "./chart.js";
 import { byId, make, notify, openDialog, setText } from "./dom.js";
-import { amount, fieldOf, fullTime, instantOf, signed, timeOf, zoneLabel } from "./format.js";
+import { amount, fullTime, signed, timeOf, zoneLabel } from "./format.js";
 import { preferences } from "./preferences.js";
 import { isOpen } from "./records.js";
+import { replayForm } from "./replay_form.js";
 import { Table } from "./table.js";
 import { fillColumns, orderColumns, words } from "./views.js";
+import { openWhatIf } from "./what_if.js";
 
 const DRAW_MS = 120;
 const SPEEDS = ["0.5", "1", "2", "5", "10", "60", "600", "3600"];
-const SPAN_MS = 15 * 60_000;
 const KEPT = 500;
 // Keys of the live page that would do something that is not of the replay.
 const LIVE_KEYS = "bsot/[]1234567890ac";
@@ -162,7 +163,18 @@ class Replay {
 			notify(`No replay: ${problem.message}`, "problem");
 			return;
 		}
-		const dialog = openDialog("Replay a recording", this.#known(sessions.items, () => dialog.close()), this.#form(sources, () => dialog.close()));
+		const form = replayForm(sources, { symbol: this.desk.symbol(), timeframe: this.desk.timeframe() }, (session) => {
+			dialog.close();
+			this.enter(session);
+		});
+		const compare = make("p", { class: "links" }, make("button", {
+			type: "button", text: "What would have been different…", title: "Compare a run with its replay, or with something changed",
+			onclick: () => {
+				dialog.close();
+				openWhatIf(sources);
+			},
+		}));
+		const dialog = openDialog("Replay a recording", this.#known(sessions.items, () => dialog.close()), form, sources.runs.length > 0 ? compare : null);
 	}
 
 	#known(sessions, close) {
@@ -185,61 +197,6 @@ class Replay {
 				},
 			})));
 		return make("div", { class: "links" }, make("h3", { text: "Yours" }), ...rows);
-	}
-
-	#form(sources, close) {
-		const said = make("p", { class: "problem", role: "alert" });
-		const option = (value, text = value) => make("option", { value, text });
-		const what = make("select", { name: "what" }, ...(sources.runs.length > 0 ? [option("run", "what a run was told")] : []),
-			option("ticks", "ticks of symbols"), option("bars", "bars of symbols"));
-		const run = make("select", { name: "run" }, ...sources.runs.map((each, index) => (
-			option(String(index), `${each.run} of ${each.account}`))));
-		const symbol = make("select", { name: "symbol" }, ...sources.symbols.map((each) => option(each.symbol)));
-		const [start, end] = ["start", "end"].map((name) => make("input", { type: "datetime-local", step: "1", name, required: true }));
-		const timeframe = make("select", { name: "timeframe" }, ...sources.timeframes.map((each) => option(each)));
-		const strategy = make("select", { name: "strategy" }, option("", "none: look at prices"), ...sources.strategies.map((each) => option(each.strategy)));
-		const zone = make("p", { class: "muted" });
-		const label = (text, input) => make("label", {}, make("span", { text }), input);
-		const parts = { run: label("Run", run), symbol: label("Symbol", symbol), start: label("From", start), end: label("Until", end),
-			timeframe: label("Bars", timeframe), strategy: label("Strategy that trades in it", strategy) };
-		if (sources.symbols.some((each) => each.symbol === this.desk.symbol())) symbol.value = this.desk.symbol();
-		if (sources.timeframes.includes(this.desk.timeframe())) timeframe.value = this.desk.timeframe();
-		const changed = () => {
-			const isRun = what.value === "run";
-			for (const [name, part] of Object.entries(parts)) part.hidden = isRun !== (name === "run");
-			for (const input of [start, end]) input.disabled = isRun;
-		};
-		const span = () => {
-			const { first, last } = sources.symbols.find((each) => each.symbol === symbol.value) ?? {};
-			setText(zone, last ? `Recorded from ${timeOf(first)} to ${timeOf(last)}; times of ${zoneLabel()}.` : `Nothing is recorded; times of ${zoneLabel()}.`);
-			if (!last) return;
-			end.value = fieldOf(new Date(last));
-			start.value = fieldOf(new Date(Math.max(Date.parse(first), Date.parse(last) - SPAN_MS)));
-		};
-		symbol.addEventListener("change", span);
-		what.addEventListener("change", changed);
-		changed();
-		span();
-		return make("form", {
-			id: "replay-form",
-			onsubmit: async (event) => {
-				event.preventDefault();
-				const chosen = sources.runs[Number(run.value)];
-				const given = what.value === "run" ? { account: chosen.account, run: chosen.run, speed: 10 } : {
-					symbols: [symbol.value], source: what.value, start: instantOf(start.value), end: instantOf(end.value), speed: 10,
-					...(what.value === "ticks" ? { timeframes: [timeframe.value] } : { timeframe: timeframe.value }),
-					...(strategy.value === "" ? {} : { strategy: strategy.value }),
-				};
-				try {
-					const session = await command("POST", "/replay/session/start", given, newKey(), LONG_MS);
-					close();
-					this.enter(session);
-				} catch (problem) {
-					setText(said, problem.message);
-				}
-			},
-		}, label("What", what), ...Object.values(parts), zone, said,
-		make("div", { class: "actions" }, make("button", { type: "submit", class: "primary", text: "Open, paused at its beginning" })));
 	}
 
 	// --- the session ---------------------------------------------------------------------------------
