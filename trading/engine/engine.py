@@ -24,6 +24,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -643,7 +644,6 @@ class TradingEngine:
             "phase": self._phase,
             "epoch": self._epoch,
             "group": 0 if writer is None else writer.group,
-            "waiting": len(self._inbox),
             "broker": "" if link is None else link.broker.name,
             "broker_state": "" if link is None else str(link.broker.state),
             "problem": self._problem or ("" if writer is None else writer.problem),
@@ -652,9 +652,11 @@ class TradingEngine:
         if not more["problem"] and feeder is not None:
             more["problem"] = feeder.problem
         if writer is None:
-            return status_of(None, **more)
+            return status_of(None, waiting=self._inbox.unsettled, **more)
         with writer.lock:
-            return status_of(writer.state, **more)
+            status = status_of(writer.state, waiting=0, **more)
+        # Counted last: where nothing waits then, all that the status tells is in the journal.
+        return replace(status, waiting=self._inbox.unsettled)
 
 
 def _forgotten(attempt: Attempt | None) -> None:

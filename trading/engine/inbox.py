@@ -51,6 +51,7 @@ class Inbox:
         self._changed = threading.Condition()
         self._broker: deque[BrokerEvent] = deque()
         self._items: deque[Item] = deque()
+        self._taken = 0
 
     def put(self, item: Item) -> None:
         """Add a command or prices."""
@@ -83,7 +84,20 @@ class Inbox:
                 self._changed.wait(timeout)
             events = [self._broker.popleft() for _ in range(min(limit, len(self._broker)))]
             left = 0 if broker_only else min(limit - len(events), len(self._items))
-            return events, [self._items.popleft() for _ in range(left)]
+            items = [self._items.popleft() for _ in range(left)]
+            self._taken += len(events) + len(items)
+            return events, items
+
+    def settle(self, left: int) -> None:
+        """Say that what was taken is in the journal, all but so many."""
+        with self._changed:
+            self._taken = left
+
+    @property
+    def unsettled(self) -> int:
+        """How many wait, or were taken and are not in the journal yet."""
+        with self._changed:
+            return len(self) + self._taken
 
     def _has(self, broker_only: bool) -> bool:
         return bool(self._broker) or (not broker_only and bool(self._items))
@@ -112,6 +126,7 @@ class Inbox:
             items = list(self._items)
             self._items.clear()
             self._broker.clear()
+            self._taken = 0
             return items
 
     def __len__(self) -> int:

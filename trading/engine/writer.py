@@ -104,6 +104,7 @@ class Writer:
         self._next: list[Item] = []
         # The group that another thread commits while the next one is stepped.
         self._flight: Future[None] | None = None
+        self._flying = 0
         self._committer = ThreadPoolExecutor(1, "engine-commit")
         self.lock = threading.Lock()
         self.figures = WriterFigures()
@@ -239,7 +240,7 @@ class Writer:
         """Book what the broker has told; whether there was anything."""
         found = False
         while True:
-            events, _ = self._inbox.take(0.0, self._options.group_size, broker_only=True)
+            events, _ = self._take(0.0, broker_only=True)
             if not events:
                 return found
             items = self._items_of(events, RECONCILED)
@@ -294,7 +295,7 @@ class Writer:
         # Where nothing waits, there is nothing to do but to see the last group committed.
         if not len(self._inbox):
             self._land()
-        events, items = self._inbox.take(self._patience(), self._options.group_size)
+        events, items = self._take(self._patience())
         taken = self._items_of(events) + items
         if not taken and self.state.kernel.due <= time.time_ns():
             taken = [Item(Clock(0))]
@@ -305,6 +306,13 @@ class Writer:
         self._check_broker()
         if self._must_compare and self._link is not None:
             self._compare_again(self._link)
+
+    def _take(
+        self, timeout: float, *, broker_only: bool = False
+    ) -> tuple[list[BrokerEvent], list[Item]]:
+        """What has come in; all that was taken before is committed, or is the group in flight."""
+        self._inbox.settle(self._flying)
+        return self._inbox.take(timeout, self._options.group_size, broker_only=broker_only)
 
     def _patience(self) -> float:
         """Seconds until something is due by the clock, or the lease has to be renewed."""
@@ -384,12 +392,14 @@ class Writer:
                 self.commit(items)
         else:
             self._flight = self._committer.submit(self._write, staged)
+            self._flying = len(items)
 
     def _land(self) -> None:
         """Wait for the group that is being committed; raises what came of it."""
         flight, self._flight = self._flight, None
         if flight is not None:
             flight.result()
+        self._flying = 0
 
     def _prepared(self, items: Sequence[Item]) -> Staged:
         """Step a group, and see the one before it committed."""

@@ -66,9 +66,10 @@ def run_worlds(rounds: int, jobs: int, seed: int) -> list[str]:
             check=False,
         )
         outcome = "agreed" if child.returncode == 0 else "FAILED"
+        _say(f"seed {own}: {count} rounds {outcome} in {time.monotonic() - begun:.0f} s")
         if child.returncode:
             failed.append(f"seed {own}:\n{child.stdout}")
-        _say(f"seed {own}: {count} rounds {outcome} in {time.monotonic() - begun:.0f} s")
+            _say(child.stdout)
 
     worlds = -(-rounds // ROUNDS_A_WORLD)
     with ThreadPoolExecutor(jobs) as pool:
@@ -89,10 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.world is not None:
         return _play_alone(options.world, options.rounds)
-    failed = run_worlds(options.rounds, options.jobs, options.seed)
-    for text in failed:
-        _say(text)
-    return 1 if failed else 0
+    return 1 if run_worlds(options.rounds, options.jobs, options.seed) else 0
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from decimal import Decimal
 from typing import Any
 
@@ -104,6 +106,24 @@ def test_an_order_is_durable_with_its_states(alice: StoreClient, engine: Trading
     assert alice.count(DecisionRecord) == 0
     assert engine.status().positions == {"AAPL": 6}
     assert alice.verify()
+
+
+def test_what_is_not_committed_yet_waits(desk: Desk, engine: TradingEngine) -> None:
+    """Where nothing waits, all that the status tells can be read in the store."""
+    tick(engine, "100.00")
+    wait_until(lambda: engine.status().waiting == 0, 60, "the tick in the journal")
+    blocker = desk.server.admin_conn()
+    blocker.autocommit = False
+    with ThreadPoolExecutor(1) as pool, closing(blocker):
+        blocker.cursor().execute("LOCK TABLE object_store.event IN SHARE MODE")
+        submitted = pool.submit(engine.submit, order("BUY", 10, "99.00"), timeout=120.0)
+        wait_until(lambda: engine.status().open_orders, 60, "the order in the engine")
+        assert engine.status().waiting == 1
+        assert not submitted.done()
+        blocker.rollback()
+        order_id = submitted.result(60)
+        wait_until(lambda: engine.status().waiting == 0, 60, "the order in the journal")
+    assert engine.order(order_id) is not None
 
 
 def test_a_restart_goes_on_from_snapshot_and_journal(alice: StoreClient) -> None:
