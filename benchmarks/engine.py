@@ -1,7 +1,7 @@
 """How fast the engine is on a real store and a real exchange process, with its rivals in one run.
 
     python benchmarks/engine.py [--orders 20000] [--seconds 10] [--day 100000] [--quick]
-                                [--group 200] [--turn-ms 0.5]
+                                [--group 400]
 
 Every order goes the whole way: command, risk, durable, sent, acknowledged, filled, booked. The
 rivals are as many records written by bare inserts into a plain table, in groups of the same size,
@@ -41,11 +41,11 @@ from store.leases import Lease  # noqa: E402
 from store.schema import provision_user  # noqa: E402
 from store.server import ObjectStoreServer  # noqa: E402
 from trading.engine import EngineOptions, TradingEngine  # noqa: E402
+from trading.engine.heap import freeze_heap  # noqa: E402
 from trading.engine.inbox import Inbox  # noqa: E402
 from trading.engine.journal import Entry, Group, Journal  # noqa: E402
 from trading.engine.snapshots import SnapshotKeeper  # noqa: E402
 from trading.engine.state import EngineState, Recipe, canonical  # noqa: E402
-from trading.engine.turns import TURN_S, settle_process  # noqa: E402
 from trading.engine.writer import Writer  # noqa: E402
 from trading.exchange import ExchangeBroker  # noqa: E402
 from trading.journal import decode_input  # noqa: E402
@@ -63,6 +63,7 @@ from trading.specification import specify  # noqa: E402
 
 AAPL = specify("AAPL")
 WINDOW = 2_000
+GROUP = EngineOptions.group_size
 KEYS = {"ACC": "key of acc", "BOB": "key of bob"}
 
 
@@ -141,7 +142,9 @@ def quote(port: int) -> ExchangeBroker:
     return other
 
 
-def engine_of(store: StoreClient, port: int, watch: Watch, group_size: int = 200) -> TradingEngine:
+def engine_of(
+    store: StoreClient, port: int, watch: Watch, group_size: int = GROUP
+) -> TradingEngine:
     def broker() -> ExchangeBroker:
         return ExchangeBroker("127.0.0.1", port, account="ACC", key=KEYS["ACC"], instruments=[AAPL])
 
@@ -318,10 +321,7 @@ def main() -> None:
     parser.add_argument("--orders", type=int, default=20_000)
     parser.add_argument("--seconds", type=float, default=10.0, help="of the measure of latency")
     parser.add_argument("--day", type=int, default=100_000, help="orders of the day to be folded")
-    parser.add_argument("--group", type=int, default=200, help="inputs a group at most")
-    parser.add_argument(
-        "--turn-ms", type=float, default=1e3 * TURN_S, help="turns of threads; Python's own are 5"
-    )
+    parser.add_argument("--group", type=int, default=GROUP, help="inputs a group at most")
     parser.add_argument("--quick", action="store_true", help="small numbers, in 3 minutes")
     options = parser.parse_args()
     if options.quick:
@@ -379,8 +379,7 @@ def measure(
     engine: TradingEngine, watch: Watch, options: argparse.Namespace, processes: Processes
 ) -> None:
     # As `python -m trading live` does once it runs.
-    settle_process()
-    sys.setswitchinterval(options.turn_ms / 1e3)
+    freeze_heap()
     print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}")
     print(f"idle engine                    {100 * idle():10.1f} % of a processor")
     latency(engine, watch, options.seconds)

@@ -23,7 +23,7 @@ from trading.brokers import FILL_MODELS, PaperBroker
 from trading.brokers.commissions import commission_of
 from trading.cli.strategies import values_of
 from trading.engine import EngineOptions, EngineStatus, Phase, TradingEngine
-from trading.engine.turns import settle_process
+from trading.engine.heap import freeze_heap
 from trading.errors import EngineError, FeedError, InstrumentError
 from trading.exchange import ExchangeBroker
 from trading.governance import bootstrap_governance, grant_duty
@@ -175,7 +175,7 @@ def _trade(
             governor=Governor(store, options.account, options.run_name),
         )
         describe_run(store, options.account, options.run_name, _description(options))
-        settle_process()
+        freeze_heap()
         engine.start()
         _watch(engine, options, done)
         status = engine.stop()

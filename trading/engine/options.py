@@ -20,7 +20,7 @@ class EngineOptions:
     `snapshot_s`, and at the stop. `readers` are users of the store who may read the records.
     """
 
-    group_size: int = 200
+    group_size: int = 400
     lease_s: float = 2.0
     reconcile_s: float = 5.0
     snapshot_inputs: int = 30_000

@@ -64,6 +64,8 @@ __all__ = ["Writer"]
 _LOG = logging.getLogger(__name__)
 _ENGINE = "engine"
 _EFFECTS = frozenset(EFFECTS)
+# Of a group that waits, what is worth a transaction of its own.
+_BUSY_PART = 4
 # Outputs that a person must see.
 _TOLD = frozenset({Alert, StrategyStopped, TradingStateChanged})
 
@@ -383,9 +385,12 @@ class Writer:
             self._write(self._prepared(items))
 
     def _take_in(self, items: Sequence[Item]) -> None:
-        """As `commit`; where a whole group waits, it is stepped while this one is committed."""
+        """As `commit`; where much waits already, it is stepped while this one is committed.
+
+        Not where little waits: small groups cost the database as much each as large ones.
+        """
         staged = self._prepared(items)
-        if self._next or len(self._inbox) < self._options.group_size:
+        if self._next or len(self._inbox) < self._options.group_size // _BUSY_PART:
             self._write(staged)
             if self._next:
                 items, self._next = self._next, []

@@ -16,10 +16,6 @@ from trading.processes.config import DeskConfig, read_config
 # A process imports what it runs, and nothing of the others.
 _RUNNERS = ("market", "exchange", "engine", "api", "deephaven")
 _PR_SET_PDEATHSIG = 1
-# A thread that wants to run waits for so long before it takes the interpreter from one that
-# computes. A tick and an order pass several threads of a process; Python's own 5 ms add up. In
-# Deephaven's process threads of the JVM compute, which do not need the interpreter.
-_SWITCH_S = {"market": 0.001, "exchange": 0.001, "engine": 0.001, "api": 0.001}
 
 
 def _die_with_parent() -> None:
@@ -44,7 +40,6 @@ def main(arguments: list[str]) -> int:
     # The terminal's Ctrl-C is for the supervisor, which stops the processes in order.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     log_as_json(name)
-    sys.setswitchinterval(_SWITCH_S.get(name, sys.getswitchinterval()))
     run: Callable[[DeskConfig], int] = import_module(f"trading.processes.run_{name}").run
     try:
         return run(read_config(path))

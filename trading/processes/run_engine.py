@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Sequence
 
-from trading.engine.turns import settle_process
+from trading.engine.heap import freeze_heap
 from trading.journal.outputs import Output
 from trading.monitoring.engine_figures import EngineFigures
 from trading.monitoring.order_log import log_outputs
@@ -26,7 +26,7 @@ def run(config: DeskConfig) -> int:
         figures.take(account, run, outputs)
         log_outputs(account, run, outputs)
 
-    settle_process()
+    freeze_heap()
     process = EngineProcess(config, take)
     signal.signal(signal.SIGTERM, lambda *_: process.stop())
     figures.follow(process.books)

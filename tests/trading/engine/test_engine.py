@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -34,7 +33,6 @@ from trading.engine import (
     TradingEngine,
     TradingStateRecord,
 )
-from trading.engine.turns import TURN_S, settle_process
 from trading.errors import EngineError, EngineStopped, EngineTimeout, InvalidOrderRequest
 from trading.journal.inputs import Tick
 from trading.orders import Bracket, OrderRequest
@@ -406,15 +404,6 @@ def test_who_listens_cannot_stop_the_writer(alice: StoreClient) -> None:
         order_id = engine.submit(order("BUY", 1, "50.00"))
         engine.submit(order("BUY", 1, "50.00"))
     assert order_id in [getattr(each, "order_id", "") for each in heard]
-
-
-def test_a_settled_process_lets_threads_change_places_often() -> None:
-    before = sys.getswitchinterval()
-    try:
-        settle_process()
-        assert sys.getswitchinterval() == pytest.approx(TURN_S)
-    finally:
-        sys.setswitchinterval(before)
 
 
 @pytest.mark.parametrize("change", [{"group_size": 0}, {"lease_s": float("nan")}])
