@@ -122,14 +122,14 @@ def test_a_followed_table_has_its_rows_and_their_changes(client: DeephavenClient
         updates += 1
 
     live = client.follow("prices_live", count)
-    first = live.wait_for(lambda rows: len(rows) == 8, 20)
-    live.wait_for(lambda rows: all(a != b for a, b in zip(rows, first, strict=True)), 20)
+    first = live.wait_for(lambda rows: len(rows) == 8, 60)
+    live.wait_for(lambda rows: all(a != b for a, b in zip(rows, first, strict=True)), 60)
     assert live.columns[:2] == ("Symbol", "Price")
     live.stop()
     seen = updates
     assert seen == live.updates >= 2
     other = client.follow("prices_live")
-    other.wait_for(lambda _: other.updates >= 3, 20)
+    other.wait_for(lambda _: other.updates >= 3, 60)
     assert updates == seen
 
 
@@ -138,13 +138,13 @@ def test_a_followed_table_may_be_empty_and_become_so(client: DeephavenClient) ->
         init_table=client.session.empty_table(0).update(["K = `a`"]), key_cols=["K"]
     )
     live = client.follow(lambda _: keys)
-    live.wait_for(lambda _: live.updates > 0, 20)
+    live.wait_for(lambda _: live.updates > 0, 60)
     assert live.rows() == []
     row = client.session.empty_table(1).update(["K = `a`"])
     keys.add(row)
-    assert live.wait_for(bool, 20) == [{"K": "a"}]
+    assert live.wait_for(bool, 60) == [{"K": "a"}]
     keys.delete(row)
-    live.wait_for(lambda rows: not rows, 20)
+    live.wait_for(lambda rows: not rows, 60)
     assert live.connected
 
 
@@ -155,7 +155,7 @@ def test_a_callback_that_raises_does_not_end_the_subscription(
         raise RuntimeError("cannot draw")
 
     live = client.follow("prices_live", refuse)
-    live.wait_for(lambda _: live.updates >= 3, 20)
+    live.wait_for(lambda _: live.updates >= 3, 60)
     assert live.connected
     assert "cannot draw" in live.last_error
     assert "cannot draw" in caplog.text
@@ -185,7 +185,7 @@ def test_a_client_comes_back_after_the_server_was_restarted() -> None:
     with server_process("--seed", "1", port=port) as (process, _):
         client = DeephavenClient(port=port)
         live = client.follow("prices_live")
-        live.wait_for(lambda rows: len(rows) == 8, 20)
+        live.wait_for(lambda rows: len(rows) == 8, 60)
         process.end(signal.SIGKILL)
     wait_until(lambda: not live.connected, 20, "the loss of the connection")
     with pytest.raises(ServerUnreachable):
@@ -196,7 +196,7 @@ def test_a_client_comes_back_after_the_server_was_restarted() -> None:
     with server_process("--seed", "2", port=port):
         assert "prices_live" in client.list_tables()
         client.run_script("back = True")
-        live.wait_for(lambda rows: live.connected and rows != last_known, 30)
+        live.wait_for(lambda rows: live.connected and rows != last_known, 60)
         client.close()
 
 
@@ -209,7 +209,7 @@ def test_a_script_that_closes_nothing_ends_all_the_same(
         f"client = DeephavenClient(port={trading_server.options.port})\n"
         "table = client.open_table('prices_live')\n"
         "derived = table.where('Price > 1')\n"
-        "live = client.follow('risk_live'); live.wait_for(bool, 20)\n"
+        "live = client.follow('risk_live'); live.wait_for(bool, 60)\n"
         f"print('rows', derived.to_arrow().num_rows)\n{ending}\n"
     )
     process = Process(sys.executable, "-c", script)

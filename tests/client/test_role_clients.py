@@ -113,7 +113,7 @@ def test_the_portfolio_managers_views_are_published(
     assert len(pd.read_csv(target)) >= 1
     # A second manager goes on with the history that is there, and exports all of it.
     history = observer.follow(HISTORY)
-    history.wait_for(lambda rows: len(rows) >= 3, 20)
+    history.wait_for(lambda rows: len(rows) >= 3, 60)
     target = tmp_path / "pnl.parquet"
     once("pm_client.py", port, "--export", str(target))
     exported = pd.read_parquet(target)
@@ -220,8 +220,8 @@ def test_three_clients_run_side_by_side_on_replayed_real_prices(
                 "the views of all three",
             )
             live = observer.follow("quant_spreads")
-            first = live.wait_for(bool, 20)
-            live.wait_for(lambda rows: rows != first, 20)
+            first = live.wait_for(bool, 60)
+            live.wait_for(lambda rows: rows != first, 60)
         if browser is not None and MAKING_PICTURES:
             [link] = re.findall(r"http://\S+name=dashboard\S+", server.output)
             # Tables and dashboards in a browser have tests of their own.

@@ -69,7 +69,7 @@ def test_a_service_serves_its_tables_locally_and_stops_on_sigterm(state_home: Pa
         with DeephavenClient(port=port) as client:
             assert set(client.list_tables()) >= TABLES
             live = client.follow("prices_live")
-            live.wait_for(lambda rows: len(rows) == 8, 20)
+            live.wait_for(lambda rows: len(rows) == 8, 60)
         with pytest.raises(AccessDenied, match="refuses the key"):
             DeephavenClient(port=port, psk="not-the-key")
         assert listens("127.0.0.1", port)
@@ -208,8 +208,8 @@ def test_real_prices_are_replayed_and_their_end_makes_the_market_stale(tmp_path:
         assert {r["Symbol"] for r in last} == {"AAPL", "FB", "GOOG", "IBM", "MSFT"}
         [ibm] = [r for r in last if r["Symbol"] == "IBM"]
         assert (ibm["Change"], ibm["Volume"]) == (2.5, 300)
-        client.follow("prices_live").wait_for(lambda rows: rows and rows[0]["Stale"], 30)
-        [status] = client.follow("feed_status").wait_for(bool, 10)
+        client.follow("prices_live").wait_for(lambda rows: rows and rows[0]["Stale"], 60)
+        [status] = client.follow("feed_status").wait_for(bool, 60)
         assert (status["State"], status["Source"]) == ("ENDED", "replay")
         quant = client_script("quant_client.py", "--port", str(port), "--once")
         assert quant.wait(60) == 0
@@ -307,7 +307,7 @@ def test_make_run_stays_up_without_a_terminal() -> None:
         process.wait_for_output("Ready after", 300)
         assert process.child.poll() is None
         with DeephavenClient(port=port) as client:
-            client.follow("prices_live").wait_for(bool, 20)
+            client.follow("prices_live").wait_for(bool, 60)
     finally:
         # The signal that a terminal's Ctrl-C sends goes to make's children too.
         children = Path(f"/proc/{process.child.pid}/task/{process.child.pid}/children")

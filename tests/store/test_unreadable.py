@@ -245,7 +245,7 @@ def test_a_stream_with_a_filter_goes_on(desk: Desk) -> None:
             filter=Field("price") > 50,
         )
         try:
-            return await asyncio.wait_for(anext(events), 20)
+            return await asyncio.wait_for(anext(events), 60)
         finally:
             await events.aclose()
 

@@ -110,7 +110,7 @@ def test_what_is_not_committed_yet_waits(desk: Desk, engine: TradingEngine) -> N
     """Where nothing waits, all that the status tells can be read in the store."""
     tick(engine, "100.00")
     wait_until(lambda: engine.status().waiting == 0, 60, "the tick in the journal")
-    blocker = desk.server.admin_conn()
+    blocker = desk.admin()
     blocker.autocommit = False
     with ThreadPoolExecutor(1) as pool, closing(blocker):
         blocker.cursor().execute("LOCK TABLE object_store.event IN SHARE MODE")
