@@ -309,7 +309,7 @@ function takeValues(items) {
 			desk.takeOptions?.(item);
 		} else if (item.type === "desk") {
 			panels.takeState(item.data);
-			state.away = item.data.processes.filter((each) => each.state !== "RUNNING").map((each) => each.name);
+			state.away = item.data.processes.filter((each) => each.state !== "RUNNING").map((each) => `${each.name} is ${each.state.toLowerCase()}`);
 			tellFreshness();
 			if (api.session.accounts.length === 0 && state.away.length === 0) readAccounts();
 		}
@@ -405,7 +405,7 @@ function tellFreshness() {
 		const newest = state.age === null ? `none has come for ${ageText(age)}` : `the newest tick is ${ageText(age)} old`;
 		if (isStale) text = `Prices are stale: ${newest}.`;
 	}
-	if (text === "" && state.away.length > 0) text = `Away, and started again: ${state.away.join(", ")}.`;
+	if (text === "" && state.away.length > 0) text = `${state.away.join(", ")}.`;
 	document.body.dataset.fresh = isStale ? "stale" : "fresh";
 	banner.hidden = text === "";
 	setText(banner, text);
