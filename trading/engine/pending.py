@@ -20,7 +20,6 @@ _REPORTS = {
     reports.OrderCancelRejected,
     reports.OrderFilled,
 }
-_EFFECTS = frozenset(EFFECTS)
 
 
 class PendingEffects:
@@ -41,7 +40,7 @@ class PendingEffects:
         if event.__class__ in _REPORTS:
             self._answered(event)
         for output in outputs:
-            if output.__class__ in _EFFECTS:
+            if output.__class__ in EFFECTS:
                 self._by_order.setdefault(output.order_id, []).append(output)
 
     def _answered(self, report: BrokerReport) -> None:

@@ -63,7 +63,6 @@ __all__ = ["Writer"]
 
 _LOG = logging.getLogger(__name__)
 _ENGINE = "engine"
-_EFFECTS = frozenset(EFFECTS)
 # Of a group that waits, what is worth a transaction of its own.
 _BUSY_PART = 4
 # Outputs that a person must see.
@@ -430,7 +429,7 @@ class Writer:
 
     def _write(self, staged: Staged) -> None:
         """Commit a group; only then send, answer and publish."""
-        effects: list[Any] = [each for each in staged.outputs if each.__class__ in _EFFECTS]
+        effects: list[Any] = [each for each in staged.outputs if each.__class__ in EFFECTS]
         # Nobody waits for the journal alone, which comes with every group of ticks: woken by each,
         # the readers of records would look at the log every few milliseconds.
         wakes = len(staged.batch) > 1

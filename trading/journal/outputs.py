@@ -364,7 +364,7 @@ class SendReplace(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=72
 
 
 Effect = SendOrder | SendCancel | SendReplace
-EFFECTS = (SendOrder, SendCancel, SendReplace)
+EFFECTS = frozenset({SendOrder, SendCancel, SendReplace})
 
 Output = (
     OrderOpened

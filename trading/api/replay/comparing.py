@@ -29,7 +29,17 @@ from trading.risk import Limits
 from trading.strategy import Strategy
 from trading.times import moment
 
-__all__ = ["Changes", "changes_of", "compared", "made", "name_of", "run_recipe", "verified"]
+__all__ = [
+    "Changes",
+    "changes_of",
+    "compared",
+    "made",
+    "made_as_asked",
+    "name_of",
+    "run_recipe",
+    "strategy_named",
+    "verified",
+]
 
 _LINES_MAX = 200
 _LINE_MAX = 2_000
@@ -45,6 +55,29 @@ def made(given: RunStrategy, symbols: Sequence[str]) -> Strategy:
     if given.timeframes:
         more["timeframes"] = list(given.timeframes)
     return load_strategy(given.where, dict(given.parameters), **more)
+
+
+def made_as_asked(given: RunStrategy, symbols: Sequence[str]) -> Strategy:
+    """As `made`, of what a request has asked for; Problem where that is not possible."""
+    try:
+        return made(given, symbols)
+    except (TypeError, ValueError, LookupError, ArithmeticError) as error:
+        # Its own code, with values that it was not written for.
+        what = f"strategy {name_of(given)} cannot be made with these parameters: {error}"
+        raise Problem(422, "STRATEGY", what) from error
+
+
+def strategy_named(known: Mapping[str, RunStrategy], name: str) -> RunStrategy:
+    """Return a strategy by its name; Problem where there is none of it."""
+    if name not in known:
+        names = sorted(known)
+        raise Problem(
+            422,
+            "UNKNOWN_STRATEGY",
+            f"there is no strategy {name!r:.80}; there are {', '.join(names)}",
+            allowed=names,
+        )
+    return known[name]
 
 
 def name_of(given: RunStrategy) -> str:
@@ -84,13 +117,8 @@ def changes_of(
     `known` are the strategies that may take another's place, by name.
     """
     strategies = _strategies(run, known, asked)
-    try:
-        for each in strategies:
-            made(each, symbols)
-    except (TypeError, ValueError, LookupError, ArithmeticError) as error:
-        # Its own code, with values that it was not written for.
-        what = f"the strategy cannot be made with these parameters: {error}"
-        raise Problem(422, "STRATEGY", what) from error
+    for each in strategies:
+        made_as_asked(each, symbols)
     limits = None
     if asked["limits"] is not None:
         limits = limits_of(msgspec.json.encode(asked["limits"]).decode())
@@ -129,14 +157,7 @@ def _strategies(
         return list(run.strategies)
     at = _place_of(run, change["strategy"])
     then = run.strategies[at]
-    if other and other not in known:
-        raise Problem(
-            422,
-            "UNKNOWN_STRATEGY",
-            f"there is no strategy {other!r:.80}; there are {', '.join(sorted(known))}",
-            allowed=sorted(known),
-        )
-    base = known[other] if other else then
+    base = strategy_named(known, other) if other else then
     now = RunStrategy(
         base.where,
         {**base.parameters, **parameters},

@@ -21,7 +21,16 @@ from trading.api.market_hub import bar_rows
 from trading.api.problems import Problem
 from trading.api.reading import LIMIT_MAX, page_of
 from trading.api.record_views import number_text, time_text
-from trading.api.replay.comparing import changes_of, compared, made, name_of, run_recipe, verified
+from trading.api.replay.comparing import (
+    changes_of,
+    compared,
+    made,
+    made_as_asked,
+    name_of,
+    run_recipe,
+    strategy_named,
+    verified,
+)
 from trading.api.settings import RunSettings, RunStrategy
 from trading.errors import ReplayError, TickStoreError, TradingError
 from trading.journal.inputs import BarBatch, TickBatch
@@ -234,23 +243,11 @@ class Work:
         name = body["strategy"]
         if not name:
             return []
-        known = self._known(login)
-        if name not in known:
-            raise Problem(
-                422,
-                "UNKNOWN_STRATEGY",
-                f"there is no strategy {name!r:.80}; there are {', '.join(sorted(known))}",
-            )
-        given = known[name]
+        given = strategy_named(self._known(login), name)
         frames = tuple(body["timeframes"]) or given.timeframes
         parameters = {**given.parameters, **body["parameters"]}
         wanted = RunStrategy(given.where, parameters, (), frames)
-        try:
-            return [made(wanted, list(body["symbols"]))]
-        except (TypeError, ValueError, LookupError, ArithmeticError) as error:
-            # Its own code, with values that it was not written for.
-            what = f"strategy {name} cannot be made with these parameters: {error}"
-            raise Problem(422, "STRATEGY", what) from error
+        return [made_as_asked(wanted, list(body["symbols"]))]
 
     # --- a run against its replay -----------------------------------------------------------------
 
