@@ -6,7 +6,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import compress
+from itertools import compress, count
 from typing import Any, NamedTuple
 
 from bridge.columns import Columns, EventReader, Unread, field_columns, schema_of
@@ -88,19 +88,21 @@ class Feed:
         rows = [row for row in rows if row.raw or row.present]
         data = self._reader.parse([row.event for row in rows])
         showing = [each.__class__ is dict for each in data]
-        if not all(showing):
-            self._set_aside(rows, data)
         shown = list(compress(rows, showing))
         columns, unread = self._reader.columns(
             [row.event for row in shown],
             list(compress(data, showing)),  # type: ignore[arg-type]
         )
         if unread:
-            self._set_aside(shown, [unread.get(n, {}) for n in range(len(shown))])
             readable = [n not in unread for n in range(len(shown))]
             columns, shown = columns.where(readable), list(compress(shown, readable))
-            left = iter(readable)
-            showing = [each and next(left) for each in showing]
+            places = list(compress(count(), showing))
+            for n, reason in unread.items():
+                data[places[n]] = reason
+                showing[places[n]] = False
+        if len(shown) < len(rows):
+            # At once, so that dead letters are told in the order of the events.
+            self._set_aside(rows, data)
         self._write([row for row in shown if row.raw], columns.where([row.raw for row in shown]))
         if self.live is not None:
             self._show_live(rows, showing, shown, columns, gone)

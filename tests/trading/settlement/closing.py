@@ -41,7 +41,7 @@ def main() -> int:
         StoreClient(**config["store"]) as client,
         DBOSEngine(config["url"], "settlement", takeover_seconds=0.3) as engine,
     ):
-        closing = EndOfDay(client, engine, config["directory"], zone="UTC")
+        closing = EndOfDay(client, engine, config["directory"], zone=config["zone"])
         moment, _, name = config["kill"].partition(" ")
         if moment:
             setattr(closing, name, deadly(getattr(closing, name), moment))

@@ -12,6 +12,7 @@ from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -41,7 +42,10 @@ from workflow import MemoryEngine
 __all__ = ["alice", "desk"]
 
 RUN = "paper:test"
-TODAY = datetime.now(timezone.utc).date()
+# A place where it is about noon: no midnight falls into a test, whenever it is run.
+ZONE = f"Etc/GMT{datetime.now(timezone.utc).hour - 12:+d}"
+PLACE = ZoneInfo(ZONE)
+TODAY = datetime.now(PLACE).date()
 YESTERDAY = TODAY - timedelta(days=1)
 BEFORE = TODAY - timedelta(days=2)
 # Random fills by default; the nightly profile has many more.
@@ -51,7 +55,7 @@ SETTINGS = Settings(bar_interval=0, bust_memory=5 * 1_440 * MINUTE, order_memory
 
 
 def noon(day: date) -> int:
-    return nanoseconds(datetime(day.year, day.month, day.day, 12, tzinfo=timezone.utc))
+    return nanoseconds(datetime(day.year, day.month, day.day, 12, tzinfo=PLACE))
 
 
 def fill(
@@ -96,7 +100,7 @@ def workflows() -> Iterator[MemoryEngine]:
 
 @pytest.fixture
 def closing(alice: StoreClient, workflows: MemoryEngine, tmp_path: Path) -> EndOfDay:
-    return EndOfDay(alice, workflows, tmp_path, zone="UTC")
+    return EndOfDay(alice, workflows, tmp_path, zone=ZONE)
 
 
 def pnl(store: StoreClient, day: date) -> dict[str, tuple[Decimal, Decimal, Decimal | None]]:
@@ -242,7 +246,7 @@ def test_two_that_close_a_day_at_once_make_one_report(
     desk: Desk, alice: StoreClient, engine: TradingEngine, workflows: MemoryEngine, tmp_path: Path
 ) -> None:
     fill(engine, "f1", 1, 10, "100", YESTERDAY)
-    one = EndOfDay(alice, workflows, tmp_path, zone="UTC")
+    one = EndOfDay(alice, workflows, tmp_path, zone=ZONE)
     reports = at_once([lambda: one.close("ACC", RUN, YESTERDAY, {"AAPL": "100"})] * 4)
     assert {each.report_revision for each in reports} == {1}
     assert alice.count(DayReport) == alice.count(DayPnl) == alice.count(DayMark) == 1
@@ -278,6 +282,7 @@ def closed_by(
         "directory": str(directory),
         "run": RUN,
         "day": YESTERDAY.isoformat(),
+        "zone": ZONE,
         "kill": kill,
     }
     process = Process(sys.executable, "-m", "tests.trading.settlement.closing", json.dumps(config))
