@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import http
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -29,9 +29,10 @@ from trading.errors import (
     TickStoreError,
 )
 
-__all__ = ["PROBLEM_TYPE", "Problem", "problem_of"]
+__all__ = ["PROBLEM_TYPE", "Problem", "problem_of", "unknown_symbol", "unreadable_symbols"]
 
 PROBLEM_TYPE = "application/problem+json"
+_SYMBOLS_SHOWN = 50
 
 
 class Problem(Exception):
@@ -74,6 +75,21 @@ def _rebuild(
     status: int, code: str, detail: str, headers: Mapping[str, str], more: Mapping[str, Any]
 ) -> Problem:
     return Problem(status, code, detail, headers=headers, **more)
+
+
+def unknown_symbol(symbol: str, known: Collection[str]) -> Problem:
+    """Return the problem of a symbol that is not among those that there are for somebody."""
+    names = sorted(known)[:_SYMBOLS_SHOWN]
+    detail = f"there is no symbol {symbol!r:.80}; there are {', '.join(names) or 'none'}"
+    return Problem(404, "UNKNOWN_SYMBOL", detail, allowed=names)
+
+
+def unreadable_symbols(symbols: Sequence[str], readable: Collection[str]) -> Problem:
+    """Return the problem of symbols of which somebody may read no ticks."""
+    names = sorted(readable)[:_SYMBOLS_SHOWN]
+    asked, may = ", ".join(symbols[:5]), ", ".join(names) or "none"
+    detail = f"no ticks of {asked!r:.200} that you may read; you may read {may}"
+    return Problem(404, "UNKNOWN_SYMBOL", detail, allowed=names)
 
 
 _RETRY = {"Retry-After": "1"}

@@ -28,6 +28,7 @@ from trading.errors import (
     InvalidOrderRequest,
     LimitsError,
     NumberError,
+    StrategyError,
     TradingError,
 )
 from trading.kernel import Kernel
@@ -39,6 +40,7 @@ from trading.processes.config import twin_run
 from trading.processes.denials import denial_of, explained
 from trading.risk import Allowed, RiskState, check
 from trading.risk.account import TRADING_STATES
+from trading.strategy.parameters import parameters_of
 
 __all__ = ["Gateway", "Refusal"]
 
@@ -82,6 +84,7 @@ class Gateway:
             "phases": self._phases,
             "lots": self._lots,
             "strategies": self._strategies,
+            "check_parameters": self._check_parameters,
             "picker": self._picker,
         }
 
@@ -437,6 +440,25 @@ class Gateway:
                     }
                 )
         return {"items": items}
+
+    def _check_parameters(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Refusal where a strategy cannot have the parameters that somebody is about to propose."""
+        book, name = self._book(message), message["strategy"]
+        strategies = {each.name: each for each in book.strategies}
+        if name not in strategies:
+            raise Refusal(
+                422,
+                "UNKNOWN_STRATEGY",
+                f"account {book.config.account} has no strategy {name!r:.80}; it has "
+                f"{', '.join(strategies) or 'none'}",
+                allowed=list(strategies),
+            )
+        text = msgspec.json.encode(message["parameters"]).decode()
+        try:
+            parameters_of(type(strategies[name]), text)
+        except StrategyError as error:
+            raise Refusal(422, "STRATEGY", str(error)) from error
+        return {}
 
     def _changed_parameters(self, book: Book) -> dict[str, ParametersRecord]:
         """The newest parameters of each strategy that people have changed."""

@@ -18,7 +18,7 @@ import pyarrow as pa
 from reactive.expr import Const, Expr, Field
 from store.client import StoreClient
 from trading.api.market_hub import bar_rows
-from trading.api.problems import Problem
+from trading.api.problems import Problem, unreadable_symbols
 from trading.api.reading import LIMIT_MAX, page_of
 from trading.api.record_views import number_text, time_text
 from trading.api.replay.comparing import (
@@ -48,7 +48,6 @@ __all__ = ["Work", "WorkSettings", "moment_of"]
 
 _DAY = timedelta(days=1)
 _BARS_MAX = 5_000
-_SYMBOLS_MAX = 50
 _CHANGES_MAX, _EVENTS_MAX = 2_000, 50
 
 
@@ -165,14 +164,7 @@ class Work:
             known = ticks.symbols()
             missing = sorted(set(symbols) - set(known))
             if missing:
-                readable = sorted(known)[:_SYMBOLS_MAX]
-                raise Problem(
-                    404,
-                    "UNKNOWN_SYMBOL",
-                    f"no ticks of {', '.join(missing[:5])!r:.200} that you may read; you may read "
-                    f"{', '.join(readable) or 'none'}",
-                    allowed=readable,
-                )
+                raise unreadable_symbols(missing, known)
             if body["source"] == "bars":
                 table = self._bars(ticks, symbols, body["timeframe"], low, high)
             else:

@@ -10,7 +10,7 @@ from fastapi import Query, Request
 from pydantic import AfterValidator
 
 from trading.api.current import parts_of, unknown_account
-from trading.api.problems import Problem
+from trading.api.problems import Problem, unknown_symbol
 from trading.api.reading import LIMIT_MAX
 from trading.api.schemas import clean_text, past, utc
 
@@ -25,7 +25,6 @@ __all__ = [
     "state_of",
 ]
 
-_SHOWN_MAX = 50
 
 Text = Annotated[str | None, Query(max_length=200), AfterValidator(lambda v: v and clean_text(v))]
 AccountFilter = Annotated[
@@ -73,11 +72,6 @@ def refuse_unknown_names(
             f"{user} has no run {run!r:.80}; there are {', '.join(runs)}, and * for all",
             allowed=[*runs, "*"],
         )
-    symbols = sorted(parts.instruments.specs)
+    symbols = parts.instruments.specs
     if symbol and symbols and symbol not in symbols:
-        raise Problem(
-            404,
-            "UNKNOWN_SYMBOL",
-            f"there is no symbol {symbol!r:.80}; there are {', '.join(symbols[:_SHOWN_MAX])}",
-            allowed=symbols[:_SHOWN_MAX],
-        )
+        raise unknown_symbol(symbol, symbols)

@@ -246,7 +246,7 @@ async def propose_parameters(
     body: ParametersBody,
 ) -> dict[str, Any]:
     """Ask for other parameters of a strategy; another person approves them in time."""
-    await _refuse_unknown(request, session.user, body)
+    await _refuse_wrong(request, session.user, body)
 
     def write(governance: Governance) -> ParametersChange:
         return governance.propose_parameters(
@@ -267,21 +267,22 @@ async def propose_parameters(
     return await _asked(request, session, pool, key, PROPOSE, body, ParametersChange, write, same)
 
 
-async def _refuse_unknown(request: Request, user: str, body: ParametersBody) -> None:
-    """Problem for a strategy that the account has not; an engine that is away refuses it later."""
+async def _refuse_wrong(request: Request, user: str, body: ParametersBody) -> None:
+    """Problem where the account's strategy cannot have these; an engine that is away refuses later.
+
+    Otherwise another person would approve what cannot come into force.
+    """
     try:
-        answer = await parts_of(request).engine.ask("strategies", by=user, account=body.account)
-    except Problem:
-        return
-    names = [each["strategy"] for each in answer["items"]]
-    if body.strategy not in names:
-        raise Problem(
-            422,
-            "UNKNOWN_STRATEGY",
-            f"account {body.account} has no strategy {body.strategy!r}; it has "
-            f"{', '.join(names) or 'none'}",
-            allowed=names,
+        await parts_of(request).engine.ask(
+            "check_parameters",
+            by=user,
+            account=body.account,
+            strategy=body.strategy,
+            parameters=dict(body.parameters),
         )
+    except Problem as problem:
+        if problem.status < 500:
+            raise
 
 
 @router.post("/governance/requests", status_code=201)

@@ -11,7 +11,7 @@ from pydantic import AfterValidator
 
 from trading.api.current import CurrentPool, parts_of
 from trading.api.market_hub import bar_rows, instant_text
-from trading.api.problems import Problem
+from trading.api.problems import Problem, unknown_symbol, unreadable_symbols
 from trading.api.record_views import time_text
 from trading.api.routes.filters import PastTime, Time
 from trading.api.schemas import Page, clean_text
@@ -32,14 +32,7 @@ _SHOWN_MAX = 50
 
 def _refuse_unreadable(pool: UserPool, symbol: str) -> None:
     if symbol not in pool.readable_symbols():
-        readable = sorted(pool.readable_symbols())
-        shown = ", ".join(readable[:_SHOWN_MAX]) or "none"
-        raise Problem(
-            404,
-            "UNKNOWN_SYMBOL",
-            f"no ticks of {symbol!r:.80} that you may read; you may read {shown}",
-            allowed=readable[:_SHOWN_MAX],
-        )
+        raise unreadable_symbols([symbol], pool.readable_symbols())
 
 
 @router.get("/instruments", response_model=Page)
@@ -266,13 +259,7 @@ def chart_instrument(
         for each in shown:
             if each["symbol"] == instrument_id:
                 return each
-        names = [each["symbol"] for each in shown][:_SHOWN_MAX]
-        raise Problem(
-            404,
-            "UNKNOWN_SYMBOL",
-            f"no instrument {instrument_id!r:.80} for you; there are {', '.join(names)}",
-            allowed=names,
-        )
+        raise unknown_symbol(instrument_id, [each["symbol"] for each in shown])
     if what == "derivatives":
         kinds = ("FUTURE", "OPTION")
         return {
