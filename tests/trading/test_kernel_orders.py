@@ -514,6 +514,27 @@ def test_an_emulated_order_is_cancelled_and_changed_here() -> None:
     assert of(trade(desk.kernel, "90"), SendOrder) == []
 
 
+def test_an_order_with_a_time_is_changed_until_then_and_refused_after() -> None:
+    desk = Desk()
+    at = desk.kernel.now + 10 * SECOND
+    gtd = {"limit_price": "99", "time_in_force": "GTD", "expire_at": at}
+    order_id = desk.working(terms("BUY", 10, "LIMIT", **gtd))
+    [sent] = of(desk.replace(order_id, 5), SendReplace)
+    assert sent.order_id == order_id
+    desk.tell(OrderReplaced, order_id, 5, 9_900, None)
+    assert (desk.kernel.orders[order_id].qty, desk.status(order_id)) == (5, "ACCEPTED")
+    for over in (at, at - 1):
+        for more in (
+            {"kind": "LIMIT", **gtd, "expire_at": over},
+            {"time_in_force": "GTD", "expire_at": over},
+            {"flat_by": over},
+        ):
+            out = send(desk.kernel, terms("BUY", 1, **more), at=at)
+            [denied] = [each for each in of(out, OrderEvent) if each.status == "DENIED"]
+            assert denied.detail == "MALFORMED"
+            assert of(out, SendOrder) == []
+
+
 def test_entry_not_before_and_flat_by_are_kept() -> None:
     made = kernel(paper("tick"))
     trade(made, "100")

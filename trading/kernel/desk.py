@@ -112,7 +112,7 @@ class Desk:
             order.group, order.role, order.parent = group, role, parent
         recorder.emit(OrderOpened(now, order_id, terms, command_id, group, role, parent))
         self.writer.add(order)
-        refused = _fault(terms, spec)
+        refused = _fault(terms, spec, now)
         if refused is not None:
             self._deny(order, refused)
         elif not held:
@@ -294,9 +294,9 @@ class Desk:
         spec = self._market.specs[order.symbol]
         terms = OrderTerms(
             *(order.account, order.strategy, order.symbol, order.side, qty, order.kind),
-            *(limit, stop, order.tif, order.trail, order.trail_bps),
+            *(limit, stop, order.tif, order.trail, order.trail_bps, order.expire_at),
         )
-        fault = _fault(terms, spec)
+        fault = _fault(terms, spec, self._recorder.now)
         if fault is not None:
             return fault.code, fault.message
         refused = self.gate.refuses_cancel(self._accounts[order.account])
@@ -468,7 +468,7 @@ def next_day(now: int, offset: int) -> int:
     return now - (now - offset) % DAY + DAY
 
 
-def _fault(terms: OrderTerms, spec: InstrumentSpec | None) -> Refused | None:
+def _fault(terms: OrderTerms, spec: InstrumentSpec | None, now: int) -> Refused | None:
     """Return why terms are no order on any market, as the journal may hold anything."""
     if terms.fault_code:
         return Refused(terms.fault_code, "a well-formed order", terms.fault, "a corrected request")
@@ -480,7 +480,8 @@ def _fault(terms: OrderTerms, spec: InstrumentSpec | None) -> Refused | None:
         return Refused("SIZE_INCREMENT", f"size increment {step}", str(quantity), "a multiple")
     kind = terms.kind
     plain = kind == "MARKET" and terms.limit is None and terms.stop is None
-    if plain and terms.side in (1, -1) and terms.tif in TIMES_IN_FORCE:
+    timed = terms.tif == "GTD" or terms.flat_by is not None
+    if plain and terms.side in (1, -1) and terms.tif in TIMES_IN_FORCE and not timed:
         return None
     for name, price in (("limit", terms.limit), ("stop", terms.stop)):
         if price is not None and (
@@ -501,6 +502,10 @@ def _fault(terms: OrderTerms, spec: InstrumentSpec | None) -> Refused | None:
         problem = "a trailing stop without a trail"
     elif terms.tif == "GTD" and terms.expire_at is None:
         problem = "GTD without a time"
+    elif terms.expire_at is not None and terms.expire_at <= now:
+        problem = f"GTD until {terms.expire_at}, which is over: it is {now}"
+    elif terms.flat_by is not None and terms.flat_by <= now:
+        problem = f"flat by {terms.flat_by}, which is over: it is {now}"
     return Refused("MALFORMED", "a well-formed order", problem, "") if problem else None
 
 
