@@ -9,6 +9,7 @@ with any `Market` and any function for reports.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 
 from trading.brokers.bar_matching import BarPrices, meet_bar
 from trading.brokers.commissions import Commission, NoCommission
@@ -330,9 +331,9 @@ class PaperBroker:
             price = market.last.get(symbol)
         if price is None:
             return
-        if resting.stop is not None and resting.waits_for_stop:
-            last = self._market.last.get(resting.symbol)
-            if last is None or (last - resting.stop) * resting.side < 0:
+        if resting.waits_for_stop:
+            last, stop = self._market.last.get(resting.symbol), resting.stop
+            if last is None or stop is None or (last - stop) * resting.side < 0:
                 return
             self.trigger(resting)
         if (resting.limit is None or (resting.limit - price) * resting.side >= 0) and (
@@ -389,16 +390,25 @@ class PaperBroker:
         if resting is None:
             self._sink(OrderReplaceRejected(now, "", order_id, "the order is finished"))
             return
+        moved = copy(resting)
+        moved.limit = limit
+        if resting.post_only and limit != resting.limit and self._marketable(moved):
+            reason = "post-only order would trade"
+            self._sink(OrderReplaceRejected(now, resting.account, order_id, reason))
+            return
         # Below what is filled means: no more than that.
         resting.qty = max(qty, resting.filled)
-        resting.limit, resting.stop = limit, stop
+        resting.limit = limit
+        if stop is not None or resting.kind != "TRAILING_STOP":
+            resting.stop = stop
         resting.touches = 0
         if resting.qty == resting.filled:
             self._remove(resting)
         else:
             self._touch(resting)
-        self._sink(OrderReplaced(now, resting.account, order_id, resting.qty, limit, stop))
-        if resting.order_id in self._by_id and self.model.by_ticks and resting.opens_at is None:
+        self._sink(OrderReplaced(now, resting.account, order_id, resting.qty, limit, resting.stop))
+        takes = self.model.by_ticks and resting.tif not in AUCTIONS
+        if takes and resting.order_id in self._by_id:
             self._take(resting)
 
     def finish(self, resting: Resting, reason: str = "") -> None:
@@ -518,10 +528,13 @@ class PaperBroker:
             self.fill(resting, self.worse(resting, market), now, maker=False)
             if resting.tif in ("IOC", "FOK", "AT_OPEN"):
                 self.finish(resting)
+        elif resting.tif == "AT_OPEN":
+            # All of an auction trade at its price, not at their limits.
+            if self.fits(resting, price):
+                self.fill(resting, price, now, maker=False)
+            self.finish(resting)
         elif (limit - price) * side > 0 or (limit == price and self.touched(resting, size)):
             self.fill(resting, limit, now, maker=True)
-        if resting.tif == "AT_OPEN":
-            self.finish(resting)
 
     def touched(self, resting: Resting, size: int) -> bool:
         """Whether a trade at the limit itself reaches this order in the queue."""

@@ -290,7 +290,7 @@ class Desk:
             return "UNKNOWN_ORDER", command.order_id
         qty = order.qty if command.quantity is None else command.quantity
         limit = order.limit if command.limit is None else command.limit
-        stop = order.stop if command.stop is None else command.stop
+        stop = self.writer.kept_stop(order) if command.stop is None else command.stop
         spec = self._market.specs[order.symbol]
         terms = OrderTerms(
             *(order.account, order.strategy, order.symbol, order.side, qty, order.kind),

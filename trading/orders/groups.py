@@ -142,7 +142,7 @@ class Groups:
         if group.tried.get(child.order_id) == wanted or child.status not in _CHANGEABLE:
             return False
         group.tried[child.order_id] = wanted
-        self._writer.replace(child, wanted, child.limit, child.stop)
+        self._writer.replace(child, wanted, child.limit, self._writer.kept_stop(child))
         return True
 
     def _cancel(self, order: Order, reason: str) -> bool:

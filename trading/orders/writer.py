@@ -206,6 +206,14 @@ class OrderWriter:
             self._send_wanted(order)
         return "OK"
 
+    @staticmethod
+    def kept_stop(order: Order) -> int | None:
+        """Return the stop that leaves an order's stop as it is when it is asked for in a replace.
+
+        None for a trailing stop at a broker: the stop has moved since it was told here.
+        """
+        return None if order.kind == "TRAILING_STOP" and order.status not in _HELD else order.stop
+
     def _send_wanted(self, order: Order) -> None:
         if order.wanted is not None:
             self._venue.send_replace(order, *order.wanted)
