@@ -15,6 +15,7 @@ from typing import Any
 from server.access import guard, own_directory, state_directory, view_only
 from server.access.tls import Identity
 from server.address import host_and_port
+from server.class_archive import archive_arguments
 from server.errors import StartupError
 from server.jdk import JdkNotFound, find_jdk
 from server.time_zone import machine_zone, zone_arguments
@@ -79,7 +80,7 @@ def start_jvm_server(
     os.environ["JAVA_HOME"] = str(jdk)
     classes = guard.compile_guard(jdk)
     log = state_directory() / f"server-{port}.log"
-    arguments = _jvm_arguments(key, heap_mb, log, time_zone)
+    arguments = _jvm_arguments(key, heap_mb, log, time_zone) + archive_arguments(jdk)
     if only_views:
         arguments.append("-Ddeephaven.console.disable=true")
         arguments.append(f"-Ddeephaven.application.dir={_HERE / 'application'}")

@@ -46,7 +46,7 @@ def compile_guard(jdk: Path) -> Path:
         raise StartupError(
             f"the sources of the server's checks are not in {_SOURCES}; install the package again"
         )
-    jars = _jars()
+    jars = engine_jars()
     target = cache_directory() / f"guard-{_fingerprint(sources, jars, jdk)}"
     if target.is_dir():
         return _owned(target)
@@ -123,7 +123,7 @@ def _guard(what: str, call: Any) -> Any:
         ) from error
 
 
-def _jars() -> Path:
+def engine_jars() -> Path:
     """Return the folder of the engine's jars, without loading the engine."""
     found = find_spec("deephaven_server")
     if found is None or found.origin is None:
