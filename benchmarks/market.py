@@ -28,7 +28,7 @@ import pyarrow as pa
 from store.schema import provision_user
 from store.server import ObjectStoreServer
 from trading.ticks import TickStore
-from trading.ticks.copying import CopyReader
+from trading.ticks.copying import CopyReader, row_pieces
 
 TICKS = int(os.environ.get("BENCH_TICKS", "1000000"))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
@@ -70,7 +70,7 @@ def bare_copy(connection: Any, table: pa.Table) -> None:
         ("size", np.asarray(table["size"])),
         ("seq", np.asarray(table["sequence"])),
     ]
-    reader = CopyReader(columns, slice(None), len(table))
+    reader = CopyReader(row_pieces(columns, slice(None), len(table)))
     with connection, connection.cursor() as cursor:
         cursor.copy_expert("COPY bare FROM STDIN (FORMAT binary)", reader, 1 << 21)
 
