@@ -35,28 +35,27 @@ __all__ = [
 ]
 
 
+_REQUIRED = ("timestamp", "symbol", "price")
+_OPTIONAL = ("size", "sequence", "received", "bid", "ask")
+
+
 class TickReader:
     """Reads tables of ticks, one after another; what they have in common is decoded once."""
 
     def __init__(self, *, allow_negative: bool = False) -> None:
         self.allow_negative = allow_negative
+        self._schema: pa.Schema | None = None
+        self._places: tuple[tuple[str, int], ...] = ()
         self._dictionary: pa.Array | None = None
         self._names: tuple[str, ...] = ()
 
     def read(self, ticks: Any, *, now: int | None = None) -> TickColumns:
         """The columns of a table; see `tick_columns`."""
         table = as_arrow(ticks)
-        columns = dict(zip(table.column_names, table.columns, strict=True))
-        missing = [name for name in ("timestamp", "symbol", "price") if name not in columns]
-        if missing:
-            raise TickError(
-                "a table of ticks needs the columns timestamp, symbol, price and size; "
-                f"{', '.join(missing)} is missing; there are {', '.join(columns) or 'none'}"
-            )
-        if len(columns) != table.num_columns:
-            raise TickError(
-                f"column names are given twice: {', '.join(table.column_names)}; rename or drop one"
-            )
+        if self._schema is None or not table.schema.equals(self._schema):
+            self._places = _places(table.column_names)
+            self._schema = table.schema
+        columns = {name: table.column(place) for name, place in self._places}
         timestamp = _times(columns, "timestamp")
         codes, names = self._symbols(columns["symbol"])
         is_trade = None
@@ -119,6 +118,20 @@ def tick_columns(
     nanoseconds. It names the first bad row; nothing of the table is taken then.
     """
     return TickReader(allow_negative=allow_negative).read(ticks, now=now)
+
+
+def _places(names: list[str]) -> tuple[tuple[str, int], ...]:
+    """Where the columns that ticks may have stand in a table."""
+    missing = [name for name in _REQUIRED if name not in names]
+    if missing:
+        raise TickError(
+            "a table of ticks needs the columns timestamp, symbol, price and size; "
+            f"{', '.join(missing)} is missing; there are {', '.join(names) or 'none'}"
+        )
+    if len(set(names)) != len(names):
+        raise TickError(f"column names are given twice: {', '.join(names)}; rename or drop one")
+    wanted = (*_REQUIRED, *_OPTIONAL)
+    return tuple((name, place) for place, name in enumerate(names) if name in wanted)
 
 
 def _is_text(kind: pa.DataType) -> bool:
