@@ -30,6 +30,7 @@ __all__ = [
     "as_arrow",
     "exact_numbers",
     "instant_ns",
+    "nanoseconds",
     "refuse_future",
     "tick_columns",
 ]
@@ -230,6 +231,13 @@ def _in_nanoseconds(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
             f"column {name} holds times that nanoseconds of 64 bits do not reach: allowed are the "
             "years 1678 to 2261; a time of day 9999 often means that there is none"
         ) from None
+
+
+def nanoseconds(column: pa.ChunkedArray) -> list[Any]:
+    """A column of times as Python's integers, or None; for few rows much faster than a cast."""
+    if column.num_chunks == 1 and pa.types.is_timestamp(column.type):
+        return list(column.chunk(0).view(pa.int64()).to_pylist())
+    return list(column.cast(pa.int64()).to_pylist())
 
 
 def _whole(columns: dict[str, pa.ChunkedArray], name: str) -> Integers | None:
