@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import psycopg2
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -18,7 +19,14 @@ from hypothesis import strategies as st
 from tests.store.desk import ADMIN_PASSWORD, Desk
 from tests.trading.ticks.tables import DAY, START, rows_of, ticks
 from trading.bars import bars
-from trading.ticks import SequenceConflict, TickError, TickStore, appending, schema
+from trading.ticks import (
+    SequenceConflict,
+    TickError,
+    TickStore,
+    TickStoreError,
+    appending,
+    schema,
+)
 
 
 @pytest.fixture
@@ -345,6 +353,17 @@ def test_who_reads_while_a_day_is_gathered_sees_each_tick_once(
         cursor.execute("SELECT count(*) FROM ONLY trading_ticks.trade_20241004")
         assert cursor.fetchall() == [(0,)]
     reader.close()
+
+
+def test_a_block_that_no_store_wrote_is_told(store: TickStore, desk: Desk) -> None:
+    store.append(ticks((START, "A", 1.0, 1, 1), (START + 1, "A", 1.5, 1, 2)))
+    store.maintain()
+    with desk.admin().cursor() as cursor:
+        with pytest.raises(psycopg2.errors.CheckViolation, match="one_length"):
+            cursor.execute("UPDATE trading_ticks.trade_block SET price = '{1}'")
+        cursor.execute("UPDATE trading_ticks.trade_block SET price = '{1, NULL}'")
+    with pytest.raises(TickStoreError, match="nulls among the elements of price"):
+        store.read()
 
 
 def test_ticks_of_the_version_before_are_read_known_and_gathered(
