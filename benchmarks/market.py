@@ -27,8 +27,8 @@ import pyarrow as pa
 
 from store.schema import provision_user
 from store.server import ObjectStoreServer
-from trading.ticks import TickStore
-from trading.ticks.copying import CopyReader
+from trading.ticks import TickStore, appending
+from trading.ticks.copying import CopyReader, row_pieces
 
 TICKS = int(os.environ.get("BENCH_TICKS", "1000000"))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
@@ -70,9 +70,14 @@ def bare_copy(connection: Any, table: pa.Table) -> None:
         ("size", np.asarray(table["size"])),
         ("seq", np.asarray(table["sequence"])),
     ]
-    reader = CopyReader(columns, slice(None), len(table))
+    reader = CopyReader(row_pieces(columns, slice(None), len(table)))
     with connection, connection.cursor() as cursor:
         cursor.copy_expert("COPY bare FROM STDIN (FORMAT binary)", reader, 1 << 21)
+
+
+def report_read(store: TickStore, source: str, what: str) -> None:
+    times = [seconds(lambda: store.read("S0", source=source)) for _ in range(ROUNDS)]
+    print(f"a symbol's day of {TICKS:,}, {what}: {min(times):.3f} s (target 0.5)")
 
 
 def main() -> None:
@@ -102,10 +107,14 @@ def main() -> None:
             print(f"ratio: {plain / kept:.2f} x (target 0.60), rounds {found}")
             one = ticks(0, symbols=1)
             ours.append(one, source="alone")
-            for what in ("today's partition", "after the index"):
-                times = [seconds(lambda: ours.read("S0", source="alone")) for _ in range(ROUNDS)]
-                print(f"a symbol's day of {TICKS:,}, {what}: {min(times):.3f} s (target 0.5)")
-                store.maintain()
+            report_read(ours, "alone", "in blocks")
+            # What comes a few at a time has a row each until its day is over.
+            appending.BLOCK_MIN = TICKS + 1
+            ours.append(one, source="few")
+            report_read(ours, "few", "a row each")
+            took = seconds(store.maintain)
+            print(f"gathered into blocks: {took:.2f} s")
+            report_read(ours, "few", "gathered into blocks")
         bare.close()
         store.close()
     shutil.rmtree(folder)

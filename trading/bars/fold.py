@@ -18,6 +18,10 @@ from trading.bars.ticks import SIZE_DIGITS, Integers, Numbers, TickColumns
 
 # What fits a processor's cache; larger pieces are slower by half.
 _BLOCK = 65_536
+# So few ticks, of so few groups, are sorted by group: numpy sorts single bytes in microseconds, and
+# one call a column then serves all groups. For more ticks scattering is faster.
+_FEW = 4_096
+_FEW_GROUPS = 256
 # Integers below this are exact as floats, and so are sums and products that stay below it.
 _EXACT = float(2**53)
 _DIGITS = (0, 2, 4, 6, SIZE_DIGITS)
@@ -94,11 +98,17 @@ def fold(
     None for `slot` where there is one bar only. `places` saves looking for the number of decimal
     places anew where ticks come in many pieces; it changes no result.
     """
+    if places is None:
+        places = DecimalPlaces()
     key = columns.symbol.astype(np.intp)
     if slot is not None:
         key *= slots
         key += slot
     dense = len(columns.names) * slots
+    if 0 < len(key) <= _FEW and dense <= _FEW_GROUPS:
+        few = _fold_few(columns, key, slots, places)
+        if few is not None:
+            return few
     found = None
     if dense > max(4 * len(key), 4_096):
         found, key = np.unique(key, return_inverse=True)
@@ -118,8 +128,6 @@ def fold(
         last[part] = np.arange(begin, begin + len(part))
         np.maximum.at(high, part, prices[begin : begin + _BLOCK])
         np.minimum.at(low, part, prices[begin : begin + _BLOCK])
-    if places is None:
-        places = DecimalPlaces()
     sizes = _Units(columns.size, places.size)
     volume = _sums(key, dense, sizes, places)
     notional = _products(key, dense, columns.price, sizes, volume, count, places)
@@ -138,6 +146,42 @@ def fold(
         low[used],
         ExactSums(volume.units[used], volume.digits),
         ExactSums(notional.units[used], notional.digits),
+    )
+
+
+def _fold_few(
+    columns: TickColumns, key: npt.NDArray[np.intp], slots: int, places: DecimalPlaces
+) -> Groups | None:
+    """The same for few ticks; None where their numbers have other decimal places, or are large."""
+    price, size = _Units(columns.price, places.price), _Units(columns.size, places.size)
+    p, s = price.block(0, len(key)), size.block(0, len(key))
+    if p is None or s is None:
+        return None
+    order = key.astype(np.uint8).argsort(kind="stable")
+    count = np.bincount(key)
+    which = count.nonzero()[0]
+    count = count[which]
+    ends = np.add.accumulate(count)
+    starts = ends - count
+    units, prices = s[order], columns.price.values[order]
+    volume = np.add.reduceat(units, starts)
+    largest = price.bound * 10.0**price.digits
+    if not largest < _EXACT:
+        largest = _largest(p)
+    # Half of what is exact: the bound is of the prices before they are rounded to whole units.
+    if not max(largest, 1.0) * float(np.maximum.reduce(volume)) < _EXACT / 2:
+        return None
+    symbol, number = (which, np.zeros_like(which)) if slots == 1 else np.divmod(which, slots)
+    return Groups(
+        symbol,
+        number,
+        count,
+        order[starts],
+        order[ends - 1],
+        np.maximum.reduceat(prices, starts),
+        np.minimum.reduceat(prices, starts),
+        ExactSums(volume, size.digits),
+        ExactSums(np.add.reduceat(p[order] * units, starts), price.digits + size.digits),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -25,12 +26,18 @@ _EXACT = float(2**53)
 
 def bar_schema(price: Numbers, size: Numbers, *, quotes: bool) -> pa.Schema:
     """The columns of a table of bars; prices and volumes are of the ticks' own types."""
+    return _schema(price.arrow_type, size.arrow_type, quotes)
+
+
+# Making it takes as long as the columns of a few bars.
+@lru_cache(64)
+def _schema(price: pa.DataType, size: pa.DataType, quotes: bool) -> pa.Schema:
     fields = [
         ("symbol", pa.string()),
         ("start", _TIME),
         ("end", _TIME),
-        *((name, price.arrow_type) for name in ("open", "high", "low", "close")),
-        ("volume", size.arrow_type),
+        *((name, price) for name in ("open", "high", "low", "close")),
+        ("volume", size),
         ("count", pa.int64()),
         ("vwap", pa.float64()),
         ("notional", NOTIONAL_TYPE),
@@ -129,6 +136,10 @@ def vwap_array(volume: ExactSums, notional: ExactSums, order: npt.NDArray[Any]) 
 
 def notional_array(amounts: Sequence[int]) -> pa.Array:
     """Exact amounts of money from integers of 18 decimal places; null from 10^20 on."""
+    if all(abs(amount) < _NOTIONAL_LIMIT for amount in amounts):
+        # As Arrow holds them: integers of 128 bits.
+        words = b"".join([amount.to_bytes(16, "little", signed=True) for amount in amounts])
+        return pa.Array.from_buffers(NOTIONAL_TYPE, len(amounts), [None, pa.py_buffer(words)])
     decimals = [
         _decimal(amount, NOTIONAL_DIGITS) if abs(amount) < _NOTIONAL_LIMIT else None
         for amount in amounts

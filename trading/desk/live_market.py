@@ -13,7 +13,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from trading.features import BookFeatures
 from trading.indicators import IndicatorSet
@@ -92,7 +91,7 @@ class LiveMarket:
         """Take ticks; with a tick store, append them before."""
         if not len(ticks):
             return
-        symbols = pc.unique(ticks["symbol"].cast(pa.string())).to_pylist()
+        symbols = ticks["symbol"].unique().to_pylist()
         for timeframe, builder in self._builders.items():
             self._show_final(timeframe, builder.push(ticks))
             self._show_working(timeframe, builder.working(symbols))

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from publishing import TableWriter
+from trading.bars.columns import nanoseconds
 from trading.desk.live_market import Topic
 
 # How a column of ours is called on a screen, where that is not its name with capitals.
@@ -170,7 +171,7 @@ class MarketTables:
 
     def _show_live(self, timeframe: str, rows: pa.Table) -> None:
         """A revision of an older bar does not take the place of the present one."""
-        starts = rows["start"].cast(pa.int64()).to_pylist()
+        starts = nanoseconds(rows["start"])
         keep = []
         for row, (symbol, start) in enumerate(zip(rows["symbol"].to_pylist(), starts, strict=True)):
             key = (symbol, timeframe)
@@ -198,22 +199,22 @@ class _Table:
         return self.writer.live(*self._keys)
 
     def write(self, table: pa.Table, **more: str) -> None:
-        """Write rows; columns that the table has not are null."""
-        for row in _rows(table, self._columns, more):
-            self.writer.write_row(*row)
+        """Write rows, which appear in one update; columns that the table has not are null."""
+        self.writer.write_rows(_rows(table, self._columns, more))
 
 
 def _rows(
     table: pa.Table, columns: Mapping[str, Any], more: Mapping[str, str]
 ) -> Iterator[tuple[Any, ...]]:
+    there = set(table.column_names)
     values: list[list[Any]] = []
     for name, kind in columns.items():
         if name in more:
             values.append([more[name]] * len(table))
-        elif name not in table.column_names:
+        elif name not in there:
             values.append([None] * len(table))
         elif kind == "Instant":
-            values.append(table[name].cast(pa.int64()).to_pylist())
+            values.append(nanoseconds(table[name]))
         else:
             values.append(table[name].to_pylist())
     yield from zip(*values, strict=True)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from trading.bars.columns import instant_ns
+from trading.bars.columns import instant_ns, nanoseconds
 from trading.errors import IndicatorError
 from trading.indicators.base import Indicator
 
@@ -81,6 +81,17 @@ class IndicatorSet:
                 f"the columns {', '.join(self.features)} must differ from each other and from "
                 f"{', '.join(sorted(reserved))}"
             )
+        self._schema = pa.schema(
+            [
+                ("symbol", pa.string()),
+                ("timeframe", pa.string()),
+                ("bar_ts", _TIME),
+                ("final", pa.bool_()),
+                *((name, pa.float64()) for name in self.features),
+                ("calc_ts", _TIME),
+                ("indicator_version", pa.string()),
+            ]
+        )
         self._series: dict[tuple[str, str], _Series] = {}
         self._latest: dict[tuple[str, str], dict[str, Any]] = {}
 
@@ -147,12 +158,13 @@ class IndicatorSet:
                 f"the indicators of {timeframe} need the columns {', '.join(names)}; "
                 f"{', '.join(missing)} is missing"
             )
-        columns = {}
+        columns: dict[str, list[Any]] = {}
         for name in ["close", *names] if "close" in bars.column_names else names:
             column = bars[name]
             if name in ("start", "end"):
-                column = column.cast(pa.int64())
-            elif name not in ("symbol", "state"):
+                columns[name] = nanoseconds(column)
+                continue
+            if name not in ("symbol", "state") and column.type != pa.float64():
                 column = column.cast(pa.float64())
             columns[name] = column.to_pylist()
         for values in zip(*columns.values(), strict=True):
@@ -195,18 +207,8 @@ class IndicatorSet:
         }
 
     def _table(self, rows: list[dict[str, Any]]) -> pa.Table:
-        schema = pa.schema(
-            [
-                ("symbol", pa.string()),
-                ("timeframe", pa.string()),
-                ("bar_ts", _TIME),
-                ("final", pa.bool_()),
-                *((name, pa.float64()) for name in self.features),
-                ("calc_ts", _TIME),
-                ("indicator_version", pa.string()),
-            ]
-        )
-        return pa.Table.from_pylist(rows, schema=schema)
+        arrays = [pa.array([row[f.name] for row in rows], f.type) for f in self._schema]
+        return pa.Table.from_arrays(arrays, schema=self._schema)
 
 
 def _columns(name: str, indicator: Indicator) -> list[str]:

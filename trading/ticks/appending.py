@@ -13,7 +13,7 @@ import psycopg2
 from trading.bars.columns import Integers
 from trading.errors import SequenceConflict
 from trading.ticks.batch import Batch
-from trading.ticks.copying import CopyReader, copied
+from trading.ticks.copying import CopyReader, block_pieces, copied, row_pieces
 from trading.ticks.login import Login
 from trading.ticks.scaling import Mask
 
@@ -26,6 +26,9 @@ _FOUND = [
     *((name, np.int64) for name in ("stream", "seq", "ts", "price_digits", "size_digits")),
     *((name, np.int64) for name in "abcd"),
 ]
+# A series with so many ticks in a batch, or more, gets blocks of them, of so many ticks at most.
+BLOCK_MIN = 256
+BLOCK_MAX = 8_192
 # For more than so many repeated ticks the whole range between them is read.
 _MANY = 20_000
 _POWERS = 10 ** np.arange(10, dtype=np.int64)
@@ -50,6 +53,8 @@ class _Ready:
     stream: Integers
     series: npt.NDArray[np.int32]
     used: npt.NDArray[np.intp]
+    # Which symbols have blocks of ticks, by code; the others have a row a tick.
+    has_blocks: Mask
 
 
 class Appender:
@@ -66,13 +71,13 @@ class Appender:
         SequenceConflict, once the others are kept, for ticks under a sequence of other ones.
         """
         ready = self._ready(batch, source)
-        self._make_days(batch)
+        self._make_days(ready)
         try:
             return self._keep(ready)
         except _NoPartition:
             # Dropped by somebody since this program met it.
             self._days.clear()
-            self._make_days(batch)
+            self._make_days(ready)
             return self._keep(ready)
 
     def _ready(self, batch: Batch, source: str) -> _Ready:
@@ -104,7 +109,9 @@ class Appender:
         number = np.zeros(len(batch.names), dtype=np.int32)
         for code, name in zip(used, names, strict=True):
             stream[code], number[code] = known[name].stream, known[name].series
-        return _Ready(batch, batch.scaled(prices, sizes), prices, sizes, stream, number, used)
+        columns = batch.scaled(prices, sizes)
+        has_blocks = counts >= BLOCK_MIN
+        return _Ready(batch, columns, prices, sizes, stream, number, used, has_blocks)
 
     def _known(self, names: list[str], source: str) -> dict[str, _Series]:
         missing = [name for name in names if (name, source) not in self._series]
@@ -124,9 +131,13 @@ class Appender:
         for name, *_rest in series:
             self._series.pop((name, source), None)
 
-    def _make_days(self, batch: Batch) -> None:
+    def _make_days(self, ready: _Ready) -> None:
+        batch, has_blocks = ready.batch, ready.has_blocks[ready.used]
         days = _days_of(batch.timestamp)
-        kinds = [k for k, names in _KINDS.items() if any(n in batch.columns for n in names)]
+        there = [k for k, names in _KINDS.items() if any(n in batch.columns for n in names)]
+        kinds = [] if has_blocks.all() else list(there)
+        if has_blocks.any():
+            kinds += [f"{kind}_block" for kind in there]
         wanted = {(kind, int(day)) for kind in kinds for day in days} - self._days
         if not wanted:
             return
@@ -166,18 +177,15 @@ class Appender:
         self, cursor: Any, ready: _Ready, sequence: Integers, rows: npt.NDArray[np.intp] | None
     ) -> None:
         batch = ready.batch
-        series = ready.series[batch.code]
         day = batch.timestamp // DAY_NS
         for number in _days_of(batch.timestamp):
             of_day = rows
             if day[0] != day[-1] or not (day == number).all():
                 mask = day == number
                 of_day = np.flatnonzero(mask) if rows is None else rows[mask[rows]]
+            suffix = f"{_date(int(number)):%Y%m%d}"
             for kind, names in _KINDS.items():
                 for columns, part in _patterns(batch, names, of_day):
-                    count = len(batch) if part is None else len(part)
-                    if not count:
-                        continue
                     given: list[tuple[str, npt.NDArray[Any]]] = [
                         ("ts", batch.timestamp),
                         ("seq", sequence),
@@ -185,16 +193,84 @@ class Appender:
                     given += [(name, ready.columns[name]) for name in columns]
                     if batch.received is not None:
                         given.append(("received", batch.received))
-                    given.append(("series", series))
-                    reader = CopyReader(given, slice(None) if part is None else part, count)
-                    leaf = f"trading_ticks.{kind}_{_date(int(number)):%Y%m%d}"
-                    listed = ", ".join(name for name, _values in given)
-                    try:
-                        cursor.copy_expert(
-                            f"COPY {leaf} ({listed}) FROM STDIN (FORMAT binary)", reader, 1 << 21
-                        )
-                    except psycopg2.errors.UndefinedTable as error:
-                        raise _NoPartition from error
+                    single, many = _by_size(ready, part)
+                    if single is None or len(single):
+                        _copy_rows(cursor, f"{kind}_{suffix}", ready, given, single)
+                    if many is None or len(many):
+                        _copy_blocks(cursor, f"{kind}_block_{suffix}", ready, given, many)
+
+
+Rows = npt.NDArray[np.intp]
+Columns = list[tuple[str, npt.NDArray[Any]]]
+
+
+def _by_size(ready: _Ready, rows: Rows | None) -> tuple[Rows | None, Rows | None]:
+    """The rows to keep one by one, and those to keep in blocks; None for all of the batch."""
+    nothing = np.zeros(0, dtype=np.intp)
+    has_blocks = ready.has_blocks[ready.used]
+    if not has_blocks.any():
+        return rows, nothing
+    if has_blocks.all():
+        return nothing, rows
+    picked = np.arange(len(ready.batch)) if rows is None else rows
+    in_blocks = ready.has_blocks[ready.batch.code[picked]]
+    return picked[~in_blocks], picked[in_blocks]
+
+
+def _copy_rows(cursor: Any, leaf: str, ready: _Ready, columns: Columns, rows: Rows | None) -> None:
+    """A row a tick."""
+    given = [*columns, ("series", ready.series[ready.batch.code])]
+    count = len(ready.batch) if rows is None else len(rows)
+    _copy_from(
+        cursor,
+        leaf,
+        [name for name, _values in given],
+        CopyReader(row_pieces(given, slice(None) if rows is None else rows, count)),
+    )
+
+
+def _copy_blocks(
+    cursor: Any, leaf: str, ready: _Ready, columns: Columns, rows: Rows | None
+) -> None:
+    """A row for each block of ticks of one series, in the order in which they came."""
+    batch = ready.batch
+    if rows is None:
+        rows = batch.order
+    elif len(batch.names) > 1:
+        rows = rows[np.argsort(batch.narrow(batch.code[rows]), kind="stable")]
+    picked: Any = slice(None) if rows is None else rows
+    arrays = [(name, values[picked]) for name, values in columns]
+    counts = np.bincount(batch.code[picked], minlength=len(batch.names))
+    codes = np.flatnonzero(counts)
+    ends = np.cumsum(counts[codes])
+    blocks = [
+        (code, start)
+        for code, end, count in zip(codes, ends, counts[codes], strict=True)
+        for start in range(int(end - count), int(end), BLOCK_MAX)
+    ]
+    starts = np.array([start for _code, start in blocks])
+    ts, seq = arrays[0][1], arrays[1][1]
+    single = [
+        ("low", np.minimum.reduceat(ts, starts)),
+        ("high", np.maximum.reduceat(ts, starts)),
+        ("low_seq", np.minimum.reduceat(seq, starts)),
+        ("high_seq", np.maximum.reduceat(seq, starts)),
+        ("series", ready.series[[code for code, _start in blocks]]),
+    ]
+    _copy_from(
+        cursor,
+        leaf,
+        [name for name, _values in (*single, *arrays)],
+        CopyReader(block_pieces(single, arrays, starts.tolist())),
+    )
+
+
+def _copy_from(cursor: Any, leaf: str, columns: list[str], reader: CopyReader) -> None:
+    statement = f"COPY trading_ticks.{leaf} ({', '.join(columns)}) FROM STDIN (FORMAT binary)"
+    try:
+        cursor.copy_expert(statement, reader, 1 << 21)
+    except psycopg2.errors.UndefinedTable as error:
+        raise _NoPartition from error
 
 
 class _NoPartition(Exception):

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from trading.bars.columns import Integers
 from trading.ticks.appending import NONE
-from trading.ticks.copying import copied
+from trading.ticks.copying import copied, copied_blocks
 from trading.ticks.scaling import Mask, rescaled
 
 # What no time can be beyond.
@@ -71,17 +71,30 @@ def read(cursor: Any, found: Layout, start: int, end: int, *, exact: bool) -> pa
         "set_config('trading_ticks.low', %s, true), set_config('trading_ticks.high', %s, true)",
         [asked, str(start), str(end)],
     )
-    trades = _kind(cursor, "trade", _TRADE, found)
+    trades = _kind(cursor, "trade", _TRADE, found, start, end)
     if not found.has_quotes:
         return _table(found, trades, None, exact=exact)
-    quotes = _kind(cursor, "quote", _QUOTE, found)
+    quotes = _kind(cursor, "quote", _QUOTE, found, start, end)
     return _table(found, *_merged(found, trades, quotes), exact=exact)
 
 
 def _kind(
-    cursor: Any, kind: str, own: list[tuple[str, Any]], found: Layout
+    cursor: Any, kind: str, own: list[tuple[str, Any]], found: Layout, start: int, end: int
 ) -> dict[str, npt.NDArray[Any]]:
     """The trades or quotes that were asked for, in the order of time, then of sequence."""
+    single = _single(cursor, kind, own, found)
+    blocks = _blocks(cursor, kind, own, start, end)
+    if not len(blocks["ts"]):
+        return _in_order(single)
+    if not len(single["ts"]):
+        return _in_order(blocks)
+    return _in_order({name: np.concatenate([v, single[name]]) for name, v in blocks.items()})
+
+
+def _single(
+    cursor: Any, kind: str, own: list[tuple[str, Any]], found: Layout
+) -> dict[str, npt.NDArray[Any]]:
+    """Ticks that are kept one by one."""
     # PostgreSQL takes as long to give out a column as to find the row.
     alone = found.series[0] if len(found.series) == 1 else None
     columns = [each for each in [*_BASE, *own] if alone is None or each[0] != "series"]
@@ -94,7 +107,21 @@ def _kind(
     rows = copied(cursor, statement, columns)
     if alone is not None:
         rows["series"] = np.full(len(rows["ts"]), alone, dtype=np.int32)
-    return _in_order(rows)
+    return rows
+
+
+def _blocks(
+    cursor: Any, kind: str, own: list[tuple[str, Any]], start: int, end: int
+) -> dict[str, npt.NDArray[Any]]:
+    """Ticks that are kept in blocks; those of the first and the last ones may be out of time."""
+    arrays = [name for name, _width in [*_BASE, *own] if name != "series"]
+    statement = f"SELECT {', '.join(arrays)}, series FROM trading_ticks.asked_{kind}_blocks"
+    rows = copied_blocks(cursor, statement, arrays, "series", NONE)
+    ts = rows["ts"]
+    if not len(ts) or (ts.min() >= start and ts.max() < end):
+        return rows
+    inside = (ts >= start) & (ts < end)
+    return {name: values[inside] for name, values in rows.items()}
 
 
 def _in_order(rows: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:

@@ -21,6 +21,7 @@ MIGRATIONS = (
     ("0004_bars.sql", "0005_hidden_numbers.sql"),
     ("0006_one_index.sql",),
     ("0007_asked.sql",),
+    ("0008_blocks.sql",),
 )
 # One bootstrap at a time in a database; the number means nothing else.
 _LOCK = 7_021_415_122

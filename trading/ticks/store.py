@@ -152,6 +152,8 @@ class TickStore:
         low, high = _range(start, end)
         exact = exact and actions is None
         with self._login.transaction() as cursor:
+            # Ticks that are gathered into blocks meanwhile are read once.
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             table = read(cursor, layout(cursor, _names(symbols), source), low, high, exact=exact)
         if actions is None:
             return table
@@ -306,11 +308,12 @@ class TickStore:
             return [Conflict(*row) for row in cursor.fetchall()]
 
     def maintain(self) -> int:
-        """Drop days that are older than `keep_days`, and index days that are over.
+        """Drop days that are older than `keep_days`, and gather the ticks of days that are over.
 
-        Old days are dropped by the writer of a new day, too. Indexing by symbol and time takes
-        seconds per million ticks and makes reads of single symbols many times faster; it holds up
-        late ticks of that day meanwhile. Returns how many partitions were indexed.
+        Old days are dropped by the writer of a new day, too. Ticks that came a few at a time have a
+        row each; gathering them into blocks, by symbol and time, takes seconds per million and
+        makes reads several times faster. It holds up late ticks of that day meanwhile, and readers
+        never. Returns how many partitions were gathered.
         """
         with self._login.transaction() as cursor:
             cursor.execute("SELECT trading_ticks.drop_old()")
@@ -318,8 +321,9 @@ class TickStore:
             cursor.execute("SELECT trading_ticks.unsealed()")
             leaves = [leaf for (leaf,) in cursor.fetchall()]
         for leaf in leaves:
-            with self._login.transaction() as cursor:
-                cursor.execute("SELECT trading_ticks.seal(%s)", [leaf])
+            for step in ("make_blocks", "seal"):
+                with self._login.transaction() as cursor:
+                    cursor.execute(f"SELECT trading_ticks.{step}(%s)", [leaf])
         return len(leaves)
 
     def keep_days(self, days: int | None) -> None:

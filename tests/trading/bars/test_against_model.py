@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tests.trading.bars.model import ModelBar, Tick, model_bars
 from tests.trading.bars.random_ticks import BASE, as_rows, as_table, tick_lists
-from trading.bars import BarBuilder, bars, calendar_for, parse_interval
+from trading.bars import BarBuilder, bars, calendar_for, fold, parse_interval
 from trading.bars.grid import Grid
 
 SECOND = 1_000_000_000
@@ -41,10 +41,18 @@ def pushed(
     cuts=st.lists(st.integers(0, 100), max_size=8),
     lateness=st.sampled_from([0, 2, 60]),
     length=st.sampled_from(["1m", "5m", "30s"]),
+    few=st.sampled_from([0, 20, fold._FEW]),
 )
 def test_builder_equals_the_loop(
-    ticks: list[Tick], cuts: list[int], lateness: int, length: str
+    ticks: list[Tick], cuts: list[int], lateness: int, length: str, few: int
 ) -> None:
+    """The ways for few and for many ticks give the same bars."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fold, "_FEW", few)
+        compare_with_loop(ticks, cuts, lateness, length)
+
+
+def compare_with_loop(ticks: list[Tick], cuts: list[int], lateness: int, length: str) -> None:
     ns = {"1m": MINUTE, "5m": 5 * MINUTE, "30s": 30 * SECOND}[length]
     expected = model_bars(ticks, plain_slot(ns), lateness * SECOND)
     builder = BarBuilder(length, lateness=f"{lateness}s", since=0)

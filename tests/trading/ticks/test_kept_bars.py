@@ -311,6 +311,7 @@ def test_a_store_of_the_version_before_takes_bars(
     with monkeypatch.context() as patch:
         patch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
         patch.setattr("trading.ticks.login.MIGRATIONS", schema.MIGRATIONS[:1])
+        patch.setattr("trading.ticks.appending.BLOCK_MIN", 10**9)
         with TickStore(where) as old:
             old.append(day())
             old.grant("alice", ["AAPL"])

@@ -88,7 +88,10 @@ STATEMENTS = [
     "SELECT * FROM trading_ticks.span",
     "SELECT * FROM trading_ticks.reader",
     "SELECT * FROM trading_ticks.conflict",
-    "INSERT INTO trading_ticks.trades (ts, seq, series) VALUES (1, 1, 1)",
+    "SELECT * FROM trading_ticks.trade_block",
+    "SELECT * FROM trading_ticks.quote_block",
+    "INSERT INTO trading_ticks.trade_block (low, high, low_seq, high_seq, series, ts, seq, price, "
+    "size) VALUES (1, 1, 1, 1, 1, '{1}', '{1}', '{1}', '{1}')",
     "INSERT INTO trading_ticks.trade_20241004 VALUES (1, 1, 1, 1, NULL, 1)",
     "UPDATE trading_ticks.trade SET price = 1",
     "DELETE FROM trading_ticks.trade",
@@ -111,6 +114,16 @@ def test_psql_of_a_reader_goes_no_further(admin: TickStore, desk: Desk, statemen
     with login.cursor() as cursor, pytest.raises(psycopg2.errors.InsufficientPrivilege):
         cursor.execute(statement)
     login.close()
+
+
+@pytest.mark.parametrize("view", ["trades", "quotes", "asked_trades", "asked_trade_blocks"])
+def test_nobody_writes_by_a_view(admin: TickStore, desk: Desk, view: str) -> None:
+    """Not even the administrator: no view names a table of its own for a row."""
+    with (
+        desk.admin().cursor() as cursor,
+        pytest.raises(psycopg2.errors.ObjectNotInPrerequisiteState, match="cannot insert"),
+    ):
+        cursor.execute(f"INSERT INTO trading_ticks.{view} (seq, series) VALUES (NULL, 1)")
 
 
 def test_functions_of_the_owner_pin_their_search_path(admin: TickStore, desk: Desk) -> None:
@@ -182,8 +195,9 @@ def ask_for_everything(cursor: Any) -> None:
 def test_asking_for_hidden_series_shows_none_of_them(admin: TickStore, desk: Desk) -> None:
     admin.grant("alice", ["AAPL"])
     login = desk.login("alice")
+    blocks = ("asked_trade_blocks", "asked_quote_blocks")
     with login.cursor() as cursor:
-        for table in ("asked_trades", "asked_quotes"):
+        for table in ("asked_trades", "asked_quotes", *blocks):
             cursor.execute(f"SELECT count(*) FROM trading_ticks.{table}")
             assert cursor.fetchall() == [(0,)], "nothing was asked for"
         ask_for_everything(cursor)
@@ -194,6 +208,16 @@ def test_asking_for_hidden_series_shows_none_of_them(admin: TickStore, desk: Des
         cursor.execute("SET trading_ticks.high = %s", [START + 10])
         cursor.execute("SELECT count(*) FROM trading_ticks.asked_trades")
         assert cursor.fetchall() == [(10,)]
+        admin.maintain()
+        for table in blocks:
+            cursor.execute(f"SELECT ts[1], cardinality(ts) FROM trading_ticks.{table}")
+            assert cursor.fetchall() == [(START, 50)]
+        cursor.execute("SET trading_ticks.high = %s", [START])
+        for table in ("asked_trades", "asked_quotes", *blocks):
+            cursor.execute(f"SELECT count(*) FROM trading_ticks.{table}")
+            assert cursor.fetchall() == [(0,)]
+        cursor.execute("SELECT min(price), max(price), count(*) FROM trading_ticks.trades")
+        assert cursor.fetchall() == [(2_000_000, 2_490_000, 50)]
 
 
 def test_somebody_without_any_right_is_told_so(admin: TickStore, desk: Desk) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import psycopg2
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -18,7 +19,14 @@ from hypothesis import strategies as st
 from tests.store.desk import ADMIN_PASSWORD, Desk
 from tests.trading.ticks.tables import DAY, START, rows_of, ticks
 from trading.bars import bars
-from trading.ticks import SequenceConflict, TickError, TickStore
+from trading.ticks import (
+    SequenceConflict,
+    TickError,
+    TickStore,
+    TickStoreError,
+    appending,
+    schema,
+)
 
 
 @pytest.fixture
@@ -45,16 +53,34 @@ BATCHES = st.lists(
 
 
 @settings(max_examples=40)
-@given(batches=BATCHES, seed=st.integers(0, 3))
+@given(
+    batches=BATCHES,
+    seed=st.integers(0, 3),
+    block_min=st.sampled_from([1, 4, appending.BLOCK_MIN]),
+    is_gathered=st.booleans(),
+)
 def test_random_batches_equal_a_dict_of_ticks(
-    shared: TickStore, batches: list[list[Any]], seed: int
+    shared: TickStore, batches: list[list[Any]], seed: int, block_min: int, is_gathered: bool
+) -> None:
+    """Ticks that are kept one by one, in blocks from the beginning, and gathered into blocks."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(appending, "BLOCK_MIN", block_min)
+        patch.setattr(appending, "BLOCK_MAX", 3)
+        append_and_compare(shared, batches, seed, is_gathered=is_gathered)
+
+
+def append_and_compare(
+    shared: TickStore, batches: list[list[Any]], seed: int, *, is_gathered: bool
 ) -> None:
     source = f"source {next(_numbers)}"
     kept: dict[tuple[str, int], tuple[Any, ...]] = {}
     conflicts: set[tuple[Any, ...]] = set()
     # Some batches are delivered again.
     random = np.random.default_rng(seed)
-    for batch in [*batches, *(batches[i] for i in random.integers(0, len(batches), 2))]:
+    again = [batches[i] for i in random.integers(0, len(batches), 2)]
+    for number, batch in enumerate([*batches, *again]):
+        if is_gathered and number in (1, len(batches)):
+            shared.maintain()
         new, bad = 0, set()
         for stamp, symbol, price, size, sequence in batch:
             tick = (START + stamp, symbol, price, size, sequence)
@@ -109,7 +135,12 @@ def test_ticks_without_sequence_are_all_kept_in_the_order_of_arrival(store: Tick
 NO_SEQUENCE = "timestamp symbol price size"
 
 
-def test_quotes_trades_and_both_in_one_row(store: TickStore) -> None:
+@pytest.mark.parametrize("kept", ["one by one", "in blocks", "gathered"])
+def test_quotes_trades_and_both_in_one_row(
+    store: TickStore, kept: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if kept == "in blocks":
+        monkeypatch.setattr(appending, "BLOCK_MIN", 1)
     table = ticks(
         (START, "A", None, None, 1.25, 1.5, 100, None, 7),
         (START + 1, "A", 1.5, 3, 1.25, None, 5, 6, 8),
@@ -117,6 +148,7 @@ def test_quotes_trades_and_both_in_one_row(store: TickStore) -> None:
         columns="timestamp symbol price size bid ask bid_size ask_size sequence",
     )
     assert store.append(table) == 3
+    assert store.maintain() == (0 if kept == "in blocks" else 2)
     assert store.append(table) == 0
     read = store.read("A")
     for name in ("price", "size", "bid", "ask", "bid_size", "ask_size", "sequence"):
@@ -296,3 +328,76 @@ def test_days_that_are_over_are_indexed_once(store: TickStore, desk: Desk) -> No
     assert store.maintain() == 0
     assert store.append(ticks((START + 1, "A", 2.0, 1, 3))) == 1
     assert len(store.read("A")) == 3
+    # A late tick is gathered by the next call.
+    assert store.maintain() == 1
+    assert store.read("A")["sequence"].to_pylist() == [1, 3, 2]
+
+
+def test_who_reads_while_a_day_is_gathered_sees_each_tick_once(
+    store: TickStore, desk: Desk
+) -> None:
+    store.append(ticks((START, "A", 1.0, 1, 1), (START + 1, "A", 1.5, 1, 2)))
+    count = "SELECT count(*), sum(price) FROM trading_ticks.trades"
+    reader = desk.login("postgres", ADMIN_PASSWORD)
+    reader.autocommit = False
+    with reader.cursor() as cursor:
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        cursor.execute(count)
+        before = cursor.fetchall()
+        assert store.maintain() == 1
+        cursor.execute(count)
+        assert cursor.fetchall() == before == [(2, 25_000)]
+        reader.commit()
+        cursor.execute(count)
+        assert cursor.fetchall() == before
+        cursor.execute("SELECT count(*) FROM ONLY trading_ticks.trade_20241004")
+        assert cursor.fetchall() == [(0,)]
+    reader.close()
+
+
+def test_a_block_that_no_store_wrote_is_told(store: TickStore, desk: Desk) -> None:
+    store.append(ticks((START, "A", 1.0, 1, 1), (START + 1, "A", 1.5, 1, 2)))
+    store.maintain()
+    with desk.admin().cursor() as cursor:
+        with pytest.raises(psycopg2.errors.CheckViolation, match="one_length"):
+            cursor.execute("UPDATE trading_ticks.trade_block SET price = '{1}'")
+        cursor.execute("UPDATE trading_ticks.trade_block SET price = '{1, NULL}'")
+    with pytest.raises(TickStoreError, match="nulls among the elements of price"):
+        store.read()
+
+
+def test_ticks_of_the_version_before_are_read_known_and_gathered(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Version 4 kept every tick in a row of its own, and indexed days that were over."""
+    where = {**desk.info, "user": "postgres", "password": ADMIN_PASSWORD}
+    count = 2 * appending.BLOCK_MIN
+    table = pa.table(
+        {
+            "timestamp": pa.array(START + np.arange(count), pa.timestamp("ns", "UTC")),
+            "symbol": ["A", "B"] * (count // 2),
+            "price": np.arange(count) / 4,
+            "size": np.arange(count),
+            "sequence": np.arange(count),
+        }
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:4])
+        patch.setattr("trading.ticks.login.MIGRATIONS", schema.MIGRATIONS[:4])
+        patch.setattr(appending, "BLOCK_MIN", 10**9)
+        with TickStore(where) as old:
+            assert old.append(table.slice(0, count - 2)) == count - 2
+        with desk.admin().cursor() as cursor:
+            cursor.execute("SELECT trading_ticks.seal(leaf) FROM trading_ticks.unsealed() leaf")
+            assert cursor.rowcount == 1
+    with TickStore(where) as store:
+        assert store.append(table) == 2
+        other = table.set_column(2, "price", pa.array(np.arange(count) / 8))
+        with pytest.raises(SequenceConflict, match=f"{count - 1} ticks"):
+            store.append(other)
+        assert rows_of(store.read()) == rows_of(table)
+        assert store.maintain() == 1
+        assert store.append(table) == 0
+        assert rows_of(store.read()) == rows_of(table)
+        part = store.read("A", START + 100, START + 200)
+        assert rows_of(part) == rows_of(table)[100:200:2]

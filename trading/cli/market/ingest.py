@@ -67,7 +67,7 @@ def add(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Keep the ticks; index the days that are over."""
+    """Keep the ticks; gather those of days that are over."""
     given = [bool(options.files), bool(options.simulate), bool(options.websocket)]
     if sum(given) != 1:
         raise FeedError("give either files, or --simulate, or --websocket with --mapping")
