@@ -125,16 +125,19 @@ def test_a_bounded_table_has_its_newest_rows_again(
     make_bridge: MakeBridge, alice: StoreClient
 ) -> None:
     bridge = make_bridge()
-    bridge.register(Signal, rows=10)
+    bridge.register(Signal, rows=10, filter=Field("strength") > 0.4)
     bridge.start("beginning")
     for first in range(0, 60, 4):
-        alice.write_many([Signal(symbol=f"S{first + n}", strength=0.5) for n in range(4)])
+        shown = [Signal(symbol=f"S{first + n}", strength=0.5) for n in range(4)]
+        # What the filter leaves out takes no row's place.
+        faint = [Signal(symbol="FAINT", strength=0.1) for _ in range(8)]
+        alice.write_many([*shown, *faint])
         assert bridge.flush()
-    shown = rows_of(bridge.table(Signal), "symbol")
-    assert shown == [(f"S{n}",) for n in range(50, 60)]
+    newest = [(f"S{n}",) for n in range(50, 60)]
+    assert rows_of(bridge.table(Signal), "symbol") == newest
     end_in_engine(raw_stream(bridge, Signal))
     await_replaced(bridge, Signal, 1)
-    assert rows_of(bridge.table(Signal), "symbol") == shown
+    assert rows_of(bridge.table(Signal), "symbol") == newest
     # The log was read again from near the rows that are kept, not from the beginning.
     assert bridge.status().tables["Signal"].rows < 60
 

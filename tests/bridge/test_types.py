@@ -264,11 +264,10 @@ def read(cls: Any, *texts: str) -> tuple[list[tuple[Any, ...] | None], Conversio
         ChangeEvent("e", 1, "CREATED", "t", "u", None, moment, valid_from=moment, data=text)
         for text in texts
     ]
-    parsed = reader.parse(events)
-    assert all(isinstance(each, dict) for each in parsed)
-    columns, unread = reader.columns(events, parsed)  # type: ignore[arg-type]
-    rows = zip(*(columns[field.name] for field in fields), strict=True)
-    return [None if n in unread else row for n, row in enumerate(rows)], errors
+    found = reader.read(events)
+    assert [n not in found.unread for n in range(len(events))] == list(found.shown)
+    rows = zip(*(found.columns[field.name] for field in fields), strict=True)
+    return [next(rows) if is_shown else None for is_shown in found.shown], errors
 
 
 JSON = st.recursive(
