@@ -15,6 +15,7 @@ from typing import Any
 from store.database.execute import PgConnection, Row, execute
 from store.database.login import IS_ADMINISTRATOR, Login, refuse_administrator
 from store.database.pool import Pool, is_alive
+from store.database.prepared import PreparedStatement
 from store.database.wakeup import after_commit
 from store.errors import FenceTimeout, StoreError, Unavailable
 
@@ -149,15 +150,20 @@ class Connection:
             return execute(session.raw, statement, values)
         return self._run(statement, values, writes=True, repeats=repeats)
 
-    def read(self, statement: str, values: Sequence[Any]) -> list[Row]:
+    def read(self, statement: str | PreparedStatement, values: Sequence[Any]) -> list[Row]:
         """Run a statement that only reads; outside of a block it outlasts a server's restart."""
         session = self._session()
         if session is not None:
-            return execute(session.raw, statement, values)
+            return _rows(session.raw, statement, values)
         return self._run(statement, values, writes=False, repeats=True)
 
     def _run(
-        self, statement: str, values: Sequence[Any], *, writes: bool, repeats: bool
+        self,
+        statement: str | PreparedStatement,
+        values: Sequence[Any],
+        *,
+        writes: bool,
+        repeats: bool,
     ) -> list[Row]:
         """Run outside of blocks; one that `repeats` is run again where the connection is lost,
         until the server is back, for 20 s."""
@@ -167,7 +173,7 @@ class Connection:
             try:
                 connection = self._pool.lend()
                 try:
-                    rows = execute(connection, statement, values)
+                    rows = _rows(connection, statement, values)
                     if writes:
                         self._wake_subscribers(connection)
                     return rows
@@ -282,6 +288,14 @@ class Connection:
             if session.owner is self and session.blocks:
                 return session
         return None
+
+
+def _rows(
+    conn: PgConnection, statement: str | PreparedStatement, values: Sequence[Any]
+) -> list[Row]:
+    if isinstance(statement, PreparedStatement):
+        return statement.run(conn, values)
+    return execute(conn, statement, values)
 
 
 @contextmanager
