@@ -76,7 +76,8 @@ class Feed:
         self.kept_rows = rows
         self.replaced = 0
         self.dead_letters: list[DeadLetter] = []
-        self._unread: OrderedDict[tuple[str, int], None] = OrderedDict()
+        # Versions that could not be read, and whether their places in the log are known.
+        self._unread: OrderedDict[tuple[str, int], bool] = OrderedDict()
         self._dead_letter_count = 0
         self._last_dead_letter = ""
         self._live_error = ""
@@ -102,6 +103,10 @@ class Feed:
             self._show_live(events, present, read, gone)
         return written
 
+    def is_unread(self, event: ChangeEvent) -> bool:
+        """Whether an event was met that could not be read."""
+        return (event.entity_id, event.version) in self._unread
+
     def has_failed_live(self) -> bool:
         """Whether the table of present states failed in the engine, or misses rows."""
         return self.live is not None and (bool(self._live_error) or self.live.has_failed())
@@ -120,13 +125,14 @@ class Feed:
         self.replaced += self.target.lost_all - before
 
     @contextmanager
-    def repeating(self) -> Iterator[None]:
-        """Take events that were taken before: what was counted of them is counted anew.
+    def repeating(self, *, raw: bool) -> Iterator[None]:
+        """Take events that were taken before: values that did not fit were counted and logged then.
 
-        Values that did not fit were counted and logged then.
+        With `raw`, what was counted of the rows of the raw table is counted anew.
         """
         counts = dict(self.conversion_errors.counts)
-        self._begin_count()
+        if raw:
+            self._begin_count()
         try:
             yield
         finally:
@@ -170,10 +176,13 @@ class Feed:
 
     def _add_dead_letter(self, event: ChangeEvent, error: str) -> None:
         version = (event.entity_id, event.version)
-        if version in self._unread:
-            # It was met before, as a table was filled again.
+        was_placed = self._unread.get(version)
+        if event.position is not None and not was_placed:
+            # Also one that was met and counted without its place, as tables were loaded.
+            self.dead_letters.append(DeadLetter(event, error))
+        self._unread[version] = event.position is not None or bool(was_placed)
+        if was_placed is not None:
             return
-        self._unread[version] = None
         if len(self._unread) > UNREAD_KEPT:
             self._unread.popitem(last=False)
         self._dead_letter_count += 1
@@ -181,8 +190,6 @@ class Feed:
             f"version {event.version} of {event.entity_id} by {event.updated_by}: {error}"
         )
         logger.error("%s: %s; it is not shown", self.cls.__name__, self._last_dead_letter)
-        if event.position is not None:
-            self.dead_letters.append(DeadLetter(event, error))
 
     def _show_live(
         self,

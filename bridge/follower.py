@@ -191,7 +191,9 @@ class Follower:
         for event in page.events:
             feed = self._feeds[event.type_name]
             loaded = self._present.was_loaded(event)
-            raw = not ((loaded and self._raw_after_seam) or self._mender.raw[feed].has(event))
+            is_shown = (loaded and self._raw_after_seam) or self._mender.raw[feed].has(event)
+            # What could not be read when it was loaded is kept now, with its place in the log.
+            raw = not is_shown or feed.is_unread(event)
             present = feed.live is not None and not loaded and self._present.holds(event)
             rows.setdefault(feed, []).append(EventRow(event, raw, present))
         for feed, its_rows in rows.items():

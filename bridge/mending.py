@@ -157,7 +157,8 @@ class Mender:
     def _live(self, session: Session, feed: Feed) -> None:
         feed.renew_live()
         try:
-            self._present.load_again(session.conn, feed)
+            with feed.repeating(raw=False):
+                self._present.load_again(session.conn, feed)
         except BaseException as error:
             feed.miss_live(error)
             raise
@@ -165,7 +166,7 @@ class Mender:
 
     def _raw(self, session: Session, feed: Feed, until: Position) -> None:
         raw = self.raw[feed]
-        with feed.repeating():
+        with feed.repeating(raw=True):
             first = raw.first
             if first is None:
                 self._present_rows(session, feed, raw, until)

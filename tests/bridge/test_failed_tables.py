@@ -16,6 +16,7 @@ from store.client import StoreClient
 from store.models import Order, Signal
 from store.permissions import unshare_read
 from tests.bridge.books import rows_of
+from tests.bridge.classes import Overridden
 from tests.bridge.conftest import MakeBridge
 from tests.processes import wait_until
 from tests.store.desk import Desk
@@ -140,6 +141,21 @@ def test_a_bounded_table_has_its_newest_rows_again(
     assert rows_of(bridge.table(Signal), "symbol") == newest
     # The log was read again from near the rows that are kept, not from the beginning.
     assert bridge.status().tables["Signal"].rows < 60
+
+
+def test_a_value_that_does_not_fit_is_counted_once_however_often_its_table_is_made(
+    make_bridge: MakeBridge, alice: StoreClient
+) -> None:
+    bridge = make_bridge()
+    bridge.register(Overridden)
+    bridge.start()
+    alice.write(Overridden(tiny=1_000))
+    assert bridge.flush()
+    assert bridge.status().tables["Overridden"].conversion_errors == {"tiny": 1}
+    end_in_engine(live_stream(bridge, Overridden))
+    await_replaced(bridge, Overridden, 1)
+    assert bridge.live(Overridden).size == 1
+    assert bridge.status().tables["Overridden"].conversion_errors == {"tiny": 1}
 
 
 def test_a_table_that_is_made_anew_shows_nothing_that_was_taken_away(
