@@ -192,15 +192,16 @@ class EventReader:
         if self._passes is not None:
             data = [self._filtered(each) for each in data]
         shown = [each.__class__ is dict for each in data]
+        rows: Sequence[Any] = data
+        its_events = events
+        if not all(shown):
+            rows, its_events = list(compress(data, shown)), list(compress(events, shown))
         columns = Columns()
         unread: dict[int, Unread] = {}
-        if all(shown):
-            self._add_fields(columns, events, data, unread)
-        else:
-            rows = list(compress(data, shown))
-            events_shown = list(compress(events, shown))
-            self._add_fields(columns, events_shown, rows, unread)
+        for field, get in self._fields:
+            columns[field.name] = self._column(field, get, its_events, rows, unread)
         if unread:
+            # Found by column: only now is known which rows mean something.
             columns = columns.where([n not in unread for n in range(columns.row_count)])
             places = list(compress(count(), shown))
             for n, reason in unread.items():
@@ -212,17 +213,6 @@ class EventReader:
         self._add_own(columns, list(compress(events, shown)))
         reasons = {n: each for n, each in enumerate(data) if isinstance(each, Unread)}
         return ReadEvents(columns, shown, reasons)
-
-    def _add_fields(
-        self,
-        columns: Columns,
-        events: Sequence[ChangeEvent],
-        rows: Sequence[Mapping[str, Any]],
-        unread: dict[int, Unread],
-    ) -> None:
-        """The columns of the fields, and by its place why the class cannot read an event."""
-        for field, get in self._fields:
-            columns[field.name] = self._column(field, get, events, rows, unread)
 
     def _add_own(self, columns: Columns, events: Sequence[ChangeEvent]) -> None:
         """The columns of what the events say of themselves."""
