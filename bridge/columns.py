@@ -9,8 +9,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from decimal import Decimal
-from itertools import compress
-from typing import Any
+from itertools import compress, count
+from operator import attrgetter, itemgetter
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from bridge.errors import RegistrationError
 from publishing.conversion_errors import ConversionErrors
@@ -40,6 +43,8 @@ PERIOD_COLUMNS: dict[str, tuple[str, str]] = {
     "ValidTo": ("Instant", "valid_to"),
 }
 OWN_COLUMNS = {**EVENT_COLUMNS, **PERIOD_COLUMNS}
+_OWN_GETTERS = {name: attrgetter(attribute) for name, (_, attribute) in OWN_COLUMNS.items()}
+_data_of = attrgetter("data")
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
@@ -52,6 +57,11 @@ class Columns(dict[str, list[Any]]):
     def __init__(self) -> None:
         super().__init__()
         self.made: dict[tuple[str, int], Any] = {}
+
+    @property
+    def row_count(self) -> int:
+        """How many rows they have."""
+        return len(next(iter(self.values()), ()))
 
     def where(self, wanted: Sequence[bool]) -> Columns:
         """The rows that are wanted; these columns themselves where all are."""
@@ -133,6 +143,19 @@ class Unread(str):
         return super().__new__(cls, text)
 
 
+class ReadEvents(NamedTuple):
+    """What was read of some events.
+
+    `columns` has a row for each event that is `shown`, in their order. `unread` says by the place
+    of an event, in the order of the events, why it cannot be read as its class or be filtered.
+    The others did not pass the filter.
+    """
+
+    columns: Columns
+    shown: Sequence[bool]
+    unread: Mapping[int, Unread]
+
+
 class EventReader:
     """Makes columns of the events of one class, lifting old ones to its present version.
 
@@ -149,7 +172,7 @@ class EventReader:
     ) -> None:
         self._name = cls.__name__
         self._read_text = cls.from_json
-        self._fields = fields
+        self._fields = [(field, itemgetter(field.name)) for field in fields]
         self._errors = errors
         self._passes = passes
         self._steps = upcasters_of(cls)
@@ -163,38 +186,52 @@ class EventReader:
         )
         self._decode = json.JSONDecoder(parse_float=Decimal if exact else None).decode
 
-    def parse(self, events: Sequence[ChangeEvent]) -> list[dict[str, Any] | Unread | None]:
-        """The data of each event as a JSON object of the class's present version.
-
-        None where the filter does not pass it, and Unread where it cannot be read or asked.
-        """
-        parsed = self._parse(events)
-        return [self._filtered(data) for data in parsed] if self._passes else parsed
-
-    def columns(
-        self, events: Sequence[ChangeEvent], rows: Sequence[Mapping[str, Any]]
-    ) -> tuple[Columns, dict[int, Unread]]:
-        """The encoded values, column by column, None for null.
-
-        Beside them, by its place among the events, why one cannot be read as its class: its row
-        means nothing.
-        """
+    def read(self, events: Sequence[ChangeEvent]) -> ReadEvents:
+        """The encoded values of the events that are shown, and why others are not."""
+        data = self._parse(events)
+        if self._passes is not None:
+            data = [self._filtered(each) for each in data]
+        shown = [each.__class__ is dict for each in data]
+        rows: Sequence[Any] = data
+        its_events = events
+        if not all(shown):
+            rows, its_events = list(compress(data, shown)), list(compress(events, shown))
+        columns = Columns()
         unread: dict[int, Unread] = {}
-        found = Columns()
-        for name, (_, attribute) in EVENT_COLUMNS.items():
-            found[name] = [getattr(event, attribute) for event in events]
-        for field in self._fields:
-            found[field.name] = self._column(field, events, rows, unread)
-        for name, (_, attribute) in PERIOD_COLUMNS.items():
-            found[name] = [getattr(event, attribute) for event in events]
-        for name in ("TxTime", "ValidFrom", "ValidTo"):
-            found[name] = self._instants(name, found[name])
-        return found, unread
+        for field, get in self._fields:
+            columns[field.name] = self._column(field, get, its_events, rows, unread)
+        if unread:
+            # Found by column: only now is known which rows mean something.
+            columns = columns.where([n not in unread for n in range(columns.row_count)])
+            places = list(compress(count(), shown))
+            for n, reason in unread.items():
+                data[places[n]] = reason
+            shown = [each.__class__ is dict for each in data]
+        if all(shown):
+            self._add_own(columns, events)
+            return ReadEvents(columns, shown, {})
+        self._add_own(columns, list(compress(events, shown)))
+        reasons = {n: each for n, each in enumerate(data) if isinstance(each, Unread)}
+        return ReadEvents(columns, shown, reasons)
+
+    def _add_own(self, columns: Columns, events: Sequence[ChangeEvent]) -> None:
+        """The columns of what the events say of themselves."""
+        for name, get in _OWN_GETTERS.items():
+            columns[name] = list(map(get, events))
+        recorded, begins = columns["TxTime"], columns["ValidFrom"]
+        columns["TxTime"] = self._instants("TxTime", recorded)
+        if begins == recorded and None not in columns["TxTime"]:
+            # Most hold from when they are recorded on.
+            columns["ValidFrom"] = columns["TxTime"]
+        else:
+            columns["ValidFrom"] = self._instants("ValidFrom", begins)
+        columns["ValidTo"] = self._instants("ValidTo", columns["ValidTo"])
 
     def _parse(self, events: Sequence[ChangeEvent]) -> list[Any]:
         try:
             # One text of all is parsed in half the time.
-            parsed = self._decode("[" + ",".join([e.data or "{}" for e in events]) + "]")
+            texts = ",".join([text or "{}" for text in map(_data_of, events)])
+            parsed = self._decode(f"[{texts}]")
         except NOT_ENCODABLE:
             parsed = [self._parse_one(event) for event in events]
         return [
@@ -236,15 +273,17 @@ class EventReader:
     def _column(
         self,
         field: FieldColumn,
+        get: Callable[[Mapping[str, Any]], Any],
         events: Sequence[ChangeEvent],
         rows: Sequence[Mapping[str, Any]],
         unread: dict[int, Unread],
     ) -> list[Any]:
-        name, encode = field.name, field.encode_json
+        encode = field.encode_json
         try:
-            values = [row[name] for row in rows]
-            if field.is_plain and _fits_as_it_is(field.kind, values):
-                return values
+            values = list(map(get, rows))
+            at_once = _encode_at_once(field.kind, values) if field.is_plain else None
+            if at_once is not None:
+                return at_once
             return [None if value is None else encode(value) for value in values]
         except NOT_ENCODABLE:
             pairs = zip(events, rows, strict=True)
@@ -284,19 +323,22 @@ class EventReader:
         return None
 
     def _instants(self, name: str, values: list[Any]) -> list[int | None]:
+        if not any(values):
+            return values
         try:
             # As `KINDS["Instant"]` does it, for a whole column of PostgreSQL's times at once.
             found = [
                 None
                 if value is None
-                else (((since := value - _EPOCH).days * 86_400 + since.seconds) * 1_000_000) * 1_000
+                else ((since := value - _EPOCH).days * 86_400 + since.seconds) * 1_000_000_000
                 + since.microseconds * 1_000
                 for value in values
             ]
         except NOT_ENCODABLE:
             return [self._instant(name, value) for value in values]
-        there, held = [n for n in found if n is not None], instant_nanos()
-        if not there or (min(there) in held and max(there) in held):
+        there = [n for n in found if n is not None]
+        held = instant_nanos()
+        if min(there) in held and max(there) in held:
             return found
         return [self._instant(name, value) for value in values]
 
@@ -308,17 +350,47 @@ class EventReader:
             return None
 
 
-def _fits_as_it_is(kind: Kind, values: list[Any]) -> bool:
-    """Whether parsed JSON needs no encoding; for a whole column at once, which is faster."""
+def _encode_at_once(kind: Kind, values: list[Any]) -> list[Any] | None:
+    """A whole column of parsed JSON as its kind encodes it, which is faster.
+
+    None where each value must be looked at.
+    """
     python, least, most = _PLAIN.get(kind.name, (None, 0, 0))
     if set(map(type, values)) != {python}:
-        return False
-    return python is str or (least <= min(values) and max(values) <= most)
+        return None
+    if kind.name == "Instant":
+        return _nanos_at_once(values)
+    return values if python is str or (least <= min(values) and max(values) <= most) else None
 
 
 _PLAIN: dict[str, tuple[type, Any, Any]] = {
     "string": (str, None, None),
+    "Instant": (str, None, None),
     "long": (int, -(2**63) + 1, 2**63 - 1),
     # The least double is the engine's null.
     "double": (float, -math.nextafter(sys.float_info.max, 0.0), sys.float_info.max),
 }
+
+
+def _nanos_at_once(texts: Sequence[str]) -> list[int] | None:
+    """Nanoseconds since the epoch of times as the store writes them; None for any other text."""
+    joined = "".join(texts)
+    if set(map(len, texts)) != {len(_TIME_FORM)} or not joined.isascii():
+        return None
+    characters = np.frombuffer(joined.encode(), np.uint8).reshape(len(texts), -1)
+    # Below the form's character the difference is a large number.
+    if (characters - _TIME_FORM > _TIME_SPAN).any():
+        return None
+    times = np.ascontiguousarray(characters[:, :-1]).view(f"S{len(_TIME_FORM) - 1}").ravel()
+    # ValueError for a day that the calendar does not have.
+    micros = times.astype("datetime64[us]").astype(np.int64)
+    held = instant_nanos()
+    if int(micros.min()) * 1_000 not in held or int(micros.max()) * 1_000 not in held:
+        return None
+    nanos: list[int] = (micros * 1_000).tolist()
+    return nanos
+
+
+_FORM = b"0000-00-00T00:00:00.000000Z"
+_TIME_FORM = np.frombuffer(_FORM, np.uint8)
+_TIME_SPAN = np.array([9 if each == ord("0") else 0 for each in _FORM], np.uint8)

@@ -6,10 +6,11 @@ import logging
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import compress, count
+from itertools import compress
+from operator import and_, attrgetter
 from typing import Any, NamedTuple
 
-from bridge.columns import Columns, EventReader, Unread, field_columns, schema_of
+from bridge.columns import Columns, EventReader, ReadEvents, field_columns, schema_of
 from bridge.errors import RegistrationError
 from bridge.live import LiveTable
 from bridge.status import TableStatus
@@ -23,6 +24,7 @@ from store.governance.class_schema import governed
 
 logger = logging.getLogger(__name__)
 
+_entity_of = attrgetter("entity_id")
 # Of so many versions that could not be read, the feed knows that they were counted.
 UNREAD_KEPT = 10_000
 
@@ -74,7 +76,8 @@ class Feed:
         self.kept_rows = rows
         self.replaced = 0
         self.dead_letters: list[DeadLetter] = []
-        self._unread: OrderedDict[tuple[str, int], None] = OrderedDict()
+        # Versions that could not be read, and whether their places in the log are known.
+        self._unread: OrderedDict[tuple[str, int], bool] = OrderedDict()
         self._dead_letter_count = 0
         self._last_dead_letter = ""
         self._live_error = ""
@@ -83,29 +86,26 @@ class Feed:
     def _begin_count(self) -> None:
         self._rows = self._lost = self._filtered = self._deleted = 0
 
-    def take(self, rows: Sequence[EventRow], gone: Sequence[str] = ()) -> None:
-        """Show events, and no more the present states of the entities that are `gone`."""
+    def take(self, rows: Sequence[EventRow], gone: Sequence[str] = ()) -> int:
+        """Show events, and no more the present states of the entities that are `gone`.
+
+        Return how many rows the raw table was given.
+        """
         rows = [row for row in rows if row.raw or row.present]
-        data = self._reader.parse([row.event for row in rows])
-        showing = [each.__class__ is dict for each in data]
-        shown = list(compress(rows, showing))
-        columns, unread = self._reader.columns(
-            [row.event for row in shown],
-            list(compress(data, showing)),  # type: ignore[arg-type]
-        )
-        if unread:
-            readable = [n not in unread for n in range(len(shown))]
-            columns, shown = columns.where(readable), list(compress(shown, readable))
-            places = list(compress(count(), showing))
-            for n, reason in unread.items():
-                data[places[n]] = reason
-                showing[places[n]] = False
-        if len(shown) < len(rows):
-            # At once, so that dead letters are told in the order of the events.
-            self._set_aside(rows, data)
-        self._write([row for row in shown if row.raw], columns.where([row.raw for row in shown]))
-        if self.live is not None:
-            self._show_live(rows, showing, shown, columns, gone)
+        events, raw, present = zip(*rows, strict=True) if rows else ((), (), ())
+        read = self._reader.read(events)
+        shown_raw: Sequence[bool] = raw
+        if not all(read.shown):
+            self._set_aside(events, raw, read)
+            shown_raw = list(compress(raw, read.shown))
+        written = self._write(read.columns.where(shown_raw))
+        if self.live is not None and (gone or any(present)):
+            self._show_live(events, present, read, gone)
+        return written
+
+    def is_unread(self, event: ChangeEvent) -> bool:
+        """Whether an event was met that could not be read."""
+        return (event.entity_id, event.version) in self._unread
 
     def has_failed_live(self) -> bool:
         """Whether the table of present states failed in the engine, or misses rows."""
@@ -125,13 +125,14 @@ class Feed:
         self.replaced += self.target.lost_all - before
 
     @contextmanager
-    def repeating(self) -> Iterator[None]:
-        """Take events that were taken before: what was counted of them is counted anew.
+    def repeating(self, *, raw: bool) -> Iterator[None]:
+        """Take events that were taken before: values that did not fit were counted and logged then.
 
-        Values that did not fit were counted and logged then.
+        With `raw`, what was counted of the rows of the raw table is counted anew.
         """
         counts = dict(self.conversion_errors.counts)
-        self._begin_count()
+        if raw:
+            self._begin_count()
         try:
             yield
         finally:
@@ -163,20 +164,25 @@ class Feed:
         """Which of its tables have failed in the engine, "raw" and "live"."""
         return (*["raw"] * self.target.has_failed(), *["live"] * self.has_failed_live())
 
-    def _set_aside(self, rows: Sequence[EventRow], data: Sequence[Any]) -> None:
+    def _set_aside(
+        self, events: Sequence[ChangeEvent], raw: Sequence[bool], read: ReadEvents
+    ) -> None:
         """Count what the filter did not pass, and set aside what cannot be read."""
-        for row, each in zip(rows, data, strict=True):
-            if each is None:
-                self._filtered += row.raw
-            elif isinstance(each, Unread):
-                self._add_dead_letter(row.event, str(each))
+        for n, event in enumerate(events):
+            if n in read.unread:
+                self._add_dead_letter(event, str(read.unread[n]))
+            elif not read.shown[n]:
+                self._filtered += raw[n]
 
     def _add_dead_letter(self, event: ChangeEvent, error: str) -> None:
         version = (event.entity_id, event.version)
-        if version in self._unread:
-            # It was met before, as a table was filled again.
+        was_placed = self._unread.get(version)
+        if event.position is not None and not was_placed:
+            # Also one that was met and counted without its place, as tables were loaded.
+            self.dead_letters.append(DeadLetter(event, error))
+        self._unread[version] = event.position is not None or bool(was_placed)
+        if was_placed is not None:
             return
-        self._unread[version] = None
         if len(self._unread) > UNREAD_KEPT:
             self._unread.popitem(last=False)
         self._dead_letter_count += 1
@@ -184,56 +190,52 @@ class Feed:
             f"version {event.version} of {event.entity_id} by {event.updated_by}: {error}"
         )
         logger.error("%s: %s; it is not shown", self.cls.__name__, self._last_dead_letter)
-        if event.position is not None:
-            self.dead_letters.append(DeadLetter(event, error))
 
     def _show_live(
         self,
-        rows: Sequence[EventRow],
-        showing: Sequence[bool],
-        shown: Sequence[EventRow],
-        columns: Columns,
+        events: Sequence[ChangeEvent],
+        present: Sequence[bool],
+        read: ReadEvents,
         gone: Sequence[str],
     ) -> None:
         assert self.live is not None
-        present = [
-            (row.event.entity_id, is_shown and row.event.event_type != "DELETED")
-            for row, is_shown in zip(rows, showing, strict=True)
-            if row.present
-        ]
-        present += [(entity_id, False) for entity_id in gone]
-        if not present:
-            return
-        wanted = [row.present and row.event.event_type != "DELETED" for row in shown]
+        there = read.shown
+        if "DELETED" in read.columns["EventType"]:
+            there = [
+                is_shown and event.event_type != "DELETED"
+                for event, is_shown in zip(events, there, strict=True)
+            ]
+        ids = [*compress(map(_entity_of, events), present), *gone]
         try:
             self.live.show(
-                [entity_id for entity_id, _ in present],
-                [is_there for _, is_there in present],
-                columns.where(wanted),
+                ids,
+                [*compress(there, present), *[False] * len(gone)],
+                read.columns.where(list(compress(map(and_, there, present), read.shown))),
             )
         except Exception as error:
-            logger.exception(
-                "%d present states of %s are not shown", len(present), self.cls.__name__
-            )
+            logger.exception("%d present states of %s are not shown", len(ids), self.cls.__name__)
             self.miss_live(error)
 
     def miss_live(self, error: BaseException) -> None:
         """Note that the table of present states lacks rows: it is made anew from the store."""
         self._live_error = f"{type(error).__name__}: {error}"
 
-    def _write(self, rows: Sequence[EventRow], columns: Columns) -> None:
+    def _write(self, columns: Columns) -> int:
+        """Write to the raw table; how many rows it was given."""
+        rows = columns.row_count
         if not rows:
-            return
-        self._deleted += sum(row.event.event_type == "DELETED" for row in rows)
+            return 0
+        self._deleted += columns["EventType"].count("DELETED")
         try:
             lost = self.target.write(columns)
         except Exception as error:
             # Somebody else's writer, or a table that failed: the other classes go on.
-            logger.exception("%d rows of %s could not be shown", len(rows), self.cls.__name__)
+            logger.exception("%d rows of %s could not be shown", rows, self.cls.__name__)
             self.target.last_error = f"{type(error).__name__}: {error}"
-            lost = len(rows)
+            lost = rows
         self._lost += lost
-        self._rows += len(rows) - lost
+        self._rows += rows - lost
+        return rows
 
 
 def _test_of(cls: type[Storable], passing: Expr) -> Any:

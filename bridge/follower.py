@@ -12,7 +12,7 @@ from bridge.errors import BridgeClosed, BridgeError
 from bridge.feed import EventRow, Feed
 from bridge.grants import LOOK_SECONDS
 from bridge.mending import Mender
-from bridge.present import PresentStates, by_feed
+from bridge.present import PresentStates
 from bridge.status import State
 from publishing.engine import await_cycle, request_refresh
 from store.base import Storable
@@ -186,16 +186,19 @@ class Follower:
 
     def take(self, session: Session, page: Page) -> None:
         """Show the events of a page, and keep those that cannot be shown."""
-        for feed, events in by_feed(self._feeds, page.events).items():
-            rows, shown = [], self._mender.raw[feed]
-            for event in events:
-                loaded = self._present.was_loaded(event)
-                raw = not ((loaded and self._raw_after_seam) or shown.has(event))
-                present = feed.live is not None and not loaded and self._present.holds(event)
-                rows.append(EventRow(event, raw, present))
-            feed.take(rows)
+        rows: dict[Feed, list[EventRow]] = {}
+        # In the order of the log, also where classes take turns: what was loaded is told by it.
+        for event in page.events:
+            feed = self._feeds[event.type_name]
+            loaded = self._present.was_loaded(event)
+            is_shown = (loaded and self._raw_after_seam) or self._mender.raw[feed].has(event)
+            # What could not be read when it was loaded is kept now, with its place in the log.
+            raw = not is_shown or feed.is_unread(event)
+            present = feed.live is not None and not loaded and self._present.holds(event)
+            rows.setdefault(feed, []).append(EventRow(event, raw, present))
+        for feed, its_rows in rows.items():
             # The page before this one ended where its first event follows.
-            shown.took(session.position, sum(row.raw for row in rows))
+            self._mender.raw[feed].took(session.position, feed.take(its_rows))
         self._refresh()
         self._park(session)
 

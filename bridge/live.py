@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from operator import not_
 from typing import Any
 
 from bridge.columns import Columns
@@ -57,7 +58,7 @@ class LiveTable:
                 ids if name == "EntityId" else _spread(columns.get(name, ()), there)
                 for name in self._names
             ]
-        self._stream.add([*batch, [not each for each in there]], columns.made)
+        self._stream.add([*batch, list(map(not_, there))], columns.made)
 
     def await_shown(self, timeout: float) -> bool:
         """Wait for the engine; False if time ran out."""

@@ -56,7 +56,7 @@ class RawRows:
         return self._pages[0][0]
 
     def took(self, before: Position, rows: int) -> None:
-        """A page of the log, which begins after a place, gave rows."""
+        """A page of the log, which begins after a place, gave so many rows of the table."""
         if self._kept_rows is None or not rows:
             return
         self._pages.append((before, rows))
@@ -70,7 +70,7 @@ class RawRows:
 
     def has(self, event: ChangeEvent) -> bool:
         """Whether an event is in what was read ahead."""
-        version = self._ahead.get(event.entity_id)
+        version = self._ahead.get(event.entity_id) if self._ahead else None
         if version is None:
             return False
         if event.version >= version:
@@ -157,7 +157,8 @@ class Mender:
     def _live(self, session: Session, feed: Feed) -> None:
         feed.renew_live()
         try:
-            self._present.load_again(session.conn, feed)
+            with feed.repeating(raw=False):
+                self._present.load_again(session.conn, feed)
         except BaseException as error:
             feed.miss_live(error)
             raise
@@ -165,7 +166,7 @@ class Mender:
 
     def _raw(self, session: Session, feed: Feed, until: Position) -> None:
         raw = self.raw[feed]
-        with feed.repeating():
+        with feed.repeating(raw=True):
             first = raw.first
             if first is None:
                 self._present_rows(session, feed, raw, until)
@@ -195,10 +196,10 @@ class Mender:
                 if event.type_name in names and event.position and event.position <= until
             ]
             shown = [not (raw.is_seam and self._present.was_in_load(event)) for event in events]
-            feed.take(
-                [EventRow(e, raw, present=False) for e, raw in zip(events, shown, strict=True)]
+            written = feed.take(
+                [EventRow(e, is_shown, False) for e, is_shown in zip(events, shown, strict=True)]
             )
-            raw.took(position, sum(shown))
+            raw.took(position, written)
             if page.is_last:
                 return
             position = page.end

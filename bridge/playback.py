@@ -275,3 +275,5 @@ class StorePlayback:
             by_feed.setdefault(id(feed), (feed, []))[1].append(row)
         for feed, rows in by_feed.values():
             feed.take(rows)
+            # A playback has no checkpoint that they could be kept with.
+            feed.dead_letters.clear()

@@ -73,10 +73,21 @@ class EntityWriter:
         self._waiting = waiting
         self.counts: Counter[str] = Counter()
         self.last_rejection = ""
+        self._rejected: list[tuple[Change, str]] = []
         self._known = self._load() if key else {}
 
     def write(self, batch: Sequence[Change]) -> None:
         """Write a batch; what the store refuses is counted, the others are written."""
+        places = {id(change): place for place, change in enumerate(batch)}
+        try:
+            self._write(batch)
+        finally:
+            # Kind by kind they were met in another order than that of the rows.
+            for _, reason in sorted(self._rejected, key=lambda each: places[id(each[0])]):
+                self._count_rejection(reason)
+            self._rejected.clear()
+
+    def _write(self, batch: Sequence[Change]) -> None:
         new: list[Pair] = []
         changed: list[Pair] = []
         for change in batch:
@@ -85,7 +96,7 @@ class EntityWriter:
                 if known is not None:
                     self._delete(change, known)
             elif change.row.problem:
-                self._reject(change.row.problem)
+                self._reject(change, change.row.problem)
             elif known is None:
                 new += self._made(change, change.row)
             elif all(getattr(known, n) == v for n, v in change.row.values.items()):
@@ -112,7 +123,7 @@ class EntityWriter:
         try:
             return [(change, self._cls(**row.values))]
         except NOT_ENCODABLE as error:
-            self._reject(error)
+            self._reject(change, error)
             return []
 
     def _create(self, new: list[Pair]) -> None:
@@ -163,7 +174,7 @@ class EntityWriter:
         except Unavailable:
             raise
         except StoreError as error:
-            self._reject(error)
+            self._reject(change, error)
             return
         self._known.pop(change.key, None)
         self.counts["deleted"] += 1
@@ -179,21 +190,24 @@ class EntityWriter:
             self._known[change.key] = newest
         # It builds on another version now, so it is another write.
         change.event_id += "'"
-        self.write([change])
+        self._write([change])
 
     def _one_by_one(
         self, some: list[Pair], error: StoreError, write: Callable[[list[Pair]], None]
     ) -> None:
         """Find those that are to blame; the others are written."""
         if len(some) == 1:
-            self._reject(error)
+            self._reject(some[0][0], error)
             return
         for each in some:
             write([each])
 
-    def _reject(self, error: BaseException | str) -> None:
-        self.counts["rejected"] += 1
+    def _reject(self, change: Change, error: BaseException | str) -> None:
         reason = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
+        self._rejected.append((change, reason))
+
+    def _count_rejection(self, reason: str) -> None:
+        self.counts["rejected"] += 1
         self.last_rejection = reason
         if self.counts["rejected"] == 1:
             logger.warning("a row for %s is rejected: %s", self._cls.__name__, reason)

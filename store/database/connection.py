@@ -15,6 +15,7 @@ from typing import Any
 from store.database.execute import PgConnection, Row, execute
 from store.database.login import IS_ADMINISTRATOR, Login, refuse_administrator
 from store.database.pool import Pool, is_alive
+from store.database.prepared import PreparedStatement
 from store.database.wakeup import after_commit
 from store.errors import FenceTimeout, StoreError, Unavailable
 
@@ -147,44 +148,40 @@ class Connection:
         if session is not None:
             session.blocks[0].has_written = True
             return execute(session.raw, statement, values)
+        return self._run(statement, values, writes=True, repeats=repeats)
 
-        def run(borrowed: Callable[[PgConnection], None]) -> list[Row]:
-            with self._pool.borrow() as connection:
-                borrowed(connection)
-                rows = execute(connection, statement, values)
-                self._wake_subscribers(connection)
-                return rows
-
-        return self._until_it_is_back(run) if repeats else run(lambda _connection: None)
-
-    def read(self, statement: str, values: Sequence[Any]) -> list[Row]:
+    def read(self, statement: str | PreparedStatement, values: Sequence[Any]) -> list[Row]:
         """Run a statement that only reads; outside of a block it outlasts a server's restart."""
         session = self._session()
         if session is not None:
-            return execute(session.raw, statement, values)
+            return _rows(session.raw, statement, values)
+        return self._run(statement, values, writes=False, repeats=True)
 
-        def run(borrowed: Callable[[PgConnection], None]) -> list[Row]:
-            with self._pool.borrow() as connection:
-                borrowed(connection)
-                return execute(connection, statement, values)
-
-        return self._until_it_is_back(run)
-
-    def _until_it_is_back(
-        self, run: Callable[[Callable[[PgConnection], None]], list[Row]]
+    def _run(
+        self,
+        statement: str | PreparedStatement,
+        values: Sequence[Any],
+        *,
+        writes: bool,
+        repeats: bool,
     ) -> list[Row]:
-        """Run, and again where the connection is lost, until the server is back; for 20 s.
-
-        `run` says which connection it has got, if it got one.
-        """
+        """Run outside of blocks; one that `repeats` is run again where the connection is lost,
+        until the server is back, for 20 s."""
         end = time.monotonic() + RETRY_SECONDS
         while True:
-            used: list[PgConnection] = []
+            connection: PgConnection | None = None
             try:
-                return run(used.append)
+                connection = self._pool.lend()
+                try:
+                    rows = _rows(connection, statement, values)
+                    if writes:
+                        self._wake_subscribers(connection)
+                    return rows
+                finally:
+                    self._pool.give_back(connection)
             except Unavailable:
-                is_lost = not used or bool(used[0].closed)
-                if not is_lost or time.monotonic() > end:
+                is_lost = connection is None or bool(connection.closed)
+                if not repeats or not is_lost or time.monotonic() > end:
                     raise
                 time.sleep(0.1)
 
@@ -286,10 +283,19 @@ class Connection:
                     _LOG.info("no notification was sent, subscribers look by themselves: %s", error)
 
     def _session(self) -> _Session | None:
-        for session in reversed(_sessions.get()):
+        sessions = _sessions.get()
+        for session in reversed(sessions) if sessions else ():
             if session.owner is self and session.blocks:
                 return session
         return None
+
+
+def _rows(
+    conn: PgConnection, statement: str | PreparedStatement, values: Sequence[Any]
+) -> list[Row]:
+    if isinstance(statement, PreparedStatement):
+        return statement.run(conn, values)
+    return execute(conn, statement, values)
 
 
 @contextmanager

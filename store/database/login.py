@@ -23,6 +23,7 @@ from psycopg2.extensions import (
 )
 
 from store.database.execute import PgConnection
+from store.database.prepared import PreparingConnection
 from store.database.sqlstates import login_refused
 from store.errors import AccessError
 
@@ -116,7 +117,9 @@ def connect(given: Mapping[str, Any], *, finds_password: bool = False) -> PgConn
         # Of a name that no file can have.
         pinned |= {"password": "", "passfile": f"{os.devnull}/none"}
     with _no_service("service" not in said):
-        connection: PgConnection = psycopg2.connect(**{**pinned, **said})
+        connection: PgConnection = psycopg2.connect(
+            connection_factory=PreparingConnection, **{**pinned, **said}
+        )
     for kind in _OWN_TYPES:
         register_type(kind, connection)
     connection.autocommit = True

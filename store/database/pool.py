@@ -37,6 +37,8 @@ class Pool:
         self._lent: list[PgConnection] = []
         # Lent, or being made for somebody.
         self._in_use = 0
+        # Threads that wait for a connection.
+        self._waiting = 0
 
     @property
     def first(self) -> PgConnection:
@@ -49,25 +51,42 @@ class Pool:
     @contextmanager
     def borrow(self, *, for_block: bool = False) -> Iterator[PgConnection]:
         """A connection that nobody else uses meanwhile; a call prefers the first one."""
+        connection = self.lend(for_block=for_block)
+        try:
+            yield connection
+        finally:
+            self.give_back(connection)
+
+    def lend(self, *, for_block: bool = False) -> PgConnection:
+        """A connection that nobody else uses until `give_back`, as `borrow` gives it."""
         if self._take_turn(for_block):
             try:
                 first = self._first
-                yield first if is_alive(first) else self._renewed()
-            finally:
+                return first if is_alive(first) else self._renewed()
+            except BaseException:
                 with self._free:
-                    self._first_is_lent = False
-                    # All: one that waits for a block may not take it.
-                    self._free.notify_all()
-            return
+                    self._leave_first()
+                raise
         connection = None
         try:
             connection = self._idle_one() or self.connect()
             with self._free:
                 self._lent.append(connection)
                 self._refuse_if_closed()
-            yield connection
-        finally:
-            self._give_back(connection)
+        except BaseException:
+            with self._free:
+                self._leave(connection)
+            raise
+        return connection
+
+    def give_back(self, connection: PgConnection) -> None:
+        """End what `lend` began."""
+        with self._free:
+            # Of the others each is in the list while it is lent; the first may be a new one by now.
+            if connection in self._lent:
+                self._leave(connection)
+            else:
+                self._leave_first()
 
     def connect(self) -> PgConnection:
         """Log in once more, beyond the number of the pool."""
@@ -97,21 +116,29 @@ class Pool:
     def _take_turn(self, for_block: bool) -> bool:
         """Wait until a connection may be taken; True if it is the first one."""
         with self._free:
-            if not self._free.wait_for(lambda: self._has_turn(for_block), WAIT_SECONDS):
-                raise Unavailable(
-                    f"all {self._size} connections of this client were in use for "
-                    f"{WAIT_SECONDS:g} s; make it with a larger pool_size, or end open blocks"
-                )
+            if not self._has_turn(for_block):
+                self._wait_for_turn(for_block)
             self._refuse_if_closed()
             others_are_out = self._in_use + 1 >= self._size
             # A statement of the program's own may take long.
-            status = self._first.info.transaction_status
+            status = self._first.get_transaction_status()
             first_is_free = not self._first_is_lent and status != TRANSACTION_STATUS_ACTIVE
             if not for_block and (first_is_free or others_are_out):
                 self._first_is_lent = True
                 return True
             self._in_use += 1
             return False
+
+    def _wait_for_turn(self, for_block: bool) -> None:
+        self._waiting += 1
+        try:
+            if not self._free.wait_for(lambda: self._has_turn(for_block), WAIT_SECONDS):
+                raise Unavailable(
+                    f"all {self._size} connections of this client were in use for "
+                    f"{WAIT_SECONDS:g} s; make it with a larger pool_size, or end open blocks"
+                )
+        finally:
+            self._waiting -= 1
 
     def _has_turn(self, for_block: bool) -> bool:
         takes_first = not for_block and not self._first_is_lent
@@ -126,19 +153,24 @@ class Pool:
             if is_alive(connection):
                 return connection
 
-    def _give_back(self, connection: PgConnection | None) -> None:
-        with self._free:
-            self._in_use -= 1
-            if connection is not None:
-                self._lent.remove(connection)
-                at_rest = not connection.closed and (
-                    connection.info.transaction_status == TRANSACTION_STATUS_IDLE
-                )
-                if at_rest and not self._is_closed:
-                    self._idle.append(connection)
-                else:
-                    connection.close()
-            self._free.notify()
+    def _leave_first(self) -> None:
+        self._first_is_lent = False
+        if self._waiting:
+            # All: one that waits for a block may not take it.
+            self._free.notify_all()
+
+    def _leave(self, connection: PgConnection | None) -> None:
+        self._in_use -= 1
+        if connection is not None:
+            self._lent.remove(connection)
+            at_rest = not connection.closed and (
+                connection.get_transaction_status() == TRANSACTION_STATUS_IDLE
+            )
+            if at_rest and not self._is_closed:
+                self._idle.append(connection)
+            else:
+                connection.close()
+        self._free.notify()
 
     def _refuse_if_closed(self) -> None:
         if self._is_closed:

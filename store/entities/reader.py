@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import re
 import uuid
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from store.base import Storable
+from store.database.arrays import array_text
 from store.database.connection import Connection
+from store.database.prepared import PreparedStatement
 from store.entities.appender import aware
 from store.entities.rows import COLUMNS, readable
 from store.entities.unreadable import OnUnreadable, Unreadable, report
@@ -17,10 +20,14 @@ from store.errors import SerializationError
 from store.events import parsed_object
 
 _LOG = logging.getLogger(__name__)
+# As the store writes ids.
+_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 S = TypeVar("S", bound=Storable)
 
-_READ = "SELECT * FROM object_store.value_now(%s::uuid, %s)"
-_AS_OF = "SELECT * FROM object_store.value_at(%s::uuid, %s, %s, %s)"
+_READ = PreparedStatement("SELECT * FROM object_store.value_now(%s::uuid, %s::text[])")
+_AS_OF = PreparedStatement(
+    "SELECT * FROM object_store.value_at(%s::uuid, %s::text[], %s::timestamptz, %s::timestamptz)"
+)
 _HISTORY = f"SELECT {COLUMNS} FROM object_store.versions(%s::uuid, %s)"
 _AUDIT = """
 SELECT version, event_type, owner, updated_by, state, event_meta::text, tx_time, valid_from,
@@ -100,10 +107,12 @@ class Reader:
             trail.append(entry)
         return trail
 
-    def _one(self, cls: type[S], entity_id: str, statement: str, more: list[Any]) -> S | None:
+    def _one(
+        self, cls: type[S], entity_id: str, statement: PreparedStatement, more: list[Any]
+    ) -> S | None:
         if not is_entity_id(entity_id):
             return None
-        rows = self._connection.read(statement, [entity_id, list(cls.type_names()), *more])
+        rows = self._connection.read(statement, [entity_id, array_text(cls.type_names()), *more])
         if not rows:
             return None
         found = readable(cls, rows[0])
@@ -114,6 +123,8 @@ class Reader:
 
 def is_entity_id(entity_id: Any) -> bool:
     """Whether this is a UUID, as entity ids are."""
+    if entity_id.__class__ is str and _ID.fullmatch(entity_id):
+        return True
     try:
         uuid.UUID(str(entity_id))
     except ValueError:

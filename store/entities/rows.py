@@ -42,9 +42,8 @@ COLUMNS = ", ".join((*RECORDED, "data", "newest"))
 
 def from_row(cls: type[S], row: tuple[Any, ...]) -> S:
     """The object of a row, lifted by the class's upcasters."""
-    *receipt, data, newest = row
-    obj = cls.from_json(data)
-    mark(obj, Receipt(*receipt), newest)
+    obj = cls.from_json(row[-2])
+    _mark(obj, row, row[_VALID_TO], row[-1])
     return obj
 
 
@@ -64,9 +63,13 @@ def unreadable_row(row: tuple[Any, ...], why: str) -> Unreadable:
 
 def mark(obj: Storable, receipt: Receipt, newest: int) -> None:
     """Write on an object what the store knows of it."""
-    known = dict(zip(_MARKS, receipt, strict=False))
+    _mark(obj, receipt, receipt.valid_to, newest)
+
+
+def _mark(obj: Storable, recorded: tuple[Any, ...], valid_to: datetime, newest: int) -> None:
+    known = dict(zip(_MARKS, recorded))  # noqa: B905 - more follows in it
     known["_store_newest_version"] = newest
-    if receipt.valid_to >= FOR_EVER:
+    if valid_to >= FOR_EVER:
         known["_store_valid_to"] = None
     # Also where the class is frozen, or has slots for its fields.
     vars(obj).update(known)
@@ -85,5 +88,6 @@ def _restore(obj: Storable, before: dict[str, Any]) -> None:
             object.__delattr__(obj, name)
 
 
+_VALID_TO = RECORDED.index("valid_to")
 _MARKS = tuple(f"_store_{name}" for name in RECORDED)
 _ALL_MARKS = (*_MARKS, "_store_newest_version")

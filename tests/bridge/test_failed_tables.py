@@ -16,6 +16,7 @@ from store.client import StoreClient
 from store.models import Order, Signal
 from store.permissions import unshare_read
 from tests.bridge.books import rows_of
+from tests.bridge.classes import Overridden
 from tests.bridge.conftest import MakeBridge
 from tests.processes import wait_until
 from tests.store.desk import Desk
@@ -125,18 +126,36 @@ def test_a_bounded_table_has_its_newest_rows_again(
     make_bridge: MakeBridge, alice: StoreClient
 ) -> None:
     bridge = make_bridge()
-    bridge.register(Signal, rows=10)
+    bridge.register(Signal, rows=10, filter=Field("strength") > 0.4)
     bridge.start("beginning")
     for first in range(0, 60, 4):
-        alice.write_many([Signal(symbol=f"S{first + n}", strength=0.5) for n in range(4)])
+        shown = [Signal(symbol=f"S{first + n}", strength=0.5) for n in range(4)]
+        # What the filter leaves out takes no row's place.
+        faint = [Signal(symbol="FAINT", strength=0.1) for _ in range(8)]
+        alice.write_many([*shown, *faint])
         assert bridge.flush()
-    shown = rows_of(bridge.table(Signal), "symbol")
-    assert shown == [(f"S{n}",) for n in range(50, 60)]
+    newest = [(f"S{n}",) for n in range(50, 60)]
+    assert rows_of(bridge.table(Signal), "symbol") == newest
     end_in_engine(raw_stream(bridge, Signal))
     await_replaced(bridge, Signal, 1)
-    assert rows_of(bridge.table(Signal), "symbol") == shown
+    assert rows_of(bridge.table(Signal), "symbol") == newest
     # The log was read again from near the rows that are kept, not from the beginning.
     assert bridge.status().tables["Signal"].rows < 60
+
+
+def test_a_value_that_does_not_fit_is_counted_once_however_often_its_table_is_made(
+    make_bridge: MakeBridge, alice: StoreClient
+) -> None:
+    bridge = make_bridge()
+    bridge.register(Overridden)
+    bridge.start()
+    alice.write(Overridden(tiny=1_000))
+    assert bridge.flush()
+    assert bridge.status().tables["Overridden"].conversion_errors == {"tiny": 1}
+    end_in_engine(live_stream(bridge, Overridden))
+    await_replaced(bridge, Overridden, 1)
+    assert bridge.live(Overridden).size == 1
+    assert bridge.status().tables["Overridden"].conversion_errors == {"tiny": 1}
 
 
 def test_a_table_that_is_made_anew_shows_nothing_that_was_taken_away(

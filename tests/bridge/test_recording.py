@@ -155,6 +155,21 @@ def test_rows_that_break_the_rules_are_counted_and_the_others_written(
         assert "symbol" in status.error
 
 
+def test_the_rejection_of_the_last_row_is_told(
+    alice: StoreClient, recordings: list[Recording]
+) -> None:
+    """Also where an earlier row is rejected later, by the store."""
+    with TableWriter({**SIGNAL, "timestamp": str}) as writer:
+        writer.write_rows([("A", "LONG", -5.0, "m", None), ("B", "LONG", 0.5, "m", "noon")])
+        assert writer.flush()
+        recording = record(writer.table, alice, Signal)
+        recordings.append(recording)
+        assert recording.flush()
+        status = recording.status()
+        assert (status.created, status.rejected) == (0, 2)
+        assert "an Instant is expected" in status.error
+
+
 def test_every_type_comes_back_as_it_was(alice: StoreClient, recordings: list[Recording]) -> None:
     """Out of the store, through Deephaven, into the store."""
     from bridge import extract_row, infer_dh_schema

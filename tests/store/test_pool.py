@@ -10,13 +10,15 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import psutil
 import pytest
 from psycopg2.extensions import TRANSACTION_STATUS_ACTIVE
 
 from store.client import StoreClient
-from store.errors import ServerError, StoreError, Unavailable
+from store.database.prepared import USES_BEFORE, PreparedStatement
+from store.errors import ServerError, StoreError, Unavailable, ValueRefused
 from store.models import Trade
 from store.permissions import share_read
 from store.schema import provision_user
@@ -397,3 +399,40 @@ def restart(server: ObjectStoreServer) -> None:
         return True
 
     wait_until(started, 30, "the restart")
+
+
+def prepared(client: StoreClient) -> int:
+    with client.conn.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_prepared_statements WHERE name LIKE 'store_%'")
+        return int(cursor.fetchone()[0])
+
+
+def test_reads_are_prepared_and_outlast_what_is_done_to_the_session(alice: StoreClient) -> None:
+    entity_id = alice.write(Trade(symbol="AAPL"))
+    moment = clock(alice)
+    for _ in range(2 * USES_BEFORE):
+        assert alice.read(Trade, entity_id)
+        assert alice.as_of(Trade, entity_id, tx_time=moment)
+    assert prepared(alice) == 2
+    with alice.conn.cursor() as cursor:
+        # What a pooler does between two clients, and a program may.
+        cursor.execute("DEALLOCATE ALL")
+    for _ in range(2):
+        assert alice.read(Trade, entity_id)
+        assert alice.as_of(Trade, entity_id, tx_time=moment)
+    assert prepared(alice) == 0
+    assert alice.read(Trade, str(UUID(int=7))) is None
+
+
+def test_a_prepared_statement_is_no_hindrance_to_another_schema(desk: Desk) -> None:
+    conn = desk.admin()
+    statement = PreparedStatement("SELECT * FROM seen WHERE n = %s::integer")
+    with conn.cursor() as cursor:
+        cursor.execute("CREATE TEMPORARY TABLE seen AS SELECT 1 AS n")
+        for _ in range(USES_BEFORE + 1):
+            assert statement.run(conn, [1]) == [(1,)]
+        # An error of its own is told as that of any other statement.
+        with pytest.raises(ValueRefused):
+            statement.run(conn, ["one"])
+        cursor.execute("ALTER TABLE seen ADD COLUMN text text")
+        assert statement.run(conn, [1]) == [(1, None)]
