@@ -425,7 +425,9 @@ def _checked(period: Period) -> Period:
     valid_from, valid_to = period
     for name, bound in (("valid_from", valid_from), ("valid_to", valid_to)):
         moment = aware(name, bound)
-        if moment is None or (name == "valid_to" and _is_last_day(moment)):
+        if moment is None or moment.tzinfo is timezone.utc:
+            continue
+        if name == "valid_to" and _is_last_day(moment):
             continue
         try:
             moment.astimezone(timezone.utc)
