@@ -62,6 +62,7 @@ MIGRATIONS = (
     ("0005_type_names.sql",),
     ("0006_batches.sql",),
     ("0007_fast_batches.sql",),
+    ("0008_own_batches.sql",),
 )
 # One first bootstrap at a time in a database; the number means nothing else.
 _LOCK = 7_021_415_119
@@ -190,8 +191,8 @@ def _make_roles(cursor: PgCursor) -> None:
 def _make_schema(cursor: PgCursor) -> None:
     owner = sql.Identifier(OWNER)
     cursor.execute(sql.SQL("CREATE SCHEMA object_store AUTHORIZATION {}").format(owner))
-    accessors = "accessors.sql" if is_superuser(cursor) else "accessors_plain.sql"
-    cursor.execute(_sql(accessors))
+    accessors = "superuser" if is_superuser(cursor) else "plain"
+    cursor.execute(_sql(f"accessors/{accessors}.sql"))
     cursor.execute(_HAND_OVER)
     cursor.execute(sql.SQL("SET LOCAL ROLE {}").format(owner))
     cursor.execute(

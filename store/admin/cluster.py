@@ -46,6 +46,13 @@ SETTINGS = {
     "log_min_error_statement": "panic",
 }
 
+# A backend keeps so many bytes that it has freed. By itself glibc gives them back to the system,
+# and takes them again page by page for the next large statement.
+_MEMORY = {
+    "MALLOC_MMAP_THRESHOLD_": str(8 * 2**20),
+    "MALLOC_TRIM_THRESHOLD_": str(16 * 2**20),
+}
+
 
 @dataclass(frozen=True)
 class Programs:
@@ -319,7 +326,7 @@ class Cluster:
             text=True,
             errors="replace",
             cwd=self.directory,
-            env={**kept, "LC_ALL": "C"},
+            env={**_MEMORY, **kept, "LC_ALL": "C"},
             umask=0o077,
             check=False,
             **options,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import struct
 import threading
 import time
 import uuid
@@ -371,8 +372,8 @@ class _EventIds(NamedTuple):
 _last_tick = 0
 _ticking = threading.Lock()
 # Asked of the system for many ids at once: each call lets go of Python for another thread.
-_CHANCE_BYTES = 8 * 256
-_chance = bytearray()
+_CHANCES = struct.Struct("256Q")
+_chance: list[str] = []
 # A copy of the process must not draw what this one draws.
 os.register_at_fork(after_in_child=_chance.clear)
 
@@ -388,14 +389,16 @@ def new_entity_id() -> str:
         _last_tick = max(milliseconds << 12 | (rest << 12) // 1_000_000, _last_tick + 1)
         tick = _last_tick
         if not _chance:
-            _chance.extend(os.urandom(_CHANCE_BYTES))
-        drawn = _chance[-8:]
-        del _chance[-8:]
-    chance = 0b10 << 62 | int.from_bytes(drawn, "big") >> 2
-    return (
-        f"{tick >> 28:08x}-{tick >> 12 & 0xFFFF:04x}-7{tick & 0xFFF:03x}"
-        f"-{chance >> 48:04x}-{chance & 0xFFFF_FFFF_FFFF:012x}"
-    )
+            _chance.extend(map(_chance_text, _CHANCES.unpack(os.urandom(_CHANCES.size))))
+        chance = _chance.pop()
+    when = f"{tick:015x}"
+    return f"{when[:8]}-{when[8:12]}-7{when[12:]}-{chance}"
+
+
+def _chance_text(number: int) -> str:
+    """The last two parts of an id: two bits that say what kind of id it is, then 62 by chance."""
+    text = f"{1 << 63 | number >> 2:016x}"
+    return f"{text[:4]}-{text[4:]}"
 
 
 def initial_state(obj: Storable) -> str | None:
@@ -422,7 +425,9 @@ def _checked(period: Period) -> Period:
     valid_from, valid_to = period
     for name, bound in (("valid_from", valid_from), ("valid_to", valid_to)):
         moment = aware(name, bound)
-        if moment is None or (name == "valid_to" and _is_last_day(moment)):
+        if moment is None or moment.tzinfo is timezone.utc:
+            continue
+        if name == "valid_to" and _is_last_day(moment):
             continue
         try:
             moment.astimezone(timezone.utc)

@@ -25,7 +25,14 @@ from store.governance.class_schema import ClassSchema, GovernedField, field_type
 from store.governance.column_types import ColumnType, PerType, Record, Scalar
 from store.governance.constants import UNKNOWN, kept
 from store.serialization.json_reader import Read, check_whole, readers
-from store.serialization.json_writer import Write, check_text, quote, writers, zones_of
+from store.serialization.json_writer import (
+    Write,
+    check_text,
+    plain_writer,
+    quote,
+    writers,
+    zones_of,
+)
 from store.serialization.upcasting import VERSION_KEY, ZONE_KEY, lift, upcasters_of
 
 _CODEC = "_store_codec"
@@ -51,6 +58,10 @@ class Codec:
         self._values = values_getter(names)
         self._items = _items_getter(names)
         self._writes: list[Write] = [_WRITERS.of(kind) for kind in kinds.values()]
+        self._plain_writes = [
+            plain_writer(kind) or write
+            for kind, write in zip(kinds.values(), self._writes, strict=True)
+        ]
         # Each value stands where its `%s` is; the zones follow, where there are any.
         keys = [] if version == 1 else [f'"{VERSION_KEY}":{version}']
         self._template = ",".join([*keys, *(f"{quote(name)}:%s" for name in names)])
@@ -102,11 +113,16 @@ class Codec:
             if changed:
                 last, texts = last.copy(), texts.copy()
                 quick, checks, writes = schema.quick, schema.checks, self._writes
+                plain_writes = self._plain_writes
                 for at in changed:
                     value = values[at]
-                    if not quick[at](value) and checks[at](value):
+                    if quick[at](value):
+                        # A plain value of its type, which need not be looked at again.
+                        texts[at] = plain_writes[at](value)
+                    elif checks[at](value):
                         return None
-                    texts[at] = "null" if value is None else writes[at](value)
+                    else:
+                        texts[at] = "null" if value is None else writes[at](value)
                     last[at] = kept(value)
                     may_have_zones = may_have_zones or last[at] is UNKNOWN
                 self._last = last, texts

@@ -17,7 +17,7 @@ from typing import Any
 from uuid import UUID
 
 from store.governance.checks import DIGITS_AFTER_MAX, DIGITS_BEFORE_MAX, is_short_decimal
-from store.governance.column_types import ColumnType, EnumOf, PerType
+from store.governance.column_types import ColumnType, EnumOf, PerType, Scalar
 from store.times import UTC, instant_text, zone_text
 
 Write = Callable[[Any], str]
@@ -51,6 +51,11 @@ def writers(of_record: Callable[[type], Write]) -> PerType[Write]:
         nullable=_nullable_writer,
         any_json=_write_any,
     )
+
+
+def plain_writer(kind: ColumnType) -> Write | None:
+    """The function that writes a value which a quick check has found good; None: there is none."""
+    return _PLAIN_WRITERS.get(kind)
 
 
 def zones_of(kind: ColumnType) -> Zones | None:
@@ -145,6 +150,14 @@ def _write_decimal(value: Any) -> str:
     return format(value if value else value.copy_abs(), "f")
 
 
+def _write_plain_decimal(value: Any) -> str:
+    return str(value) if value else _write_decimal(value)
+
+
+def _write_plain_bool(value: Any) -> str:
+    return "true" if value else "false"
+
+
 def _write_datetime(value: Any) -> str:
     if value.__class__ is datetime and value.tzinfo is UTC:
         # As `instant_text` does: nearly all times are such.
@@ -237,6 +250,13 @@ _WRITERS: dict[type, Write] = {
     datetime: _write_datetime,
     date: _write_date,
     UUID: _write_uuid,
+}
+
+_PLAIN_WRITERS: dict[ColumnType, Write] = {
+    Scalar(str): quote,
+    Scalar(int): int.__repr__,
+    Scalar(bool): _write_plain_bool,
+    Scalar(Decimal): _write_plain_decimal,
 }
 
 _write_free_list = _list_writer(_write_any)

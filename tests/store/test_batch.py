@@ -82,6 +82,53 @@ def test_an_entity_is_created_changed_and_moved_in_one_batch(alice: StoreClient)
     assert alice.verify()
 
 
+@pytest.mark.parametrize("more", [False, True], ids=["each given once", "one given twice"])
+def test_a_batch_writes_what_single_calls_write(alice: StoreClient, more: bool) -> None:
+    """Both ways that the database has for a batch; one of an entity given twice is the other."""
+    begun = datetime.now(timezone.utc) - timedelta(hours=2)
+    since, later = begun + timedelta(hours=1), begun + timedelta(minutes=90)
+    singly, together = ([trade(1), trade(2), Swap("AAPL", 5)] for _ in range(2))
+    for each in (*singly, *together):
+        alice.write(each, valid_from=begun)
+        if isinstance(each, Swap):
+            each._state_machine = machine_with()  # type: ignore[assignment]
+
+    def change(objects: list[Any], to: StoreClient | Batch) -> None:
+        first, second, swap = objects
+        first.quantity = second.quantity = 7
+        to.update(second, valid_from=since)
+        to.write(new := trade(8), valid_from=since)
+        to.transition(swap, "FILLED")
+        to.update(first)
+        if more:
+            first.quantity = 9
+            to.update(first)
+        objects.append(new)
+
+    change(singly, alice)
+    with alice.batch() as batch:
+        change(together, batch)
+
+    def written(obj: Storable) -> list[Any]:
+        entity_id = obj._store_entity_id or ""
+        found: list[Any] = [each.to_json() for each in alice.history(type(obj), entity_id)]
+        for row in alice.audit(entity_id):
+            # Where no beginning was given, it is the time of the write.
+            given = row["valid_from"] if row["valid_from"] <= later else None
+            names = ("version", "event_type", "state", "valid_to", "event_meta")
+            found.append((given, *(row[name] for name in names)))
+        for at in (begun, since, later, None):
+            value = alice.as_of(type(obj), entity_id, valid_time=at)
+            found.append(value and (value._store_version, value._store_newest_version))
+        return found
+
+    assert [written(each) for each in together] == [written(each) for each in singly]
+    kinds = [receipt.event_type for receipt in batch.receipts]
+    assert kinds[:4] == ["CORRECTED", "CREATED", "STATE_CHANGE", "UPDATED"]
+    assert [each._store_version for each in together] == [2 + more, 2, 2, 1]
+    assert alice.verify()
+
+
 def test_an_object_is_taken_as_it_is_when_it_is_given(alice: StoreClient) -> None:
     each = trade(1)
     batch = alice.batch()

@@ -14,6 +14,7 @@ from tests.trading.fill_models import MODELS, run
 from tests.trading.runs import fold, journal, kernel, paper, rechunked, said
 from trading.errors import SnapshotError
 from trading.journal import decode_input, decode_output, encode
+from trading.journal.digest import BLOCK
 from trading.journal.inputs import Clock
 from trading.journal.outputs import FillBooked, MatchMade
 from trading.kernel import TickColumns
@@ -86,6 +87,27 @@ def test_inputs_and_outputs_survive_their_bytes() -> None:
         assert decode_input(encode(given)) == given
         for output in made.step(event):
             assert decode_output(encode(output)) == output
+
+
+def test_a_digest_that_is_asked_for_after_each_input_is_the_same() -> None:
+    events = journal(3, 150)
+    asked, quiet = (run(MODELS["queue"]()) for _ in range(2))
+    digests = []
+    for event in events:
+        asked.step(event)
+        digests.append(asked.digest)
+    fold(quiet, events)
+    assert asked.outputs > 2 * BLOCK
+    assert digests[-1] == quiet.digest
+    # Goes on from a snapshot in the middle of a block, asked or not.
+    half = len(events) // 2
+    other = run(MODELS["queue"]())
+    fold(other, events[:half])
+    assert other.digest == digests[half - 1]
+    data = other.snapshot()
+    fold(other, events[half:])
+    other.restore(data)
+    assert other.digest == digests[half - 1]
 
 
 def test_one_different_fill_is_another_digest() -> None:

@@ -32,8 +32,10 @@ __all__ = [
 ]
 
 SEGMENT_GROUPS = 1_000
-# 1 had a version of an order for each of its states.
-_FORM = 2
+# 1 had a version of an order for each of its states. The inputs of 3 are compressed: those of a
+# large group, which the database would otherwise parse, and compress twice.
+_PLAIN, _COMPRESSED = 2, 3
+_LARGE = 4_096
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -69,9 +71,9 @@ class Group(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class JournalSegment(Storable):
     """A part of a run's journal; each version is a group of inputs with what it led to.
 
-    `inputs_text` is base64 of the packed entries, `created_text` of the record ids.
-    `report_sequence` is the broker's last report that is in the journal, `digest` the run's after
-    the group.
+    `inputs_text` is base64 of the packed entries, compressed where `form` is 3; `created_text` is
+    base64 of the record ids. `report_sequence` is the broker's last report that is in the journal,
+    `digest` the run's after the group.
     """
 
     account: str = ""
@@ -84,25 +86,35 @@ class JournalSegment(Storable):
     report_sequence: int = 0
     digest: str = ""
     epoch: int = 0
-    form: int = _FORM
+    form: int = _PLAIN
     timestamp: datetime | None = None
 
     def group(self) -> Group:
         """Return the group of this version; JournalError where it cannot be read."""
-        if self.form != _FORM:
+        if self.form not in (_PLAIN, _COMPRESSED):
             raise JournalError(
-                f"group {self.group_number} has form {self.form}, this program reads form {_FORM}; "
-                "go on with the program that wrote it, or begin another run"
+                f"group {self.group_number} has form {self.form}, this program reads forms "
+                f"{_PLAIN} and {_COMPRESSED}; go on with the program that wrote it, or begin "
+                "another run"
             )
         ids = b64decode(self.created_text)
         return Group(
             self.group_number,
-            unpack(b64decode(self.inputs_text), list[Entry]),
+            unpack(self._entries(), list[Entry]),
             [ids[at : at + 16] for at in range(0, len(ids), 16)],
             self.report_sequence,
             self.digest,
             self.epoch,
         )
+
+    def _entries(self) -> bytes:
+        packed = b64decode(self.inputs_text)
+        if self.form == _PLAIN:
+            return packed
+        try:
+            return zlib.decompress(packed)
+        except zlib.error as error:
+            raise JournalError(f"the inputs of group {self.group_number}: {error}") from None
 
 
 @dataclass
@@ -194,17 +206,20 @@ class Journal:
         is_new = not self._segment or group.number > self._segment * SEGMENT_GROUPS
         if is_new:
             self._segment += 1
+        entries = pack(group.entries)
+        is_large = len(entries) >= _LARGE
         made = JournalSegment(
             account=self._account,
             run=self._run,
             segment=self._segment,
             group_number=group.number,
             inputs_count=len(group.entries),
-            inputs_text=b64encode(pack(group.entries)).decode(),
+            inputs_text=b64encode(zlib.compress(entries, 1) if is_large else entries).decode(),
             created_text=b64encode(b"".join(group.created)).decode(),
             report_sequence=group.sequence,
             digest=group.digest,
             epoch=group.epoch,
+            form=_COMPRESSED if is_large else _PLAIN,
             timestamp=moment(time),
         )
         if is_new:

@@ -6,6 +6,7 @@ being in the same order, so that their entity ids, which the journal keeps, are 
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from decimal import Decimal
@@ -131,8 +132,8 @@ class RecordBook:
         self._money_decimals = money_decimals
         self._orders: dict[str, OrderRecord] = {}
         self._positions: dict[tuple[str, str], PositionRecord] = {}
-        self._fills: dict[str, FillRecord] = {}
-        self._matches: dict[tuple[str, str], MatchRecord] = {}
+        self._fills: OrderedDict[str, FillRecord] = OrderedDict()
+        self._matches: OrderedDict[tuple[str, str], MatchRecord] = OrderedDict()
         self._state: TradingStateRecord | None = None
         self._sink: RecordSink = ReplaySink(())
         self._created: list[str] = []
@@ -626,6 +627,7 @@ class RecordBook:
         )
 
 
-def _drop_oldest(records: dict[Any, Any]) -> None:
+def _drop_oldest(records: OrderedDict[Any, Any]) -> None:
+    # A plain dict looks at all places that have become free before it finds its first key.
     if len(records) > _RECENT:
-        del records[next(iter(records))]
+        records.popitem(last=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -83,7 +84,7 @@ class EngineState:
     recipe: Recipe
     sequence: int = 0
     inputs: int = 0
-    answers: dict[str, Answer] = field(default_factory=dict)
+    answers: OrderedDict[str, Answer] = field(default_factory=OrderedDict)
     pending: PendingEffects = field(default_factory=PendingEffects)
 
     def __post_init__(self) -> None:
@@ -118,7 +119,7 @@ class EngineState:
             return
         answers[output.command_id] = Answer(output.code, output.detail)
         if len(answers) > _ANSWERS:
-            del answers[next(iter(answers))]
+            answers.popitem(last=False)
 
     def end_group(self) -> None:
         """Write what the group changed, and let go of what the kernel has forgotten."""
@@ -179,5 +180,5 @@ class EngineState:
         state.kernel.restore(saved.kernel)
         state.book.load(saved.records)
         state.pending.load(saved.effects)
-        state.answers = {key: Answer(code, detail) for key, code, detail in saved.answers}
+        state.answers.update((key, Answer(code, detail)) for key, code, detail in saved.answers)
         return state

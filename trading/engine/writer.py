@@ -423,7 +423,8 @@ class Writer:
         return staged
 
     def _stage(self, items: Sequence[Item]) -> Staged:
-        planned = [Planned(item, self._stamped(item)) for item in items]
+        now = self._now()
+        planned = [Planned(item, _stamped(item, now)) for item in items]
         outputs, group, planned = self._step(planned)
         return Staged(items, planned, outputs, group, self._batch, list(self._next))
 
@@ -464,18 +465,9 @@ class Writer:
         self.figures.committed(len(staged.items), done - begun, done - oldest)
         self._kept_until = begun + self._lease.seconds
 
-    def _stamped(self, item: Item) -> Input | TickColumns:
-        """The input at the time of its arrival, which never goes back."""
-        event = item.event
-        if item.stamped:
-            return event
-        now = max(time.time_ns(), self.state.kernel.now)
-        if isinstance(event, TickColumns):
-            stamped = event.slice(0, len(event))
-            stamped.event_times = event.times if event.event_times is None else event.event_times
-            stamped.times = np.full(len(event), now, np.int64)
-            return stamped
-        return msgspec.structs.replace(event, time=now)
+    def _now(self) -> int:
+        """The time of the inputs of a group: when they are taken. It never goes back."""
+        return max(time.time_ns(), self.state.kernel.now)
 
     def _step(self, planned: list[Planned]) -> tuple[list[Output], Group, list[Planned]]:
         """Step a group; an input that the kernel cannot process is journaled and halts."""
@@ -535,7 +527,7 @@ class Writer:
         failed.error = text
         halt = self._halt_input(f"the kernel failed on a {type(failed.event).__name__}: {text}")
         item = Item(halt)
-        return [*planned[:at], failed, Planned(item, self._stamped(item))]
+        return [*planned[:at], failed, Planned(item, _stamped(item, self._now()))]
 
     def _answer(self, item: Item, error: str = "") -> None:
         answer = item.answer
@@ -601,6 +593,19 @@ class Writer:
         self._snapshots.wait()
         with contextlib.suppress(StoreError):
             self._lease.release()
+
+
+def _stamped(item: Item, now: int) -> Input | TickColumns:
+    """The input at the time of its group, unless it has a time of its own."""
+    event = item.event
+    if item.stamped:
+        return event
+    if isinstance(event, TickColumns):
+        stamped = event.slice(0, len(event))
+        stamped.event_times = event.times if event.event_times is None else event.event_times
+        stamped.times = np.full(len(event), now, np.int64)
+        return stamped
+    return msgspec.structs.replace(event, time=now)
 
 
 def _log(outputs: Sequence[Output]) -> None:

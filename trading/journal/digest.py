@@ -7,6 +7,7 @@ together. Blocks of 1,024 outputs are chained: `d = sha256(d + block)`.
 from __future__ import annotations
 
 from hashlib import sha256
+from typing import Any
 
 import msgspec
 
@@ -28,6 +29,12 @@ def chain(before: bytes, block: bytes | bytearray) -> bytes:
     return sha256(before + block).digest()
 
 
-def final(state: DigestState) -> str:
-    """Return the digest of all outputs so far as 64 hexadecimal digits."""
-    return sha256(state.chain + state.tail + state.count.to_bytes(8, "big")).hexdigest()
+def final(begun: Any, count: int) -> str:
+    """Return the digest of so many outputs as 64 hexadecimal digits.
+
+    `begun` is the SHA-256 object of the chain and the unfinished block; it stays as it is.
+    """
+    whole = begun.copy()
+    whole.update(count.to_bytes(8, "big"))
+    digest: str = whole.hexdigest()
+    return digest

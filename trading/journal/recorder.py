@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import sha256
+from typing import Any
 
 import msgspec
 
@@ -45,6 +47,9 @@ class Recorder:
         self._tail = bytearray()
         self._in_tail = 0
         self._count = 0
+        # The chain and the first bytes of the tail, once somebody has asked for the digest.
+        self._running: Any = None
+        self._in_running = 0
         # How many of the outputs were taken; they stay until several are encoded at once.
         self._taken = 0
 
@@ -89,7 +94,7 @@ class Recorder:
             encode_all(left[:room], self._tail)
             self._chain = chain(self._chain, self._tail)
             self._tail.clear()
-            self._in_tail = 0
+            self._in_tail, self._running = 0, None
             left = left[room:]
         encode_all(left, self._tail)
         self._in_tail += len(left)
@@ -97,7 +102,13 @@ class Recorder:
     @property
     def digest(self) -> str:
         """The digest of all outputs that were taken so far."""
-        return final(self._digest_state())
+        self._hash()
+        if self._running is None:
+            self._running, self._in_running = sha256(self._chain), 0
+        # An engine asks after each group: the unfinished block is not hashed from its begin again.
+        self._running.update(self._tail[self._in_running :])
+        self._in_running = len(self._tail)
+        return final(self._running, self._count)
 
     @property
     def count(self) -> int:
@@ -118,5 +129,6 @@ class Recorder:
         digest = state.digest
         self._chain, self._tail = digest.chain, bytearray(digest.tail)
         self._count, self._in_tail = digest.count, digest.count % BLOCK
+        self._running = None
         self.outputs.clear()
         self._taken = 0

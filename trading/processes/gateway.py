@@ -10,6 +10,7 @@ import copy
 import hashlib
 import logging
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -70,7 +71,7 @@ class Gateway:
         self._books = books
         self._store = store
         self._threads = ThreadPoolExecutor(_THREADS, "command")
-        self._known: dict[str, str] = {}
+        self._known: OrderedDict[str, str] = OrderedDict()
         self._calls: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "submit": self._submit,
             "preview": self._preview,
@@ -170,7 +171,7 @@ class Gateway:
                 "command needs a key of its own",
             )
         if len(self._known) > _KNOWN_COMMANDS:
-            del self._known[next(iter(self._known))]
+            self._known.popitem(last=False)
         return command_id
 
     # --- orders -----------------------------------------------------------------------------------

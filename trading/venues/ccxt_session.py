@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -82,7 +83,7 @@ class CcxtSession:
         self.lock = asyncio.Lock()
         self.tracked: dict[str, Tracked] = {}
         self._by_venue: dict[tuple[str, str], Tracked] = {}
-        self._seen: dict[str, None] = {}
+        self._seen: OrderedDict[str, None] = OrderedDict()
         # Trades before this time were told by an earlier process.
         self._begin_ms = 0
         self._since_ms = 0
@@ -596,7 +597,7 @@ class CcxtSession:
                 return  # taking the order over has taken its trades
         self._seen[key] = None
         if len(self._seen) > _TRADES_REMEMBERED:
-            del self._seen[next(iter(self._seen))]
+            self._seen.popitem(last=False)
         spec = self._specs[symbol]
         quantity = whole_units(trade["amount"], spec.size_decimals)
         tracked.fills += quantity

@@ -336,8 +336,9 @@ def test_names_that_order_ids_are_made_of(alice: StoreClient, account: str, run:
 
 def test_a_journal_of_several_segments(alice: StoreClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trading.engine.journal.SEGMENT_GROUPS", 3)
-    # A snapshot in the middle of a segment, and one at its end.
-    for orders in (3, 1, 2, 5):
+    # A snapshot in the middle of a segment, and one at its end; inputs as they are, and compressed.
+    for orders, large in ((3, 4_096), (1, 0), (2, 4_096), (5, 0)):
+        monkeypatch.setattr("trading.engine.journal._LARGE", large)
         with engine_of(alice) as engine:
             tick(engine, "100.00")
             for _ in range(orders):
@@ -348,6 +349,8 @@ def test_a_journal_of_several_segments(alice: StoreClient, monkeypatch: pytest.M
     assert [each.group_number for each in segments[:-1]] == [
         3 * each for each in range(1, len(segments))
     ]
+    groups = [alice.history(JournalSegment, each._store_entity_id or "") for each in segments]
+    assert {each.form for versions in groups for each in versions} == {2, 3}
     for snapshot in (*alice.query(EngineSnapshot), None):
         with engine_of(alice) as engine:
             assert engine.digest == digest
@@ -365,7 +368,7 @@ def test_a_journal_of_another_form_is_refused(alice: StoreClient) -> None:
     [segment] = alice.query(JournalSegment)
     segment.form, segment.group_number = 1, segment.group_number + 1
     alice.update(segment)
-    with pytest.raises(EngineError, match="has form 1, this program reads form 2; go on with"):
+    with pytest.raises(EngineError, match="has form 1, this program reads forms 2 and 3; go on"):
         engine_of(alice).start(30)
 
 

@@ -1,4 +1,4 @@
--- The same names as in accessors.sql, for a server whose administrator is no superuser: filters
+-- The same names as in superuser.sql, for a server whose administrator is no superuser: filters
 -- mean the same, but PostgreSQL asks them only of rows that the user may see, without an index.
 
 CREATE FUNCTION object_store.json_text(d jsonb, k text) RETURNS text LANGUAGE sql
