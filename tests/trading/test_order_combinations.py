@@ -283,7 +283,9 @@ def test_a_child_whose_time_is_over_before_it_is_sent_expires() -> None:
 def test_an_order_that_would_begin_after_its_end_is_denied(end: dict[str, Any]) -> None:
     made = kernel(paper("tick"))
     trade(made, "100", at=START)
-    times = {n: START + v * SECOND if isinstance(v, int) else v for n, v in end.items()}
+    times: dict[str, Any] = {
+        n: START + v * SECOND if isinstance(v, int) else v for n, v in end.items()
+    }
     out = send(made, terms("BUY", 10, not_before=START + 40 * SECOND, **times))
     assert [each.event for each in of(out, OrderEvent)] == ["DENIED"]
 
