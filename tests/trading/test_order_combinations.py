@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.trading.runs import START, bar, kernel, of, paper, send, terms, trade
+from tests.trading.runs import START, Flipper, bar, kernel, of, paper, send, terms, trade
 from trading.brokers import FillModel
 from trading.journal.inputs import (
     Clock,
@@ -158,6 +158,35 @@ def test_a_bracket_whose_exit_has_a_time_closes_what_its_entry_opened() -> None:
     made.step(Clock(START + 61 * SECOND))
     assert held(made) == 0
     assert stop.flat_by is None
+
+
+class Canceller(Flipper):
+    """Rests two orders and asks for the end of each with the next bars."""
+
+    def on_start(self, ctx: Any) -> None:
+        self.answers: list[str] = []
+        self.sent: list[str] = []
+
+    def on_fill(self, ctx: Any, order: Any, fill: Any) -> None:
+        raise AssertionError("nothing fills")
+
+    def on_bar(self, ctx: Any, bar: Any) -> None:
+        if self.sent:
+            self.answers.append(ctx.cancel(self.sent.pop()))
+        elif not self.answers:
+            self.sent = [ctx.submit_terms(buy_limit(5, "50")) for _ in range(2)]
+
+
+def test_cancels_of_a_strategy_count_for_the_limits() -> None:
+    strategy = Canceller()
+    made = kernel(paper("next_open"), bar_interval=0, strategies=[strategy])
+    limit(made, '{"max_cancels": 1, "cancel_window": 3600000000000}')
+    out: list[Any] = []
+    for _ in range(4):
+        out += bar(made, ["100"] * 4)
+    assert strategy.answers == ["OK", "CANCEL_RATE"]
+    [asked] = [each for each in of(out, OrderEvent) if each.event == "PENDING_CANCEL"]
+    assert asked.detail == "by flipper"
 
 
 # --- groups ---------------------------------------------------------------------------------------

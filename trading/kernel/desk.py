@@ -118,8 +118,9 @@ class Desk:
             self._deny(order, refused)
             return order
         # An order ends at its time wherever it is: it may wait here for its group or its time.
-        for kind, time in _ends_of(order):
-            self._timers.set(time, kind, order_id)
+        if order.expire_at is not None or order.flat_by is not None:
+            for kind, time in _ends_of(order):
+                self._timers.set(time, kind, order_id)
         if not held:
             self.launch(order, emergency)
         return order
