@@ -183,6 +183,18 @@ class PaperBroker:
                 self._sink(OrderRejected(self.state.now, account, order_id, reason))
                 return
 
+    def end_all(self, symbol: str, reason: str) -> None:
+        """End every order of a symbol, also those on their way here."""
+        flights = self.state.flights
+        arriving = [e.resting for e in flights if e.resting is not None]
+        flights[:] = [e for e in flights if e.resting is None or e.resting.symbol != symbol]
+        for resting in arriving:
+            if resting.symbol == symbol:
+                self._sink(OrderRejected(self.state.now, resting.account, resting.order_id, reason))
+        for resting in list(self._by_id.values()):
+            if resting.symbol == symbol:
+                self.finish(resting, reason)
+
     def open_orders(self) -> Sequence[str]:
         """Return the ids of the orders that rest here."""
         return list(self._by_id)
@@ -407,7 +419,7 @@ class PaperBroker:
         else:
             self._touch(resting)
         self._sink(OrderReplaced(now, resting.account, order_id, resting.qty, limit, resting.stop))
-        takes = self.model.by_ticks and resting.tif not in AUCTIONS
+        takes = self.model.at_once and resting.tif not in AUCTIONS
         if takes and resting.order_id in self._by_id:
             self._take(resting)
 
@@ -444,10 +456,12 @@ class PaperBroker:
             if size == 0:
                 self.finish(resting, "reduce-only, and there is nothing to reduce")
                 return
+        if resting.tif == "FOK" and (
+            size < resting.qty or (self._budget is not None and self._budget < size)
+        ):
+            self.finish(resting)
+            return
         if self._budget is not None:
-            if self._budget < size and resting.tif == "FOK":
-                self.finish(resting)
-                return
             size = min(size, self._budget)
             size -= size % spec.size_increment
             if size <= 0:
@@ -557,7 +571,12 @@ class PaperBroker:
             if resting.opens_at is not None or resting.closes_at is not None:
                 continue
             quote = ask if resting.side > 0 else bid
-            if resting.limit is None:
+            if resting.tif == "AT_OPEN":
+                # The market opens with a quote: it is the opening price.
+                if self.fits(resting, quote):
+                    self.fill(resting, self.worse(resting, quote), now, maker=False)
+                self.finish(resting)
+            elif resting.limit is None:
                 if self.model.volume_share is None:
                     self.fill(resting, self.worse(resting, quote), now, maker=False)
             elif (resting.limit - quote) * resting.side >= 0:

@@ -34,7 +34,8 @@ from trading.times import DAY
 
 __all__ = ["Desk"]
 
-_EMULATED = OrderStatus.EMULATED
+_HELD = (OrderStatus.INITIALIZED, OrderStatus.EMULATED, OrderStatus.RELEASED)
+_FLATTEN = "FLATTEN"
 _NO_SPEC = specify("?")
 _STOPS = ("STOP", "STOP_LIMIT", "TRAILING_STOP")
 _ROLES = {"BRACKET": ("ENTRY", "TARGET", "STOP"), "OTO": ("PARENT",), "OTO_FULL": ("PARENT",)}
@@ -85,7 +86,7 @@ class Desk:
             self._flatten_account,
             watch,
         )
-        self.groups = Groups(recorder, self.writer, self._release)
+        self.groups = Groups(recorder, self.writer, self._release, self._may_grow)
         self.emulator = Emulator(self.writer, market, self._released)
         timers.is_alive = self._is_alive
 
@@ -115,7 +116,12 @@ class Desk:
         refused = _fault(terms, spec, now)
         if refused is not None:
             self._deny(order, refused)
-        elif not held:
+            return order
+        # An order ends at its time wherever it is: it may wait here for its group or its time.
+        if order.expire_at is not None or order.flat_by is not None:
+            for kind, time in _ends_of(order):
+                self._timers.set(time, kind, order_id)
+        if not held:
             self.launch(order, emergency)
         return order
 
@@ -148,13 +154,8 @@ class Desk:
             self.writer.recount(order)
 
     def _send(self, order: Order) -> None:
-        tif = order.tif
-        if tif == "DAY":
+        if order.tif == "DAY":
             self._timers.set(self._day_end(order), "expire", order.order_id)
-        elif tif == "GTD" and order.expire_at is not None:
-            self._timers.set(order.expire_at, "expire", order.order_id)
-        if order.flat_by is not None:
-            self._timers.set(order.flat_by, "flat_by", order.order_id)
         if order.kind in _STOPS and (order.emulate or order.kind in self._settings.emulate):
             order.emulate = True
             self.emulator.hold(order)
@@ -201,6 +202,9 @@ class Desk:
         if self._picks:
             self._picker.order_moved(order, self._recorder.now)
             self.ledger.touch(order.symbol)
+        if order.flat_by is not None and order.flat_by <= self._recorder.now:
+            # It crossed the cancel at the time by which all is flat.
+            self._close(order.account, order.strategy, order.symbol, report.quantity * order.side)
         if not self._host.idle:
             self._host.fill(order, report)
         if not self.mark_set and self._accounts[order.account].limits.held:
@@ -304,8 +308,10 @@ class Desk:
             refused = self._judge_replace(order, qty, limit, stop)
         if refused is not None:
             return refused.code, refused.message
+        if order.group and command.quantity is not None:
+            self.groups.resized(order, qty)
         code = self.writer.replace(order, qty, limit, stop)
-        self.emulator.changed(order)
+        self.emulator.replaced(order)
         return code, ""
 
     def _judge_replace(
@@ -317,18 +323,35 @@ class Desk:
         probe = msgspec.structs.replace(order, qty=qty - order.filled, limit=limit, stop=stop)
         self.books.count(order, -order.counted)
         try:
-            return self.gate.would_refuse(probe)
+            refused = self.gate.would_refuse(probe)
         finally:
             self.books.count(order, order.counted)
+        most = probe.qty + order.filled
+        if refused is None and most < qty and order.qty < qty:
+            refused = Refused(
+                "DRAWDOWN", "sizes at this drawdown", f"size units {qty}", f"at most {most}"
+            )
+        return refused
+
+    def _may_grow(self, order: Order, qty: int) -> bool:
+        """Judge the size that a group wants for a member, and say so where it is refused."""
+        if order.reduce_only:
+            return True
+        refused = self._judge_replace(order, qty, order.limit, order.stop)
+        if refused is not None:
+            self.gate.refuse(order, refused)
+        return refused is None
 
     def _cancel_account(self, account: Account) -> None:
-        self.cancel_all(account.name, "", "", "halted")
+        self.cancel_all(account.name, "", "", "halted", closing=False)
 
     def _flatten_account(self, account: Account) -> None:
         self.flatten(Flatten(self._recorder.now, "", "limits", account.name))
 
-    def cancel_all(self, account: str, strategy: str, symbol: str, reason: str) -> int:
-        """End every open order that fits; returns how many."""
+    def cancel_all(
+        self, account: str, strategy: str, symbol: str, reason: str, *, closing: bool = True
+    ) -> int:
+        """End every open order that fits, with those that close positions; returns how many."""
         count = 0
         for order in list(self.writer.orders.values()):
             if (
@@ -336,6 +359,7 @@ class Desk:
                 and strategy in ("", order.strategy)
                 and symbol in ("", order.symbol)
                 and order.status not in TERMINAL
+                and (closing or not _closes(order))
                 and self.cancel_order(order.order_id, reason) == "OK"
             ):
                 count += 1
@@ -343,32 +367,42 @@ class Desk:
 
     def flatten(self, command: Flatten) -> tuple[str, str]:
         """Cancel what rests and close what is held, at the market; asking again closes no more."""
-        self.cancel_all(command.account, command.strategy, command.symbol, f"by {command.by}")
+        # What closes a position already goes on: without it the position would stay.
+        reason = f"by {command.by}"
+        self.cancel_all(command.account, command.strategy, command.symbol, reason, closing=False)
         closed = 0
-        for (account, strategy, symbol), position in list(self.ledger.positions.items()):
+        for account, strategy, symbol in list(self.ledger.positions):
             if (
                 account == command.account
                 and command.strategy in ("", strategy)
                 and command.symbol in ("", symbol)
             ):
-                closed += self._close(account, strategy, symbol, position.net, command.command_id)
+                closed += self._close(account, strategy, symbol, None, command.command_id)
         return "OK", f"{closed} positions"
 
-    def _close(self, account: str, strategy: str, symbol: str, net: int, command_id: str) -> int:
-        """Send a market order against a position, less what is on its way already."""
+    def _close(
+        self, account: str, strategy: str, symbol: str, most: int | None, command_id: str = ""
+    ) -> int:
+        """Send a market order against a position, less what is on its way already.
+
+        `most` is the signed size of which no more is closed; None is all of it.
+        """
+        net = self.ledger.position(account, strategy, symbol).net
         for order in self.writer.orders.values():
             if (
-                order.tag == "FLATTEN"
+                _closes(order)
                 and (order.account, order.strategy, order.symbol) == (account, strategy, symbol)
                 and order.status not in TERMINAL
             ):
                 net += order.side * order.leaves
+        if most is not None:
+            net = max(min(net, most), 0) if most > 0 else min(max(net, most), 0)
         if not net:
             return 0
         terms = OrderTerms(
             *(account, strategy, symbol, -1 if net > 0 else 1, abs(net), "MARKET"),
             *(None, None, "GTC"),
-            tag="FLATTEN",
+            tag=_FLATTEN,
         )
         self.open_terms(terms, command_id, emergency=True)
         return 1
@@ -386,12 +420,21 @@ class Desk:
             return order.flat_by is not None
         return order.status not in TERMINAL
 
+    def set_missing_timers(self) -> None:
+        """Set the timers of orders that wait here, as snapshots of before lack them."""
+        known = {(kind, subject) for _, _, kind, subject in self._timers.heap}
+        for order in self.writer.orders.values():
+            if order.status is OrderStatus.INITIALIZED:
+                for kind, time in _ends_of(order):
+                    if (kind, order.order_id) not in known:
+                        self._timers.set(time, kind, order.order_id)
+
     def expire(self, order_id: str) -> None:
         """End an order whose time in force is over, unless the venue does so itself."""
         order = self.order(order_id)
         if order is None or order.status in TERMINAL:
             return
-        if order.status is _EMULATED or (not order.acknowledged and order.status not in _SENT):
+        if order.status in _HELD:
             self.writer.event(order, "EXPIRED")
             self.emulator.changed(order)
             self.order_moved(order)
@@ -405,25 +448,24 @@ class Desk:
             self.launch(order)
 
     def flat_by(self, order_id: str) -> None:
-        """End an order and its group, and close what is left of what it opened."""
+        """End an order and its group, and close what is left of what they opened."""
         order = self.order(order_id)
         if order is None:
             return
         group = self.groups.groups.get(order.group)
         members = [order_id] if group is None else list(group.members)
-        order.flat_by = None
-        if order.status in TERMINAL and not order.group:
+        if order.status in TERMINAL and not order.group and order.filled:
             self.writer.finished.append((self._recorder.now, order_id))
-        opened = order.filled
+        opened: dict[tuple[str, str, str], int] = {}
         for each in members:
             member = self.order(each)
-            if member is not None and member is not order:
-                opened -= member.filled if member.side != order.side else -member.filled
+            if member is not None:
+                key = member.account, member.strategy, member.symbol
+                opened[key] = opened.get(key, 0) + member.side * member.filled
             self.cancel_order(each, "flat by its time")
-        net = self.ledger.position(order.account, order.strategy, order.symbol).net
-        size = min(opened, max(net * order.side, 0))
-        if size > 0:
-            self._close(order.account, order.strategy, order.symbol, size * order.side, "")
+        for key, size in opened.items():
+            if size:
+                self._close(*key, size)
 
     def check(self, moved: dict[tuple[str, str], int]) -> None:
         """Raise InvariantError where the books or the counts of open orders are wrong."""
@@ -460,7 +502,19 @@ class Desk:
             paper.wakes.clear()
 
 
-_SENT = frozenset({OrderStatus.SUBMITTED, OrderStatus.PENDING_UPDATE, OrderStatus.PENDING_CANCEL})
+def _ends_of(order: Order) -> list[tuple[str, int]]:
+    """The timers that end an order at times of its own."""
+    ends = []
+    if order.tif == "GTD" and order.expire_at is not None:
+        ends.append(("expire", order.expire_at))
+    if order.flat_by is not None:
+        ends.append(("flat_by", order.flat_by))
+    return ends
+
+
+def _closes(order: Order) -> bool:
+    """Whether an order closes a position for a flatten or at its time."""
+    return order.tag == _FLATTEN and order.kind == "MARKET"
 
 
 def next_day(now: int, offset: int) -> int:
@@ -506,6 +560,10 @@ def _fault(terms: OrderTerms, spec: InstrumentSpec | None, now: int) -> Refused 
         problem = f"GTD until {terms.expire_at}, which is over: it is {now}"
     elif terms.flat_by is not None and terms.flat_by <= now:
         problem = f"flat by {terms.flat_by}, which is over: it is {now}"
+    elif terms.not_before is not None and any(
+        end is not None and end <= terms.not_before for end in (terms.expire_at, terms.flat_by)
+    ):
+        problem = f"not before {terms.not_before}, when its time is over"
     return Refused("MALFORMED", "a well-formed order", problem, "") if problem else None
 
 

@@ -34,10 +34,7 @@ class Emulator:
         """Hold an order until its trigger; one that is reached already is released at once."""
         self._writer.event(order, "EMULATED")
         self.held.setdefault(order.symbol, []).append(order.order_id)
-        self.changed(order)
-        last = self._market.last.get(order.symbol)
-        if last is not None:
-            self._meet(order, last)
+        self.replaced(order)
 
     def on_price(self, symbol: str, price: int) -> None:
         """Release what a trade has reached, and let trailing stops follow it."""
@@ -85,6 +82,13 @@ class Emulator:
                 self._drop(order.symbol, order.order_id)
             return
         self.levels.set(order.order_id, order.symbol, _levels_of(order))
+
+    def replaced(self, order: Order) -> None:
+        """Hear that an order has other terms: a stop that is reached already acts at once."""
+        self.changed(order)
+        last = self._market.last.get(order.symbol)
+        if order.status is _EMULATED and last is not None:
+            self._meet(order, last)
 
     def restore(self, held: dict[str, list[str]]) -> None:
         """Go on from a snapshot."""

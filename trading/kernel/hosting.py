@@ -13,6 +13,7 @@ import msgspec
 from trading.errors import SettingsError, StrategyError
 from trading.journal.inputs import (
     Bar,
+    Cancel,
     OrderTerms,
     Replace,
     SetWeights,
@@ -173,8 +174,8 @@ class Orders(Protocol):
         """Take an order through risk to the market."""
         ...
 
-    def cancel_order(self, order_id: str) -> str:
-        """Ask for an order's end; returns OK or why not."""
+    def cancel(self, command: Cancel) -> tuple[str, str]:
+        """Ask for an order's end; returns OK, or why not."""
         ...
 
     def order(self, order_id: str) -> Order | None:
@@ -287,7 +288,8 @@ class Context:
 
     def cancel(self, order_id: str) -> str:
         """Ask for an order's end; returns OK or why not."""
-        return self._orders.cancel_order(order_id)
+        now, name = self._recorder.now, self._strategy.name
+        return self._orders.cancel(Cancel(now, "", name, order_id))[0]
 
     def replace(
         self,

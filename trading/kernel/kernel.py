@@ -529,6 +529,7 @@ class Kernel:
         desk.gate.forget()
         desk.mark_set = snapshot.mark_set
         self._timers.load(snapshot.timers, snapshot.timer_sequence)
+        desk.set_missing_timers()
         self._day_set = snapshot.day_set
         self._commands.load(snapshot.command_ids)
         for command_id, time in snapshot.commands.items():

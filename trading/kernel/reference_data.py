@@ -96,8 +96,12 @@ class ReferenceData:
         if self._paper is not None:
             for account in self._accounts.values():
                 self._paper.set_position(account.name, event.symbol, account.position(event.symbol))
+        reason = "the symbol was split"
         for account in self._accounts.values():
-            self._desk.cancel_all(account.name, "", event.symbol, "the symbol was split")
+            self._desk.cancel_all(account.name, "", event.symbol, reason)
+        if self._paper is not None:
+            # Where requests take their time, orders would meet prices of another scale meanwhile.
+            self._paper.end_all(symbol, reason)
 
     def dividend(self, event: given.CashDividend) -> None:
         """Pay a dividend on every position of a symbol."""

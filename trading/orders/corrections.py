@@ -115,6 +115,7 @@ class Corrections:
                     f"filled {order.filled} of {order.qty} after a bust; it works no longer, "
                     "send a new order for the rest",
                 )
+            self._writer.unfilled(order)
             return
         if order.filled >= order.qty:
             self._writer.event(order, "FILLED", "corrected")
@@ -123,3 +124,4 @@ class Corrections:
         if order.status in PENDING and order.previous is _PARTIAL and order.filled == 0:
             order.previous = _ACCEPTED
         self._writer.recount(order)
+        self._writer.unfilled(order)

@@ -30,7 +30,7 @@ class Group(msgspec.Struct, array_like=True, gc=False):
     """Member orders; the first of a bracket or OTO is the parent. `asked` is each one's own size.
 
     `tried` is the size that was last asked of the broker for a member, so that a refused replace
-    is not sent again and again.
+    is not sent again and again; for a cancel it is -1 less what all members had filled.
     """
 
     group_id: str
@@ -42,14 +42,22 @@ class Group(msgspec.Struct, array_like=True, gc=False):
 
 
 class Groups:
-    """Keeps the members of groups in line; `release` sends a held member on its way."""
+    """Keeps the members of groups in line.
+
+    `release` sends a held member on its way; `may_grow` judges a larger size of one that works.
+    """
 
     def __init__(
-        self, recorder: Recorder, writer: OrderWriter, release: Callable[[Order], None]
+        self,
+        recorder: Recorder,
+        writer: OrderWriter,
+        release: Callable[[Order], None],
+        may_grow: Callable[[Order, int], bool],
     ) -> None:
         self._recorder = recorder
         self._writer = writer
         self._release = release
+        self._may_grow = may_grow
         self.groups: dict[str, Group] = {}
         self._syncing = ""
 
@@ -57,6 +65,12 @@ class Groups:
         """Take charge of a group whose orders the writer knows already."""
         self.groups[group.group_id] = group
         self._say(group, "CREATED")
+
+    def resized(self, order: Order, quantity: int) -> None:
+        """Note that somebody asks for another size of a member."""
+        group = self.groups.get(order.group)
+        if group is not None:
+            group.asked[group.members.index(order.order_id)] = quantity
 
     def sync(self, group_id: str) -> None:
         """Bring a group into line with what its members have filled."""
@@ -89,7 +103,11 @@ class Groups:
             return False
         acted = False
         for order in orders:
-            if order is not None and not order.filled and self._cancel(order, "the other filled"):
+            if (
+                order is not None
+                and not order.filled
+                and self._cancel(group, order, "the other filled")
+            ):
                 acted = True
         return acted
 
@@ -109,7 +127,7 @@ class Groups:
                 return False
             acted = False
             for child in children:
-                if child is not None and self._cancel(child, "the parent ended unfilled"):
+                if child is not None and self._cancel(group, child, "the parent ended unfilled"):
                     acted = True
             return acted
         exited = sum(child.filled for child in children if child is not None)
@@ -123,16 +141,20 @@ class Groups:
                 wanted = min(group.asked[at], filled)
             if self._adjust(group, child, wanted):
                 acted = True
+        if group.kind == "BRACKET" and exited and not any(map(_works, children)):
+            # No exit is left for what the entry might still fill.
+            acted = self._cancel(group, parent, "its exit filled") or acted
         return acted
 
     def _adjust(self, group: Group, child: Order, wanted: int) -> bool:
         """Give a child the size that it should have; True where something was done."""
         if wanted <= child.filled:
-            return self._cancel(child, "nothing is left to exit")
-        if child.status is _INITIALIZED and not child.sent:
+            return self._cancel(group, child, "nothing is left to exit")
+        if child.status is _INITIALIZED:
             if child.qty != wanted:
-                child.qty = wanted
-                self._writer.recount(child)
+                self._writer.resize(child, wanted)
+            if child.sent:
+                return False
             child.sent = True
             self._release(child)
             return True
@@ -142,13 +164,20 @@ class Groups:
         if group.tried.get(child.order_id) == wanted or child.status not in _CHANGEABLE:
             return False
         group.tried[child.order_id] = wanted
+        if wanted > child.qty and not self._may_grow(child, wanted):
+            return False
         self._writer.replace(child, wanted, child.limit, self._writer.kept_stop(child))
         return True
 
-    def _cancel(self, order: Order, reason: str) -> bool:
-        status = order.status
-        if status in TERMINAL or status is OrderStatus.PENDING_CANCEL:
+    def _cancel(self, group: Group, order: Order, reason: str) -> bool:
+        """Cancel a member; what the broker refuses is asked again when more has filled."""
+        if order.status in TERMINAL or order.status is OrderStatus.PENDING_CANCEL:
             return False
+        members = (self._order(each) for each in group.members)
+        mark = -1 - sum(each.filled for each in members if each is not None)
+        if group.tried.get(order.order_id) == mark:
+            return False
+        group.tried[order.order_id] = mark
         return self._writer.cancel(order, reason) == "OK"
 
     # --- states -----------------------------------------------------------------------------------
@@ -186,3 +215,8 @@ class Groups:
         if any(child.sent for child in children):
             return "EXIT_ORDERS_PLACED"
         return "ENTRY_FILLED"
+
+
+def _works(order: Order | None) -> bool:
+    """Whether an order is open, and nobody has asked for its end."""
+    return order is not None and order.is_open and order.status is not OrderStatus.PENDING_CANCEL

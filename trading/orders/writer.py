@@ -63,6 +63,7 @@ _STEPS = {
     for before, events in NEXT.items()
 }
 _HELD = frozenset({_INITIALIZED, _EMULATED, _RELEASED})
+_UNCOUNTED = TERMINAL | {_INITIALIZED}
 
 
 def content_of(order_id: str, quantity: int, price: int, fees: int) -> int:
@@ -133,12 +134,18 @@ class OrderWriter:
             self.recount(order)
         # A group's orders are needed until all of them have ended, one that opened something until
         # it is closed by its time.
-        if not order.group and not (order.flat_by is not None and order.filled):
-            self.finished.append((self._recorder.now, order.order_id))
+        now, flat_by = self._recorder.now, order.flat_by
+        if not order.group and not (flat_by is not None and flat_by > now and order.filled):
+            self.finished.append((now, order.order_id))
 
     def recount(self, order: Order) -> None:
-        """Keep the size that open orders may trade: reduce-only orders add nothing."""
-        leaves = 0 if order.status in TERMINAL or order.reduce_only else order.qty - order.filled
+        """Keep the size that open orders may trade.
+
+        Reduce-only orders add nothing, nor do those that wait for their time or group: the rules
+        have not judged them yet.
+        """
+        adds = order.status not in _UNCOUNTED and not order.reduce_only
+        leaves = order.qty - order.filled if adds else 0
         change = max(leaves, 0) - order.counted
         if change:
             order.counted += change
@@ -223,6 +230,14 @@ class OrderWriter:
         self.recount(order)
         recorder = self._recorder
         recorder.emit(OrderChanged(recorder.now, order.order_id, quantity, limit, stop))
+
+    def resize(self, order: Order, quantity: int) -> None:
+        """Give an order that was not sent yet another size."""
+        self._take_terms(order, quantity, order.limit, order.stop)
+
+    def unfilled(self, order: Order) -> None:
+        """Hear that what an order filled was taken back or corrected."""
+        self._listener.order_moved(order)
 
     def move_stop(self, order: Order, stop: int) -> None:
         """Let the stop of a trailing order follow the market."""
