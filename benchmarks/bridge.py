@@ -339,20 +339,21 @@ def main() -> None:
         login, seconds, number = options.write
         write_steadily(json.loads(login), int(seconds), int(number))
         return
-    os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="benchmark-")
-    start_jvm_server("127.0.0.1", 10_901, "benchmark-key", heap_mb=1_536)
-    folder = Path(tempfile.mkdtemp(prefix="benchmark-store-"))
-    try:
-        with ObjectStoreServer(folder / "data") as server:
-            admin = server.admin_conn()
-            provision_user(admin, USER, PASSWORD)
-            admin.close()
-            measure(
-                {"user": USER, "password": PASSWORD, **server.conn_info()},
-                10 if options.quick else 1,
-            )
-    finally:
-        shutil.rmtree(folder)
+    with tempfile.TemporaryDirectory(prefix="benchmark-", ignore_cleanup_errors=True) as state:
+        os.environ["XDG_STATE_HOME"] = state
+        start_jvm_server("127.0.0.1", 10_901, "benchmark-key", heap_mb=1_536)
+        folder = Path(tempfile.mkdtemp(prefix="benchmark-store-"))
+        try:
+            with ObjectStoreServer(folder / "data") as server:
+                admin = server.admin_conn()
+                provision_user(admin, USER, PASSWORD)
+                admin.close()
+                measure(
+                    {"user": USER, "password": PASSWORD, **server.conn_info()},
+                    10 if options.quick else 1,
+                )
+        finally:
+            shutil.rmtree(folder)
     sys.stdout.flush()
     os._exit(0)
 

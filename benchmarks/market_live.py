@@ -149,11 +149,12 @@ def main() -> None:
         return
     port, key = 10_901, "benchmark-key"
     # The client process finds the key there, and a user's own servers keep theirs.
-    os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="benchmark-")
-    start_jvm_server("127.0.0.1", port, key, heap_mb=1_024)
-    keep_key(port, key)
-    ours(port, options.seconds)
-    rival(port, options.seconds)
+    with tempfile.TemporaryDirectory(prefix="benchmark-", ignore_cleanup_errors=True) as state:
+        os.environ["XDG_STATE_HOME"] = state
+        start_jvm_server("127.0.0.1", port, key, heap_mb=1_024)
+        keep_key(port, key)
+        ours(port, options.seconds)
+        rival(port, options.seconds)
     sys.stdout.flush()
     os._exit(0)
 

@@ -230,29 +230,30 @@ def main() -> None:
     scale = 10 if options.quick else 1
     port, key = 10_900, "benchmark-key"
     # The client process finds the key there, and a user's own servers keep theirs.
-    os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="benchmark-")
-    start_jvm_server("127.0.0.1", port, key, heap_mb=2_048)
-    keep_key(port, key)
-    print("Memory")
-    soak(10_000_000 // scale)
-    print(f"Publishing, 8 columns, batches of {BATCH:,}")
-    rounds = [
-        (ours_rows_a_second(2_000_000 // scale), rival_rows_a_second(200_000 // scale))
-        for _ in range(3)
-    ]
-    ours, rival = (max(column) for column in zip(*rounds, strict=True))
-    print(f"  ours                          {ours:12,.0f} rows/s")
-    print(f"  DynamicTableWriter.write_row  {rival:12,.0f} rows/s   ratio {ours / rival:.1f}")
-    print(f"Write to a ticking client in another process, {RATE:,} rows/s")
-    seconds = max(20 // scale, 3)
-    for way in ("ours", "writer", "refreshed"):
-        p50, p99, cpu = latency_ms(port, seconds, way)
-        if way == "ours":
-            o50, o99 = p50, p99
-        print(
-            f"  {way:10} p50 {p50:7.1f} ms  p99 {p99:7.1f} ms  CPU {cpu:3.0f}% of a core"
-            f"   ratio p50 {p50 / o50:5.1f}  p99 {p99 / o99:5.1f}"
-        )
+    with tempfile.TemporaryDirectory(prefix="benchmark-", ignore_cleanup_errors=True) as state:
+        os.environ["XDG_STATE_HOME"] = state
+        start_jvm_server("127.0.0.1", port, key, heap_mb=2_048)
+        keep_key(port, key)
+        print("Memory")
+        soak(10_000_000 // scale)
+        print(f"Publishing, 8 columns, batches of {BATCH:,}")
+        rounds = [
+            (ours_rows_a_second(2_000_000 // scale), rival_rows_a_second(200_000 // scale))
+            for _ in range(3)
+        ]
+        ours, rival = (max(column) for column in zip(*rounds, strict=True))
+        print(f"  ours                          {ours:12,.0f} rows/s")
+        print(f"  DynamicTableWriter.write_row  {rival:12,.0f} rows/s   ratio {ours / rival:.1f}")
+        print(f"Write to a ticking client in another process, {RATE:,} rows/s")
+        seconds = max(20 // scale, 3)
+        for way in ("ours", "writer", "refreshed"):
+            p50, p99, cpu = latency_ms(port, seconds, way)
+            if way == "ours":
+                o50, o99 = p50, p99
+            print(
+                f"  {way:10} p50 {p50:7.1f} ms  p99 {p99:7.1f} ms  CPU {cpu:3.0f}% of a core"
+                f"   ratio p50 {p50 / o50:5.1f}  p99 {p99 / o99:5.1f}"
+            )
     sys.stdout.flush()
     os._exit(0)
 
