@@ -95,13 +95,15 @@ def _note_classes(jdk: Path, names: Path, folder: Path) -> None:
         late.start()
         try:
             assert process.stdout is not None
-            # It greets once it stands; one that cannot start says why and ends.
+            # It greets once it stands; one that cannot start says why and ends by itself.
             said = process.stdout.readline()
-            process.send_signal(signal.SIGTERM)
+            is_ready = said.startswith("Ready")
+            if is_ready:
+                process.send_signal(signal.SIGTERM)
             said += process.stdout.read()
         finally:
             late.cancel()
-    if process.returncode != 0:
+    if not is_ready or process.returncode != 0:
         told = _reason(said) or f"there was none in {_START_SECONDS:g} s"
         raise StartupError(f"no class archive, since no server starts: {told}")
 

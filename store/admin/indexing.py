@@ -117,11 +117,14 @@ def _is_valid(cursor: PgCursor, schema: str, name: str) -> bool | None:
 
 
 def _in_the_way(cursor: PgCursor) -> str:
-    """Who has had a transaction open for the longest time in this database."""
+    """Who has had a transaction open for the longest time in this database.
+
+    By the transactions' numbers: when they began is hidden from one who is no superuser.
+    """
     cursor.execute(
         "SELECT usename, pid FROM pg_stat_activity WHERE datname = current_database() "
         "AND pid <> pg_backend_pid() AND (backend_xmin IS NOT NULL OR backend_xid IS NOT NULL) "
-        "ORDER BY xact_start NULLS LAST LIMIT 1"
+        "ORDER BY age(coalesce(backend_xid, backend_xmin)) DESC, backend_xid IS NULL LIMIT 1"
     )
     row = cursor.fetchone()
     return "" if row is None else f" (such as one of {row[0]}, process {row[1]})"

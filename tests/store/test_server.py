@@ -539,17 +539,6 @@ def test_an_index_is_made_while_others_write(
     admin = desk.admin()
     monkeypatch.setattr("store.admin.indexing.WAIT_SECONDS", 2.0)
     mallory = desk.client("mallory")
-
-    def is_quiet() -> bool:
-        with admin.cursor() as cursor:
-            cursor.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
-                "AND pid <> pg_backend_pid() AND xact_start IS NOT NULL"
-            )
-            return bool(cursor.fetchone() == (0,))
-
-    # The oldest transaction is named: one that the server has not ended yet must not be it.
-    wait_until(is_quiet, 60, "the end of earlier transactions")
     with mallory.transaction(), ThreadPoolExecutor(1) as other:
         mallory.write(Trade(symbol="M"))
         making = other.submit(index_field, admin, "quantity")
