@@ -51,9 +51,11 @@ _LINES = {
     "events": "SELECT count(*) FROM object_store.event",
     "newest event": "SELECT coalesce(max(tx_time)::text, 'none') FROM object_store.head",
     "size of the database": "SELECT pg_size_pretty(pg_database_size(current_database()))",
+    # Kinds and times of others' sessions are hidden from one who is no superuser.
     "sessions": "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
-    "AND pid <> pg_backend_pid() AND backend_type = 'client backend'",
+    "AND pid <> pg_backend_pid() AND usename IS NOT NULL AND leader_pid IS NULL",
     "oldest open transaction": "SELECT coalesce(max(date_trunc('second', clock_timestamp() - "
-    "xact_start))::text, 'none') FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
+    "xact_start))::text, CASE count(*) WHEN 0 THEN 'none' ELSE count(*) || ' open, since a time "
+    "that only a superuser sees' END) FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
     "AND backend_xid IS NOT NULL",
 }

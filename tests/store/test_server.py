@@ -25,6 +25,7 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 import store.admin.cluster
 from reactive import Const, Field
+from store.cli.status import _LINES
 from store.client import StoreClient
 from store.entities.query import Query
 from store.errors import AccessError, RegistryError, SchemaError, ServerError, Unavailable
@@ -549,6 +550,12 @@ def test_an_index_is_made_while_others_write(
             assert time.monotonic() - began < 2.0
         with pytest.raises(Unavailable, match=r"was not made: a transaction .* one of mallory"):
             making.result()
+        with admin.cursor() as cursor:
+            # Also for an administrator from whom PostgreSQL hides what others do.
+            cursor.execute(_LINES["sessions"])
+            assert cursor.fetchall()[0][0] >= 2
+            cursor.execute(_LINES["oldest open transaction"])
+            assert cursor.fetchall()[0][0] != "none"
     with admin.cursor() as cursor:
         cursor.execute("SELECT indisvalid FROM pg_index WHERE indexrelid = %s::regclass", [INDEX])
         assert cursor.fetchone() == (False,)
