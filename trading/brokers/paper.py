@@ -9,7 +9,6 @@ with any `Market` and any function for reports.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from copy import copy
 
 from trading.brokers.bar_matching import BarPrices, meet_bar
 from trading.brokers.commissions import Commission, NoCommission
@@ -249,7 +248,7 @@ class PaperBroker:
 
     def _arrive(self, resting: Resting) -> None:
         state, symbol = self.state, resting.symbol
-        if resting.post_only and self._marketable(resting):
+        if resting.post_only and self._marketable(resting, resting.limit):
             self._sink(
                 OrderRejected(
                     state.now, resting.account, resting.order_id, "post-only order would trade"
@@ -324,9 +323,10 @@ class PaperBroker:
                 return quote
         return self._market.last.get(symbol)
 
-    def _marketable(self, resting: Resting) -> bool:
+    def _marketable(self, resting: Resting, limit: int | None) -> bool:
+        """Whether the order would trade at once with this limit."""
         price = self._reference(resting.symbol, resting.side)
-        return price is not None and self.fits(resting, price)
+        return price is not None and (limit is None or (limit - price) * resting.side >= 0)
 
     @staticmethod
     def fits(resting: Resting, price: int) -> bool:
@@ -348,7 +348,7 @@ class PaperBroker:
             if last is None or stop is None or (last - stop) * resting.side < 0:
                 return
             self.trigger(resting)
-        if (resting.limit is None or (resting.limit - price) * resting.side >= 0) and (
+        if self.fits(resting, price) and (
             self.model.volume_share is None or resting.tif in ("IOC", "FOK")
         ):
             self._budget = None
@@ -402,9 +402,8 @@ class PaperBroker:
         if resting is None:
             self._sink(OrderReplaceRejected(now, "", order_id, "the order is finished"))
             return
-        moved = copy(resting)
-        moved.limit = limit
-        if resting.post_only and limit != resting.limit and self._marketable(moved):
+        moves = resting.post_only and limit != resting.limit
+        if moves and self._marketable(resting, limit):
             reason = "post-only order would trade"
             self._sink(OrderReplaceRejected(now, resting.account, order_id, reason))
             return
